@@ -1,0 +1,1 @@
+"""Text to vectors: tokeniser, and the encoder on either side of a search."""

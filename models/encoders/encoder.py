@@ -1,0 +1,87 @@
+"""Texts to vectors: one encoder, either side of a search."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from models.encoders.config import TOKENIZER_FILE, EncoderConfig, load_config
+from models.encoders.tokenizer import Tokenizer, Tokens, length_buckets, pad
+from models.engines import Engine
+from models.engines.ort import OnnxRuntimeEngine
+from models.threads import available_cpus
+
+Vectors = npt.NDArray[np.float32]
+
+# Padded tokens a batch, measured on two cores over 64 to 4,096: below, the matrix products run short
+# of rows; above, the activations fall out of the second-level cache (4,096 encodes a third less).
+# It also bounds the memory that ONNX Runtime keeps.
+TOKEN_BUDGET = 512
+
+
+class Encoder:
+    """A graph and its tokeniser; safe to call from several threads at once."""
+
+    def __init__(
+        self, config: EncoderConfig, tokenizer: Tokenizer, engine: Engine, prompt: str, threads: int
+    ) -> None:
+        self.config = config
+        self._tokenizer = tokenizer
+        self._engine = engine
+        self._prompt = prompt
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, "encoder") if threads > 1 else None
+
+    @classmethod
+    def load(
+        cls, folder: Path, side: Literal["query", "passage"], threads: int | None = None
+    ) -> Encoder:
+        """The encoder in ``folder`` for one side of the search.
+
+        Texts are encoded in ``threads`` batches at a time (None: as many as there are cores to use),
+        each batch by one thread: threads that share a small model's matrix product wait for each
+        other more than they gain, even for a single query. Raises ModelError or ModelNotFound.
+        """
+        config = load_config(folder)
+        query = side == "query"
+        return cls(
+            config,
+            Tokenizer(folder / TOKENIZER_FILE, config.max_tokens),
+            OnnxRuntimeEngine(folder / (config.query_graph if query else config.passage_graph), 1),
+            config.query_prompt if query else config.passage_prompt,
+            threads or available_cpus(),
+        )
+
+    def tokenise(self, texts: Sequence[str]) -> list[Tokens]:
+        """The tokens of each text, prompt and special tokens included."""
+        return self._tokenizer([self._prompt + text for text in texts])
+
+    def encode_tokens(self, tokens: Sequence[Tokens]) -> Vectors:
+        """The vector of each text, (n, d) float32; unit-norm unless the model is a dot-product one."""
+        vectors = np.zeros((len(tokens), self.config.dimension), np.float32)
+
+        def encode(batch: list[int]) -> None:
+            input_ids, mask = pad([tokens[i].ids for i in batch])
+            inputs = {"input_ids": input_ids, "attention_mask": mask}
+            (vectors[batch],) = self._engine.run(["vector"], inputs)
+
+        lengths = [len(t.ids) for t in tokens]
+        # A few short queries are shared out among the threads, too.
+        budget = min(TOKEN_BUDGET, math.ceil(sum(lengths) / self._threads))
+        batches = list(length_buckets(lengths, budget))
+        if self._pool is None or len(batches) == 1:
+            for batch in batches:
+                encode(batch)
+        else:
+            list(self._pool.map(encode, batches))
+        return vectors
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """The vector of each text, (n, d) float32; texts beyond ``max_tokens`` are cut."""
+        return self.encode_tokens(self.tokenise(texts))

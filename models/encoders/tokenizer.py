@@ -1,0 +1,76 @@
+"""Text to token ids, and token ids to padded batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer as HubTokenizer
+
+from models.errors import ModelError
+
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One text's token ids, special tokens included, and whether the text was longer than the limit."""
+
+    ids: Sequence[int]
+    truncated: bool
+
+
+class Tokenizer:
+    """A Hugging Face ``tokenizer.json`` with a limit on length; safe to call from several threads."""
+
+    def __init__(self, file: Path, max_tokens: int) -> None:
+        try:
+            self._tokenizer = HubTokenizer.from_file(str(file))
+        # The tokenizers library raises bare Exception.
+        except Exception as error:
+            raise ModelError(f"{file}: not a tokenizer: {error}") from error
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_tokens)
+        # What lies so far beyond the limit is not read, but for blanks and unbroken runs of signs;
+        # cutting it first keeps a 1 MB passage cheap.
+        self._max_chars = max_tokens * 100
+
+    def __call__(self, texts: Sequence[str]) -> list[Tokens]:
+        """The tokens of each text."""
+        cut = [text[: self._max_chars] for text in texts]
+        encodings = self._tokenizer.encode_batch_fast(cut)
+        return [
+            Tokens(e.ids, bool(e.overflowing) or len(text) > self._max_chars)
+            for e, text in zip(encodings, texts, strict=True)
+        ]
+
+
+def pad(batch: Sequence[Sequence[int]]) -> tuple[Ids, Ids]:
+    """Input ids and attention mask of a batch, each (B, L) int64, L the longest of the batch.
+
+    Padding is id 0; the mask hides it, so its value does not matter.
+    """
+    width = max(len(ids) for ids in batch)
+    input_ids = np.zeros((len(batch), width), np.int64)
+    mask = np.zeros((len(batch), width), np.int64)
+    for row, ids in enumerate(batch):
+        input_ids[row, : len(ids)] = ids
+        mask[row, : len(ids)] = 1
+    return input_ids, mask
+
+
+def length_buckets(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Batches of positions into ``lengths``, longest first, each of at most ``budget`` padded tokens.
+
+    Texts of about the same length share a batch, so that little of it is padding. A text that is
+    longer than the budget gets a batch of its own.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    start = 0
+    while start < len(order):
+        size = max(1, budget // max(1, lengths[order[start]]))
+        yield order[start : start + size]
+        start += size

@@ -1,0 +1,109 @@
+"""The project's one tree of exceptions. Each message says what is wrong, where, and what to do.
+
+::
+
+    LurcherError
+    ├── InputError              what the caller gave is at fault
+    │   ├── FieldError          a request field, option or setting: .field, .reason
+    │   └── CorpusError         a corpus: .file, .line, .reason
+    ├── ModelError              a model folder that cannot be used
+    │   ├── ModelNotFound       no such folder or hub name, with what was tried
+    │   └── ParityError         an export that does not compute what the original does
+    ├── BundleError             a bundle that cannot be used: .path
+    │   ├── BundleNotFound      nothing there, or not a bundle
+    │   ├── BundleVersionError  written by a newer lurcher
+    │   └── BundleCorrupt       a file is missing, cut short or changed: .file
+    └── ServiceError            the service cannot do it now
+        ├── NotReady            no bundle has answered a query yet
+        ├── QueueFull           too many requests wait: .retry_after in seconds
+        └── DeadlinePassed      the caller's time ran out before the work was done
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class LurcherError(Exception):
+    """The root: every error this project raises on purpose."""
+
+
+class InputError(LurcherError):
+    """What the caller gave is at fault."""
+
+
+class FieldError(InputError):
+    """A request field, command line option or setting has a value that cannot be used."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        self.field = field
+        self.reason = reason
+        super().__init__(f"{field}: {reason}")
+
+
+class CorpusError(InputError):
+    """A corpus cannot be read; ``line`` counts from 1 and is None where the whole file is at fault."""
+
+    def __init__(self, file: Path | str, line: int | None, reason: str) -> None:
+        self.file = Path(file)
+        self.line = line
+        self.reason = reason
+        where = f"{file}" if line is None else f"{file}, line {line}"
+        super().__init__(f"{where}: {reason}")
+
+
+class ModelError(LurcherError):
+    """A model folder cannot be used."""
+
+
+class ModelNotFound(ModelError):
+    """No model under that folder or name."""
+
+
+class ParityError(ModelError):
+    """An exported graph does not compute what its original computes."""
+
+
+class BundleError(LurcherError):
+    """A bundle cannot be used."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path = Path(path)
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
+
+
+class BundleNotFound(BundleError):
+    """Nothing at the path, or something that is not a bundle."""
+
+
+class BundleVersionError(BundleError):
+    """The bundle was written in a newer format than this version reads."""
+
+
+class BundleCorrupt(BundleError):
+    """A file of the bundle is missing, cut short or changed."""
+
+    def __init__(self, path: Path | str, file: str, reason: str) -> None:
+        self.file = file
+        super().__init__(path, f"{file}: {reason}")
+
+
+class ServiceError(LurcherError):
+    """The service cannot do it now; a later try may work."""
+
+
+class NotReady(ServiceError):
+    """No query has been answered yet."""
+
+
+class QueueFull(ServiceError):
+    """Too many requests wait; ``retry_after`` is in whole seconds."""
+
+    def __init__(self, waiting: int, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"{waiting} queries are waiting already; try again in {retry_after} s")
+
+
+class DeadlinePassed(ServiceError):
+    """The caller's time ran out before the work was done."""

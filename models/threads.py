@@ -1,0 +1,31 @@
+"""How many threads this process may keep busy."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+_CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
+_CGROUP_V1 = Path("/sys/fs/cgroup/cpu")
+
+
+def available_cpus() -> int:
+    """The number of cores this process may use: its affinity, cut to the cgroup's CPU quota."""
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    quota = cgroup_quota(_CGROUP_V2, _CGROUP_V1)
+    return max(1, min(cores, math.ceil(quota)) if quota is not None else cores)
+
+
+def cgroup_quota(v2: Path, v1: Path) -> float | None:
+    """The CPU quota in cores that the control group's files state, or None where there is none."""
+    try:
+        if v2.exists():
+            quota, period = v2.read_text().split()
+            return None if quota == "max" else int(quota) / int(period)
+        micros = int((v1 / "cpu.cfs_quota_us").read_text())
+        return None if micros <= 0 else micros / int((v1 / "cpu.cfs_period_us").read_text())
+    except (OSError, ValueError):
+        return None
