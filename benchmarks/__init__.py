@@ -1,0 +1,1 @@
+"""Quality, speed and size, measured; each module is one ``lurcher bench`` command."""

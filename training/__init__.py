@@ -1,0 +1,1 @@
+"""What makes the models: the only room with torch, behind the ``[train]`` extra."""
