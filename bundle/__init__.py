@@ -1,0 +1,1 @@
+"""The artifact between offline and online: each file's reader and writer live in one module."""

@@ -1,0 +1,103 @@
+"""A bundle on disk, opened: the parts that a search needs.
+
+::
+
+    NAME.lurcher/
+      manifest.json              what is inside, measured figures, hashes      bundle.manifest
+      encoder/                   encoder.onnx, tokenizer.json, config.json     models.encoders
+      segments/000000/
+        passages.db              ids, titles, texts, metadata                  bundle.passages
+        vectors.faiss            one vector a passage, by row                  bundle.vectors
+
+Nothing in a bundle is ever executed or unpickled: ONNX, FAISS, SQLite and JSON only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundle.manifest import Manifest, changed_files, read_manifest
+from bundle.passages import Passages
+from bundle.vectors import VectorIndex
+from models.encoders.encoder import Encoder
+from models.errors import BundleCorrupt, LurcherError
+
+ENCODER = "encoder"
+SEGMENT = "segments/000000"
+PASSAGES = f"{SEGMENT}/passages.db"
+VECTORS = f"{SEGMENT}/vectors.faiss"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """An opened bundle; safe to share between threads."""
+
+    path: Path
+    manifest: Manifest
+    passages: Passages
+    vectors: VectorIndex
+
+    @classmethod
+    def open(cls, path: Path, check_hashes: bool = True) -> Bundle:
+        """The bundle at ``path``, each file checked against the manifest.
+
+        ``check_hashes`` False trusts the disk and reads no file whole. Raises BundleError.
+        """
+        manifest = read_manifest(path)
+        if check_hashes:
+            for file, reason in changed_files(path, manifest).items():
+                raise BundleCorrupt(path, file, reason)
+        bundle = cls(
+            path,
+            manifest,
+            Passages(path / PASSAGES),
+            VectorIndex.open(path / VECTORS, manifest.figures.search_effort),
+        )
+        for problem in bundle.inconsistencies():
+            bundle.close()
+            raise problem
+        return bundle
+
+    def query_encoder(self, threads: int | None = None) -> Encoder:
+        """The encoder of this bundle's queries. Raises ModelError."""
+        return Encoder.load(self.path / ENCODER, "query", threads)
+
+    def inconsistencies(self) -> list[BundleCorrupt]:
+        """Where two files of the bundle contradict each other."""
+        expected, dimension = self.manifest.passages, self.manifest.encoder.dimension
+        found = [
+            (PASSAGES, "passages", self.passages.count, expected),
+            (VECTORS, "vectors", self.vectors.count, expected),
+            (VECTORS, "dimensions", self.vectors.dimension, dimension),
+        ]
+        return [
+            BundleCorrupt(self.path, file, f"{has} {what}, the manifest says {wants}")
+            for file, what, has, wants in found
+            if has != wants
+        ]
+
+    def close(self) -> None:
+        """Close the files."""
+        self.passages.close()
+
+
+def verify(path: Path) -> list[str]:
+    """Everything that is wrong with the bundle at ``path``, a line each; empty if it is sound.
+
+    Raises BundleError where there is no manifest to verify against.
+    """
+    manifest = read_manifest(path)
+    problems = [f"{file}: {reason}" for file, reason in changed_files(path, manifest).items()]
+    if problems:
+        return problems
+    try:
+        bundle = Bundle.open(path, check_hashes=False)
+        try:
+            vector = bundle.query_encoder().encode(["a trial query"])
+            bundle.vectors.search(vector, 1)
+        finally:
+            bundle.close()
+    except LurcherError as error:
+        return [str(error)]
+    return []

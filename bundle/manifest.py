@@ -1,0 +1,166 @@
+"""What a bundle says of itself: ``manifest.json``.
+
+The manifest lists every other file with its size and sha256, and guards its own bytes by a checksum
+over them (taken with the checksum's digits set to zero). A change of one byte anywhere in a bundle is
+therefore found, and named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.encoders.config import EncoderConfig
+from models.errors import BundleCorrupt, BundleNotFound, BundleVersionError
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+
+_NO_CHECKSUM = "0" * 64
+_CHECKSUM = re.compile(rb'"checksum": "([0-9a-f]{64})"')
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileEntry(_Part):
+    """Size in bytes and content hash of one file."""
+
+    bytes: Count
+    sha256: str
+
+
+class Segment(_Part):
+    """A run of passages with its own files, below ``segments/<name>/``."""
+
+    name: str
+    passages: Count
+
+
+class BuildSettings(_Part):
+    """What the build was asked for, with the defaults filled in."""
+
+    corpus: str
+    index: str
+    recall_target: float
+    seed: int
+
+
+class Figures(_Part):
+    """What the build measured on what it wrote."""
+
+    empty_passages: Count  # neither title nor text: kept, but nothing finds them
+    truncated_passages: Count  # longer than the encoder reads; found by their beginning
+    skipped_records: Count  # bad ones, under --skip-bad-lines
+    search_effort: int | None  # efSearch or nprobe; None for an exact index
+    recall_at_100: float  # of the index at that effort, against exact search
+    recall_queries: Count  # how many sampled queries that was measured on
+
+
+class Manifest(_Part):
+    """The whole manifest; see the module for what guards it."""
+
+    format_version: int
+    lurcher_version: str
+    name: str
+    created: str  # ISO 8601, UTC
+    encoder: EncoderConfig
+    build: BuildSettings
+    figures: Figures
+    segments: list[Segment]
+    files: dict[str, FileEntry]
+    checksum: str = _NO_CHECKSUM
+
+    @property
+    def passages(self) -> int:
+        """How many passages the bundle holds."""
+        return sum(segment.passages for segment in self.segments)
+
+
+def lurcher_version() -> str:
+    """The version of this installation."""
+    return version("lurcher")
+
+
+def hash_file(path: Path) -> FileEntry:
+    """Size and sha256 of the file at ``path``."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileEntry(bytes=path.stat().st_size, sha256=digest)
+
+
+def list_files(root: Path) -> dict[str, FileEntry]:
+    """Every file below ``root`` but the manifest, by its path with forward slashes."""
+    paths = [p for p in sorted(root.rglob("*")) if p.is_file() and p != root / MANIFEST]
+    with ThreadPoolExecutor() as pool:  # hashing lets go of the interpreter lock
+        entries = pool.map(hash_file, paths)
+        return {p.relative_to(root).as_posix(): e for p, e in zip(paths, entries, strict=True)}
+
+
+def write_manifest(root: Path, manifest: Manifest) -> None:
+    """Write ``manifest`` into the bundle at ``root``, with its checksum."""
+    blank = manifest.model_copy(update={"checksum": _NO_CHECKSUM})
+    text = json.dumps(blank.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    (root / MANIFEST).write_text(text.replace(_NO_CHECKSUM, checksum), encoding="utf-8")
+
+
+def read_manifest(root: Path) -> Manifest:
+    """The manifest of the bundle at ``root``.
+
+    Raises BundleNotFound, BundleVersionError where a newer lurcher wrote it, or BundleCorrupt.
+    """
+    file = root / MANIFEST
+    if not file.is_file():
+        what = f"no {MANIFEST} in it, so it is not a bundle" if root.is_dir() else "no such folder"
+        raise BundleNotFound(root, f"{what}; make one with `lurcher build CORPUS {root}`")
+    raw = file.read_bytes()
+    try:
+        found: Any = json.loads(raw)
+    except ValueError as error:
+        raise BundleCorrupt(root, MANIFEST, f"not JSON: {error}") from error
+    written_in = found.get("format_version") if isinstance(found, dict) else None
+    if isinstance(written_in, int) and written_in > FORMAT_VERSION:
+        by = found.get("lurcher_version", "a newer version")
+        raise BundleVersionError(
+            root,
+            f"format {written_in}, written by lurcher {by}; this version reads up to {FORMAT_VERSION}:"
+            " upgrade lurcher, or build the bundle again",
+        )
+    stated = _CHECKSUM.search(raw)
+    blank = raw.replace(stated[1], _NO_CHECKSUM.encode(), 1) if stated else b""
+    if stated is None or hashlib.sha256(blank).hexdigest().encode() != stated[1]:
+        raise BundleCorrupt(root, MANIFEST, "its checksum does not match its content")
+    try:
+        return Manifest.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleCorrupt(root, MANIFEST, f"{where}: {first['msg']}") from error
+
+
+def changed_files(root: Path, manifest: Manifest) -> dict[str, str]:
+    """What is wrong with each file that is not as the manifest says, by its path."""
+
+    def reason(path: str) -> str | None:
+        file, entry = root / path, manifest.files[path]
+        if not file.is_file():
+            return "missing"
+        size = file.stat().st_size
+        if size != entry.bytes:
+            return f"{size} bytes, expected {entry.bytes}"
+        return None if hash_file(file) == entry else "its content has changed (sha256 differs)"
+
+    with ThreadPoolExecutor() as pool:
+        reasons = zip(manifest.files, pool.map(reason, manifest.files), strict=True)
+        return {path: why for path, why in reasons if why is not None}

@@ -1,0 +1,219 @@
+"""Passages and their metadata: one SQLite file.
+
+::
+
+    passages(row INTEGER PRIMARY KEY, id TEXT UNIQUE, title TEXT, text TEXT, metadata TEXT)
+    attributes(field TEXT, value, row INTEGER)    one line for each filterable metadata value
+    progress(records INTEGER, skipped INTEGER)    only while a build is under way
+
+``row`` counts from 0 in corpus order and is the passage's position in the vectors file.
+``metadata`` is a JSON object. Its scalars, and the scalars of its lists, are filterable; they stand
+in ``attributes`` with their SQLite type (true and false as 1 and 0). A nested object is stored and
+returned, not filterable; nor is an integer of more than 64 bits.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import BundleCorrupt, FieldError
+
+Scalar = str | int | float | bool
+Rows = npt.NDArray[np.int64]
+
+_INT64 = 2**63  # SQLite holds no larger integer
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """The unit that is retrieved."""
+
+    id: str
+    text: str
+    title: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def content(self) -> str:
+        """What is encoded: title and text in one line of reading, as BEIR joins them."""
+        return f"{self.title} {self.text}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One test of one metadata field; a passage passes if any of the field's values does.
+
+    ``op`` is ``in`` (``value`` a tuple of scalars), or ``range`` (``value`` the four bounds
+    ``(gt, gte, lt, lte)``, None where there is no bound).
+    """
+
+    field: str
+    op: Literal["in", "range"]
+    value: tuple[Scalar | None, ...]
+
+
+def _attributes(row: int, metadata: dict[str, Any]) -> Iterator[tuple[str, Scalar, int]]:
+    for name, value in metadata.items():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, str | float) or (
+                isinstance(item, int) and -_INT64 <= item < _INT64
+            ):
+                yield name, item, row
+
+
+class PassageWriter:
+    """Appends passages in transactions that also say how far the corpus was read.
+
+    A writer opened on an unfinished file goes on where its last transaction ended.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None)
+        # The file is worthless until the build is done, so a lost power supply may cost it;
+        # a killed process may not, and WAL holds against that without an fsync a transaction.
+        self._db.executescript("""
+            PRAGMA journal_mode = WAL;
+            PRAGMA synchronous = OFF;
+            CREATE TABLE IF NOT EXISTS passages(
+                row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL,
+                text TEXT NOT NULL, metadata TEXT NOT NULL);
+            CREATE TABLE IF NOT EXISTS attributes(field TEXT NOT NULL, value, row INTEGER NOT NULL);
+            CREATE TABLE IF NOT EXISTS progress(records INTEGER NOT NULL, skipped INTEGER NOT NULL);
+        """)
+        self.count: int = self._db.execute("SELECT count(*) FROM passages").fetchone()[0]
+        done = self._db.execute("SELECT records, skipped FROM progress").fetchone()
+        self.records: int = done[0] if done else 0
+        self.skipped: int = done[1] if done else 0
+
+    def known(self, ids: Iterable[str]) -> set[str]:
+        """Those of ``ids`` that are in the file already."""
+        query = "SELECT 1 FROM passages WHERE id = ?"
+        return {one for one in ids if self._db.execute(query, (one,)).fetchone()}
+
+    def append(self, passages: Sequence[Passage], records: int, skipped: int) -> None:
+        """Add ``passages`` and note that ``records`` of the corpus are now read, in one transaction."""
+        rows = range(self.count, self.count + len(passages))
+        self._db.execute("BEGIN")
+        self._db.executemany(
+            "INSERT INTO passages VALUES (?, ?, ?, ?, ?)",
+            [
+                (row, p.id, p.title, p.text, json.dumps(p.metadata, ensure_ascii=False))
+                for row, p in zip(rows, passages, strict=True)
+            ],
+        )
+        self._db.executemany(
+            "INSERT INTO attributes VALUES (?, ?, ?)",
+            [
+                line
+                for row, p in zip(rows, passages, strict=True)
+                for line in _attributes(row, p.metadata)
+            ],
+        )
+        self._db.execute("DELETE FROM progress")
+        self._db.execute("INSERT INTO progress VALUES (?, ?)", (records, skipped))
+        self._db.execute("COMMIT")
+        self.count, self.records, self.skipped = rows.stop, records, skipped
+
+    def finish(self) -> None:
+        """Index the attributes, drop what only the build needed, and leave one plain file."""
+        self._db.executescript("""
+            CREATE INDEX IF NOT EXISTS by_value ON attributes(field, value, row);
+            DROP TABLE IF EXISTS progress;
+            PRAGMA journal_mode = DELETE;
+        """)
+        self._db.close()
+
+    def close(self) -> None:
+        """Close the file; a later writer goes on from the last transaction."""
+        self._db.close()
+
+
+class Passages:
+    """Read access to a finished passages file; safe to share between threads."""
+
+    def __init__(self, path: Path) -> None:
+        # immutable: no lock files, so a bundle on a read-only disk opens too.
+        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        self._db = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        self._lock = threading.Lock()
+        try:
+            self.count: int = self._query("SELECT count(*) FROM passages")[0][0]
+            self.fields: list[str] = [r[0] for r in self._query(_DISTINCT_FIELDS)]
+        except sqlite3.DatabaseError as error:
+            raise BundleCorrupt(path.parent, path.name, str(error)) from error
+
+    def _query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
+
+    def get(self, rows: Sequence[int]) -> list[Passage]:
+        """The passages at ``rows``, in that order."""
+        marks = ",".join("?" * len(rows))
+        sql = f"SELECT row, id, title, text, metadata FROM passages WHERE row IN ({marks})"  # noqa: S608 (only marks)
+        found = {
+            row: Passage(id_, text, title, json.loads(metadata))
+            for row, id_, title, text, metadata in self._query(sql, [int(r) for r in rows])
+        }
+        return [found[int(row)] for row in rows]
+
+    def ids(self, rows: Sequence[int]) -> list[str]:
+        """The ids of the passages at ``rows``, in that order."""
+        return [
+            self._query("SELECT id FROM passages WHERE row = ?", (int(row),))[0][0] for row in rows
+        ]
+
+    def rows(self, conditions: Sequence[Condition]) -> Rows:
+        """The rows, ascending, of all passages that meet every condition.
+
+        Raises FieldError for a field that no passage has.
+        """
+        selects, values = [], []
+        for condition in conditions:
+            if condition.field not in self.fields:
+                known = ", ".join(self.fields) or "none"
+                raise FieldError(
+                    f"filter.{condition.field}", f"no passage has this field; there are: {known}"
+                )
+            test, bound = _test(condition)
+            selects.append(f"SELECT row FROM attributes WHERE field = ? AND {test}")  # noqa: S608 (fixed texts)
+            values += [condition.field, *bound]
+        found = self._query(" INTERSECT ".join(selects), values)
+        return np.unique(np.fromiter((r[0] for r in found), np.int64, len(found)))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+
+# A skip scan: one index look-up a field instead of a pass over every value.
+_DISTINCT_FIELDS = """
+    WITH RECURSIVE f(name) AS (
+        SELECT min(field) FROM attributes
+        UNION ALL SELECT (SELECT min(field) FROM attributes WHERE field > name) FROM f
+        WHERE name IS NOT NULL)
+    SELECT name FROM f WHERE name IS NOT NULL"""
+
+
+def _test(condition: Condition) -> tuple[str, list[Scalar]]:
+    if condition.op == "in":
+        marks = ",".join("?" * len(condition.value))
+        return f"value IN ({marks})", [v for v in condition.value if v is not None]
+    bounds = [
+        (sign, value)
+        for sign, value in zip((">", ">=", "<", "<="), condition.value, strict=True)
+        if value is not None
+    ]
+    # SQLite sorts every number before every text: without the type test, a range of numbers
+    # that is open above would take in all texts.
+    kind = "'text'" if isinstance(bounds[0][1], str) else "'integer', 'real'"
+    tests = [f"value {sign} ?" for sign, _ in bounds] + [f"typeof(value) IN ({kind})"]
+    return " AND ".join(tests), [value for _, value in bounds]

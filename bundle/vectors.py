@@ -1,0 +1,224 @@
+"""Passage vectors: one FAISS index, searched by inner product.
+
+The row of a vector is its position in the index and the passage's row in the passages file. Scores
+are inner products; of unit-norm vectors that is the cosine. An index that stores codes instead of
+floats (SQ8 keeps a byte a dimension) gives the score of the decoded vector.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from bundle.passages import Rows
+from models.errors import BundleCorrupt, FieldError
+
+Vectors = npt.NDArray[np.float32]
+Progress = Callable[[int], None]
+
+# Up to here an exact scan is as fast as a graph search and loses nothing; above MANY the graph's
+# links cost more memory than inverted lists do.
+FEW, MANY = 50_000, 2_000_000
+
+# Under a filter that passes at most so many rows, scoring each of them is exact and faster than
+# a graph search that has to walk past everything else.
+EXACT_ROWS = 10_000
+
+_CHUNK = 16_384
+_EF_LIMIT = 8_192
+
+
+def default_factory(count: int) -> str:
+    """The FAISS factory string for ``count`` vectors: flat, then HNSW over bytes, then inverted lists."""
+    if count <= FEW:
+        return "Flat"
+    return "HNSW32_SQ8" if count <= MANY else f"IVF{4 * math.isqrt(count)},SQ8"
+
+
+def empty_index(dimension: int, factory: str) -> faiss.Index:
+    """An empty FAISS index for vectors of ``dimension``.
+
+    Raises FieldError where FAISS does not know the factory string, or the index cannot give its
+    vectors back, which filters need.
+    """
+    try:
+        index = faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        raise FieldError("index", f"FAISS does not know {factory!r}: {_reason(error)}") from error
+    if isinstance(_core(index), faiss.IndexIVFFastScan) and not isinstance(
+        index, faiss.IndexRefine
+    ):
+        # FAISS 1.15 crashes when it reconstructs from such lists once they were written and read.
+        raise FieldError(
+            "index", "fast-scan lists need a refinement: add ',RFlat' or ',Refine(SQ8)'"
+        )
+    return index
+
+
+def build_index(vectors: Vectors, factory: str, seed: int, progress: Progress) -> faiss.Index:
+    """A trained FAISS index of ``vectors`` (n, d) float32, added in chunks.
+
+    Raises FieldError where FAISS cannot make that index of so many vectors.
+    """
+    count, dimension = vectors.shape
+    index = empty_index(dimension, factory)
+    try:
+        if not index.is_trained:
+            # FAISS's k-means samples 256 points a centroid itself; more need not leave the disk.
+            size = min(count, 256 * max(1_024, 4 * math.isqrt(count)))
+            sample = np.random.default_rng(seed).choice(count, size, replace=False)
+            index.train(np.ascontiguousarray(vectors[np.sort(sample)]))
+        for rows in chunks(count):
+            index.add(np.ascontiguousarray(vectors[rows]))
+            progress(rows.stop - rows.start)
+        _allow_reconstruction(index)
+        index.reconstruct(0)
+    except RuntimeError as error:
+        raise FieldError(
+            "index", f"FAISS cannot make {factory!r} of {count} vectors: {_reason(error)}"
+        ) from error
+    return index
+
+
+def _reason(error: RuntimeError) -> str:
+    """What FAISS complains of, without the place in its source."""
+    return str(error).splitlines()[0].rpartition("Error: ")[2]
+
+
+def chunks(count: int) -> Iterator[slice]:
+    """Slices that cover ``range(count)`` in order."""
+    return (slice(i, min(i + _CHUNK, count)) for i in range(0, count, _CHUNK))
+
+
+def write_index(index: faiss.Index, path: Path) -> None:
+    """Write ``index`` to ``path``."""
+    faiss.write_index(index, str(path))
+
+
+def exact_top(queries: Vectors, vectors: Vectors, k: int) -> Rows:
+    """The rows (B, k) of the ``k`` highest inner products with all of ``vectors`` (n, d)."""
+    heap = faiss.ResultHeap(len(queries), k, keep_max=True)
+    for rows in chunks(len(vectors)):
+        chunk = np.ascontiguousarray(vectors[rows])
+        scores, found = faiss.knn(
+            queries, chunk, min(k, len(chunk)), metric=faiss.METRIC_INNER_PRODUCT
+        )
+        heap.add_result(scores, found + rows.start)
+    heap.finalize()
+    top: Rows = heap.I
+    return top
+
+
+class VectorIndex:
+    """A FAISS index with its search effort; safe to call from several threads at once.
+
+    The effort is efSearch for a graph, nprobe for inverted lists, and unused by an exact index.
+    """
+
+    def __init__(self, index: faiss.Index, effort: int | None = None) -> None:
+        self._index = index
+        _allow_reconstruction(index)
+        self.set_effort(effort)
+
+    @classmethod
+    def open(cls, path: Path, effort: int | None) -> VectorIndex:
+        """The index in ``path``, memory-mapped where its type allows. Raises BundleCorrupt."""
+        try:
+            return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC), effort)
+        except RuntimeError as error:
+            raise BundleCorrupt(path.parent, path.name, str(error).splitlines()[0]) from error
+
+    @property
+    def count(self) -> int:
+        """How many vectors there are."""
+        return int(self._index.ntotal)
+
+    @property
+    def dimension(self) -> int:
+        """The length of a vector."""
+        return int(self._index.d)
+
+    @property
+    def tunable(self) -> bool:
+        """Whether the effort changes anything."""
+        return isinstance(_core(self._index), faiss.IndexHNSW | faiss.IndexIVF)
+
+    def set_effort(self, effort: int | None) -> None:
+        """Search with this effort from now on; None keeps what FAISS has."""
+        core = _core(self._index)
+        if effort is not None and isinstance(core, faiss.IndexHNSW):
+            core.hnsw.efSearch = effort
+        elif effort is not None and isinstance(core, faiss.IndexIVF):
+            core.nprobe = min(effort, core.nlist)
+
+    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
+        """Scores (B, k) float32 and rows (B, k) int64, best first; row -1 where there are fewer."""
+        scores, rows = self._index.search(queries, k)
+        return scores, rows
+
+    def search_among(self, query: Vectors, k: int, allowed: Rows) -> tuple[Vectors, Rows]:
+        """Scores (m,) and rows (m,), best first, m = min(k, len(allowed)), of ``allowed`` rows only.
+
+        ``query`` is (d,), ``allowed`` ascending. A filter that passes few rows is answered exactly;
+        one that passes many by the index, which is given more effort the more it has to pass over.
+        """
+        if len(allowed) > EXACT_ROWS and isinstance(self._index, _FILTERABLE):
+            mask = np.zeros(self.count, bool)
+            mask[allowed] = True
+            selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+            parameters = self._parameters(selector, len(allowed) / self.count)
+            scores, rows = (
+                found[0] for found in self._index.search(query[None], k, params=parameters)
+            )
+            found = rows >= 0
+            if found.sum() >= min(k, len(allowed)):
+                return scores[found], rows[found]
+        return self._scan(query, k, allowed)
+
+    def _scan(self, query: Vectors, k: int, allowed: Rows) -> tuple[Vectors, Rows]:
+        scores = np.concatenate(
+            [self._reconstruct(allowed[part]) @ query for part in chunks(len(allowed))]
+            or [np.zeros(0, np.float32)]
+        )
+        order = np.argsort(-scores, kind="stable")[:k]
+        return scores[order], allowed[order]
+
+    def _reconstruct(self, rows: Rows) -> Vectors:
+        vectors: Vectors = self._index.reconstruct_batch(rows)
+        return vectors
+
+    def _parameters(self, selector: faiss.IDSelector, share: float) -> faiss.SearchParameters:
+        if isinstance(self._index, faiss.IndexHNSW):
+            wide = min(_EF_LIMIT, math.ceil(self._index.hnsw.efSearch / share))
+            return faiss.SearchParametersHNSW(sel=selector, efSearch=wide)
+        if isinstance(self._index, faiss.IndexIVF):
+            wide = min(self._index.nlist, math.ceil(self._index.nprobe / share))
+            return faiss.SearchParametersIVF(sel=selector, nprobe=wide)
+        return faiss.SearchParameters(sel=selector)
+
+
+def _core(index: faiss.Index) -> faiss.Index:
+    """The index that searches, out of its wrappers (a rotation before it, a refinement behind it)."""
+    while True:
+        if isinstance(index, faiss.IndexPreTransform):
+            index = faiss.downcast_index(index.index)
+        elif isinstance(index, faiss.IndexRefine):
+            index = faiss.downcast_index(index.base_index)
+        else:
+            return index
+
+
+def _allow_reconstruction(index: faiss.Index) -> None:
+    """Let inverted lists find a vector by its row: 8 bytes a vector, only where lists are."""
+    core = _core(index)
+    if isinstance(core, faiss.IndexIVF) and core.direct_map.type == faiss.DirectMap.NoMap:
+        core.make_direct_map()
+
+
+# What takes a selector of rows as it is; anything else is scanned under a filter.
+_FILTERABLE = (faiss.IndexFlat, faiss.IndexHNSW, faiss.IndexIVF)
