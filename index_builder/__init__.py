@@ -1,0 +1,1 @@
+"""Offline: a corpus goes in, a bundle comes out."""

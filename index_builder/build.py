@@ -1,0 +1,261 @@
+"""A corpus to a bundle, in stages that a kill cannot spoil.
+
+::
+
+    passages   corpus readers -> passages.db        fails on the first bad record, within seconds
+    vectors    passages.db -> scratch/vectors.f32   the long one; resumes at the passage
+    index      vectors.f32 -> vectors.faiss
+    seal       measure, copy the encoder, hash, write the manifest, rename
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+import faiss
+
+from bundle.bundle import ENCODER, PASSAGES, VECTORS
+from bundle.manifest import (
+    FORMAT_VERSION,
+    BuildSettings,
+    Figures,
+    Manifest,
+    Segment,
+    list_files,
+    lurcher_version,
+    write_manifest,
+)
+from bundle.passages import Passage, Passages, PassageWriter
+from bundle.vectors import (
+    VectorIndex,
+    build_index,
+    default_factory,
+    empty_index,
+    write_index,
+)
+from index_builder.corpus import corpus_files, read_corpus
+from index_builder.corpus.records import Record
+from index_builder.encode import (
+    EMPTY,
+    TRUNCATED,
+    encode_passages,
+    encoded_vectors,
+    flagged,
+    flags_file,
+    vectors_file,
+)
+from index_builder.measure import sample_queries, tune
+from index_builder.progress import Reporter, Silent
+from index_builder.workspace import Workspace, key
+from models.encoders.encoder import Encoder
+from models.errors import CorpusError, FieldError
+from models.pretrained import DEFAULT_ENCODER
+from models.threads import available_cpus
+
+_BATCH = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """What a build is asked for.
+
+    ``index`` is ``auto`` (by size), or a FAISS factory string; ``recall`` the share of exact
+    search's first hundred that the index must find; ``window`` and ``overlap`` are in words and
+    split the files of a text folder.
+    """
+
+    encoder: Path = DEFAULT_ENCODER
+    index: str = "auto"
+    recall: float = 0.98
+    skip_bad_lines: bool = False
+    window: int = 200
+    overlap: int = 40
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.recall <= 1:
+            raise FieldError("recall", f"must be above 0 and at most 1, not {self.recall}")
+
+
+def skipped_file(out: Path) -> Path:
+    """Where the records of ``--skip-bad-lines`` go, beside the bundle ``out``."""
+    return out.with_name(out.name + ".skipped.jsonl")
+
+
+def build(
+    corpus: Path, out: Path, options: BuildOptions | None = None, report: Reporter | None = None
+) -> Manifest:
+    """The manifest of the bundle ``out``, built from ``corpus``.
+
+    A build that was killed goes on where it was when it is called again with the same arguments.
+    Raises CorpusError, FieldError or ModelError; then ``out`` does not exist.
+    """
+    options, report = options or BuildOptions(), report or Silent()
+    files = corpus_files(corpus)
+    encoder = Encoder.load(options.encoder, "passage")
+    if options.index != "auto":
+        empty_index(encoder.config.dimension, options.index)  # fails now, not after hours
+    workspace = Workspace(out)
+    try:
+        return _build(corpus, files, encoder, workspace, options, report)
+    except CorpusError:
+        workspace.discard()  # nothing worth going on with: the corpus has to change
+        raise
+    finally:
+        workspace.close()
+
+
+def _build(
+    corpus: Path, files: list[Path], encoder: Encoder, workspace: Workspace, options: BuildOptions,
+    report: Reporter,
+) -> Manifest:  # fmt: skip
+    faiss.omp_set_num_threads(available_cpus())
+    root, scratch = workspace.bundle, workspace.scratch
+    (root / PASSAGES).parent.mkdir(parents=True, exist_ok=True)
+    stamps = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    passages_key = key(stamps, options.window, options.overlap, options.skip_bad_lines)
+    vectors_key = key(passages_key, encoder.config.fingerprint)
+    index_key = key(vectors_key, options.index, options.seed)
+
+    skipped_note = scratch / "skipped.json"
+    if workspace.begin("passages", passages_key, _database_files(root / PASSAGES)):
+        skipped = _store_passages(corpus, root / PASSAGES, workspace.out, options, report)
+        skipped_note.write_text(json.dumps(skipped))
+        workspace.done("passages")
+    passages = Passages(root / PASSAGES)
+    try:
+        raw = [vectors_file(scratch), flags_file(scratch)]
+        if workspace.begin("vectors", vectors_key, raw):
+            encode_passages(passages, encoder, scratch, report)
+            workspace.done("vectors")
+        vectors = encoded_vectors(scratch, passages.count, encoder.config.dimension)
+
+        factory = default_factory(passages.count) if options.index == "auto" else options.index
+        if workspace.begin("index", index_key, [root / VECTORS]):
+            report.stage("indexing", passages.count)
+            index = build_index(vectors, factory, options.seed, report.advance)
+            write_index(index, root / VECTORS)
+            workspace.done("index")
+
+        _copy_encoder(options.encoder, encoder, root / ENCODER)
+        queries = sample_queries(passages, options.seed)
+        effort, recall = tune(
+            VectorIndex.open(root / VECTORS, None), vectors,
+            Encoder.load(root / ENCODER, "query"), queries, options.recall, report,
+        )  # fmt: skip
+    finally:
+        passages.close()
+
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        lurcher_version=lurcher_version(),
+        name=workspace.out.name.removesuffix(".lurcher"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        encoder=encoder.config,
+        build=BuildSettings(
+            corpus=corpus.name, index=factory, recall_target=options.recall, seed=options.seed
+        ),
+        figures=Figures(
+            empty_passages=flagged(scratch, EMPTY),
+            truncated_passages=flagged(scratch, TRUNCATED),
+            skipped_records=json.loads(skipped_note.read_text()),
+            search_effort=effort,
+            recall_at_100=recall,
+            recall_queries=len(queries),
+        ),
+        segments=[Segment(name="000000", passages=vectors.shape[0])],
+        files=list_files(root),
+    )
+    write_manifest(root, manifest)
+    workspace.publish()
+    return manifest
+
+
+def _store_passages(
+    corpus: Path, path: Path, out: Path, options: BuildOptions, report: Reporter
+) -> int:
+    """Write every good record to the passages file; how many bad ones were set aside."""
+    report.stage("reading", None)
+    aside = skipped_file(out)
+    writer = PassageWriter(path)
+    try:
+        with aside.open("a", encoding="utf-8") as skipped:
+            _keep_lines(aside, writer.skipped)
+            records = read_corpus(corpus, options.window, options.overlap)
+            for batch in _batched(islice(records, writer.records, None), _BATCH):
+                good, bad = _sift(batch, writer)
+                if bad and not options.skip_bad_lines:
+                    raise CorpusError(bad[0].file, bad[0].line, bad[0].reason or "")
+                skipped.writelines(_describe(record) for record in bad)
+                skipped.flush()
+                writer.append(good, writer.records + len(batch), writer.skipped + len(bad))
+                report.advance(len(batch))
+        if not writer.count:
+            raise CorpusError(corpus, None, "no passage in it")
+        count = writer.skipped
+        writer.finish()
+        return count
+    finally:
+        writer.close()
+        if not aside.stat().st_size:
+            aside.unlink()
+
+
+def _sift(batch: Sequence[Record], writer: PassageWriter) -> tuple[list[Passage], list[Record]]:
+    """The passages of the good records, and the bad ones; an id's second passage is a bad one."""
+    ids = {record.passage.id for record in batch if record.passage}
+    seen = writer.known(ids)
+    good: list[Passage] = []
+    bad: list[Record] = []
+    for record in batch:
+        if record.passage is None:
+            bad.append(record)
+        elif record.passage.id in seen:
+            reason = f"id {record.passage.id!r} was used before; ids must be unique"
+            bad.append(Record(record.file, record.line, reason=reason, raw=record.passage.id))
+        else:
+            seen.add(record.passage.id)
+            good.append(record.passage)
+    return good, bad
+
+
+def _batched(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
+    iterator = iter(records)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _describe(record: Record) -> str:
+    fields = {
+        "file": str(record.file),
+        "line": record.line,
+        "reason": record.reason,
+        "raw": record.raw,
+    }
+    return json.dumps(fields) + "\n"
+
+
+def _keep_lines(path: Path, count: int) -> None:
+    """Cut the file after ``count`` lines: what follows them was written by a run that was killed."""
+    with path.open("rb+") as file:
+        for _ in range(count):
+            file.readline()
+        file.truncate(file.tell())
+
+
+def _database_files(path: Path) -> list[Path]:
+    return [path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")]
+
+
+def _copy_encoder(source: Path, encoder: Encoder, target: Path) -> None:
+    """Copy what serving needs of an encoder's folder."""
+    target.mkdir(exist_ok=True)
+    config = encoder.config
+    for name in {config.query_graph, config.passage_graph, "tokenizer.json", "config.json"}:
+        shutil.copyfile(source / name, target / name)

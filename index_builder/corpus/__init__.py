@@ -1,0 +1,52 @@
+"""Corpus readers: each kind of corpus becomes one stream of records, good and bad, in order.
+
+A bad record never ends the stream; a file that cannot be used at all raises CorpusError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from index_builder.corpus.detect import detect
+from index_builder.corpus.folder import read_folder
+from index_builder.corpus.jsonl import read_jsonl
+from index_builder.corpus.parquet import read_parquet
+from index_builder.corpus.records import Record
+from index_builder.corpus.tables import read_table
+from models.errors import FieldError
+
+__all__ = ["MAX_WINDOW", "Record", "corpus_files", "read_corpus"]
+
+# Far above any passage, and below what a regular expression can count to.
+MAX_WINDOW = 1_000_000
+
+
+def read_corpus(path: Path, window: int = 200, overlap: int = 40) -> Iterator[Record]:
+    """The records of the corpus at ``path``, in an order that is the same each time.
+
+    Text files are split into passages of ``window`` words of which ``overlap`` are shared with the
+    next. Raises CorpusError at once where ``path`` has nothing to read, and while reading where a
+    file cannot be read on; FieldError for a window that cannot be.
+    """
+    if not 1 <= window <= MAX_WINDOW:
+        raise FieldError("window", f"{window} is not from 1 to {MAX_WINDOW:,}")
+    if not 0 <= overlap < window:
+        raise FieldError("overlap", f"{overlap} is not from 0 to below the window of {window}")
+    kind, files = detect(path)
+    match kind:
+        case "folder":
+            return read_folder(path, files, window, overlap)
+        case "jsonl":
+            return read_jsonl(files[0])
+        case "parquet":
+            return read_parquet(files[0])
+        case "csv":
+            return read_table(files[0], ",")
+        case "tsv":
+            return read_table(files[0], "\t")
+
+
+def corpus_files(path: Path) -> list[Path]:
+    """The files from which ``read_corpus`` reads, in its order."""
+    return detect(path)[1]

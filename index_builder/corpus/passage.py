@@ -1,0 +1,115 @@
+"""From a record's fields to a passage: one set of checks for every kind of corpus."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from bundle.passages import Passage
+
+MAX_ID_BYTES = 512
+
+# Fixed, and far below the interpreter's recursion limit: whether a record is good may not depend
+# on how deep the caller's stack is, and the bundle has to write the metadata as JSON again.
+MAX_DEPTH = 100
+
+_KINDS: dict[type, str] = {
+    bool: "a boolean",
+    int: "an integer",
+    float: "a float",
+    str: "a string",
+    type(None): "null",
+    list: "a list",
+    dict: "an object",
+}
+
+
+class BadRecord(Exception):
+    """One record cannot be used; its message is the reason. It never leaves this package."""
+
+
+def kind_of(value: object) -> str:
+    """The name of the value's type in JSON's words, with its article."""
+    return _KINDS.get(type(value), f"of type {type(value).__name__}")
+
+
+def shown(name: str) -> str:
+    """The name in quotes, cut and escaped so that it fits any message and any output."""
+    return repr(name if len(name) <= 80 else f"{name[:79]}…")
+
+
+def passage_of(fields: dict[str, Any], nested: dict[str, Any]) -> Passage:
+    """The passage of a record's ``fields``; those that are not its own become metadata.
+
+    ``nested`` is metadata that the record holds in one object. Raises BadRecord.
+    """
+    given = {key: _id(key, fields[key]) for key in ("id", "_id") if key in fields}
+    if not given:
+        raise BadRecord("id is missing; it is called 'id' or '_id'")
+    if len(set(given.values())) > 1:
+        raise BadRecord("id and _id are both there and differ")
+    if "text" not in fields:
+        raise BadRecord("text is missing")
+    title = fields.get("title")
+    metadata = {k: v for k, v in fields.items() if k not in ("id", "_id", "text", "title")}
+    for key in nested:
+        if key in metadata:
+            raise BadRecord(f"{shown(key)} is both a field of the record and a key of its metadata")
+    metadata |= nested
+    _check_value("metadata", metadata, 0)
+    return Passage(
+        id=next(iter(given.values())),
+        text=_text("text", fields["text"]),
+        title="" if title is None else _text("title", title),
+        metadata=metadata,
+    )
+
+
+def _id(name: str, value: object) -> str:
+    # bool is a subclass of int, but true is nobody's idea of an id.
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise BadRecord(f"{name} is {kind_of(value)}; it must be a string or an integer")
+    text = str(value)
+    if not text.strip():
+        raise BadRecord(f"{name} is {'blank' if text else 'empty'}")
+    size = len(_encoded(name, text))
+    if size > MAX_ID_BYTES:
+        raise BadRecord(f"{name} has {size} bytes of UTF-8; the most is {MAX_ID_BYTES}")
+    return text
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise BadRecord(f"{name} is {kind_of(value)}; it must be a string")
+    _encoded(name, value)
+    return value
+
+
+def _encoded(name: str, value: str) -> bytes:
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        raise BadRecord(f"{name} holds a lone surrogate, which is not valid Unicode") from None
+
+
+def _check_value(name: str, value: object, depth: int) -> None:
+    """Raise BadRecord unless JSON and UTF-8 can hold ``value``."""
+    if depth > MAX_DEPTH:
+        raise BadRecord(f"{name} is nested more than {MAX_DEPTH} deep")
+    match value:
+        case str():
+            _encoded(name, value)
+        case float() if not math.isfinite(value):
+            raise BadRecord(f"{name} holds {value}, which is not valid JSON")
+        case None | bool() | int() | float():
+            pass
+        case list():
+            for item in value:
+                _check_value(name, item, depth + 1)
+        case dict():
+            for key, item in value.items():
+                _encoded(name, key)
+                # The outermost key says where in the record the fault is.
+                _check_value(f"metadata {shown(key)}" if depth == 0 else name, item, depth + 1)
+        case _:
+            raise BadRecord(f"{name} is {kind_of(value)}, which JSON cannot hold")

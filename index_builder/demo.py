@@ -1,0 +1,42 @@
+"""The demonstration bundle: this machine's own Python documentation."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+
+from bundle.manifest import Manifest, read_manifest
+from index_builder.build import build
+from index_builder.progress import Reporter
+from index_builder.python_docs import python_docs
+from models.errors import BundleNotFound
+
+
+def demo_folder() -> Path:
+    """Where the demonstration lives: the user's cache folder."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "lurcher"
+
+
+def demo_bundle(folder: Path, report: Reporter) -> tuple[Path, Manifest]:
+    """The path and manifest of the demonstration bundle in ``folder``, built if it is not there yet."""
+    name = f"python-{platform.python_version()}"
+    out = folder / f"{name}.lurcher"
+    try:
+        return out, read_manifest(out)
+    except BundleNotFound:
+        pass
+    folder.mkdir(parents=True, exist_ok=True)
+    corpus = folder / f"{name}.jsonl"
+    if not corpus.exists():  # a changed file would make a killed build start again
+        temporary = corpus.with_suffix(".new")
+        with temporary.open("w", encoding="utf-8") as file:
+            for p in python_docs():
+                fields = {"id": p.id, "title": p.title, "text": p.text, **p.metadata}
+                file.write(json.dumps(fields) + "\n")
+        temporary.replace(corpus)
+    manifest = build(corpus, out, report=report)
+    corpus.unlink()
+    return out, manifest

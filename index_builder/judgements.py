@@ -1,0 +1,72 @@
+"""Queries and which passages answer them, as BEIR writes them.
+
+``queries.jsonl``: one ``{"_id", "text"}`` a line. ``qrels/*.tsv``: a header, then query id, passage id
+and grade, separated by tabs. Either may be gzipped.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from models.errors import CorpusError
+
+Qrels = dict[str, dict[str, int]]
+
+
+def read_queries(path: Path) -> dict[str, str]:
+    """The text of each query by its id, in file order. Raises CorpusError."""
+    queries: dict[str, str] = {}
+    for number, line in _lines(path):
+        try:
+            found = json.loads(line)
+        except ValueError as error:
+            raise CorpusError(path, number, f"not JSON: {error}") from error
+        if not isinstance(found, dict):
+            raise CorpusError(path, number, "not a JSON object")
+        id_, text = found.get("_id", found.get("id")), found.get("text")
+        if not isinstance(id_, str | int) or isinstance(id_, bool) or not isinstance(text, str):
+            raise CorpusError(path, number, "needs an _id (or id) and a text, both strings")
+        if str(id_) in queries:
+            raise CorpusError(path, number, f"query id {str(id_)!r} was used before")
+        queries[str(id_)] = text
+    if not queries:
+        raise CorpusError(path, None, "no query in it")
+    return queries
+
+
+def read_qrels(path: Path) -> Qrels:
+    """The grade of each judged passage by query id and passage id. Raises CorpusError."""
+    qrels: Qrels = {}
+    for number, line in _lines(path):
+        fields = line.rstrip("\r\n").split("\t")
+        if number == 1 and fields[-1].lstrip("-").isdigit() is False:
+            continue  # the header
+        if len(fields) != 3:
+            raise CorpusError(
+                path, number, f"{len(fields)} fields, expected query id, passage id, grade"
+            )
+        try:
+            qrels.setdefault(fields[0], {})[fields[1]] = int(fields[2])
+        except ValueError as error:
+            raise CorpusError(path, number, f"grade {fields[2]!r} is not a whole number") from error
+    if not qrels:
+        raise CorpusError(path, None, "no judgement in it")
+    return qrels
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines that hold something, with their numbers."""
+    try:
+        with path.open("rb") as file:
+            opener = gzip.open if file.read(2) == b"\x1f\x8b" else open
+        with opener(path, "rt", encoding="utf-8-sig") as text:
+            for number, line in enumerate(text, 1):
+                if line.strip():
+                    yield number, str(line)
+    except OSError as error:
+        raise CorpusError(path, None, error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise CorpusError(path, None, f"not UTF-8: {error}") from error

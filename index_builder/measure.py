@@ -1,0 +1,78 @@
+"""How well the index finds what an exact search would, and the least effort that is enough.
+
+The queries are made from the corpus itself, since a build has no others: the title of a sampled
+passage, or the first words of its text. They are encoded as queries are, so that they lie where
+real ones do: a passage's own vector would be too easy.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bundle.passages import Passage, Passages, Rows
+from bundle.vectors import VectorIndex, Vectors, exact_top
+from index_builder.progress import Reporter
+from models.encoders.encoder import Encoder
+
+DEPTH = 100
+SAMPLE = 500
+_WORDS = 12
+_FIRST_EFFORT = 16
+_LAST_EFFORT = 4_096
+
+
+def sample_queries(passages: Passages, seed: int) -> list[str]:
+    """At most ``SAMPLE`` queries made from passages drawn at random."""
+    size = min(SAMPLE, passages.count)
+    rows = np.random.default_rng(seed).choice(passages.count, size, replace=False)
+    return [query for p in passages.get(sorted(rows.tolist())) if (query := _query(p))]
+
+
+def _query(passage: Passage) -> str:
+    words = passage.title.split() if len(passage.title.split()) > 2 else passage.text.split()
+    return " ".join(words[:_WORDS])
+
+
+def recall(found: Rows, exact: Rows) -> float:
+    """The mean share of each row of ``exact`` (B, k) that is in the same row of ``found`` (B, k)."""
+    return float(np.mean([np.isin(e, f).mean() for e, f in zip(exact, found, strict=True)]))
+
+
+def tune(
+    index: VectorIndex, vectors: Vectors, encoder: Encoder, queries: list[str], target: float,
+    report: Reporter,
+) -> tuple[int | None, float]:  # fmt: skip
+    """The least search effort that reaches recall@100 of ``target``, and the recall at it.
+
+    The effort doubles until it is enough, then the gap below is halved down to an eighth. The
+    highest effort and its recall come back where even that falls short; effort None for an index
+    that has none. A corpus without a word to make a query of counts as fully recalled.
+    """
+    if not queries:
+        return None, 1.0
+    encoded = encoder.encode(queries)
+    depth = min(DEPTH, index.count)
+    exact = exact_top(encoded, vectors, depth)
+
+    def measured(effort: int | None) -> float:
+        index.set_effort(effort)
+        report.advance(1)
+        return recall(index.search(encoded, depth)[1], exact)
+
+    report.stage("tuning", None)
+    if not index.tunable:
+        return None, measured(None)
+    reached = {_FIRST_EFFORT: measured(_FIRST_EFFORT)}
+    effort = _FIRST_EFFORT
+    while reached[effort] < target and effort < _LAST_EFFORT:
+        effort *= 2
+        reached[effort] = measured(effort)
+    if reached[effort] >= target and effort > _FIRST_EFFORT:
+        low = effort // 2
+        while effort - low > max(1, effort // 8):
+            middle = math.ceil((low + effort) / 2)
+            reached[middle] = measured(middle)
+            low, effort = (low, middle) if reached[middle] >= target else (middle, effort)
+    return effort, reached[effort]

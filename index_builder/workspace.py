@@ -1,0 +1,122 @@
+"""The unfinished bundle, ``NAME.lurcher.partial`` beside the one to be, and which stages are done.
+
+::
+
+    NAME.lurcher.partial/
+      build.json    the key of each stage that was begun or done
+      build.lock    held by the process that builds
+      scratch/      files that the bundle does not keep
+      bundle/       the bundle to be, renamed to NAME.lurcher when all of it is written
+
+Each stage has a key made of everything that its result depends on. A stage whose key is the one noted
+as done is not run again; where a key differs, that stage and all after it start afresh. A kill can
+come at any moment: a stage is noted as done only after its files are complete, and the bundle gets
+its final name only when everything is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import IO, Any
+
+from models.errors import FieldError
+
+
+class Workspace:
+    """The folder that a build writes to; only one build at a time has it."""
+
+    def __init__(self, out: Path) -> None:
+        """Open or make the workspace of the bundle ``out``.
+
+        Raises FieldError where ``out`` exists, cannot be made, or is being built by another process.
+        """
+        self.out = out
+        self._root = out.with_name(out.name + ".partial")
+        self.bundle = self._root / "bundle"
+        self.scratch = self._root / "scratch"
+        if out.exists():
+            if self._root.exists() and not self.bundle.exists():  # killed just after publishing
+                shutil.rmtree(self._root)
+            raise FieldError("out", f"{out} exists; remove it first, or choose another name")
+        try:
+            for folder in (self.bundle, self.scratch):
+                folder.mkdir(parents=True, exist_ok=True)
+            self._lock: IO[str] = (self._root / "build.lock").open("w")
+        except OSError as error:
+            raise FieldError("out", f"cannot write {self._root}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise FieldError("out", f"another process is building {out}") from error
+        self._state = self._root / "build.json"
+        self._keys: dict[str, str] = self._read()
+
+    def _read(self) -> dict[str, str]:
+        try:
+            found = json.loads(self._state.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _write(self) -> None:
+        temporary = self._state.with_suffix(".new")
+        temporary.write_text(json.dumps(self._keys))
+        temporary.replace(self._state)
+
+    def begin(self, stage: str, key: str, files: list[Path]) -> bool:
+        """Whether ``stage`` has to run. ``files`` are what it writes.
+
+        Unfinished files of the same key are left for the stage to go on with; others are removed,
+        and so is the note that any later stage is done.
+        """
+        if self._keys.get(stage) == f"done {key}":
+            return False
+        if self._keys.get(stage) != f"begun {key}":
+            for file in files:
+                file.unlink(missing_ok=True)
+        later = list(self._keys)[list(self._keys).index(stage) + 1 :] if stage in self._keys else []
+        for name in later:
+            del self._keys[name]
+        self._keys[stage] = f"begun {key}"
+        self._write()
+        return True
+
+    def done(self, stage: str) -> None:
+        """Note that ``stage`` is complete."""
+        self._keys[stage] = self._keys[stage].replace("begun", "done", 1)
+        self._write()
+
+    def publish(self) -> None:
+        """Give the finished bundle its name. Everything is on disk before the name is."""
+        for path in [*self.bundle.rglob("*"), self.bundle]:
+            _sync(path)
+        self.bundle.rename(self.out)
+        _sync(self.out.parent)
+        shutil.rmtree(self._root)
+
+    def discard(self) -> None:
+        """Remove what was written so far."""
+        shutil.rmtree(self._root)
+
+    def close(self) -> None:
+        """Let another build have the workspace."""
+        self._lock.close()
+
+
+def key(*parts: Any) -> str:
+    """A short hash of ``parts``, which must be JSON-able."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
