@@ -1,0 +1,1 @@
+"""Online: one loaded bundle behind HTTP."""

@@ -1,0 +1,98 @@
+"""The application: routes wrapped in middleware, built once from settings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from bundle.manifest import lurcher_version
+from models.errors import LurcherError
+from server import errors
+from server.middleware import LimitBody, Observe
+from server.routes import bundle, health, page, search
+from server.schemas import Problem
+from server.service import Service
+from server.settings import Settings
+
+_ABOUT = """\
+Search over one bundle of passages. Errors are RFC 9457 problem JSON; every reply carries
+`X-Request-Id`, which the server's log repeats.
+"""
+
+
+def create_app(
+    settings: Settings, on_failure: Callable[[LurcherError], None] | None = None
+) -> FastAPI:
+    """The application that serves ``settings.bundle``.
+
+    The bundle is loaded after start-up, so that ``/livez`` answers meanwhile. Where that fails,
+    ``on_failure`` is told; without one the server stays up and never gets ready.
+    """
+    service = Service(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async def load() -> None:
+            try:
+                await service.load()
+            except LurcherError as error:
+                if on_failure is None:
+                    raise
+                on_failure(error)
+
+        loading = asyncio.create_task(load())
+        yield
+        await asyncio.wait([loading])
+        await service.close()
+
+    middleware = [
+        Middleware(Observe, metrics=service.metrics),
+        Middleware(LimitBody, limit=settings.max_body_bytes),
+    ]
+    if settings.cors_origins:
+        exposed = ["X-Request-Id", "Server-Timing", "Retry-After"]
+        middleware.append(
+            Middleware(
+                CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"],
+                allow_headers=["*"], expose_headers=exposed,
+            )
+        )  # fmt: skip
+    app = FastAPI(
+        title="Lurcher", version=lurcher_version(), description=_ABOUT, lifespan=lifespan,
+        middleware=middleware, redoc_url=None,
+    )  # fmt: skip
+    app.state.service = service
+    errors.install(app)
+    for resource in (search, bundle, health, page):
+        app.include_router(resource.router)
+    _describe(app, settings)
+    return app
+
+
+def _describe(app: FastAPI, settings: Settings) -> None:
+    """Put into the OpenAPI document what only the settings know, and the shape of errors."""
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = make()
+            schemas = document["components"]["schemas"]
+            schemas["Problem"] = Problem.model_json_schema(
+                ref_template="#/components/schemas/{model}"
+            )
+            schemas.update(schemas["Problem"].pop("$defs"))
+            for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, never sent
+                schemas.pop(name, None)
+            for name in ("SearchRequest", "BatchRequest"):
+                schemas[name]["properties"]["top_k"]["maximum"] = settings.max_top_k
+            schemas["SearchRequest"]["properties"]["query"]["maxLength"] = settings.max_query_chars
+            schemas["BatchRequest"]["properties"]["queries"]["maxItems"] = settings.max_queries
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way

@@ -1,0 +1,110 @@
+"""Errors as RFC 9457 problem JSON: one table from the tree in ``models.errors`` to status and title."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from models.errors import DeadlinePassed, FieldError, LurcherError, NotReady, QueueFull
+from server.schemas import FieldProblem, Problem
+
+_log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+
+_TABLE: dict[type[LurcherError], tuple[int, str]] = {
+    FieldError: (422, "A field cannot be used"),
+    NotReady: (503, "Not ready"),
+    QueueFull: (429, "Too many queries wait"),
+    DeadlinePassed: (504, "Out of time"),
+    LurcherError: (500, "The server is at fault"),
+}
+
+_RETRY_LOADING_SECONDS = 2
+
+
+def problem(error: LurcherError, request_id: str) -> Problem:
+    """``error`` as the caller sees it."""
+    status, title = next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)
+    fields = (
+        [FieldProblem(field=error.field, reason=error.reason)]
+        if isinstance(error, FieldError)
+        else []
+    )
+    return Problem(
+        title=title, status=status, detail=str(error), request_id=request_id, errors=fields
+    )
+
+
+def render(found: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """``found`` as a reply."""
+    return Response(found.model_dump_json(), found.status, headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of ``app`` a problem."""
+    app.add_exception_handler(LurcherError, _on_lurcher_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI entries of the errors that a route may answer with."""
+    schema = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {s: {"description": HTTPStatus(s).phrase, "content": schema} for s in statuses}
+
+
+async def _on_lurcher_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, LurcherError)  # noqa: S101 (what the handler is installed for)
+    headers = {}
+    if isinstance(error, QueueFull):
+        headers["Retry-After"] = str(error.retry_after)
+    elif isinstance(error, NotReady):
+        headers["Retry-After"] = str(_RETRY_LOADING_SECONDS)
+    return render(problem(error, request.state.request_id), headers)
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 (what the handler is installed for)
+    # The input is not repeated: it may hold what JSON cannot, and it may be large.
+    fields = [
+        FieldProblem(field=".".join(map(str, e["loc"][1:])) or "body", reason=e["msg"])
+        for e in error.errors()
+    ]
+    detail = "; ".join(f"{f.field}: {f.reason}" for f in fields[:3])
+    return render(
+        Problem(
+            title=_TABLE[FieldError][1], status=422, detail=_printable(detail),
+            request_id=request.state.request_id,
+            errors=[FieldProblem(field=_printable(f.field), reason=_printable(f.reason)) for f in fields],
+        )
+    )  # fmt: skip
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 (what the handler is installed for)
+    title = HTTPStatus(error.status_code).phrase
+    found = Problem(
+        title=title, status=error.status_code, detail=str(error.detail),
+        request_id=request.state.request_id,
+    )  # fmt: skip
+    return render(found, error.headers)
+
+
+async def _on_unexpected(request: Request, error: Exception) -> Response:
+    request_id = request.state.request_id
+    _log.error("unexpected error", request_id=request_id, exc_info=error)
+    detail = "The server failed in a way that nobody foresaw; its log has the details."
+    return render(Problem(title="Internal error", status=500, detail=detail, request_id=request_id))
+
+
+def _printable(text: str) -> str:
+    """``text`` without what UTF-8 cannot carry (an unknown field's name may be a lone surrogate)."""
+    return text.encode("utf-8", "replace").decode()

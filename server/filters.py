@@ -1,0 +1,77 @@
+"""The filter of a request to conditions on metadata."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from bundle.passages import Condition
+from models.errors import FieldError
+
+# SQLite compares 64-bit integers.
+_Integer = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+Value = str | bool | _Integer | FiniteFloat
+Bound = str | _Integer | FiniteFloat
+
+
+class In(BaseModel):
+    """The field has one of these values."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    values: Annotated[list[Value], Field(alias="in", min_length=1, max_length=1_000)]
+
+
+class Range(BaseModel):
+    """The field lies between these bounds: all numbers, or all texts (compared by code point)."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, json_schema_extra={"minProperties": 1}
+    )
+
+    gt: Bound | None = None
+    gte: Bound | None = None
+    lt: Bound | None = None
+    lte: Bound | None = None
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Range:
+        given = [v for v in (self.gt, self.gte, self.lt, self.lte) if v is not None]
+        if not given:
+            raise ValueError("needs gt, gte, lt or lte")
+        if len({isinstance(v, str) for v in given}) > 1:
+            raise ValueError("bounds must be all numbers or all texts")
+        return self
+
+
+Filter = Annotated[dict[str, Value | In | Range], Field(max_length=16)]
+
+
+def conditions(filters: dict[str, Any]) -> list[Condition]:
+    """One condition a field; a passage has to meet them all."""
+    return [_condition(field, test) for field, test in filters.items()]
+
+
+def _condition(field: str, test: Any) -> Condition:
+    if isinstance(test, In):
+        return Condition(field, "in", tuple(test.values))
+    if isinstance(test, Range):
+        return Condition(field, "range", (test.gt, test.gte, test.lt, test.lte))
+    return Condition(field, "in", (test,))
+
+
+def parse(text: str) -> list[Condition]:
+    """The conditions that ``text``, a filter in JSON, holds. Raises FieldError."""
+    try:
+        return conditions(TypeAdapter(Filter).validate_json(text))
+    except ValidationError as error:
+        raise FieldError("filter", error.errors()[0]["msg"]) from error

@@ -1,0 +1,36 @@
+"""What the server counts, in Prometheus' terms; ``docs/metrics.md`` lists them."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1, 2, 4, 8)
+
+
+class Metrics:
+    """The counters of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        r = self._registry
+        self.requests = Counter(
+            "lurcher_requests", "Requests answered.", ["route", "status"], registry=r
+        )
+        self.request_seconds = Histogram(
+            "lurcher_request_seconds", "Time to answer a request.", ["route"],
+            buckets=_SECONDS, registry=r,
+        )  # fmt: skip
+        self.stage_seconds = Histogram(
+            "lurcher_stage_seconds", "Time of one stage for one batch.", ["stage"],
+            buckets=_SECONDS, registry=r,
+        )  # fmt: skip
+        self.batch_queries = Histogram(
+            "lurcher_batch_queries", "Queries encoded together.",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128), registry=r,
+        )  # fmt: skip
+        self.waiting = Gauge("lurcher_waiting_queries", "Queries that wait now.", registry=r)
+        self.passages = Gauge("lurcher_passages", "Passages in the bundle.", registry=r)
+
+    def render(self) -> bytes:
+        """All of them in the text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,37 @@
+"""``GET /v1/bundle``: what is loaded."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+
+from server.errors import responses
+from server.schemas import BundleReply
+from server.service import Service
+
+router = APIRouter(tags=["bundle"])
+
+
+@router.get("/v1/bundle", responses=responses(503))
+async def bundle(request: Request) -> BundleReply:
+    """The loaded bundle: its size, encoder, measured figures, and the limits on requests."""
+    service: Service = request.app.state.service
+    loaded, settings = service.bundle, service.settings
+    manifest = loaded.manifest
+    return BundleReply(
+        name=manifest.name,
+        created=manifest.created,
+        lurcher_version=manifest.lurcher_version,
+        passages=manifest.passages,
+        bytes=sum(file.bytes for file in manifest.files.values()),
+        encoder=manifest.encoder.model_dump(),
+        build=manifest.build.model_dump(),
+        figures=manifest.figures.model_dump(),
+        filter_fields=loaded.passages.fields,
+        limits={
+            "top_k": settings.max_top_k,
+            "queries": settings.max_queries,
+            "query_chars": settings.max_query_chars,
+            "body_bytes": settings.max_body_bytes,
+            "timeout_ms": settings.timeout_ms,
+        },
+    )

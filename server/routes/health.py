@@ -1,0 +1,34 @@
+"""``/livez``, ``/readyz`` and ``/metrics``: for those who run the server."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from models.errors import NotReady
+from server.errors import responses
+from server.service import Service
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/livez")
+async def livez() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "live"}
+
+
+@router.get("/readyz", responses=responses(503))
+async def readyz(request: Request) -> dict[str, str]:
+    """A real query has gone through; 503 before."""
+    service: Service = request.app.state.service
+    if not service.ready:
+        raise NotReady("the bundle is still being loaded")
+    return {"status": "ready"}
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(request: Request) -> Response:
+    """Counters and histograms in Prometheus' text format."""
+    service: Service = request.app.state.service
+    return Response(service.metrics.render(), media_type=CONTENT_TYPE_LATEST)

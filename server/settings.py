@@ -1,0 +1,77 @@
+"""What can be set: by flag, by environment (``LURCHER_`` and the name), or in a TOML file.
+
+A flag wins over the environment, the environment over the file, the file over the default.
+``lurcher.example.toml`` shows every setting with its default.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+
+from models.errors import FieldError
+
+
+class Settings(BaseSettings):
+    """The settings of one server."""
+
+    model_config = SettingsConfigDict(env_prefix="LURCHER_", extra="forbid", frozen=True)
+
+    bundle: Path = Field(description="The bundle to serve.")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    check_hashes: bool = Field(
+        True, description="Check every file of the bundle against its sha256 before serving it."
+    )
+    threads: int | None = Field(
+        None, ge=1, description="Cores to use; unset: all that the CPU quota allows."
+    )
+    max_body_bytes: int = Field(1_048_576, ge=1_024, description="Largest request body, in bytes.")
+    max_query_chars: int = Field(8_000, ge=1, description="Longest query, in characters.")
+    max_queries: int = Field(512, ge=1, description="Most queries in one batch request.")
+    max_top_k: int = Field(1_000, ge=1, description="Most hits a query may ask for.")
+    max_waiting: int = Field(
+        2_048, ge=1, description="Queries that may wait before new ones get 429."
+    )
+    batch_size: int = Field(32, ge=1, description="Most queries that are encoded together.")
+    timeout_ms: int = Field(
+        10_000, ge=1, description="Time a request gets if it does not say, and the most it may say."
+    )
+    shutdown_seconds: int = Field(
+        30, ge=0, description="How long a stopping server goes on with what it started."
+    )
+    cors_origins: list[str] = Field(
+        default_factory=list, description="Origins whose pages may call the server from a browser."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least level that is logged."
+    )
+    log_format: Literal["json", "console"] = Field(
+        "json", description="Logs as JSON lines, or for reading on a terminal."
+    )
+
+
+def load_settings(config: Path | None, flags: dict[str, Any]) -> Settings:
+    """The settings from ``flags``, the environment and the TOML file ``config``, in that order.
+
+    Raises FieldError naming the setting, or the file where it cannot be read.
+    """
+    from_file: dict[str, Any] = {}
+    if config is not None:
+        try:
+            from_file = tomllib.loads(config.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise FieldError("config", f"cannot read {config}: {error.strerror}") from error
+        except ValueError as error:
+            raise FieldError("config", f"{config} is not TOML: {error}") from error
+
+    environment = EnvSettingsSource(Settings)()
+    try:
+        return Settings(**{**from_file, **environment, **flags})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise FieldError(str(first["loc"][0]), first["msg"]) from error
