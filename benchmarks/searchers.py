@@ -1,0 +1,90 @@
+"""One way to ask a bundle on disk or a server at a URL: texts in, ranked passage ids out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+import httpx
+
+from bundle.bundle import Bundle
+from models.errors import LurcherError, ServiceError
+from server.pipeline import Pipeline, Query
+
+Ranking = list[tuple[str, float]]
+
+_BATCH = 64
+
+
+class Searcher(Protocol):
+    """Something that ranks passages for queries."""
+
+    name: str
+
+    def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
+        """Passage ids with scores, best first, for each query."""
+
+
+class BundleSearcher:
+    """A bundle, searched in this process by the server's own pipeline."""
+
+    def __init__(self, path: Path) -> None:
+        self._bundle = Bundle.open(path)
+        self._pipeline = Pipeline(self._bundle)
+        self.name = self._bundle.manifest.name
+
+    def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
+        """Passage ids with scores, best first, for each query."""
+        rankings: list[Ranking] = []
+        for start in range(0, len(queries), _BATCH):
+            batch = [Query(text, k) for text in queries[start : start + _BATCH]]
+            for result in self._pipeline.run(batch):
+                if isinstance(result, LurcherError):
+                    raise result
+                rankings.append([(f.passage.id, f.dense) for f in result.found])
+        return rankings
+
+
+class ServerSearcher:
+    """A running server, asked over HTTP by ``/v1/search/batch``."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url.rstrip("/"), timeout=60)
+        self.name = url
+
+    def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
+        """Passage ids with scores, best first, for each query. Raises ServiceError."""
+        rankings: list[Ranking] = []
+        for start in range(0, len(queries), _BATCH):
+            body = {"queries": list(queries[start : start + _BATCH]), "top_k": k, "include": []}
+            try:
+                reply = self._client.post("/v1/search/batch", json=body)
+            except httpx.HTTPError as error:
+                raise ServiceError(f"{self.name}: {error}") from error
+            if reply.status_code != httpx.codes.OK:
+                raise ServiceError(f"{self.name} answered {reply.status_code}: {reply.text[:500]}")
+            for item in reply.json()["results"]:
+                if "error" in item:
+                    raise ServiceError(f"{self.name}: {item['error']['detail']}")
+                rankings.append([(hit["id"], hit["score"]) for hit in item["hits"]])
+        return rankings
+
+    def __enter__(self) -> ServerSearcher:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+
+def open_searcher(target: str) -> BundleSearcher | ServerSearcher:
+    """A searcher of ``target``: a URL, or the path of a bundle."""
+    if target.startswith(("http://", "https://")):
+        return ServerSearcher(target)
+    return BundleSearcher(Path(target))

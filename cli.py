@@ -1,0 +1,346 @@
+"""``lurcher``: one thin function a verb. What a verb needs is imported when it runs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from models.errors import FieldError, LurcherError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A retrieval server for machines without a GPU.",
+)
+
+_console = Console()
+_errors = Console(stderr=True)
+
+BundlePath = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="A folder that `lurcher build` wrote.")
+]
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one line on stderr and exit status 1."""
+    try:
+        app()
+    except LurcherError as error:
+        _errors.print("[bold red]error[/] ", end="")
+        _errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+@app.command()
+def build(
+    corpus: Annotated[
+        Path,
+        typer.Argument(
+            help="A BEIR folder, a JSONL, CSV, TSV or Parquet file, or a folder of text, Markdown or HTML."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Argument(help="The bundle to write; default: CORPUS's name, here.")
+    ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="An encoder that `lurcher export` wrote; default: the shipped one."),
+    ] = None,
+    index: Annotated[
+        str,
+        typer.Option(help="'auto' picks by size; or a FAISS factory string, such as HNSW32_SQ8."),
+    ] = "auto",
+    recall: Annotated[
+        float, typer.Option(help="Share of exact search's first 100 that the index must find.")
+    ] = 0.98,
+    skip_bad_lines: Annotated[
+        bool, typer.Option("--skip-bad-lines", help="Set bad records aside in OUT.skipped.jsonl.")
+    ] = False,
+    window: Annotated[int, typer.Option(help="Words a passage, for a folder of texts.")] = 200,
+    overlap: Annotated[int, typer.Option(help="Words that neighbouring passages share.")] = 40,
+) -> None:
+    """Turn a corpus into a bundle; called again after a kill, go on where it was."""
+    from index_builder.build import BuildOptions, skipped_file
+    from index_builder.build import build as build_bundle
+    from index_builder.progress import progress_bar
+    from models.pretrained import DEFAULT_ENCODER
+
+    name = corpus.resolve().name
+    target = out or Path(f"{name.split('.')[0] if corpus.is_file() else name}.lurcher")
+    options = BuildOptions(
+        encoder or DEFAULT_ENCODER, index, recall, skip_bad_lines, window, overlap
+    )
+    with progress_bar(_errors) as bar:
+        manifest = build_bundle(corpus, target, options, bar)
+    _console.print(f"{target}: {manifest.passages:,} passages", highlight=False)
+    if manifest.figures.skipped_records:
+        skipped = (
+            f"{manifest.figures.skipped_records:,} bad records set aside in {skipped_file(target)}"
+        )
+        _console.print(skipped, highlight=False)
+    if manifest.figures.recall_at_100 < recall:
+        _errors.print(
+            f"warning: the index finds {manifest.figures.recall_at_100:.3f} of exact search's first 100, "
+            f"less than {recall}; another --index may do better",
+            highlight=False,
+        )
+
+
+@app.command("inspect")
+def inspect_bundle(bundle: BundlePath) -> None:
+    """Show what a bundle holds: its parts, their bytes, and what was measured when it was built."""
+    from bundle.manifest import read_manifest
+
+    manifest = read_manifest(bundle)
+    document = manifest.model_dump(mode="json")
+    files = document.pop("files")
+    for section in ("encoder", "build", "figures"):
+        document[section] = {k: v for k, v in document[section].items() if v != ""}
+    _print_section("", {k: v for k, v in document.items() if not isinstance(v, dict | list)})
+    for section in ("encoder", "build", "figures"):
+        _print_section(section, document[section])
+    total = sum(file["bytes"] for file in files.values())
+    per_passage = total / max(1, manifest.passages)
+    _print_section("bytes", {path: f"{file['bytes']:>15,}" for path, file in files.items()})
+    _print_section("total", {"bytes": f"{total:,}", "bytes a passage": f"{per_passage:,.0f}"})
+
+
+def _print_section(title: str, values: dict[str, Any]) -> None:
+    if title:
+        _console.print(f"\n[bold]{title}[/]")
+    for name, value in values.items():
+        _console.print(f"  {name:<34} {value}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def verify(bundle: BundlePath) -> None:
+    """Check every file of a bundle against its hash, and the files against each other."""
+    from bundle.bundle import verify as problems_of
+
+    problems = problems_of(bundle)
+    for problem in problems:
+        _errors.print(problem, markup=False, highlight=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(1)
+    _console.print(f"{bundle}: sound")
+
+
+@app.command()
+def search(
+    bundle: BundlePath,
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Most hits to show.")] = 5,
+    filter_: Annotated[
+        str | None, typer.Option("--filter", help="Conditions on metadata, as JSON.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a hit.")] = False,
+) -> None:
+    """Answer one query, without a server."""
+    from bundle.bundle import Bundle
+    from server.filters import parse
+    from server.pipeline import Pipeline, Query
+
+    if not query.strip():
+        raise FieldError("query", "must hold more than white space")
+    conditions = tuple(parse(filter_)) if filter_ else ()
+    pipeline = Pipeline(Bundle.open(bundle))
+    (result,) = pipeline.run([Query(query, top_k, conditions)])
+    if isinstance(result, LurcherError):
+        raise result
+    for found in result.found:
+        passage = found.passage
+        if as_json:
+            fields = {"id": passage.id, "score": found.dense, "title": passage.title,
+                      "text": passage.text, "metadata": passage.metadata}  # fmt: skip
+            print(json.dumps(fields, ensure_ascii=False))
+        else:
+            _console.print(f"[bold]{found.dense:.3f}[/]  ", end="")
+            _console.print(passage.title or passage.id, markup=False, highlight=False, style="cyan")
+            text = " ".join(passage.text.split())[:300]
+            _console.print(f"       {text}", markup=False, highlight=False)
+
+
+@app.command("eval")
+def evaluate(
+    target: Annotated[
+        str, typer.Argument(metavar="BUNDLE|URL", help="A bundle, or a running server.")
+    ],
+    queries: Annotated[Path, typer.Option(help="queries.jsonl: one {_id, text} a line.")],
+    qrels: Annotated[Path, typer.Option(help="Judgements: query id, passage id, grade, by tabs.")],
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many queries.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Another bundle or URL, compared query by query.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures here too.")
+    ] = None,
+) -> None:
+    """Measure retrieval quality: nDCG@10, MRR@10, Recall@10 and @100, with 95 % intervals."""
+    try:
+        from benchmarks.evaluate import evaluate as measure
+        from benchmarks.searchers import open_searcher
+    except ModuleNotFoundError as error:
+        raise _missing(error, "eval") from error
+    from index_builder.judgements import read_qrels, read_queries
+
+    found = measure(
+        open_searcher(target), read_queries(queries), read_qrels(qrels), limit,
+        open_searcher(against) if against else None,
+    )  # fmt: skip
+    if json_file is not None:
+        json_file.write_text(json.dumps(found.as_dict(), indent=1) + "\n")
+    _console.print(f"{found.target}, {found.queries:,} queries", highlight=False)
+    for name, figure in found.figures.items():
+        line = f"  {name:<11} {figure.mean:.4f}  [{figure.low:.4f}, {figure.high:.4f}]"
+        if found.against is not None:
+            change = found.against[name]
+            line += f"   against: {change.mean:+.4f}  [{change.low:+.4f}, {change.high:+.4f}]"
+        _console.print(line, markup=False, highlight=False)
+
+
+@app.command()
+def export(
+    model: Annotated[
+        str, typer.Argument(help="A sentence-transformers or Hugging Face folder, or a hub name.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(help="The folder to write, for `lurcher build --encoder`.")
+    ],
+    int8: Annotated[
+        bool, typer.Option(help="8-bit weights and activations, or 32-bit floats.")
+    ] = True,
+    pooling: Annotated[
+        str | None, typer.Option(help="mean or cls; default: what the folder says.")
+    ] = None,
+    similarity: Annotated[
+        str | None, typer.Option(help="cosine or dot; default: what the folder says.")
+    ] = None,
+    query_prompt: Annotated[str | None, typer.Option(help="Text before each query.")] = None,
+    passage_prompt: Annotated[str | None, typer.Option(help="Text before each passage.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=8, help="Where texts are cut.")] = None,
+) -> None:
+    """Export any encoder to ONNX, checked against the original."""
+    try:
+        from training.export import export_encoder
+    except ModuleNotFoundError as error:
+        raise _missing(error, "train") from error
+
+    config = export_encoder(
+        model, out, int8=int8, pooling=_one_of("pooling", pooling, "mean", "cls"),
+        similarity=_one_of("similarity", similarity, "cosine", "dot"), query_prompt=query_prompt,
+        passage_prompt=passage_prompt, max_tokens=max_tokens,
+    )  # fmt: skip
+    _console.print(f"{out}: {config.name}, {config.dimension} dimensions, {config.precision}")
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Print the answers and stop.")] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to serve on; 0 takes a free one.")
+    ] = 8080,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to keep the bundle; default: the cache.")
+    ] = None,
+) -> None:
+    """Index this Python's own documentation, serve it, and ask it three questions."""
+    import webbrowser
+
+    from index_builder.demo import demo_bundle, demo_folder
+    from index_builder.progress import progress_bar
+    from server.demo import ask
+    from server.run import serve as run
+    from server.settings import load_settings
+
+    with progress_bar(_errors) as bar:
+        path, manifest = demo_bundle(folder or demo_folder(), bar)
+    _console.print(
+        f"{manifest.passages:,} docstrings of Python's standard library in {path}", highlight=False
+    )
+
+    def visit(url: str) -> bool:
+        ask(url, _console)
+        if not once:
+            _console.print(f"\nThe search page: {url}   (Ctrl-C stops)", highlight=False)
+            webbrowser.open(url)
+        return not once
+
+    flags = {
+        "bundle": path,
+        "port": 0 if once else port,
+        "log_level": "warning",
+        "log_format": "console",
+    }
+    run(load_settings(None, flags), visit)
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """``command`` with a flag for every setting, so that a setting is written down in one place."""
+    from server.settings import Settings
+
+    kinds: dict[str, Any] = {
+        "config": Annotated[Path | None, typer.Option(help="A TOML file of settings.")]
+    }
+    for name, field in Settings.model_fields.items():
+        place = typer.Argument if name == "bundle" else typer.Option
+        kind: Any = field.annotation
+        kinds[name] = Annotated[kind | None, place(help=field.description)]
+    command.__annotations__ = kinds
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what inspect reads
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+            for name, kind in kinds.items()
+        ]
+    )
+    return command
+
+
+@app.command()
+@_with_settings
+def serve(**given: Any) -> None:
+    """Serve a bundle over HTTP. Every flag can also be set by environment (LURCHER_...) or file."""
+    from server.run import serve as run
+    from server.settings import load_settings
+
+    config = given.pop("config")
+    run(load_settings(config, {name: v for name, v in given.items() if v not in (None, [])}))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bench(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="encoder, build, server or scale.")],
+) -> None:
+    """Run a benchmark; what follows NAME is its own (try --help)."""
+    import importlib
+
+    if name not in _BENCHMARKS:
+        raise FieldError("name", f"no benchmark {name!r}; there are: {', '.join(_BENCHMARKS)}")
+    try:
+        module = importlib.import_module(f"benchmarks.{name}")
+    except ModuleNotFoundError as error:
+        raise _missing(error, "bench") from error
+    module.main(context.args)
+
+
+_BENCHMARKS = ("build", "encoder", "scale", "server")
+
+
+def _missing(error: ModuleNotFoundError, extra: str) -> LurcherError:
+    return LurcherError(f"this needs the package {error.name}: pip install 'lurcher[{extra}]'")
+
+
+def _one_of(field: str, value: str | None, *allowed: str) -> Any:
+    if value is not None and value not in allowed:
+        raise FieldError(field, f"{value!r} is neither {' nor '.join(allowed)}")
+    return value
