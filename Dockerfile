@@ -1,0 +1,25 @@
+# Two stages: wheels are made in the first, the image has only what runs. No torch, no compiler.
+FROM python:3.11-slim-bookworm AS wheels
+WORKDIR /source
+COPY pyproject.toml README.md LICENSE cli.py ./
+COPY constraints constraints
+COPY models models
+COPY bundle bundle
+COPY index_builder index_builder
+COPY server server
+COPY training training
+COPY benchmarks benchmarks
+RUN pip wheel --no-cache-dir --wheel-dir /wheels -c constraints/base.txt .
+
+FROM python:3.11-slim-bookworm
+RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
+    pip install --no-cache-dir --no-index /wheels/*.whl \
+    && useradd --system --create-home --uid 10001 lurcher
+USER 10001
+# Inside a container the loopback address reaches nobody.
+ENV LURCHER_HOST=0.0.0.0 LURCHER_PORT=8080 LURCHER_BUNDLE=/bundle
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"LURCHER_PORT\"]}/readyz', timeout=2)"]
+ENTRYPOINT ["lurcher"]
+CMD ["serve"]
