@@ -34,9 +34,15 @@ def main() -> None:
     try:
         app()
     except LurcherError as error:
-        _errors.print("[bold red]error[/] ", end="")
-        _errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _fail(str(error))
+    except OSError as error:  # a disk that is full, a file that may not be written
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _fail(message: str) -> None:
+    _errors.print("[bold red]error[/] ", end="")
+    _errors.print(message, markup=False, highlight=False, soft_wrap=True)
+    sys.exit(1)
 
 
 @app.command()
@@ -319,7 +325,7 @@ def serve(**given: Any) -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="encoder, build, server or scale.")],
+    name: Annotated[str, typer.Argument(help="build, encoder or server.")],
 ) -> None:
     """Run a benchmark; what follows NAME is its own (try --help)."""
     import importlib
@@ -330,10 +336,12 @@ def bench(
         module = importlib.import_module(f"benchmarks.{name}")
     except ModuleNotFoundError as error:
         raise _missing(error, "bench") from error
-    module.main(context.args)
+    tool = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    tool.command()(module.main)
+    tool(args=context.args, prog_name=f"lurcher bench {name}")
 
 
-_BENCHMARKS = ("build", "encoder", "scale", "server")
+_BENCHMARKS = ("build", "encoder", "server")
 
 
 def _missing(error: ModuleNotFoundError, extra: str) -> LurcherError:
@@ -344,3 +352,7 @@ def _one_of(field: str, value: str | None, *allowed: str) -> Any:
     if value is not None and value not in allowed:
         raise FieldError(field, f"{value!r} is neither {' nor '.join(allowed)}")
     return value
+
+
+if __name__ == "__main__":
+    main()
