@@ -20,8 +20,9 @@ from pathlib import Path
 from bundle.manifest import Manifest, changed_files, read_manifest
 from bundle.passages import Passages
 from bundle.vectors import VectorIndex
+from models.encoders.config import CONFIG_FILE, load_config
 from models.encoders.encoder import Encoder
-from models.errors import BundleCorrupt, LurcherError
+from models.errors import BundleCorrupt, LurcherError, ModelError
 
 ENCODER = "encoder"
 SEGMENT = "segments/000000"
@@ -48,12 +49,8 @@ class Bundle:
         if check_hashes:
             for file, reason in changed_files(path, manifest).items():
                 raise BundleCorrupt(path, file, reason)
-        bundle = cls(
-            path,
-            manifest,
-            Passages(path / PASSAGES),
-            VectorIndex.open(path / VECTORS, manifest.figures.search_effort),
-        )
+        vectors = VectorIndex.open(path / VECTORS, manifest.figures.search_effort)
+        bundle = cls(path, manifest, Passages(path / PASSAGES), vectors)
         for problem in bundle.inconsistencies():
             bundle.close()
             raise problem
@@ -71,11 +68,18 @@ class Bundle:
             (VECTORS, "vectors", self.vectors.count, expected),
             (VECTORS, "dimensions", self.vectors.dimension, dimension),
         ]
-        return [
+        problems = [
             BundleCorrupt(self.path, file, f"{has} {what}, the manifest says {wants}")
             for file, what, has, wants in found
             if has != wants
         ]
+        config = f"{ENCODER}/{CONFIG_FILE}"
+        try:
+            if load_config(self.path / ENCODER) != self.manifest.encoder:
+                problems.append(BundleCorrupt(self.path, config, "not the manifest's encoder"))
+        except ModelError as error:
+            problems.append(BundleCorrupt(self.path, config, str(error)))
+        return problems
 
     def close(self) -> None:
         """Close the files."""

@@ -112,7 +112,8 @@ def write_manifest(root: Path, manifest: Manifest) -> None:
     blank = manifest.model_copy(update={"checksum": _NO_CHECKSUM})
     text = json.dumps(blank.model_dump(mode="json"), indent=1, ensure_ascii=False)
     checksum = hashlib.sha256(text.encode()).hexdigest()
-    (root / MANIFEST).write_text(text.replace(_NO_CHECKSUM, checksum), encoding="utf-8")
+    head, _, tail = text.rpartition(_NO_CHECKSUM)
+    (root / MANIFEST).write_text(f"{head}{checksum}{tail}", encoding="utf-8")
 
 
 def read_manifest(root: Path) -> Manifest:
@@ -134,11 +135,11 @@ def read_manifest(root: Path) -> Manifest:
         by = found.get("lurcher_version", "a newer version")
         raise BundleVersionError(
             root,
-            f"format {written_in}, written by lurcher {by}; this version reads up to {FORMAT_VERSION}:"
-            " upgrade lurcher, or build the bundle again",
+            f"{MANIFEST}: format {written_in}, written by lurcher {by}; this version reads up to"
+            f" {FORMAT_VERSION}: upgrade lurcher, or build the bundle again",
         )
     stated = _CHECKSUM.search(raw)
-    blank = raw.replace(stated[1], _NO_CHECKSUM.encode(), 1) if stated else b""
+    blank = _CHECKSUM.sub(b'"checksum": "%b"' % _NO_CHECKSUM.encode(), raw)
     if stated is None or hashlib.sha256(blank).hexdigest().encode() != stated[1]:
         raise BundleCorrupt(root, MANIFEST, "its checksum does not match its content")
     try:

@@ -4,7 +4,7 @@
 
     passages(row INTEGER PRIMARY KEY, id TEXT UNIQUE, title TEXT, text TEXT, metadata TEXT)
     attributes(field TEXT, value, row INTEGER)    one line for each filterable metadata value
-    progress(records INTEGER, skipped INTEGER)    only while a build is under way
+    progress(records INTEGER, skipped INTEGER)    one line: how far the build read the corpus
 
 ``row`` counts from 0 in corpus order and is the passage's position in the vectors file.
 ``metadata`` is a JSON object. Its scalars, and the scalars of its lists, are filterable; they stand
@@ -124,10 +124,12 @@ class PassageWriter:
         self.count, self.records, self.skipped = rows.stop, records, skipped
 
     def finish(self) -> None:
-        """Index the attributes, drop what only the build needed, and leave one plain file."""
+        """Index the attributes and leave one plain file.
+
+        A writer opened on it again, after a kill before the build took note, finds all of it done.
+        """
         self._db.executescript("""
             CREATE INDEX IF NOT EXISTS by_value ON attributes(field, value, row);
-            DROP TABLE IF EXISTS progress;
             PRAGMA journal_mode = DELETE;
         """)
         self._db.close()
@@ -143,9 +145,9 @@ class Passages:
     def __init__(self, path: Path) -> None:
         # immutable: no lock files, so a bundle on a read-only disk opens too.
         uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-        self._db = sqlite3.connect(uri, uri=True, check_same_thread=False)
         self._lock = threading.Lock()
         try:
+            self._db = sqlite3.connect(uri, uri=True, check_same_thread=False)
             self.count: int = self._query("SELECT count(*) FROM passages")[0][0]
             self.fields: list[str] = [r[0] for r in self._query(_DISTINCT_FIELDS)]
         except sqlite3.DatabaseError as error:
@@ -172,10 +174,12 @@ class Passages:
         ]
 
     def rows(self, conditions: Sequence[Condition]) -> Rows:
-        """The rows, ascending, of all passages that meet every condition.
+        """The rows, ascending, of all passages that meet every condition; all rows, if there is none.
 
         Raises FieldError for a field that no passage has.
         """
+        if not conditions:
+            return np.arange(self.count)
         selects, values = [], []
         for condition in conditions:
             if condition.field not in self.fields:
@@ -205,8 +209,9 @@ _DISTINCT_FIELDS = """
 
 def _test(condition: Condition) -> tuple[str, list[Scalar]]:
     if condition.op == "in":
-        marks = ",".join("?" * len(condition.value))
-        return f"value IN ({marks})", [v for v in condition.value if v is not None]
+        values = [v for v in condition.value if v is not None]
+        marks = ",".join("?" * len(values))
+        return f"value IN ({marks})", values
     bounds = [
         (sign, value)
         for sign, value in zip((">", ">=", "<", "<="), condition.value, strict=True)

@@ -20,8 +20,13 @@ def demo_folder() -> Path:
     return Path(cache) / "lurcher"
 
 
-def demo_bundle(folder: Path, report: Reporter) -> tuple[Path, Manifest]:
-    """The path and manifest of the demonstration bundle in ``folder``, built if it is not there yet."""
+def demo_bundle(
+    folder: Path, report: Reporter, library: Path | None = None
+) -> tuple[Path, Manifest]:
+    """The path and manifest of the demonstration bundle in ``folder``, built if it is not there yet.
+
+    ``library`` holds the modules that are read; default: this Python's own.
+    """
     name = f"python-{platform.python_version()}"
     out = folder / f"{name}.lurcher"
     try:
@@ -33,7 +38,7 @@ def demo_bundle(folder: Path, report: Reporter) -> tuple[Path, Manifest]:
     if not corpus.exists():  # a changed file would make a killed build start again
         temporary = corpus.with_suffix(".new")
         with temporary.open("w", encoding="utf-8") as file:
-            for p in python_docs():
+            for p in python_docs(library):
                 fields = {"id": p.id, "title": p.title, "text": p.text, **p.metadata}
                 file.write(json.dumps(fields) + "\n")
         temporary.replace(corpus)

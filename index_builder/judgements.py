@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,5 +69,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                     yield number, str(line)
     except OSError as error:
         raise CorpusError(path, None, error.strerror or str(error)) from error
+    except (EOFError, zlib.error) as error:
+        raise CorpusError(path, None, f"broken gzip: {error}") from error
     except UnicodeDecodeError as error:
         raise CorpusError(path, None, f"not UTF-8: {error}") from error

@@ -37,7 +37,8 @@ def _query(passage: Passage) -> str:
 
 def recall(found: Rows, exact: Rows) -> float:
     """The mean share of each row of ``exact`` (B, k) that is in the same row of ``found`` (B, k)."""
-    return float(np.mean([np.isin(e, f).mean() for e, f in zip(exact, found, strict=True)]))
+    shares = [np.isin(e, f).mean() for e, f in zip(exact, found, strict=True)]
+    return round(float(np.mean(shares)), 4)
 
 
 def tune(

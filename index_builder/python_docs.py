@@ -29,12 +29,17 @@ _SHORTEST = 40  # characters: below, a docstring says no more than the name
 def python_docs(library: Path | None = None) -> Iterator[Passage]:
     """A passage for each documented name in ``library`` (default: this Python's own), sorted by file."""
     root = library or Path(sysconfig.get_path("stdlib"))
+    seen: set[str] = set()
     for path in sorted(root.rglob("*.py")):
         inside = path.relative_to(root)
         if not _SKIPPED.intersection(inside.parts):
-            yield from _documented(
-                path, ".".join(inside.with_suffix("").parts).removesuffix(".__init__")
-            )
+            module = ".".join(inside.with_suffix("").parts).removesuffix(".__init__")
+            for passage in _documented(path, module):
+                # A name that is there twice (defined by platform; a function of a package, and a
+                # module of the same name in it) is documented by its first definition.
+                if passage.id not in seen:
+                    seen.add(passage.id)
+                    yield passage
 
 
 def _documented(path: Path, module: str) -> Iterator[Passage]:
@@ -44,12 +49,9 @@ def _documented(path: Path, module: str) -> Iterator[Passage]:
             tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):
         return
-    seen: set[str] = set()
     for name, node in _names(tree, module):
         text = inspect.cleandoc(ast.get_docstring(node) or "")
-        # A name that is defined twice (by platform, say) is documented by its first definition.
-        if len(text) >= _SHORTEST and name not in seen:
-            seen.add(name)
+        if len(text) >= _SHORTEST:
             kind = _KINDS[type(node)]
             yield Passage(name, text, title=name, metadata={"module": module, "kind": kind})
 

@@ -36,28 +36,40 @@ class Workspace:
         Raises FieldError where ``out`` exists, cannot be made, or is being built by another process.
         """
         self.out = out
-        self._root = out.with_name(out.name + ".partial")
+        self._root = out.parent / f"{out.name}.partial"
         self.bundle = self._root / "bundle"
         self.scratch = self._root / "scratch"
-        if out.exists():
-            if self._root.exists() and not self.bundle.exists():  # killed just after publishing
-                shutil.rmtree(self._root)
-            raise FieldError("out", f"{out} exists; remove it first, or choose another name")
+        self._state = self._root / "build.json"
         try:
+            if os.path.lexists(out):
+                if self._root.exists() and not self.bundle.exists():  # killed just after publishing
+                    shutil.rmtree(self._root)
+                raise FieldError("out", f"{out} exists; remove it first, or choose another name")
+            self._root.mkdir(parents=True, exist_ok=True)
+            self._lock = self._locked()
+            self._keys = self._read()
             for folder in (self.bundle, self.scratch):
-                folder.mkdir(parents=True, exist_ok=True)
-            self._lock: IO[str] = (self._root / "build.lock").open("w")
+                folder.mkdir(exist_ok=True)
         except OSError as error:
             raise FieldError("out", f"cannot write {self._root}: {error.strerror}") from error
+
+    def _locked(self) -> IO[str]:
+        lock = (self._root / "build.lock").open("w")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise FieldError("out", f"another process is building {out}") from error
-        self._state = self._root / "build.json"
-        self._keys: dict[str, str] = self._read()
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A build that ends meanwhile takes its folder with it, and the lock file in it.
+            current = os.path.samestat(os.fstat(lock.fileno()), Path(lock.name).stat())
+        except (BlockingIOError, FileNotFoundError):
+            current = False
+        if not current or os.path.lexists(self.out):
+            lock.close()
+            raise FieldError("out", f"another process is building {self.out}")
+        return lock
 
     def _read(self) -> dict[str, str]:
+        if not self.bundle.exists():  # new, or published by a build that was killed right after
+            self._state.unlink(missing_ok=True)
+            return {}
         try:
             found = json.loads(self._state.read_text())
         except (OSError, ValueError):
@@ -78,11 +90,14 @@ class Workspace:
         if self._keys.get(stage) == f"done {key}":
             return False
         if self._keys.get(stage) != f"begun {key}":
+            # Forgotten before they are removed: a kill in between leaves no note of what is gone.
+            if stage in self._keys:
+                stages = list(self._keys)
+                for name in stages[stages.index(stage) :]:
+                    del self._keys[name]
+                self._write()
             for file in files:
                 file.unlink(missing_ok=True)
-        later = list(self._keys)[list(self._keys).index(stage) + 1 :] if stage in self._keys else []
-        for name in later:
-            del self._keys[name]
         self._keys[stage] = f"begun {key}"
         self._write()
         return True
@@ -98,10 +113,12 @@ class Workspace:
             _sync(path)
         self.bundle.rename(self.out)
         _sync(self.out.parent)
-        shutil.rmtree(self._root)
+        # The bundle is there; what is left beside it is the next build's to remove.
+        shutil.rmtree(self._root, ignore_errors=True)
 
     def discard(self) -> None:
         """Remove what was written so far."""
+        self._state.unlink(missing_ok=True)  # first: nothing may be resumed from half of the files
         shutil.rmtree(self._root)
 
     def close(self) -> None:

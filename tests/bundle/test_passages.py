@@ -1,0 +1,287 @@
+"""Passages come back as they went in, and filters say what plain Python would."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bundle.passages import Condition, Passage, Passages, PassageWriter, Scalar
+from models.errors import BundleCorrupt, FieldError
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+numbers = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
+scalars = st.none() | st.booleans() | numbers | texts
+values = st.recursive(
+    scalars, lambda v: st.lists(v, max_size=3) | st.dictionaries(texts, v, max_size=3), max_leaves=6
+)
+passages = st.lists(
+    st.builds(Passage, texts, texts, texts, st.dictionaries(texts, values, max_size=4)),
+    max_size=8,
+    unique_by=lambda p: p.id,
+)
+
+
+@contextmanager
+def written(passages: Sequence[Passage]) -> Iterator[Passages]:
+    """A finished file of ``passages``, opened."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "passages.db"
+        writer = PassageWriter(path)
+        writer.append(passages, len(passages), 0)
+        writer.finish()
+        opened = Passages(path)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+@settings(deadline=None, max_examples=60)
+@given(passages)
+def test_passages_come_back_as_they_went_in(passages: list[Passage]) -> None:
+    with written(passages) as opened:
+        rows = range(len(passages))
+        assert opened.count == len(passages)
+        assert opened.get(rows) == passages
+        assert opened.ids(rows) == [p.id for p in passages]
+
+
+def test_passages_come_in_the_order_asked_and_as_often() -> None:
+    with written([Passage(str(i), "text") for i in range(5)]) as opened:
+        assert opened.ids(np.array([3, 0, 3])) == ["3", "0", "3"]
+        assert [p.id for p in opened.get(np.array([3, 0, 3]))] == ["3", "0", "3"]
+        assert opened.get([]) == []
+
+
+def test_what_is_encoded_is_title_and_text() -> None:
+    assert Passage("1", "text", "title").content == "title text"
+    assert Passage("1", "text").content == "text"
+    assert Passage("1", " \n", "").content == ""
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "\x00", "\x00\x01\x1f\x7f", "\u202eabc", "𝔘\ufffe"])
+def test_odd_characters_survive_in_every_place(text: str) -> None:
+    passage = Passage(f"id{text}", text, text, {f"f{text}": text})
+    with written([passage]) as opened:
+        assert opened.get([0]) == [passage]
+        assert opened.rows([Condition(f"f{text}", "in", (text,))]).tolist() == [0]
+        assert not opened.rows([Condition(f"f{text}", "in", (text[:1] + "x",))]).size
+
+
+# Filters. The twin below is the definition of what a filter means.
+
+Bounds = tuple[Scalar | None, ...]
+OPERATORS: list[Callable[[Any, Any], bool]] = [
+    lambda a, b: a > b,
+    lambda a, b: a >= b,
+    lambda a, b: a < b,
+    lambda a, b: a <= b,
+]
+
+
+def passes(value: Any, condition: Condition) -> bool:
+    """Whether one value of a field passes."""
+    if condition.op == "in":
+        return any(
+            isinstance(v, str) == isinstance(value, str) and v == value for v in condition.value
+        )
+    return all(
+        isinstance(bound, str) == isinstance(value, str) and test(value, bound)
+        for test, bound in zip(OPERATORS, condition.value, strict=True)
+        if bound is not None
+    )
+
+
+def twin(passages: list[Passage], conditions: list[Condition]) -> list[int]:
+    """The rows that pass every condition, by the plain meaning of the words."""
+
+    def values(passage: Passage, field: str) -> list[Any]:
+        value = passage.metadata.get(field)
+        return [
+            v
+            for v in (value if isinstance(value, list) else [value])
+            if isinstance(v, str | float) or (isinstance(v, int) and -(2**63) <= v < 2**63)
+        ]
+
+    return [
+        row
+        for row, passage in enumerate(passages)
+        if all(any(passes(v, c) for v in values(passage, c.field)) for c in conditions)
+    ]
+
+
+# Few different values, so that filters match; and the edges of each type.
+some_text = st.sampled_from(["", "a", "B", "b", "ä", "zz", "10", "😀"])
+some_number = st.sampled_from(
+    [0, 1, -1, 2, 10, 2**53 + 1, 2**63 - 1, -(2**63), 0.0, -0.5, 1.0, 1.5, 2.0**53, 1e300]
+)
+some_scalar = some_text | some_number | st.booleans()
+some_value = (
+    some_scalar | st.none() | st.lists(some_scalar | st.none(), max_size=3) | st.just(2**64)
+)
+FIELDS = ["f", "g"]
+
+
+def bounds(of: st.SearchStrategy[Any]) -> st.SearchStrategy[Bounds]:
+    side = st.none() | of
+    return st.tuples(side, side, side, side).filter(lambda b: any(v is not None for v in b))
+
+
+conditions = st.builds(
+    Condition, st.sampled_from(FIELDS), st.just("in"), st.lists(some_scalar, max_size=3).map(tuple)
+) | st.builds(
+    Condition, st.sampled_from(FIELDS), st.just("range"), bounds(some_text) | bounds(some_number)
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(st.dictionaries(st.sampled_from(FIELDS), some_value), max_size=12),
+    st.lists(conditions, max_size=3),
+)
+def test_a_filter_means_what_its_plain_twin_says(
+    metadata: list[dict[str, Any]], conditions: list[Condition]
+) -> None:
+    # The last passage makes both fields known.
+    metadata = [*metadata, {"f": "nothing else", "g": "has this"}]
+    stored = [Passage(str(i), "", metadata=m) for i, m in enumerate(metadata)]
+    with written(stored) as opened:
+        assert opened.rows(conditions).tolist() == twin(stored, conditions)
+
+
+@pytest.fixture(scope="module")
+def library() -> Iterator[Passages]:
+    with written(
+        [
+            Passage("a", "", metadata={"lang": "en", "year": 1999, "tags": ["x", "y"], "ok": True}),
+            Passage("b", "", metadata={"lang": "de", "year": 2005.5, "tags": ["y"], "ok": False}),
+            Passage("c", "", metadata={"lang": "en", "year": "unknown", "tags": []}),
+            Passage("d", "", metadata={"year": 2**64, "place": {"lang": "en"}}),
+        ]
+    ) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("condition", "rows"),
+    [
+        (Condition("lang", "in", ("en",)), [0, 2]),
+        (Condition("lang", "in", ("en", "de")), [0, 1, 2]),
+        (Condition("lang", "in", ()), []),
+        (Condition("lang", "in", (None, "de")), [1]),
+        (Condition("tags", "in", ("y",)), [0, 1]),
+        (Condition("ok", "in", (True,)), [0]),
+        (Condition("ok", "in", (0,)), [1]),
+        (Condition("year", "in", (1999.0,)), [0]),
+        (Condition("year", "range", (None, 1999, None, None)), [0, 1]),
+        (Condition("year", "range", (1999, None, None, None)), [1]),
+        (Condition("year", "range", (None, None, 2005.5, None)), [0]),
+        (Condition("year", "range", (None, 1999, None, 2005.5)), [0, 1]),
+        (Condition("year", "range", (None, "a", None, None)), [2]),
+        (Condition("lang", "range", (None, "d", "e", None)), [1]),
+    ],
+)
+def test_equality_and_ranges_by_example(
+    library: Passages, condition: Condition, rows: list[int]
+) -> None:
+    assert library.rows([condition]).tolist() == rows
+
+
+def test_conditions_hold_together(library: Passages) -> None:
+    both = [Condition("lang", "in", ("en",)), Condition("tags", "in", ("x",))]
+    assert library.rows(both).tolist() == [0]
+
+
+def test_without_a_condition_every_passage_passes(library: Passages) -> None:
+    assert library.rows([]).tolist() == [0, 1, 2, 3]
+
+
+def test_an_integer_beyond_64_bits_is_kept_but_not_filterable(library: Passages) -> None:
+    assert library.get([3])[0].metadata["year"] == 2**64
+    assert 3 not in library.rows([Condition("year", "range", (0, None, None, None))])
+
+
+def test_an_unknown_field_is_an_error_that_names_those_there_are(library: Passages) -> None:
+    with pytest.raises(FieldError, match="there are: lang, ok, tags, year") as caught:
+        library.rows([Condition("place", "in", ("en",))])
+    assert caught.value.field == "filter.place"
+
+
+def test_passages_without_metadata_have_no_fields() -> None:
+    with written([Passage("a", "")]) as opened:
+        assert opened.fields == []
+        with pytest.raises(FieldError, match="there are: none"):
+            opened.rows([Condition("lang", "in", ("en",))])
+
+
+# Writing in pieces.
+
+
+def test_a_writer_goes_on_after_the_last_transaction(tmp_path: Path) -> None:
+    path = tmp_path / "passages.db"
+    first = PassageWriter(path)
+    first.append([Passage("a", "one"), Passage("b", "two")], records=3, skipped=1)
+    first.close()
+    second = PassageWriter(path)
+    assert (second.count, second.records, second.skipped) == (2, 3, 1)
+    assert second.known({"a", "c"}) == {"a"}
+    second.append([Passage("c", "three")], records=4, skipped=1)
+    second.finish()
+    opened = Passages(path)
+    assert opened.ids(range(opened.count)) == ["a", "b", "c"]
+    opened.close()
+
+
+def test_what_a_kill_interrupts_never_was(tmp_path: Path) -> None:
+    path = tmp_path / "passages.db"
+    writer = PassageWriter(path)
+    writer.append([Passage("a", "one")], records=1, skipped=0)
+    with pytest.raises(sqlite3.IntegrityError):  # stands for anything that ends it midway
+        writer.append([Passage("b", "two"), Passage("a", "again")], records=3, skipped=0)
+    writer.close()
+    again = PassageWriter(path)
+    assert (again.count, again.records, again.known({"b"})) == (1, 1, set())
+    again.close()
+
+
+def test_a_finished_file_opened_again_is_known_to_be_finished(tmp_path: Path) -> None:
+    """The kill came after the file was finished and before the build took note of it."""
+    path = tmp_path / "passages.db"
+    writer = PassageWriter(path)
+    writer.append([Passage("a", "one", metadata={"f": 1})], records=2, skipped=1)
+    writer.finish()
+    again = PassageWriter(path)
+    assert (again.count, again.records, again.skipped) == (1, 2, 1)
+    again.finish()
+    opened = Passages(path)
+    assert opened.rows([Condition("f", "in", (1,))]).tolist() == [0]
+    opened.close()
+
+
+def test_a_finished_file_stands_alone(tmp_path: Path) -> None:
+    writer = PassageWriter(tmp_path / "passages.db")
+    writer.append([Passage("a", "one")], 1, 0)
+    writer.finish()
+    assert [p.name for p in tmp_path.iterdir()] == ["passages.db"]
+
+
+@pytest.mark.parametrize("content", [b"", b"SQLite format 3\x00 but no more", b"\x00" * 5_000])
+def test_a_file_that_is_no_database_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "passages.db"
+    path.write_bytes(content)
+    with pytest.raises(BundleCorrupt, match=r"passages\.db"):
+        Passages(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BundleCorrupt, match=r"passages\.db"):
+        Passages(tmp_path / "passages.db")

@@ -1,0 +1,95 @@
+"""What several rooms' tests share: a tiny corpus, a bundle of it, and the real corpora where they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from index_builder.build import BuildOptions, build
+
+TOPICS = {
+    "en": [
+        "The cat sleeps on the warm windowsill all afternoon",
+        "Trains between the two cities leave every twenty minutes",
+        "Bread rises because yeast turns sugar into gas",
+        "A glacier carves its valley over thousands of years",
+        "The orchestra tunes to the oboe before each concert",
+    ],
+    "de": [
+        "Die Katze schläft den ganzen Nachmittag auf der Fensterbank",
+        "Züge zwischen den beiden Städten fahren alle zwanzig Minuten",
+        "Brot geht auf, weil Hefe Zucker in Gas verwandelt",
+        "Ein Gletscher formt sein Tal in Jahrtausenden",
+        "Das Orchester stimmt vor jedem Konzert nach der Oboe",
+    ],
+    "fr": [
+        "Le chat dort tout l'après-midi sur le rebord de la fenêtre",
+        "Les trains entre les deux villes partent toutes les vingt minutes",
+        "Le pain lève parce que la levure change le sucre en gaz",
+        "Un glacier creuse sa vallée pendant des milliers d'années",
+        "L'orchestre s'accorde sur le hautbois avant chaque concert",
+    ],
+}
+NAMES = ["animals", "travel", "food", "earth", "music"]
+
+
+@pytest.fixture(scope="session")
+def small_records() -> list[dict[str, Any]]:
+    """Sixty short records: three languages, five topics, four variants of each."""
+    return [
+        {
+            "id": f"{lang}-{NAMES[topic]}-{variant}",
+            "title": f"{NAMES[topic]} {variant}",
+            "text": f"{text}. Note {variant} of four.",
+            "lang": lang,
+            "year": 2000 + 5 * variant + topic,
+            "tags": [NAMES[topic], "even" if variant % 2 == 0 else "odd"],
+            "score": variant / 2 + topic / 8,
+            "flag": variant % 2 == 0,
+        }
+        for variant in range(4)
+        for lang, texts in TOPICS.items()
+        for topic, text in enumerate(texts)
+    ]
+
+
+@pytest.fixture(scope="session")
+def write_jsonl() -> Callable[[Path, Iterable[Any]], Path]:
+    """A function that writes one record a line into a file and gives the file's path back."""
+
+    def write(path: Path, records: Iterable[Any]) -> Path:
+        path.write_text("".join(f"{json.dumps(record)}\n" for record in records), "utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def small_corpus(
+    small_records: list[dict[str, Any]],
+    write_jsonl: Callable[[Path, Iterable[Any]], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A JSONL file of sixty short passages with metadata of every filterable type."""
+    return write_jsonl(tmp_path_factory.mktemp("corpus") / "small.jsonl", small_records)
+
+
+@pytest.fixture(scope="session")
+def small_bundle(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of ``small_corpus``, encoded by the encoder that ships. Copy it to change it."""
+    out = tmp_path_factory.mktemp("bundle") / "small.lurcher"
+    build(small_corpus, out, BuildOptions(seed=1))
+    return out
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real corpora; tests that need it skip where it is not there."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real corpora: {folder} is not there")
+    return folder

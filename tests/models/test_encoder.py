@@ -1,0 +1,152 @@
+"""The shipped encoder: one vector a text, whatever shares its batch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from models.encoders.config import load_config
+from models.encoders.encoder import TOKEN_BUDGET, Encoder
+from models.encoders.tokenizer import Tokenizer
+from models.engines.ort import OnnxRuntimeEngine
+from models.errors import ModelError, ModelNotFound
+from models.pretrained import DEFAULT_ENCODER
+
+TEXTS = [
+    "a cat",
+    "The cat sleeps on the warm windowsill all afternoon.",
+    "long " * 200,
+    "",
+    "Ein Gletscher formt sein Tal in Jahrtausenden.",
+    "猫は窓辺で寝ている",
+    "מים עמוקים",
+    "👩‍👩‍👧‍👦",
+    "\x00\x01\x02",
+]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return Encoder.load(DEFAULT_ENCODER, "query", threads=2)
+
+
+def test_a_text_has_the_same_vector_alone_and_in_company(encoder: Encoder) -> None:
+    together = encoder.encode(TEXTS)
+    for text, vector in zip(TEXTS, together, strict=True):
+        assert vector @ encoder.encode([text])[0] > 0.9999, text
+
+
+def test_vectors_come_in_the_order_of_the_texts(encoder: Encoder) -> None:
+    backwards = encoder.encode(TEXTS[::-1])[::-1]
+    assert (encoder.encode(TEXTS) * backwards).sum(axis=1).min() > 0.9999
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=80), max_size=6))
+def test_any_text_has_a_vector_of_unit_norm(texts: list[str]) -> None:
+    vectors = _ENCODER.encode(texts)
+    assert vectors.shape == (len(texts), 384)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+_ENCODER = Encoder.load(DEFAULT_ENCODER, "query", threads=1)
+
+
+def test_meaning_is_near_meaning(encoder: Encoder) -> None:
+    cat, kitten, tax = encoder.encode(["a cat asleep", "a kitten napping", "corporate tax law"])
+    assert cat @ kitten > cat @ tax + 0.2
+
+
+def test_a_text_beyond_the_limit_is_found_by_its_beginning(encoder: Encoder) -> None:
+    start = "The glacier carves its valley. " * 60
+    with_end, with_other_end = encoder.encode([start + "ice", start + "bread " * 100])
+    assert with_end @ with_other_end > 0.9999
+
+
+def test_one_thread_and_many_say_the_same(encoder: Encoder) -> None:
+    many = TEXTS * 20
+    one = Encoder.load(DEFAULT_ENCODER, "query", threads=1)
+    assert (one.encode(many) * encoder.encode(many)).sum(axis=1).min() > 0.9999
+
+
+def test_several_callers_at_once_each_get_their_own(encoder: Encoder) -> None:
+    alone = encoder.encode(TEXTS)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: encoder.encode(TEXTS), range(8)))
+    assert min((alone * f).sum(axis=1).min() for f in found) > 0.9999
+
+
+def test_each_side_has_its_own_prompt(tmp_path: Path, encoder: Encoder) -> None:
+    folder = shutil.copytree(DEFAULT_ENCODER, tmp_path / "prompted")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"query_prompt": "query: ", "passage_prompt": "passage: "}
+    (folder / "config.json").write_text(json.dumps(config))
+    wanted = encoder.encode(["query: ice", "passage: ice"])
+    query = Encoder.load(folder, "query", 1).encode(["ice"])[0]
+    passage = Encoder.load(folder, "passage", 1).encode(["ice"])[0]
+    assert query @ wanted[0] > 0.9999
+    assert passage @ wanted[1] > 0.9999
+    assert query @ passage < 0.999
+
+
+class CountingEngine:
+    """An engine that notes the shape of each batch and answers with ones."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def run(
+        self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]]
+    ) -> list[npt.NDArray[Any]]:
+        assert list(outputs) == ["vector"]
+        self.shapes.append(inputs["input_ids"].shape)
+        return [np.ones((len(inputs["input_ids"]), 384), np.float32)]
+
+
+def counted(threads: int) -> tuple[Encoder, CountingEngine]:
+    config, engine = load_config(DEFAULT_ENCODER), CountingEngine()
+    tokenizer = Tokenizer(DEFAULT_ENCODER / "tokenizer.json", config.max_tokens)
+    return Encoder(config, tokenizer, engine, "", threads), engine
+
+
+def test_no_batch_is_larger_than_the_budget() -> None:
+    encoder, engine = counted(threads=2)
+    assert encoder.encode(["word " * (i % 250) for i in range(500)]).all()
+    assert max(batch * length for batch, length in engine.shapes) <= TOKEN_BUDGET
+
+
+def test_a_few_short_queries_are_shared_out_among_the_threads() -> None:
+    encoder, engine = counted(threads=4)
+    encoder.encode(["four short queries here"] * 4)
+    assert [batch for batch, _ in engine.shapes] == [1, 1, 1, 1]
+
+
+def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match="no such folder"):
+        Encoder.load(tmp_path / "nothing", "query")
+
+
+def test_a_graph_that_onnxruntime_cannot_load_is_named(tmp_path: Path) -> None:
+    graph = tmp_path / "encoder.onnx"
+    graph.write_bytes(b"not a graph")
+    with pytest.raises(ModelError, match=r"encoder\.onnx: ONNX Runtime cannot load it"):
+        OnnxRuntimeEngine(graph, 1)
+
+
+def test_an_engine_gives_the_outputs_in_the_order_asked() -> None:
+    engine = OnnxRuntimeEngine(DEFAULT_ENCODER / "encoder.onnx", 1)
+    inputs = {name: np.ones((2, 5), np.int64) for name in ("input_ids", "attention_mask")}
+    states, vector = engine.run(["token_states", "vector"], inputs)
+    assert states.shape == (2, 5, 384)
+    assert vector.shape == (2, 384)
