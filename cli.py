@@ -6,13 +6,17 @@ import inspect
 import json
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
 from models.errors import FieldError, LurcherError
+
+if TYPE_CHECKING:
+    from index_builder.progress import Reporter
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -76,7 +80,6 @@ def build(
     """Turn a corpus into a bundle; called again after a kill, go on where it was."""
     from index_builder.build import BuildOptions, skipped_file
     from index_builder.build import build as build_bundle
-    from index_builder.progress import progress_bar
     from models.pretrained import DEFAULT_ENCODER
 
     name = corpus.resolve().name
@@ -84,7 +87,7 @@ def build(
     options = BuildOptions(
         encoder or DEFAULT_ENCODER, index, recall, skip_bad_lines, window, overlap
     )
-    with progress_bar(_errors) as bar:
+    with _progress() as bar:
         manifest = build_bundle(corpus, target, options, bar)
     _console.print(f"{target}: {manifest.passages:,} passages", highlight=False)
     if manifest.figures.skipped_records:
@@ -226,10 +229,10 @@ def export(
         bool, typer.Option(help="8-bit weights and activations, or 32-bit floats.")
     ] = True,
     pooling: Annotated[
-        str | None, typer.Option(help="mean or cls; default: what the folder says.")
+        Literal["mean", "cls"] | None, typer.Option(help="Default: what the folder says.")
     ] = None,
     similarity: Annotated[
-        str | None, typer.Option(help="cosine or dot; default: what the folder says.")
+        Literal["cosine", "dot"] | None, typer.Option(help="Default: what the folder says.")
     ] = None,
     query_prompt: Annotated[str | None, typer.Option(help="Text before each query.")] = None,
     passage_prompt: Annotated[str | None, typer.Option(help="Text before each passage.")] = None,
@@ -242,9 +245,8 @@ def export(
         raise _missing(error, "train") from error
 
     config = export_encoder(
-        model, out, int8=int8, pooling=_one_of("pooling", pooling, "mean", "cls"),
-        similarity=_one_of("similarity", similarity, "cosine", "dot"), query_prompt=query_prompt,
-        passage_prompt=passage_prompt, max_tokens=max_tokens,
+        model, out, int8=int8, pooling=pooling, similarity=similarity,
+        query_prompt=query_prompt, passage_prompt=passage_prompt, max_tokens=max_tokens,
     )  # fmt: skip
     _console.print(f"{out}: {config.name}, {config.dimension} dimensions, {config.precision}")
 
@@ -263,12 +265,11 @@ def demo(
     import webbrowser
 
     from index_builder.demo import demo_bundle, demo_folder
-    from index_builder.progress import progress_bar
     from server.demo import ask
     from server.run import serve as run
     from server.settings import load_settings
 
-    with progress_bar(_errors) as bar:
+    with _progress() as bar:
         path, manifest = demo_bundle(folder or demo_folder(), bar)
     _console.print(
         f"{manifest.passages:,} docstrings of Python's standard library in {path}", highlight=False
@@ -344,14 +345,15 @@ def bench(
 _BENCHMARKS = ("build", "encoder", "server")
 
 
+def _progress() -> AbstractContextManager[Reporter]:
+    """A bar on a terminal; nothing where stderr is a file, which would get a line for each redraw."""
+    from index_builder.progress import Silent, progress_bar
+
+    return progress_bar(_errors) if _errors.is_terminal else nullcontext(Silent())
+
+
 def _missing(error: ModuleNotFoundError, extra: str) -> LurcherError:
     return LurcherError(f"this needs the package {error.name}: pip install 'lurcher[{extra}]'")
-
-
-def _one_of(field: str, value: str | None, *allowed: str) -> Any:
-    if value is not None and value not in allowed:
-        raise FieldError(field, f"{value!r} is neither {' nor '.join(allowed)}")
-    return value
 
 
 if __name__ == "__main__":

@@ -7,18 +7,22 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from bundle.bundle import Bundle
 from bundle.manifest import lurcher_version
-from models.errors import LurcherError
 from server import errors
 from server.middleware import LimitBody, Observe
+from server.pipeline import Pipeline
 from server.routes import bundle, health, page, search
 from server.schemas import Problem
 from server.service import Service
 from server.settings import Settings
+
+_log = structlog.get_logger()
 
 _ABOUT = """\
 Search over one bundle of passages. Errors are RFC 9457 problem JSON; every reply carries
@@ -27,24 +31,28 @@ Search over one bundle of passages. Errors are RFC 9457 problem JSON; every repl
 
 
 def create_app(
-    settings: Settings, on_failure: Callable[[LurcherError], None] | None = None
+    settings: Settings,
+    on_failure: Callable[[Exception], None] | None = None,
+    pipeline: Callable[[Bundle, int | None], Pipeline] = Pipeline,
 ) -> FastAPI:
-    """The application that serves ``settings.bundle``.
+    """The application that serves ``settings.bundle``, searched by what ``pipeline`` makes of it.
 
     The bundle is loaded after start-up, so that ``/livez`` answers meanwhile. Where that fails,
-    ``on_failure`` is told; without one the server stays up and never gets ready.
+    ``on_failure`` is told; without one it is logged, and the server stays up and never gets ready.
     """
-    service = Service(settings)
+    service = Service(settings, pipeline)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async def load() -> None:
             try:
                 await service.load()
-            except LurcherError as error:
+            # Whatever went wrong: nobody awaits this task, so it would go unheard.
+            except Exception as error:
                 if on_failure is None:
-                    raise
-                on_failure(error)
+                    _log.error("the bundle cannot be loaded", reason=str(error))
+                else:
+                    on_failure(error)
 
         loading = asyncio.create_task(load())
         yield
@@ -65,7 +73,7 @@ def create_app(
         )  # fmt: skip
     app = FastAPI(
         title="Lurcher", version=lurcher_version(), description=_ABOUT, lifespan=lifespan,
-        middleware=middleware, redoc_url=None,
+        middleware=middleware, docs_url=None, redoc_url=None,
     )  # fmt: skip
     app.state.service = service
     errors.install(app)

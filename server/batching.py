@@ -42,10 +42,14 @@ class Batcher(Generic[Work, Done]):
     each. At most ``capacity`` works wait.
     """
 
-    def __init__(self, run: Run[Work, Done], size: int, capacity: int) -> None:
+    def __init__(
+        self, run: Run[Work, Done], size: int, capacity: int, ask_after: float = _ASK_AFTER_SECONDS
+    ) -> None:
         self._run = run
         self._size = size
         self._capacity = capacity
+        self._ask_after = ask_after
+        self._stopped = False
         self._single: deque[_Item[Work, Done]] = deque()
         self._bulk: deque[_Item[Work, Done]] = deque()
         self._arrived = asyncio.Event()
@@ -65,7 +69,10 @@ class Batcher(Generic[Work, Done]):
 
         Raises QueueFull where there is no room for all of them, and DeadlinePassed after
         ``seconds``. What was not begun by then, or when the client is ``gone``, is never begun.
+        Raises NotReady once the batcher was stopped.
         """
+        if self._stopped:
+            raise NotReady("the server is stopping")
         if self.waiting + len(works) > self._capacity:
             retry_after = max(1, round(self.waiting * self._seconds_per_item))
             raise QueueFull(self.waiting, retry_after)
@@ -74,32 +81,32 @@ class Batcher(Generic[Work, Done]):
         (self._single if len(items) == 1 else self._bulk).extend(items)
         self._arrived.set()
         try:
-            async with asyncio.timeout(seconds):
-                return [await self._settled(item) for item in items]
+            async with asyncio.timeout(seconds):  # on the way out it cancels every future
+                found = await asyncio.gather(*(i.future for i in items), return_exceptions=True)
         except TimeoutError as error:
-            for item in items:
-                item.future.cancel()
             raise DeadlinePassed(f"no answer within {seconds * 1000:.0f} ms") from error
-
-    @staticmethod
-    async def _settled(item: _Item[Work, Done]) -> tuple[Done, float] | LurcherError:
-        try:
-            return await item.future
-        except LurcherError as error:
-            return error
+        answers: list[tuple[Done, float] | LurcherError] = []
+        for one in found:
+            if isinstance(one, BaseException) and not isinstance(one, LurcherError):
+                raise one
+            answers.append(one)
+        return answers
 
     async def stop(self) -> None:
         """Finish the batch in hand and take no more; what still waits gets NotReady."""
-        self._loop.cancel()
-        await asyncio.gather(self._loop, return_exceptions=True)
-        for item in [*self._single, *self._bulk]:
-            item.future.set_exception(NotReady("the server is stopping"))
+        self._stopped = True
+        self._arrived.set()
+        await self._loop
+        waiting = [*self._single, *self._bulk]
+        _settle(waiting, [NotReady("the server is stopping")] * len(waiting), perf_counter())
         await asyncio.to_thread(self._thread.shutdown)
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
+            if self._stopped:
+                return
             batch = await self._take()
             if not batch:
                 continue
@@ -108,14 +115,13 @@ class Batcher(Generic[Work, Done]):
                 results = await loop.run_in_executor(
                     self._thread, self._run, [item.work for item in batch]
                 )
+                _settle(batch, results, start)
             # Whatever went wrong is the answer to those who asked, not the end of the server.
             except Exception as error:
                 _settle(batch, [error] * len(batch), start)
-                continue
             self._seconds_per_item += 0.1 * (
                 (perf_counter() - start) / len(batch) - self._seconds_per_item
             )
-            _settle(batch, results, start)
 
     async def _take(self) -> list[_Item[Work, Done]]:
         batch: list[_Item[Work, Done]] = []
@@ -123,8 +129,8 @@ class Batcher(Generic[Work, Done]):
             item = (self._single or self._bulk).popleft()
             if item.future.done():  # its deadline has passed
                 continue
-            if perf_counter() - item.since > _ASK_AFTER_SECONDS and await item.gone():
-                item.future.set_exception(DeadlinePassed("the client has gone"))
+            if perf_counter() - item.since > self._ask_after and await item.gone():
+                _settle([item], [DeadlinePassed("the client has gone")], item.since)
                 continue
             batch.append(item)
         if not self.waiting:

@@ -74,10 +74,11 @@ async def _on_lurcher_error(request: Request, error: Exception) -> Response:
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 (what the handler is installed for)
     # The input is not repeated: it may hold what JSON cannot, and it may be large.
-    fields = [
-        FieldProblem(field=".".join(map(str, e["loc"][1:])) or "body", reason=e["msg"])
-        for e in error.errors()
-    ]
+    fields = [_field_problem(e) for e in error.errors()]
+    if any(f.field == "body" for f in fields) and "json" not in _content_type(request):
+        # What `curl -d` sends unless told otherwise.
+        reason = "must be JSON, sent with the header Content-Type: application/json"
+        fields = [FieldProblem(field="body", reason=reason)]
     detail = "; ".join(f"{f.field}: {f.reason}" for f in fields[:3])
     return render(
         Problem(
@@ -86,6 +87,18 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
             errors=[FieldProblem(field=_printable(f.field), reason=_printable(f.reason)) for f in fields],
         )
     )  # fmt: skip
+
+
+def _field_problem(error: dict[str, Any]) -> FieldProblem:
+    if error["type"] == "json_invalid":
+        reason = f"not JSON: {error['ctx']['error']} at character {error['loc'][-1]}"
+        return FieldProblem(field="body", reason=reason)
+    field = ".".join(map(str, error["loc"][1:])) or "body"
+    return FieldProblem(field=field, reason=error["msg"].removeprefix("Value error, "))
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").lower()
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
@@ -102,7 +115,9 @@ async def _on_unexpected(request: Request, error: Exception) -> Response:
     request_id = request.state.request_id
     _log.error("unexpected error", request_id=request_id, exc_info=error)
     detail = "The server failed in a way that nobody foresaw; its log has the details."
-    return render(Problem(title="Internal error", status=500, detail=detail, request_id=request_id))
+    found = Problem(title="Internal error", status=500, detail=detail, request_id=request_id)
+    # Starlette answers this one outside of the middleware that would add the header.
+    return render(found, {"X-Request-Id": request_id})
 
 
 def _printable(text: str) -> str:

@@ -5,22 +5,38 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     FiniteFloat,
     TypeAdapter,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from bundle.passages import Condition
 from models.errors import FieldError
 
+
+def _encodable(text: str) -> str:
+    """``text``; JSON can name half of a surrogate pair, which neither UTF-8 nor SQLite can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"a lone surrogate at character {error.start}") from error
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
+
 # SQLite compares 64-bit integers.
 _Integer = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
-Value = str | bool | _Integer | FiniteFloat
-Bound = str | _Integer | FiniteFloat
+Value = Text | bool | _Integer | FiniteFloat
+Bound = Text | _Integer | FiniteFloat
 
 
 class In(BaseModel):
@@ -53,7 +69,22 @@ class Range(BaseModel):
         return self
 
 
-Filter = Annotated[dict[str, Value | In | Range], Field(max_length=16)]
+def _explained(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """``value`` validated, with one error that says what is allowed instead of one a branch."""
+    try:
+        return validate(value)
+    except ValidationError as error:
+        raise PydanticCustomError("filter", _ALLOWED) from error
+
+
+_ALLOWED = (
+    'must be a text, a finite number, true or false; or {"in": [1 to 1,000 of these]}; '
+    "or a range of gt, gte, lt, lte whose bounds are all numbers or all texts"
+)
+
+Filter = Annotated[
+    dict[Text, Annotated[Value | In | Range, WrapValidator(_explained)]], Field(max_length=16)
+]
 
 
 def conditions(filters: dict[str, Any]) -> list[Condition]:
@@ -74,4 +105,5 @@ def parse(text: str) -> list[Condition]:
     try:
         return conditions(TypeAdapter(Filter).validate_json(text))
     except ValidationError as error:
-        raise FieldError("filter", error.errors()[0]["msg"]) from error
+        first = error.errors()[0]
+        raise FieldError(".".join(["filter", *map(str, first["loc"])]), first["msg"]) from error

@@ -70,12 +70,16 @@ class LimitBody:
         stated = Headers(scope=scope).get("content-length", "0")
         read = 0
 
+        too_large = HTTPException(413, f"the body is larger than {self._limit} bytes")
+
         async def limited() -> Message:
             nonlocal read
+            if stated.isdigit() and int(stated) > self._limit:
+                raise too_large
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self._limit or (stated.isdigit() and int(stated) > self._limit):
-                raise HTTPException(413, f"the body is larger than {self._limit} bytes")
+            if read > self._limit:
+                raise too_large
             return message
 
         await self._app(scope, limited, send)

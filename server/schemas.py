@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.filters import Filter
+from server.filters import Filter, Text
 
 Include = Literal["text", "metadata", "scores", "highlights"]
 
@@ -42,13 +42,13 @@ class SearchOptions(_Request):
 class SearchRequest(SearchOptions):
     """One query."""
 
-    query: Annotated[str, Field(min_length=1, examples=["who invented the telescope"])]
+    query: Annotated[Text, Field(min_length=1, examples=["who invented the telescope"])]
 
 
 class BatchRequest(SearchOptions):
     """Many queries with the same options."""
 
-    queries: Annotated[list[str], Field(min_length=1)]
+    queries: Annotated[list[Text], Field(min_length=1)]
 
 
 class Scores(BaseModel):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from bundle.bundle import Bundle
-from models.errors import LurcherError, NotReady
+from models.errors import BundleError, LurcherError, NotReady
 from server.batching import Batcher, Gone, Run
 from server.metrics import Metrics
 from server.pipeline import Pipeline, Query, Result
@@ -20,15 +20,24 @@ _log = structlog.get_logger()
 class Service:
     """What the routes talk to; ``load`` makes it ready."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pipeline: Callable[[Bundle, int | None], Pipeline] = Pipeline,
+    ) -> None:
         self.settings = settings
+        self._make_pipeline = pipeline
         self.metrics = Metrics()
         self._bundle: Bundle | None = None
         self._batcher: Batcher[Query, Result] | None = None
 
     async def load(self) -> None:
         """Open the bundle and answer a real query with it. Raises BundleError or ModelError."""
-        bundle, pipeline = await asyncio.to_thread(self._open)
+        try:
+            bundle, pipeline = await asyncio.to_thread(self._open)
+        except OSError as error:  # a file that may not be read, a disk that fails
+            where = error.filename or self.settings.bundle
+            raise BundleError(where, error.strerror or str(error)) from error
         self.metrics.passages.set(bundle.manifest.passages)
         settings = self.settings
         batcher = Batcher(self._measured(pipeline), settings.batch_size, settings.max_waiting)
@@ -38,7 +47,7 @@ class Service:
 
     def _open(self) -> tuple[Bundle, Pipeline]:
         bundle = Bundle.open(self.settings.bundle, self.settings.check_hashes)
-        pipeline = Pipeline(bundle, self.settings.threads)
+        pipeline = self._make_pipeline(bundle, self.settings.threads)
         for result in pipeline.run([Query(bundle.passages.get([0])[0].content or "a trial query")]):
             if isinstance(result, LurcherError):
                 raise result

@@ -10,8 +10,13 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from models.errors import FieldError
 
@@ -54,6 +59,14 @@ class Settings(BaseSettings):
         "json", description="Logs as JSON lines, or for reading on a terminal."
     )
 
+    @field_validator("max_waiting")
+    @classmethod
+    def _room_for_a_batch(cls, value: int, info: ValidationInfo) -> int:
+        """A batch request that never fits would be told to try again for ever."""
+        if value < info.data.get("max_queries", 0):
+            raise ValueError(f"must be at least max_queries, {info.data['max_queries']}")
+        return value
+
 
 def load_settings(config: Path | None, flags: dict[str, Any]) -> Settings:
     """The settings from ``flags``, the environment and the TOML file ``config``, in that order.
@@ -69,9 +82,18 @@ def load_settings(config: Path | None, flags: dict[str, Any]) -> Settings:
         except ValueError as error:
             raise FieldError("config", f"{config} is not TOML: {error}") from error
 
-    environment = EnvSettingsSource(Settings)()
     try:
+        environment = EnvSettingsSource(Settings)()
         return Settings(**{**from_file, **environment, **flags})
+    except SettingsError as error:  # a list in the environment is JSON
+        raise FieldError(
+            _name_in(str(error)), "its value in the environment is not JSON"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise FieldError(str(first["loc"][0]), first["msg"]) from error
+        reason = first["msg"].removeprefix("Value error, ")
+        raise FieldError(str(first["loc"][0]), reason) from error
+
+
+def _name_in(message: str) -> str:
+    return next((name for name in Settings.model_fields if f'"{name}"' in message), "environment")

@@ -1,4 +1,4 @@
-"""``GET /``: the search page."""
+"""``GET /``: the search page; ``GET /docs``: the routes, read from ``/openapi.json``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi import APIRouter, Response
 
 router = APIRouter(include_in_schema=False)
 
-_PAGE = (Path(__file__).parents[1] / "ui" / "index.html").read_text(encoding="utf-8")
+_UI = Path(__file__).parents[1] / "ui"
 
 
 def content_security_policy(page: str) -> str:
@@ -29,15 +29,27 @@ def content_security_policy(page: str) -> str:
     )
 
 
-_HEADERS = {
-    "Content-Security-Policy": content_security_policy(_PAGE),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
+def _served(name: str) -> tuple[str, dict[str, str]]:
+    """The page in the file ``name`` and its headers."""
+    page = (_UI / name).read_text(encoding="utf-8")
+    return page, {
+        "Content-Security-Policy": content_security_policy(page),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-cache",
+    }
+
+
+_SEARCH, _DOCS = _served("index.html"), _served("docs.html")
 
 
 @router.get("/")
 async def page() -> Response:
     """The search page: one file with its style and script inside."""
-    return Response(_PAGE, headers=_HEADERS, media_type="text/html")
+    return Response(_SEARCH[0], headers=_SEARCH[1], media_type="text/html")
+
+
+@router.get("/docs")
+async def docs() -> Response:
+    """The routes with their fields, from the OpenAPI document; nothing comes from another host."""
+    return Response(_DOCS[0], headers=_DOCS[1], media_type="text/html")

@@ -38,6 +38,7 @@ async def search(body: SearchRequest, request: Request) -> Response:
     """The passages nearest to one query."""
     start = perf_counter()
     service: Service = request.app.state.service
+    _check_top_k(body, service.settings)
     query = _query(body.query, body, service.settings)
     (found,) = await service.search([query], body.timeout_ms, request.is_disconnected)
     if isinstance(found, LurcherError):
@@ -68,6 +69,7 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
         raise HTTPException(
             413, f"queries: {len(body.queries)} queries, at most {limit} in one request"
         )
+    _check_top_k(body, service.settings)
     asked = [
         _query_or_error(i, text, body, service.settings) for i, text in enumerate(body.queries)
     ]
@@ -92,6 +94,12 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
     return Response(reply.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
+def _check_top_k(options: SearchOptions, settings: Settings) -> None:
+    """Raise FieldError where more hits are asked for than the settings allow."""
+    if options.top_k > settings.max_top_k:
+        raise FieldError("top_k", f"at most {settings.max_top_k} hits are allowed")
+
+
 def _query(text: str, options: SearchOptions, settings: Settings, field: str = "query") -> Query:
     """The query that a request asks. Raises FieldError."""
     if not text.strip():
@@ -100,8 +108,6 @@ def _query(text: str, options: SearchOptions, settings: Settings, field: str = "
         raise FieldError(
             field, f"{len(text)} characters, at most {settings.max_query_chars} are allowed"
         )
-    if options.top_k > settings.max_top_k:
-        raise FieldError("top_k", f"at most {settings.max_top_k} hits are allowed")
     return Query(text, options.top_k, tuple(conditions(options.filter)))
 
 

@@ -1,0 +1,157 @@
+"""The command line as a person uses it: what it prints, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import Run, complaint, output
+
+VERBS = ["build", "inspect", "verify", "search", "serve", "eval", "export", "demo", "bench"]
+
+
+def damage(bundle: Path, file: str) -> None:
+    raw = bytearray((bundle / file).read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (bundle / file).write_bytes(raw)
+
+
+def test_help_lists_every_verb(run: Run) -> None:
+    shown = output(run("--help"))
+    assert all(f" {verb} " in shown for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_explains_itself(run: Run, verb: str) -> None:
+    shown = output(run(verb, "--help"))
+    assert f"lurcher {verb}" in shown or f"{verb} [OPTIONS]" in shown
+
+
+def test_every_setting_is_a_flag_of_serve(run: Run) -> None:
+    from server.settings import Settings
+
+    shown = output(run("serve", "--help"))
+    for name in set(Settings.model_fields) - {"bundle"}:
+        assert f"--{name.replace('_', '-')}" in shown
+
+
+def test_build_writes_a_bundle_of_the_corpus_name_here(
+    run: Run, small_corpus: Path, tmp_path: Path
+) -> None:
+    assert output(run("build", small_corpus)) == "small.lurcher: 60 passages\n"
+    assert (tmp_path / "small.lurcher" / "manifest.json").is_file()
+    assert output(run("verify", "small.lurcher")) == "small.lurcher: sound\n"
+    assert "small.lurcher" in complaint(run("build", small_corpus))  # it is there already
+
+
+def test_build_says_where_bad_records_went(run: Run, tmp_path: Path) -> None:
+    corpus = tmp_path / "c.jsonl"
+    corpus.write_text('{"id": "a", "text": "a cat"}\n{"id": "a", "text": "again"}\n')
+    assert "c.jsonl, line 2: " in complaint(run("build", corpus, "out.lurcher"))
+    shown = output(run("build", corpus, "out.lurcher", "--skip-bad-lines"))
+    assert "1 bad records set aside in out.lurcher.skipped.jsonl" in shown
+    skipped = (tmp_path / "out.lurcher.skipped.jsonl").read_text()
+    assert "used before" in skipped
+
+
+def test_inspect_shows_parts_bytes_and_figures(run: Run, small_bundle: Path) -> None:
+    shown = output(run("inspect", small_bundle))
+    for part in ("segments/000000/passages.db", "segments/000000/vectors.faiss", "encoder/"):
+        assert part in shown
+    for figure in ("recall_at_100", "bytes a passage", "format_version", "all-MiniLM-L6-v2"):
+        assert figure in shown
+
+
+@pytest.mark.parametrize("file", ["segments/000000/passages.db", "encoder/encoder.onnx"])
+def test_verify_names_a_damaged_file(
+    run: Run, small_bundle: Path, tmp_path: Path, file: str
+) -> None:
+    bundle = shutil.copytree(small_bundle, tmp_path / "damaged.lurcher")
+    damage(bundle, file)
+    ended = run("verify", bundle)
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"{file}: ")
+    assert file in complaint(run("search", bundle, "cat"))
+
+
+def test_search_shows_hits_for_a_person(run: Run, small_bundle: Path) -> None:
+    shown = output(run("search", small_bundle, "a sleeping cat", "-k", "2"))
+    assert shown.count("animals ") == 2
+    assert "The cat sleeps on the warm windowsill" in shown
+
+
+def test_search_shows_hits_for_a_program(run: Run, small_bundle: Path) -> None:
+    wanted = '{"lang": "de", "year": {"gte": 2010}}'
+    shown = output(
+        run("search", small_bundle, "Brot", "--json", "--top-k", "3", "--filter", wanted)
+    )
+    hits = [json.loads(line) for line in shown.splitlines()]
+    assert len(hits) == 3
+    assert hits[0]["id"].startswith("de-food-")
+    assert set(hits[0]) == {"id", "score", "title", "text", "metadata"}
+    assert all(h["metadata"]["lang"] == "de" and h["metadata"]["year"] >= 2010 for h in hits)
+
+
+def test_what_cannot_be_done_is_one_line(run: Run, small_bundle: Path, tmp_path: Path) -> None:
+    assert "no such folder" in complaint(run("inspect", "nothing"))
+    assert "not a bundle" in complaint(run("verify", tmp_path))
+    assert complaint(run("search", small_bundle, "  ")).startswith("query: ")
+    assert complaint(run("search", small_bundle, "cat", "--filter", "{")).startswith("filter: ")
+    colour = complaint(run("search", small_bundle, "cat", "--filter", '{"colour": "red"}'))
+    assert colour.startswith("filter.colour: ")
+    assert "nothing.jsonl" in complaint(run("build", "nothing.jsonl"))
+    assert "there are: " in complaint(run("bench", "nothing"))
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["search", "b", "cat", "--no-such-flag"], "--no-such-flag"),
+        (["search", "b", "cat", "--top-k", "0"], "--top-k"),
+        (["search", "b"], "query"),
+        (["export", "m", "o", "--pooling", "max"], "--pooling"),
+        (["serve", "b", "--port", "many"], "--port"),
+        (["fetch"], "fetch"),
+    ],
+)
+def test_mistake_in_the_command_is_named(run: Run, words: list[str], named: str) -> None:
+    ended = run(*words)
+    assert ended.returncode == 2
+    assert named in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("hidden", "extra", "command"),
+    [
+        ("ir_measures", "eval", ["eval", "b", "--queries", "q", "--qrels", "r"]),
+        ("onnx", "train", ["export", "model", "out"]),
+        ("psutil", "bench", ["bench", "server"]),
+    ],
+)
+def test_missing_extra_names_the_pip_command(
+    run: Run, tmp_path: Path, hidden: str, extra: str, command: list[str]
+) -> None:
+    """The package is hidden by one of its name that cannot be imported."""
+    shadow = tmp_path / "shadow"
+    shadow.mkdir()
+    (shadow / f"{hidden}.py").write_text(f"raise ModuleNotFoundError(name={hidden!r})")
+    line = complaint(run(*command, PYTHONPATH=str(shadow)))
+    assert line == f"this needs the package {hidden}: pip install 'lurcher[{extra}]'"
+
+
+def test_demo_answers_three_questions_and_stops(
+    run: Run, small_bundle: Path, tmp_path: Path
+) -> None:
+    """On a bundle that stands where the demonstration's would, since building that takes minutes."""
+    import platform
+
+    shutil.copytree(small_bundle, tmp_path / f"python-{platform.python_version()}.lurcher")
+    shown = output(run("demo", "--once", "--folder", tmp_path))
+    assert "60 docstrings" in shown
+    for question in ("another thread", "compress a file", "floating point"):
+        assert question in shown

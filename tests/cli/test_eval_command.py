@@ -1,0 +1,129 @@
+"""``lurcher eval``: the same figures from a bundle and from a server, alone and compared."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.running import Run, complaint, output
+from tests.server.serving import running, settings
+
+pytest.importorskip("ir_measures", reason="the extra [eval] is not installed")
+
+Evaluate = Callable[..., tuple[str, Any]]
+
+MEASURES = {"nDCG@10", "MRR@10", "Recall@10", "Recall@100"}
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> list[str]:
+    """The flags for three queries: two found at once, one judged to want what nobody finds."""
+    queries, qrels = tmp_path / "queries.jsonl", tmp_path / "test.tsv"
+    texts = {
+        "q1": "The cat sleeps on the warm windowsill",
+        "q2": "Brot geht auf, weil Hefe Zucker in Gas verwandelt",
+        "q3": "a glacier",
+        "unjudged": "nothing",
+    }
+    queries.write_text("".join(json.dumps({"_id": i, "text": t}) + "\n" for i, t in texts.items()))
+    found = [("q1", f"en-animals-{i}") for i in range(4)] + [
+        ("q2", f"de-food-{i}") for i in range(4)
+    ]
+    lines = [f"{query}\t{passage}\t1" for query, passage in [*found, ("q3", "not-in-the-bundle")]]
+    qrels.write_text("query-id\tcorpus-id\tscore\n" + "\n".join(lines) + "\n")
+    return ["--queries", str(queries), "--qrels", str(qrels)]
+
+
+@pytest.fixture
+def evaluate(run: Run, tmp_path: Path) -> Evaluate:
+    """Runs ``lurcher eval``; returns what it prints and what it writes."""
+
+    def measured(*words: str | Path) -> tuple[str, Any]:
+        printed = output(run("eval", *words, "--json", "out.json"))
+        return printed, json.loads((tmp_path / "out.json").read_text())
+
+    return measured
+
+
+def test_figures_of_a_bundle(evaluate: Evaluate, small_bundle: Path, judged: list[str]) -> None:
+    printed, written = evaluate(small_bundle, *judged)
+    assert written["target"] == "small"
+    assert written["queries"] == 3
+    assert set(written["figures"]) == MEASURES
+    assert written["against"] is None
+    for figure in written["figures"].values():
+        assert figure["mean"] == pytest.approx(2 / 3, abs=1e-9)
+        assert 0 <= figure["low"] <= figure["mean"] <= figure["high"] <= 1
+    assert "small, 3 queries" in printed
+    assert all(f"{name} " in printed for name in MEASURES)
+    assert "0.6667" in printed
+
+
+def test_limit_takes_the_first_judged_queries(
+    evaluate: Evaluate, small_bundle: Path, judged: list[str]
+) -> None:
+    _, written = evaluate(small_bundle, *judged, "--limit", "2")
+    assert written["queries"] == 2
+    assert {figure["mean"] for figure in written["figures"].values()} == {1.0}
+
+
+def test_server_gives_the_figures_of_its_bundle(
+    evaluate: Evaluate, small_bundle: Path, judged: list[str]
+) -> None:
+    with running(settings(small_bundle)) as client:
+        printed, over_http = evaluate(client.url, *judged, "--against", small_bundle)
+    _, on_disk = evaluate(small_bundle, *judged)
+    assert over_http["figures"] == on_disk["figures"]
+    assert over_http["target"] == client.url
+    assert set(over_http["against"]) == MEASURES
+    assert all(change["mean"] == 0 for change in over_http["against"].values())
+    assert "against: +0.0000" in printed
+
+
+def test_better_bundle_is_above_zero_against_a_worse_one(
+    evaluate: Evaluate, small_bundle: Path, judged: list[str], tmp_path: Path
+) -> None:
+    from index_builder.build import build
+
+    corpus = tmp_path / "poor.jsonl"
+    corpus.write_text('{"id": "other", "text": "something else"}\n')
+    build(corpus, tmp_path / "poor.lurcher")
+    _, written = evaluate(tmp_path / "poor.lurcher", *judged, "--against", small_bundle)
+    assert written["against"]["nDCG@10"]["mean"] == pytest.approx(2 / 3)
+
+
+def test_what_cannot_be_measured_is_one_line(
+    run: Run, small_bundle: Path, judged: list[str], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"_id": "q1"}\n')
+    line = complaint(run("eval", small_bundle, "--queries", broken, *judged[2:]))
+    assert f"{broken}, line 1: " in line
+    broken.write_text('{"_id": "another", "text": "a"}\n')
+    line = complaint(run("eval", small_bundle, "--queries", broken, *judged[2:]))
+    assert "none of the judged queries" in line
+    assert complaint(run("eval", "http://127.0.0.1:9", *judged)).startswith("http://127.0.0.1:9: ")
+    no_folder = complaint(
+        run("eval", small_bundle, *judged, "--json", tmp_path / "no" / "out.json")
+    )
+    assert no_folder == f"{tmp_path}/no/out.json: No such file or directory"
+
+
+def test_refused_batch_is_an_error_with_the_servers_words(
+    run: Run, small_bundle: Path, judged: list[str]
+) -> None:
+    with running(settings(small_bundle, max_top_k=10)) as client:
+        assert "top_k: at most 10" in complaint(run("eval", client.url, *judged))
+
+
+def test_damaged_bundle_is_named(
+    run: Run, small_bundle: Path, judged: list[str], tmp_path: Path
+) -> None:
+    damaged = shutil.copytree(small_bundle, tmp_path / "damaged.lurcher")
+    (damaged / "segments" / "000000" / "passages.db").unlink()
+    assert "passages.db: missing" in complaint(run("eval", damaged, *judged))

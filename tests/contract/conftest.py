@@ -1,0 +1,18 @@
+"""A server of its own for the tests of the contract: they ask much, and wrongly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.server.serving import Client, running, settings
+
+
+@pytest.fixture(scope="session")
+def served(small_bundle: Path) -> Iterator[Client]:
+    """A ready server with limits that random requests can reach."""
+    limits = {"max_body_bytes": 50_000, "max_query_chars": 500, "max_queries": 8, "max_top_k": 100}
+    with running(settings(small_bundle, **limits)) as client:
+        yield client

@@ -1,0 +1,97 @@
+"""The documentation names every route, field, setting, metric, verb, flag and error status."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import typer.main
+from fastapi.routing import APIRoute
+
+import cli
+from server import schemas
+from server.app import create_app
+from server.errors import _TABLE
+from server.metrics import Metrics
+from server.settings import Settings, load_settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def docs() -> str:
+    files = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
+def verbs() -> dict[str, Any]:
+    """Each command by its verb."""
+    return dict(cast(Any, typer.main.get_command(cli.app)).commands)
+
+
+def flags() -> list[tuple[str, str]]:
+    """Each flag with its verb; of a pair such as --int8/--no-int8 the first."""
+    return [
+        (verb, max(parameter.opts, key=len))
+        for verb, command in verbs().items()
+        for parameter in command.params
+        if parameter.param_type_name == "option" and parameter.name != "help"
+    ]
+
+
+def routes() -> list[tuple[str, str]]:
+    document = create_app(load_settings(None, {"bundle": "b"})).openapi()
+    listed = [(m.upper(), path) for path, methods in document["paths"].items() for m in methods]
+    return [*listed, ("GET", "/"), ("GET", "/docs"), ("GET", "/openapi.json"), ("GET", "/metrics")]
+
+
+def fields() -> list[str]:
+    models = (schemas.SearchRequest, schemas.BatchRequest, schemas.SearchReply, schemas.Hit,
+              schemas.Timings, schemas.BatchReply, schemas.Problem)  # fmt: skip
+    return sorted({name for model in models for name in model.model_fields})
+
+
+@pytest.mark.parametrize("route", routes(), ids=" ".join)
+def test_route_is_documented(docs: str, route: tuple[str, str]) -> None:
+    assert re.search(rf"`({route[0]} )?{re.escape(route[1])}`", docs)
+
+
+def test_every_route_of_the_application_is_checked() -> None:
+    app = create_app(load_settings(None, {"bundle": "b"}))
+    found = {r.path for r in app.routes if isinstance(r, APIRoute) and r.include_in_schema}
+    assert found <= {path for _, path in routes()}
+
+
+@pytest.mark.parametrize("field", fields())
+def test_field_is_documented(docs: str, field: str) -> None:
+    assert re.search(rf"[`\"]{field}[`\"]", docs)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_setting_is_documented(docs: str, name: str) -> None:
+    assert f"`{name}`" in docs
+
+
+@pytest.mark.parametrize("name", [m.name for m in Metrics()._registry.collect()])
+def test_metric_is_documented(docs: str, name: str) -> None:
+    assert re.search(rf"`{name}(_total)?[`{{]", docs)
+
+
+@pytest.mark.parametrize("verb", list(verbs()))
+def test_verb_is_documented(docs: str, verb: str) -> None:
+    assert f"`lurcher {verb}" in docs
+
+
+@pytest.mark.parametrize(("verb", "flag"), flags())
+def test_flag_is_documented(docs: str, verb: str, flag: str) -> None:
+    if verb == "serve" and flag != "--config":  # the setting of that name is documented
+        assert f"`{flag.removeprefix('--').replace('-', '_')}`" in docs
+    else:
+        assert re.search(rf"`{flag}\b", docs)
+
+
+@pytest.mark.parametrize("status", sorted({400, 404, 405, 413, *(s for s, _ in _TABLE.values())}))
+def test_error_status_is_documented(docs: str, status: int) -> None:
+    assert re.search(rf"^\| [\d, ]*\b{status}\b", docs, re.MULTILINE)

@@ -1,0 +1,81 @@
+"""The server against its own OpenAPI document, by schemathesis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import CHECKS
+from schemathesis.specs.openapi import checks
+
+from tests.server.serving import Client
+
+ROUTES = [
+    "POST /v1/search",
+    "POST /v1/search/batch",
+    "GET /v1/bundle",
+    "GET /livez",
+    "GET /readyz",
+    "GET /metrics",
+]
+
+OFF = [
+    # The fields of a filter are the bundle's, which no schema knows: a request that is valid by
+    # the schema may name a field that no passage has, and is refused with 422. Nor can a schema
+    # say that a query holds more than white space.
+    checks.positive_data_acceptance,
+]
+
+
+@pytest.fixture(scope="module")
+def openapi(served: Client) -> Any:
+    return schemathesis.openapi.from_url(f"{served.url}/openapi.json")
+
+
+def test_document_lists_every_route(openapi: Any) -> None:
+    assert [found.ok().label for found in openapi.get_all_operations()] == ROUTES
+
+
+# schemathesis has a decorator for this; it reaches into pytest's internals, which pytest 9 changed.
+@pytest.mark.parametrize(
+    ("route", "mode"),
+    [
+        *((route, GenerationMode.POSITIVE) for route in ROUTES),
+        # A request without fields cannot be wrong.
+        *((route, GenerationMode.NEGATIVE) for route in ROUTES if route.startswith("POST")),
+    ],
+)
+def test_server_keeps_its_contract(openapi: Any, route: str, mode: GenerationMode) -> None:
+    method, path = route.split()
+    operation = openapi[path][method]
+
+    @settings(
+        max_examples=60 if method == "POST" else 5,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def keeps(case: Case) -> None:
+        patient(case.body)
+        case.call_and_validate(excluded_checks=OFF)
+
+    keeps()
+
+
+def patient(body: object) -> None:
+    """Give the server time: a deadline of a millisecond is a 504, which is no fault but looks like one."""
+    if isinstance(body, dict) and type(body.get("timeout_ms")) is int and body["timeout_ms"] > 0:
+        body["timeout_ms"] = 60_000
+
+
+def test_every_check_but_one_is_on() -> None:
+    known = set(CHECKS.get_all_names())
+    assert {check.__name__ for check in OFF} < known
+    assert {"not_a_server_error", "response_schema_conformance", "status_code_conformance",
+            "negative_data_rejection", "unsupported_method", "content_type_conformance"} <= known  # fmt: skip

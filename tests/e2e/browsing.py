@@ -1,0 +1,98 @@
+"""The search page in a browser: what a person does and sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+from selenium.webdriver import Chrome, Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+PATIENCE = 10.0  # seconds; a loaded machine is slow to paint
+QUERY = "does aspirin prevent strokes"
+
+
+class Page:
+    """The search page in a browser: what a person does and sees."""
+
+    def __init__(self, driver: Chrome, url: str) -> None:
+        self.driver = driver
+        self.url = url
+        self.failures_wanted = False
+
+    def open(self, **address: str | int) -> Page:
+        self.driver.get(f"{self.url}/?{urlencode(address)}" if address else f"{self.url}/")
+        self.settle()
+        return self
+
+    def until(self, true: Callable[[], object]) -> None:
+        WebDriverWait(self.driver, PATIENCE, 0.02).until(lambda _: true())
+
+    def settle(self) -> None:
+        self.until(lambda: self.one("main").get_attribute("aria-busy") == "false")
+
+    def one(self, selector: str) -> WebElement:
+        return self.driver.find_element("css selector", selector)
+
+    def all(self, selector: str) -> list[WebElement]:
+        return self.driver.find_elements("css selector", selector)
+
+    def text(self, selector: str) -> str:
+        return self.one(selector).text
+
+    def seen(self, selector: str) -> bool:
+        return self.one(selector).is_displayed()
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.driver.switch_to.active_element.send_keys(key)
+
+    def ask(self, query: str, wait: bool = True) -> None:
+        box = self.one("#query")
+        box.clear()
+        box.send_keys(query + Keys.ENTER)
+        if wait:
+            self.settle()
+
+    def filter_by(self, wanted: str) -> None:
+        self.one("#filter-toggle").click()
+        self.one("#filter").send_keys(wanted + Keys.ENTER)
+        self.settle()
+
+    def script(self, code: str, *values: object) -> Any:
+        return self.driver.execute_script(code, *values)
+
+    def focused(self) -> str:
+        return str(
+            self.script("return document.activeElement.id || document.activeElement.textContent")
+        )
+
+    def emulate(self, **features: str) -> None:
+        pairs = [
+            {"name": name.replace("_", "-"), "value": value} for name, value in features.items()
+        ]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": pairs})
+
+    def width(self, width: int, height: int) -> None:
+        # A headless window is never narrower than 500 px; the emulated device is.
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def complaints(self) -> list[str]:
+        """What the browser's console holds; failed requests only where a test wants none."""
+        return [
+            line["message"]
+            for line in self.driver.get_log("browser")  # type: ignore[no-untyped-call] # selenium's own
+            if not (self.failures_wanted and line["source"] == "network")
+        ]
+
+
+def watched(page: Page) -> Iterator[Page]:
+    """The page on a desk's screen; fails in the end if the browser complained of anything."""
+    page.width(1280, 900)
+    page.emulate(prefers_color_scheme="light")
+    page.complaints()
+    yield page
+    assert page.complaints() == []

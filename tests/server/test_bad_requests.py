@@ -1,0 +1,168 @@
+"""Requests that are wrong in their form: each a problem that says what, none a fault of the server."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from tests.server.serving import JSON, PATIENCE, Client, assert_problem
+
+SEARCH = "/v1/search"
+BATCH = "/v1/search/batch"
+
+
+@pytest.mark.parametrize("path", [SEARCH, BATCH])
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"{", "not JSON"),
+        (b'{"query": "a",}', "not JSON"),
+        (b"query=cat", "not JSON"),
+        (b'{"query": "\xff"}', "body"),
+        (b"\x00\x01\x02", "body"),
+        (b'{"query": ' + b"9" * 5_000 + b"}", "body"),
+        (b'{"query": ' * 15_000, "body"),
+        (b"[" * 50_000 + b"]" * 50_000, "body"),
+    ],
+)
+def test_body_that_is_no_json(live: Client, path: str, body: bytes, says: str) -> None:
+    reply = live.post(path, body)
+    problem = assert_problem(reply, reply.status)
+    assert reply.status in (400, 422)
+    assert says in problem["detail"]
+
+
+def test_place_where_the_json_breaks_is_given(live: Client) -> None:
+    problem = assert_problem(live.post(SEARCH, b'{"query": cat}'), 422)
+    (error,) = problem["errors"]
+    assert error["field"] == "body"
+    assert "at character 10" in error["reason"]
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b'"cat"', b"3", b"true"])
+def test_body_that_is_no_object(live: Client, body: bytes) -> None:
+    problem = assert_problem(live.post(SEARCH, body), 422)
+    assert problem["errors"][0]["field"] == "body"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"{}", "query"),
+        (b'{"query": null}', "query"),
+        (b'{"query": 3}', "query"),
+        (b'{"query": ["cat"]}', "query"),
+        (b'{"query": "\\ud800"}', "query"),
+        (b'{"query": "cat", "topk": 3}', "topk"),
+        (b'{"query": "cat", "\\ud800": 3}', "body"),
+        (b'{"query": "cat", "filter": {"\\udfff": 3}}', "filter"),
+        (b'{"query": "cat", "filter": {"lang": "\\ud800"}}', "filter.lang"),
+        (b'{"query": "cat", "filter": {"lang": {"in": ["\\udc00"]}}}', "filter.lang"),
+        (b'{"query": "cat", "filter": []}', "filter"),
+        (b'{"query": "cat", "filter": {"year": NaN}}', "filter.year"),
+        (b'{"query": "cat", "filter": {"year": {"gt": 1, "lt": "b"}}}', "filter.year"),
+        (b'{"query": "cat", "filter": {"year": null}}', "filter.year"),
+        (b'{"query": "cat", "filter": {"year": [1, 2]}}', "filter.year"),
+        (b'{"query": "cat", "include": ["text", "text", "text", "text", "text"]}', "include"),
+    ],
+)
+def test_field_that_is_wrong_is_named(live: Client, body: bytes, field: str) -> None:
+    problem = assert_problem(live.post(SEARCH, body), 422)
+    named = [error["field"] for error in problem["errors"]]
+    assert any(name == field or name.startswith(f"{field}.") for name in named), named
+
+
+def test_wrong_value_of_a_filter_has_one_reason(live: Client) -> None:
+    problem = assert_problem(live.search("cat", filter={"year": None}), 422)
+    assert [error["field"] for error in problem["errors"]] == ["filter.year"]
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", ""]
+)  # fmt: skip
+def test_body_not_called_json_says_how_to_send_it(live: Client, content_type: str) -> None:
+    headers = {"Content-Type": content_type} if content_type else {}
+    reply = live.request("POST", SEARCH, b'{"query": "cat"}', headers)
+    problem = assert_problem(reply, 422)
+    assert "Content-Type: application/json" in problem["detail"]
+
+
+def test_json_by_another_name_is_read(live: Client) -> None:
+    for name in ("application/json; charset=utf-8", "application/vnd.api+json", "Application/JSON"):
+        assert (
+            live.request("POST", SEARCH, b'{"query": "cat"}', {"Content-Type": name}).status == 200
+        )
+
+
+@pytest.mark.parametrize("path", [SEARCH, BATCH])
+def test_body_beyond_the_limit_is_refused_before_it_is_read(live: Client, path: str) -> None:
+    """Only the headers are sent: the length they state is enough."""
+    with socket.create_connection(("127.0.0.1", live.port), PATIENCE) as connection:
+        connection.sendall(
+            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            "Content-Length: 200001\r\n\r\n".encode()
+        )
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_chunked_body_beyond_the_limit_is_refused_while_it_is_read(live: Client) -> None:
+    pieces = iter([b'{"query": "', *[b"x" * 1_000] * 210, b'"}'])
+    problem = assert_problem(live.request("POST", SEARCH, pieces, JSON | CHUNKED), 413)
+    assert "200000 bytes" in problem["detail"]
+
+
+def test_chunked_body_within_the_limit_is_read(live: Client) -> None:
+    pieces = iter([b'{"query"', b': "the', b' cat"}'])
+    assert live.request("POST", SEARCH, pieces, JSON | CHUNKED).status == 200
+
+
+CHUNKED = {"Transfer-Encoding": "chunked"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", SEARCH, "POST"),
+        ("PUT", BATCH, "POST"),
+        ("DELETE", "/v1/bundle", "GET"),
+        ("POST", "/livez", "GET"),
+        ("POST", "/", "GET"),
+    ],
+)
+def test_wrong_method_says_which_is_right(
+    live: Client, method: str, path: str, allowed: str
+) -> None:
+    reply = live.request(method, path)
+    assert_problem(reply, 405)
+    assert allowed in reply.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/nothing",
+        "/v2/search",
+        "/%00",
+        "/v1/search/batch/more",
+        "/docs/x",
+        "/..%2f..%2fetc/passwd",
+    ],
+)
+def test_unknown_route_is_not_found(live: Client, path: str) -> None:
+    assert_problem(live.get(path), 404)
+
+
+def test_what_was_sent_is_not_sent_back(live: Client) -> None:
+    reply = live.search("cat", top_k="<script>secret</script>")
+    assert_problem(reply, 422)
+    assert b"secret" not in reply.body
+
+
+def test_lone_surrogate_in_a_batch_is_named(live: Client) -> None:
+    problem = assert_problem(live.post(BATCH, b'{"queries": ["cat", "\\ud800"]}'), 422)
+    assert problem["errors"][0]["field"] == "queries.1"
+
+
+def test_large_body_that_is_sent_all_the_same_gets_its_answer(live: Client) -> None:
+    assert_problem(live.post(SEARCH, b" " * 2_000_000), 413)

@@ -1,0 +1,56 @@
+"""Every error of the tree comes out as a problem of its own status."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from models import errors as tree
+from models.errors import LurcherError
+from server.errors import problem, render
+
+EXAMPLES: dict[type[LurcherError], LurcherError] = {
+    tree.FieldError: tree.FieldError("top_k", "too many"),
+    tree.CorpusError: tree.CorpusError("c.jsonl", 3, "not JSON"),
+    tree.BundleError: tree.BundleError("b", "cannot be read"),
+    tree.BundleNotFound: tree.BundleNotFound("b", "no such folder"),
+    tree.BundleVersionError: tree.BundleVersionError("b", "format 2"),
+    tree.BundleCorrupt: tree.BundleCorrupt("b", "passages.db", "cut short"),
+    tree.QueueFull: tree.QueueFull(5, 2),
+}
+STATUS = {
+    tree.FieldError: 422,
+    tree.NotReady: 503,
+    tree.QueueFull: 429,
+    tree.DeadlinePassed: 504,
+}
+
+
+def kinds(root: type[LurcherError] = LurcherError) -> Iterator[type[LurcherError]]:
+    yield root
+    for kind in root.__subclasses__():
+        yield from kinds(kind)
+
+
+@pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)
+def test_each_kind_has_a_status_and_keeps_its_message(kind: type[LurcherError]) -> None:
+    error = EXAMPLES.get(kind) or kind("what is wrong")
+    found = problem(error, "req-1")
+    assert found.status == STATUS.get(kind, 500)
+    assert found.detail == str(error)
+    assert found.request_id == "req-1"
+    assert found.title
+    assert render(found).media_type == "application/problem+json"
+
+
+def test_field_at_fault_is_named_apart() -> None:
+    (field,) = problem(EXAMPLES[tree.FieldError], "").errors
+    assert (field.field, field.reason) == ("top_k", "too many")
+
+
+def test_drawing_of_the_tree_is_complete() -> None:
+    assert tree.__doc__
+    drawn = re.findall(r"^ {4}(?:[│ ]*[├└]── )?([A-Z]\w+)(?:$|  )", tree.__doc__, re.M)
+    assert drawn == [kind.__name__ for kind in kinds() if kind.__module__ == tree.__name__]
