@@ -120,8 +120,11 @@ def chunks(count: int) -> Iterator[slice]:
 
 
 def write_index(index: faiss.Index, path: Path) -> None:
-    """Write ``index`` to ``path``."""
-    faiss.write_index(index, str(path))
+    """Write ``index`` to ``path``. Raises OSError."""
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as error:
+        raise OSError(_reason(error)) from error
 
 
 def exact_top(queries: Vectors, vectors: Vectors, k: int) -> Rows:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,7 +55,7 @@ from index_builder.measure import sample_queries, tune
 from index_builder.progress import Reporter, Silent
 from index_builder.workspace import Workspace, key
 from models.encoders.encoder import Encoder
-from models.errors import CorpusError, FieldError
+from models.errors import BundleError, CorpusError, FieldError
 from models.pretrained import DEFAULT_ENCODER
 from models.threads import available_cpus
 
@@ -94,26 +95,32 @@ def build(
     """The manifest of the bundle ``out``, built from ``corpus``.
 
     A build that was killed goes on where it was when it is called again with the same arguments.
-    Raises CorpusError, FieldError or ModelError; then ``out`` does not exist.
+    Raises CorpusError, FieldError or ModelError, and BundleError where the disk gives up; then ``out``
+    does not exist.
     """
     options, report = options or BuildOptions(), report or Silent()
     files = corpus_files(corpus)
+    records = read_corpus(corpus, options.window, options.overlap)
     encoder = Encoder.load(options.encoder, "passage")
     if options.index != "auto":
         empty_index(encoder.config.dimension, options.index)  # fails now, not after hours
     workspace = Workspace(out)
     try:
-        return _build(corpus, files, encoder, workspace, options, report)
+        return _build(corpus, files, records, encoder, workspace, options, report)
     except CorpusError:
         workspace.discard()  # nothing worth going on with: the corpus has to change
         raise
+    except (OSError, sqlite3.OperationalError) as error:  # a full disk, most likely
+        raise BundleError(
+            out, f"cannot be written: {error}; what is done is kept for a rerun"
+        ) from error
     finally:
         workspace.close()
 
 
 def _build(
-    corpus: Path, files: list[Path], encoder: Encoder, workspace: Workspace, options: BuildOptions,
-    report: Reporter,
+    corpus: Path, files: list[Path], records: Iterator[Record], encoder: Encoder,
+    workspace: Workspace, options: BuildOptions, report: Reporter,
 ) -> Manifest:  # fmt: skip
     faiss.omp_set_num_threads(available_cpus())
     root, scratch = workspace.bundle, workspace.scratch
@@ -125,7 +132,7 @@ def _build(
 
     skipped_note = scratch / "skipped.json"
     if workspace.begin("passages", passages_key, _database_files(root / PASSAGES)):
-        skipped = _store_passages(corpus, root / PASSAGES, workspace.out, options, report)
+        skipped = _store_passages(corpus, records, root / PASSAGES, workspace.out, options, report)
         skipped_note.write_text(json.dumps(skipped))
         workspace.done("passages")
     passages = Passages(root / PASSAGES)
@@ -166,7 +173,7 @@ def _build(
             truncated_passages=flagged(scratch, TRUNCATED),
             skipped_records=json.loads(skipped_note.read_text()),
             search_effort=effort,
-            recall_at_100=recall,
+            recall_at_100=round(recall, 4),
             recall_queries=len(queries),
         ),
         segments=[Segment(name="000000", passages=vectors.shape[0])],
@@ -178,8 +185,9 @@ def _build(
 
 
 def _store_passages(
-    corpus: Path, path: Path, out: Path, options: BuildOptions, report: Reporter
-) -> int:
+    corpus: Path, records: Iterator[Record], path: Path, out: Path, options: BuildOptions,
+    report: Reporter,
+) -> int:  # fmt: skip
     """Write every good record to the passages file; how many bad ones were set aside."""
     report.stage("reading", None)
     aside = skipped_file(out)
@@ -187,7 +195,6 @@ def _store_passages(
     try:
         with aside.open("a", encoding="utf-8") as skipped:
             _keep_lines(aside, writer.skipped)
-            records = read_corpus(corpus, options.window, options.overlap)
             for batch in _batched(islice(records, writer.records, None), _BATCH):
                 good, bad = _sift(batch, writer)
                 if bad and not options.skip_bad_lines:

@@ -37,8 +37,7 @@ def _query(passage: Passage) -> str:
 
 def recall(found: Rows, exact: Rows) -> float:
     """The mean share of each row of ``exact`` (B, k) that is in the same row of ``found`` (B, k)."""
-    shares = [np.isin(e, f).mean() for e, f in zip(exact, found, strict=True)]
-    return round(float(np.mean(shares)), 4)
+    return float(np.mean([np.isin(e, f).mean() for e, f in zip(exact, found, strict=True)]))
 
 
 def tune(

@@ -1,0 +1,55 @@
+"""A disk that fills up: one clear error, no bundle, and a rerun that goes on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bundle.bundle import verify
+from index_builder.build import BuildOptions, build
+from models.errors import FieldError
+
+Write = Callable[[Path, Iterable[Any]], Path]
+
+# A limit on the size of any one file fails a write as a full disk does, and needs no disk.
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from index_builder.build import build
+from models.errors import BundleError
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+try:
+    build(Path(sys.argv[1]), Path(sys.argv[2]))
+except BundleError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "where"),
+    [(30_000, "passages"), (250_000, "vectors"), (2_000_000, "encoder")],
+)
+def test_a_full_disk_is_one_error_and_a_rerun_finishes(
+    tmp_path: Path, write_jsonl: Write, limit: int, where: str
+) -> None:
+    lines = [{"id": str(i), "text": f"passage {i} of the {where} test " * 8} for i in range(400)]
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", lines)
+    out = tmp_path / "out.lurcher"
+    command = [sys.executable, "-c", LIMITED, str(corpus), str(out), str(limit)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.startswith(f"{out}: cannot be written: ")
+    assert not out.exists()
+    build(corpus, out)
+    assert verify(out) == []
+
+
+def test_a_window_that_cannot_be_leaves_nothing(tmp_path: Path, small_corpus: Path) -> None:
+    out = tmp_path / "out.lurcher"
+    with pytest.raises(FieldError, match="overlap"):
+        build(small_corpus, out, BuildOptions(window=10, overlap=10))
+    assert list(tmp_path.iterdir()) == []
