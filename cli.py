@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
+import resource
 import sys
+import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -82,6 +84,7 @@ def build(
     from index_builder.build import build as build_bundle
     from models.pretrained import DEFAULT_ENCODER
 
+    start = time.monotonic()
     name = corpus.resolve().name
     target = out or Path(f"{name.split('.')[0] if corpus.is_file() else name}.lurcher")
     options = BuildOptions(
@@ -89,7 +92,12 @@ def build(
     )
     with _progress() as bar:
         manifest = build_bundle(corpus, target, options, bar)
-    _console.print(f"{target}: {manifest.passages:,} passages", highlight=False)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    _console.print(
+        f"{target}: {manifest.passages:,} passages in {time.monotonic() - start:,.0f} s, "
+        f"at most {peak:,.0f} MiB of memory",
+        highlight=False,
+    )
     if manifest.figures.skipped_records:
         skipped = (
             f"{manifest.figures.skipped_records:,} bad records set aside in {skipped_file(target)}"
@@ -159,6 +167,8 @@ def search(
 
     if not query.strip():
         raise FieldError("query", "must hold more than white space")
+    if any("\ud800" <= sign <= "\udfff" for sign in query):
+        raise FieldError("query", "is not valid Unicode")
     conditions = tuple(parse(filter_)) if filter_ else ()
     pipeline = Pipeline(Bundle.open(bundle))
     (result,) = pipeline.run([Query(query, top_k, conditions)])
@@ -202,10 +212,11 @@ def evaluate(
         raise _missing(error, "eval") from error
     from index_builder.judgements import read_qrels, read_queries
 
-    found = measure(
-        open_searcher(target), read_queries(queries), read_qrels(qrels), limit,
-        open_searcher(against) if against else None,
-    )  # fmt: skip
+    texts, judged = read_queries(queries), read_qrels(qrels)
+    with ExitStack() as opened:
+        searcher = opened.enter_context(open_searcher(target))
+        other = opened.enter_context(open_searcher(against)) if against else None
+        found = measure(searcher, texts, judged, limit, other)
     if json_file is not None:
         json_file.write_text(json.dumps(found.as_dict(), indent=1) + "\n")
     _console.print(f"{found.target}, {found.queries:,} queries", highlight=False)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 
 import httpx
@@ -46,6 +46,10 @@ class BundleSearcher:
                 rankings.append([(f.passage.id, f.dense) for f in result.found])
         return rankings
 
+    def close(self) -> None:
+        """Close the bundle."""
+        self._bundle.close()
+
 
 class ServerSearcher:
     """A running server, asked over HTTP by ``/v1/search/batch``."""
@@ -71,20 +75,14 @@ class ServerSearcher:
                 rankings.append([(hit["id"], hit["score"]) for hit in item["hits"]])
         return rankings
 
-    def __enter__(self) -> ServerSearcher:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Hang up."""
         self._client.close()
 
 
-def open_searcher(target: str) -> BundleSearcher | ServerSearcher:
-    """A searcher of ``target``: a URL, or the path of a bundle."""
-    if target.startswith(("http://", "https://")):
-        return ServerSearcher(target)
-    return BundleSearcher(Path(target))
+@contextmanager
+def open_searcher(target: str) -> Iterator[Searcher]:
+    """A searcher of ``target``, a URL or the path of a bundle, for the time of the block."""
+    is_url = target.startswith(("http://", "https://"))
+    with closing(ServerSearcher(target) if is_url else BundleSearcher(Path(target))) as searcher:
+        yield searcher

@@ -7,6 +7,8 @@ rest between them, which is what HTTP, validation, the queue and the reply cost.
 from __future__ import annotations
 
 import json
+import re
+import socket
 import subprocess
 import sys
 import time
@@ -14,9 +16,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection
 from itertools import cycle, islice
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -43,45 +45,70 @@ class _Sample:
 
 
 @contextmanager
-def running_server(bundle: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """Host and port of a `lurcher serve` of ``bundle``, ready, with its process. Raises ServiceError."""
+def running_server(bundle: Path) -> Iterator[tuple[tuple[str, int], psutil.Process]]:
+    """The address of a `lurcher serve` of ``bundle``, ready, and its process. Raises ServiceError."""
     command = [sys.executable, "-m", "cli", "serve", str(bundle), "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None  # noqa: S101 (it is piped)
+    with TemporaryFile("w+") as log, subprocess.Popen(command, stderr=log) as process:
         try:
             found: dict[str, str] = {}
-            for line in process.stderr:
-                event = json.loads(line) if line.startswith("{") else {"event": line}
-                found[event["event"]] = event.get("url", "")
-                if {"ready", "listening"} <= found.keys():
-                    break
-            else:
-                raise ServiceError(f"the server of {bundle} did not start: {list(found)}")
-            address = urlsplit(found["listening"]).netloc
-            drain = ThreadPoolExecutor(1)
-            drain.submit(lambda: [None for _ in process.stderr or ()])  # a full pipe would stop it
-            yield address, psutil.Process(process.pid)
+            while not {"ready", "listening"} <= found.keys():
+                if process.poll() is not None:
+                    log.seek(0)
+                    raise ServiceError(f"the server of {bundle} did not start: {log.read()}")
+                time.sleep(0.1)
+                log.seek(0)
+                events = (json.loads(line) for line in log if line.endswith("}\n"))
+                found = {event["event"]: event.get("url", "") for event in events}
+            url = urlsplit(found["listening"])
+            yield (url.hostname or "", url.port or 0), psutil.Process(process.pid)
         finally:
             process.terminate()
 
 
-def _ask(address: str, queries: Sequence[str]) -> list[_Sample]:
-    connection = HTTPConnection(address)
+def _ask(address: tuple[str, int], queries: Sequence[str]) -> list[_Sample]:
+    """One sample a query, asked one after the other on one connection.
+
+    A bare socket, as load tools use: Python's own HTTP client takes as long as the server does.
+    """
     samples = []
-    for query in queries:
-        body = json.dumps({"query": query})
-        start = time.perf_counter()
-        connection.request("POST", "/v1/search", body, {"Content-Type": "application/json"})
-        reply = connection.getresponse()
-        content = reply.read()
-        client = (time.perf_counter() - start) * 1_000
-        if reply.status != 200:
-            raise ServiceError(f"{address} answered {reply.status}: {content.decode()}")
-        timings = json.loads(content)["timings_ms"]
-        stages = sum(timings[stage] for stage in _STAGES)
-        samples.append(_Sample(client, timings["total"], stages))
-    connection.close()
+    with socket.create_connection(address) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for query in queries:
+            body = json.dumps({"query": query}).encode()
+            head = (
+                "POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n"
+            )
+            request = head.encode() + body
+            start = time.perf_counter()
+            connection.sendall(request)
+            status, content = _reply(connection)
+            client = (time.perf_counter() - start) * 1_000
+            if status != 200:
+                raise ServiceError(f"{address} answered {status}: {content.decode()}")
+            timings = json.loads(content)["timings_ms"]
+            stages = sum(timings[stage] for stage in _STAGES)
+            samples.append(_Sample(client, timings["total"], stages))
     return samples
+
+
+def _reply(connection: socket.socket) -> tuple[int, bytes]:
+    """Status and body of one reply with a stated length."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += _received(connection)
+    head, _, content = received.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    while length and len(content) < int(length[1]):
+        content += _received(connection)
+    return int(head.split(b" ", 2)[1]), content
+
+
+def _received(connection: socket.socket) -> bytes:
+    part = connection.recv(1 << 16)
+    if not part:
+        raise ServiceError("the server hung up")
+    return part
 
 
 def main(

@@ -31,6 +31,7 @@ Scalar = str | int | float | bool
 Rows = npt.NDArray[np.int64]
 
 _INT64 = 2**63  # SQLite holds no larger integer
+_ROWS_A_QUERY = 10_000  # SQLite allows 32,766 values in one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,7 @@ class Passages:
         self._lock = threading.Lock()
         try:
             self._db = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            self._db.execute(f"PRAGMA mmap_size = {path.stat().st_size}")  # no read call a page
             self.count: int = self._query("SELECT count(*) FROM passages")[0][0]
             self.fields: list[str] = [r[0] for r in self._query(_DISTINCT_FIELDS)]
         except sqlite3.DatabaseError as error:
@@ -159,19 +161,14 @@ class Passages:
 
     def get(self, rows: Sequence[int]) -> list[Passage]:
         """The passages at ``rows``, in that order."""
-        marks = ",".join("?" * len(rows))
-        sql = f"SELECT row, id, title, text, metadata FROM passages WHERE row IN ({marks})"  # noqa: S608 (only marks)
-        found = {
-            row: Passage(id_, text, title, json.loads(metadata))
-            for row, id_, title, text, metadata in self._query(sql, [int(r) for r in rows])
-        }
+        found: dict[int, Passage] = {}
+        for start in range(0, len(rows), _ROWS_A_QUERY):
+            part = [int(row) for row in rows[start : start + _ROWS_A_QUERY]]
+            marks = ",".join("?" * len(part))
+            sql = f"SELECT row, id, title, text, metadata FROM passages WHERE row IN ({marks})"  # noqa: S608 (only marks)
+            for row, id_, title, text, metadata in self._query(sql, part):
+                found[row] = Passage(id_, text, title, json.loads(metadata))
         return [found[int(row)] for row in rows]
-
-    def ids(self, rows: Sequence[int]) -> list[str]:
-        """The ids of the passages at ``rows``, in that order."""
-        return [
-            self._query("SELECT id FROM passages WHERE row = ?", (int(row),))[0][0] for row in rows
-        ]
 
     def rows(self, conditions: Sequence[Condition]) -> Rows:
         """The rows, ascending, of all passages that meet every condition; all rows, if there is none.
@@ -190,8 +187,9 @@ class Passages:
             test, bound = _test(condition)
             selects.append(f"SELECT row FROM attributes WHERE field = ? AND {test}")  # noqa: S608 (fixed texts)
             values += [condition.field, *bound]
-        found = self._query(" INTERSECT ".join(selects), values)
-        return np.unique(np.fromiter((r[0] for r in found), np.int64, len(found)))
+        with self._lock:  # straight from the cursor: a list of millions of tuples would be large
+            cursor = self._db.execute(" INTERSECT ".join(selects), values)
+            return np.unique(np.fromiter((row for (row,) in cursor), np.int64))
 
     def close(self) -> None:
         """Close the file."""

@@ -77,8 +77,10 @@ def build_index(vectors: Vectors, factory: str, seed: int, progress: Progress) -
     index = empty_index(dimension, factory)
     try:
         if not index.is_trained:
+            core = _core(index)
             # FAISS's k-means samples 256 points a centroid itself; more need not leave the disk.
-            size = min(count, 256 * max(1_024, 4 * math.isqrt(count)))
+            centroids = core.nlist if isinstance(core, faiss.IndexIVF) else 0
+            size = min(count, 256 * max(256, centroids))
             sample = np.random.default_rng(seed).choice(count, size, replace=False)
             _train(index, np.ascontiguousarray(vectors[np.sort(sample)]))
         for rows in chunks(count):
@@ -202,7 +204,7 @@ class VectorIndex:
         mask[allowed] = True
         share = len(allowed) / self.count
         depth = math.ceil(_SPARE * k / share)
-        if self.tunable and depth * _ROWS_A_STEP < len(allowed):
+        if isinstance(self._index, _WIDENED) and depth * _ROWS_A_STEP < len(allowed):
             (scores,), (rows,) = self._index.search(
                 query[None], depth, params=self._wider(depth, share)
             )
@@ -211,14 +213,12 @@ class VectorIndex:
                 return scores[passing][:k], rows[passing][:k]
         return self._scan_all(query, k, allowed, mask)
 
-    def _wider(self, depth: int, share: float) -> faiss.SearchParameters | None:
+    def _wider(self, depth: int, share: float) -> faiss.SearchParameters:
         """The effort to find ``depth`` rows as surely as the index finds those of a plain search."""
         if isinstance(self._index, faiss.IndexHNSW):
             return faiss.SearchParametersHNSW(efSearch=max(self._index.hnsw.efSearch, depth))
-        if isinstance(self._index, faiss.IndexIVF):
-            wide = min(self._index.nlist, math.ceil(self._index.nprobe / share))
-            return faiss.SearchParametersIVF(nprobe=wide)
-        return None
+        wide = min(self._index.nlist, math.ceil(self._index.nprobe / share))
+        return faiss.SearchParametersIVF(nprobe=wide)
 
     def _scan_all(
         self, query: Vectors, k: int, allowed: Rows, mask: npt.NDArray[np.bool_]
@@ -266,3 +266,7 @@ def _allow_reconstruction(index: faiss.Index) -> None:
     core = _core(index)
     if isinstance(core, faiss.IndexIVF) and core.direct_map.type == faiss.DirectMap.NoMap:
         core.make_direct_map()
+
+
+# What a search can be told to look wider in; wrapped ones are scanned under a broad filter.
+_WIDENED = (faiss.IndexHNSW, faiss.IndexIVF)

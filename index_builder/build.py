@@ -126,7 +126,9 @@ def _build(
     root, scratch = workspace.bundle, workspace.scratch
     (root / PASSAGES).parent.mkdir(parents=True, exist_ok=True)
     stamps = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    passages_key = key(stamps, options.window, options.overlap, options.skip_bad_lines)
+    # What other code wrote is not gone on with.
+    written_by = [lurcher_version(), FORMAT_VERSION]
+    passages_key = key(written_by, stamps, options.window, options.overlap, options.skip_bad_lines)
     vectors_key = key(passages_key, encoder.config.fingerprint)
     index_key = key(vectors_key, options.index, options.seed)
 
@@ -148,6 +150,7 @@ def _build(
             report.stage("indexing", passages.count)
             index = build_index(vectors, factory, options.seed, report.advance)
             write_index(index, root / VECTORS)
+            del index  # tuning opens the file, and two copies would double the memory
             workspace.done("index")
 
         _copy_encoder(options.encoder, encoder, root / ENCODER)

@@ -7,7 +7,7 @@ import os
 import platform
 from pathlib import Path
 
-from bundle.manifest import Manifest, read_manifest
+from bundle.manifest import Manifest, lurcher_version, read_manifest
 from index_builder.build import build
 from index_builder.progress import Reporter
 from index_builder.python_docs import python_docs
@@ -27,7 +27,8 @@ def demo_bundle(
 
     ``library`` holds the modules that are read; default: this Python's own.
     """
-    name = f"python-{platform.python_version()}"
+    # Another version may read another format, or ship another encoder.
+    name = f"python-{platform.python_version()}-lurcher-{lurcher_version()}"
     out = folder / f"{name}.lurcher"
     try:
         return out, read_manifest(out)

@@ -30,6 +30,11 @@ def read_queries(path: Path) -> dict[str, str]:
         id_, text = found.get("_id", found.get("id")), found.get("text")
         if not isinstance(id_, str | int) or isinstance(id_, bool) or not isinstance(text, str):
             raise CorpusError(path, number, "needs an _id (or id) and a text, both strings")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            reason = "text holds a lone surrogate, which is not valid Unicode"
+            raise CorpusError(path, number, reason) from error
         if str(id_) in queries:
             raise CorpusError(path, number, f"query id {str(id_)!r} was used before")
         queries[str(id_)] = text

@@ -40,6 +40,7 @@ class Workspace:
         self.bundle = self._root / "bundle"
         self.scratch = self._root / "scratch"
         self._state = self._root / "build.json"
+        self._files: list[Path] = []
         try:
             if os.path.lexists(out):
                 if self._root.exists() and not self.bundle.exists():  # killed just after publishing
@@ -89,6 +90,7 @@ class Workspace:
         """
         if self._keys.get(stage) == f"done {key}":
             return False
+        self._files = files
         if self._keys.get(stage) != f"begun {key}":
             # Forgotten before they are removed: a kill in between leaves no note of what is gone.
             if stage in self._keys:
@@ -103,7 +105,10 @@ class Workspace:
         return True
 
     def done(self, stage: str) -> None:
-        """Note that ``stage`` is complete."""
+        """Note that ``stage``, begun last, is complete; its files are on disk before the note is."""
+        for file in self._files:
+            if file.exists():
+                _sync(file)
         self._keys[stage] = self._keys[stage].replace("begun", "done", 1)
         self._write()
 

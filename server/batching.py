@@ -107,10 +107,9 @@ class Batcher(Generic[Work, Done]):
             await self._arrived.wait()
             if self._stopped:
                 return
-            batch = await self._take()
+            start, batch = perf_counter(), await self._take()
             if not batch:
                 continue
-            start = perf_counter()
             try:
                 results = await loop.run_in_executor(
                     self._thread, self._run, [item.work for item in batch]

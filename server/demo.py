@@ -14,7 +14,7 @@ from rich.text import Text
 QUESTIONS = (
     "run a function later in another thread",
     "how do I compress a file",
-    "why is floating point addition inexact and how to sum precisely",
+    "split a shell command into words",
 )
 
 _READY_WITHIN_SECONDS = 60

@@ -80,9 +80,11 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
         reason = "must be JSON, sent with the header Content-Type: application/json"
         fields = [FieldProblem(field="body", reason=reason)]
     detail = "; ".join(f"{f.field}: {f.reason}" for f in fields[:3])
+    broken = any(e["type"] == "json_invalid" for e in error.errors())
+    status, title = (400, "The body cannot be read") if broken else _TABLE[FieldError]
     return render(
         Problem(
-            title=_TABLE[FieldError][1], status=422, detail=_printable(detail),
+            title=title, status=status, detail=_printable(detail),
             request_id=request.state.request_id,
             errors=[FieldProblem(field=_printable(f.field), reason=_printable(f.reason)) for f in fields],
         )

@@ -61,12 +61,13 @@ class Pipeline:
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         """Load the query encoder of ``bundle``; ``threads`` None takes every core allowed."""
         threads = threads or available_cpus()
-        faiss.omp_set_num_threads(threads)
+        self._threads = threads
         self.bundle = bundle
         self._encoder = bundle.query_encoder(threads)
 
     def run(self, queries: Sequence[Query]) -> list[Result | LurcherError]:
         """The result of each query, in order; an error in the place of a query at fault."""
+        faiss.omp_set_num_threads(self._threads)  # OpenMP keeps it for each thread that calls
         watch = _Stopwatch()
         with watch.stage("encode"):
             tokens = self._encoder.tokenise([query.text for query in queries])
@@ -96,14 +97,13 @@ class Pipeline:
             self._search_filtered(query, vector) if query.conditions else _NOTHING
             for query, vector in zip(queries, vectors, strict=True)
         ]
-        free = [i for i, query in enumerate(queries) if not query.conditions]
-        if free:
+        # By depth: a graph searched deeper finds more, and a query's hits must not depend on its company.
+        for depth in {query.top_k for query in queries if not query.conditions}:
+            alike = [i for i, q in enumerate(queries) if q.top_k == depth and not q.conditions]
             index = self.bundle.vectors
-            depth = min(index.count, max(queries[i].top_k for i in free))
-            scores, rows = index.search(vectors[free], depth)
-            for i, score, row in zip(free, scores, rows, strict=True):
-                kept = np.flatnonzero(row >= 0)[: queries[i].top_k]
-                hits[i] = score[kept], row[kept]
+            scores, rows = index.search(vectors[alike], min(index.count, depth))
+            for i, score, row in zip(alike, scores, rows, strict=True):
+                hits[i] = score[row >= 0], row[row >= 0]
         return hits
 
     def _search_filtered(
@@ -116,7 +116,7 @@ class Pipeline:
         return self.bundle.vectors.search_among(vector, query.top_k, allowed)
 
     # A page of results, or a user's own documents: the same filter comes again and again.
-    @lru_cache(maxsize=64)  # noqa: B019 (a pipeline lives as long as its process)
+    @lru_cache(maxsize=16)  # noqa: B019 (a pipeline lives as long as its process)
     def _allowed(self, conditions: tuple[Condition, ...]) -> Rows:
         return self.bundle.passages.rows(conditions)
 

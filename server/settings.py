@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_048_576, ge=1_024, description="Largest request body, in bytes.")
     max_query_chars: int = Field(8_000, ge=1, description="Longest query, in characters.")
     max_queries: int = Field(512, ge=1, description="Most queries in one batch request.")
+    max_hits: int = Field(
+        20_000, ge=1, description="Most hits that all queries of one request may ask for together."
+    )
     max_top_k: int = Field(1_000, ge=1, description="Most hits a query may ask for.")
     max_waiting: int = Field(
         2_048, ge=1, description="Queries that may wait before new ones get 429."

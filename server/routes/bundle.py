@@ -30,6 +30,7 @@ async def bundle(request: Request) -> BundleReply:
         limits={
             "top_k": settings.max_top_k,
             "queries": settings.max_queries,
+            "hits": settings.max_hits,
             "query_chars": settings.max_query_chars,
             "body_bytes": settings.max_body_bytes,
             "timeout_ms": settings.timeout_ms,

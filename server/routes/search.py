@@ -70,6 +70,9 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
             413, f"queries: {len(body.queries)} queries, at most {limit} in one request"
         )
     _check_top_k(body, service.settings)
+    if len(body.queries) * body.top_k > service.settings.max_hits:
+        limit = service.settings.max_hits
+        raise HTTPException(413, f"queries times top_k: at most {limit} hits in one request")
     asked = [
         _query_or_error(i, text, body, service.settings) for i, text in enumerate(body.queries)
     ]

@@ -65,10 +65,10 @@ def test_a_bundle_searches_as_it_was_built(small_bundle: Path) -> None:
         assert bundle.manifest.passages == bundle.passages.count == bundle.vectors.count == 60
         query = bundle.query_encoder(threads=1).encode(["yeast makes the dough go up"])
         _, rows = bundle.vectors.search(query, 3)
-        assert all(id_.startswith("en-food") for id_ in bundle.passages.ids(rows[0]))
+        assert all(p.id.startswith("en-food") for p in bundle.passages.get(rows[0]))
         french = bundle.passages.rows([Condition("lang", "in", ("fr",))])
         _, among = bundle.vectors.search_among(query[0], 1, french)
-        assert bundle.passages.ids(among)[0].startswith("fr-")
+        assert bundle.passages.get(among)[0].id.startswith("fr-")
 
 
 def test_the_files_of_a_bundle_are_these(small_bundle: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def test_every_setting_is_a_flag_of_serve(run: Run) -> None:
 def test_build_writes_a_bundle_of_the_corpus_name_here(
     run: Run, small_corpus: Path, tmp_path: Path
 ) -> None:
-    assert output(run("build", small_corpus)) == "small.lurcher: 60 passages\n"
+    shown = output(run("build", small_corpus))
+    assert re.fullmatch(r"small.lurcher: 60 passages in \d+ s, at most \d+ MiB of memory\n", shown)
     assert (tmp_path / "small.lurcher" / "manifest.json").is_file()
     assert output(run("verify", "small.lurcher")) == "small.lurcher: sound\n"
     assert "small.lurcher" in complaint(run("build", small_corpus))  # it is there already
@@ -153,5 +155,10 @@ def test_demo_answers_three_questions_and_stops(
     shutil.copytree(small_bundle, tmp_path / f"python-{platform.python_version()}.lurcher")
     shown = output(run("demo", "--once", "--folder", tmp_path))
     assert "60 docstrings" in shown
-    for question in ("another thread", "compress a file", "floating point"):
+    for question in ("another thread", "compress a file", "shell command"):
         assert question in shown
+
+
+def test_search_for_what_is_not_unicode_is_one_line(run: Run, small_bundle: Path) -> None:
+    # A byte that is not UTF-8 reaches Python as half of a surrogate pair.
+    assert "query: is not valid Unicode" in complaint(run("search", small_bundle, "\udcff"))

@@ -108,3 +108,10 @@ def test_real_judgements_are_read_whole(data: Path) -> None:
     qrels = read_qrels(data / "scifact" / "qrels" / "test.tsv")
     assert len(qrels) == 300
     assert qrels.keys() <= queries.keys()
+
+
+def test_a_query_that_is_not_unicode_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "queries.jsonl"
+    file.write_text('{"_id": "1", "text": "cat"}\n{"_id": "2", "text": "\\ud800"}\n')
+    with pytest.raises(CorpusError, match=r"line 2: text holds a lone surrogate"):
+        read_queries(file)

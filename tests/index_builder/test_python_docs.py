@@ -118,8 +118,8 @@ def test_the_demonstration_answers(library: Path, tmp_path: Path) -> None:
     path, _ = demo_bundle(tmp_path, Silent(), library)
     with closing(Bundle.open(path)) as bundle:
         query = bundle.query_encoder().encode(["what sound does a cat make"])
-        (best,) = bundle.passages.ids(bundle.vectors.search(query, 1)[1][0])
-    assert best == "animals.Cat.purr"
+        (best,) = bundle.passages.get(bundle.vectors.search(query, 1)[1][0])
+    assert best.id == "animals.Cat.purr"
 
 
 def test_the_demonstration_lives_in_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ def live(small_bundle: Path) -> Iterator[Client]:
         "max_body_bytes": 200_000,
         "max_query_chars": 2_000,
         "max_queries": 20,
+        "max_hits": 1_000,
         "max_top_k": 200,
     }
     with running(settings(small_bundle, **limits)) as client:

@@ -82,7 +82,7 @@ def test_bundle_says_what_is_loaded_and_the_limits(live: Client) -> None:
     assert body["encoder"]["name"]
     assert body["encoder"]["dimension"] == 384
     assert body["filter_fields"] == ["flag", "lang", "score", "tags", "year"]
-    assert body["limits"] == {"top_k": 200, "queries": 20, "query_chars": 2_000,
+    assert body["limits"] == {"top_k": 200, "queries": 20, "hits": 1_000, "query_chars": 2_000,
                               "body_bytes": 200_000, "timeout_ms": 10_000}  # fmt: skip
     assert {"build", "figures", "created", "lurcher_version"} <= set(body)
 

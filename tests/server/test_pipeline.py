@@ -27,7 +27,7 @@ def twin(bundle: Bundle, query: Query) -> list[tuple[str, float]]:
     scores, rows = bundle.vectors.search(vector[None], bundle.vectors.count)
     allowed = set(bundle.passages.rows(query.conditions)) if query.conditions else set(rows[0])
     ranked = [(int(r), float(s)) for r, s in zip(rows[0], scores[0], strict=True) if r in allowed]
-    ids = bundle.passages.ids([row for row, _ in ranked])
+    ids = [p.id for p in bundle.passages.get([row for row, _ in ranked])]
     return [(id_, s) for id_, (_, s) in zip(ids, ranked, strict=True)][: query.top_k]
 
 
