@@ -20,6 +20,14 @@ def demo_folder() -> Path:
     return Path(cache) / "lurcher"
 
 
+def demo_path(folder: Path) -> Path:
+    """Where the demonstration bundle of this Python and this lurcher is, in ``folder``.
+
+    Another lurcher may read another format, or ship another encoder.
+    """
+    return folder / f"python-{platform.python_version()}-lurcher-{lurcher_version()}.lurcher"
+
+
 def demo_bundle(
     folder: Path, report: Reporter, library: Path | None = None
 ) -> tuple[Path, Manifest]:
@@ -27,15 +35,13 @@ def demo_bundle(
 
     ``library`` holds the modules that are read; default: this Python's own.
     """
-    # Another version may read another format, or ship another encoder.
-    name = f"python-{platform.python_version()}-lurcher-{lurcher_version()}"
-    out = folder / f"{name}.lurcher"
+    out = demo_path(folder)
     try:
         return out, read_manifest(out)
     except BundleNotFound:
         pass
     folder.mkdir(parents=True, exist_ok=True)
-    corpus = folder / f"{name}.jsonl"
+    corpus = out.with_suffix(".jsonl")
     if not corpus.exists():  # a changed file would make a killed build start again
         temporary = corpus.with_suffix(".new")
         with temporary.open("w", encoding="utf-8") as file:

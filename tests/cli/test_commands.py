@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from index_builder.demo import demo_path
 from tests.cli.running import Run, complaint, output
 
 VERBS = ["build", "inspect", "verify", "search", "serve", "eval", "export", "demo", "bench"]
@@ -150,9 +151,7 @@ def test_demo_answers_three_questions_and_stops(
     run: Run, small_bundle: Path, tmp_path: Path
 ) -> None:
     """On a bundle that stands where the demonstration's would, since building that takes minutes."""
-    import platform
-
-    shutil.copytree(small_bundle, tmp_path / f"python-{platform.python_version()}.lurcher")
+    shutil.copytree(small_bundle, demo_path(tmp_path))
     shown = output(run("demo", "--once", "--folder", tmp_path))
     assert "60 docstrings" in shown
     for question in ("another thread", "compress a file", "shell command"):
