@@ -162,12 +162,13 @@ def search(
 ) -> None:
     """Answer one query, without a server."""
     from bundle.bundle import Bundle
+    from models.text import lone_surrogate
     from server.filters import parse
     from server.pipeline import Pipeline, Query
 
     if not query.strip():
         raise FieldError("query", "must hold more than white space")
-    if any("\ud800" <= sign <= "\udfff" for sign in query):
+    if lone_surrogate(query) is not None:
         raise FieldError("query", "is not valid Unicode")
     conditions = tuple(parse(filter_)) if filter_ else ()
     pipeline = Pipeline(Bundle.open(bundle))

@@ -160,7 +160,7 @@ class VectorIndex:
         try:
             return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC), effort)
         except RuntimeError as error:
-            raise BundleCorrupt(path.parent, path.name, str(error).splitlines()[0]) from error
+            raise BundleCorrupt(path.parent, path.name, _reason(error)) from error
 
     @property
     def count(self) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.errors import CorpusError
+from models.text import lone_surrogate
 
 Qrels = dict[str, dict[str, int]]
 
@@ -30,11 +31,9 @@ def read_queries(path: Path) -> dict[str, str]:
         id_, text = found.get("_id", found.get("id")), found.get("text")
         if not isinstance(id_, str | int) or isinstance(id_, bool) or not isinstance(text, str):
             raise CorpusError(path, number, "needs an _id (or id) and a text, both strings")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
+        if lone_surrogate(text) is not None:
             reason = "text holds a lone surrogate, which is not valid Unicode"
-            raise CorpusError(path, number, reason) from error
+            raise CorpusError(path, number, reason)
         if str(id_) in queries:
             raise CorpusError(path, number, f"query id {str(id_)!r} was used before")
         queries[str(id_)] = text

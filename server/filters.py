@@ -20,14 +20,14 @@ from pydantic_core import PydanticCustomError
 
 from bundle.passages import Condition
 from models.errors import FieldError
+from models.text import lone_surrogate
 
 
 def _encodable(text: str) -> str:
     """``text``; JSON can name half of a surrogate pair, which neither UTF-8 nor SQLite can hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"a lone surrogate at character {error.start}") from error
+    position = lone_surrogate(text)
+    if position is not None:
+        raise ValueError(f"a lone surrogate at character {position}")
     return text
 
 

@@ -7,6 +7,7 @@ from time import perf_counter
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
+from bundle.passages import Condition
 from models.errors import FieldError, LurcherError
 from server.errors import problem, responses
 from server.filters import conditions
@@ -39,7 +40,8 @@ async def search(body: SearchRequest, request: Request) -> Response:
     start = perf_counter()
     service: Service = request.app.state.service
     _check_top_k(body, service.settings)
-    query = _query(body.query, body, service.settings)
+    tests = tuple(conditions(body.filter))
+    query = _query("query", body.query, body.top_k, tests, service.settings)
     (found,) = await service.search([query], body.timeout_ms, request.is_disconnected)
     if isinstance(found, LurcherError):
         raise found
@@ -73,8 +75,10 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
     if len(body.queries) * body.top_k > service.settings.max_hits:
         limit = service.settings.max_hits
         raise HTTPException(413, f"queries times top_k: at most {limit} hits in one request")
+    tests = tuple(conditions(body.filter))
     asked = [
-        _query_or_error(i, text, body, service.settings) for i, text in enumerate(body.queries)
+        _query_or_error(f"queries.{i}", text, body.top_k, tests, service.settings)
+        for i, text in enumerate(body.queries)
     ]
     good = [query for query in asked if isinstance(query, Query)]
     answers = await service.search(good, body.timeout_ms, request.is_disconnected) if good else []
@@ -103,22 +107,24 @@ def _check_top_k(options: SearchOptions, settings: Settings) -> None:
         raise FieldError("top_k", f"at most {settings.max_top_k} hits are allowed")
 
 
-def _query(text: str, options: SearchOptions, settings: Settings, field: str = "query") -> Query:
-    """The query that a request asks. Raises FieldError."""
+def _query(
+    field: str, text: str, top_k: int, tests: tuple[Condition, ...], settings: Settings
+) -> Query:
+    """The query that ``field`` of a request asks. Raises FieldError."""
     if not text.strip():
         raise FieldError(field, "must hold more than white space")
     if len(text) > settings.max_query_chars:
         raise FieldError(
             field, f"{len(text)} characters, at most {settings.max_query_chars} are allowed"
         )
-    return Query(text, options.top_k, tuple(conditions(options.filter)))
+    return Query(text, top_k, tests)
 
 
 def _query_or_error(
-    position: int, text: str, options: SearchOptions, settings: Settings
+    field: str, text: str, top_k: int, tests: tuple[Condition, ...], settings: Settings
 ) -> Query | FieldError:
     try:
-        return _query(text, options, settings, f"queries.{position}")
+        return _query(field, text, top_k, tests, settings)
     except FieldError as error:
         return error
 
