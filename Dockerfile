@@ -5,6 +5,7 @@ COPY pyproject.toml README.md LICENSE cli.py ./
 COPY constraints constraints
 COPY models models
 COPY bundle bundle
+COPY evaluation evaluation
 COPY index_builder index_builder
 COPY server server
 COPY training training

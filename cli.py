@@ -19,6 +19,7 @@ from models.errors import FieldError, LurcherError
 
 if TYPE_CHECKING:
     from index_builder.progress import Reporter
+    from models.encoders.student import StudentConfig
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -66,6 +67,12 @@ def build(
         Path | None,
         typer.Option(help="An encoder that `lurcher export` wrote; default: the shipped one."),
     ] = None,
+    profile: Annotated[
+        Literal["fast", "balanced", "best"] | None,
+        typer.Option(
+            help="What reads queries: a student of the shipped encoder, or (best) itself, the default."
+        ),
+    ] = None,
     index: Annotated[
         str,
         typer.Option(help="'auto' picks by size; or a FAISS factory string, such as HNSW32_SQ8."),
@@ -82,14 +89,19 @@ def build(
     """Turn a corpus into a bundle; called again after a kill, go on where it was."""
     from index_builder.build import BuildOptions, skipped_file
     from index_builder.build import build as build_bundle
-    from models.pretrained import DEFAULT_ENCODER
+    from models.pretrained import DEFAULT_ENCODER, PROFILES
 
+    if profile and encoder:
+        raise FieldError(
+            "profile", "is for the shipped encoder; with --encoder, swap its student in afterwards"
+        )
     start = time.monotonic()
     name = corpus.resolve().name
     target = out or Path(f"{name.split('.')[0] if corpus.is_file() else name}.lurcher")
     options = BuildOptions(
-        encoder or DEFAULT_ENCODER, index, recall, skip_bad_lines, window, overlap
-    )
+        encoder or DEFAULT_ENCODER, index, recall, skip_bad_lines, window, overlap,
+        student=PROFILES[profile] if profile else None,
+    )  # fmt: skip
     with _progress() as bar:
         manifest = build_bundle(corpus, target, options, bar)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -117,20 +129,34 @@ def inspect_bundle(bundle: BundlePath) -> None:
     from bundle.manifest import read_manifest
 
     manifest = read_manifest(bundle)
-    document = manifest.model_dump(mode="json")
+    document = manifest.model_dump(mode="json", exclude_none=True)
     files = document.pop("files")
-    for section in ("encoder", "build", "figures"):
-        document[section] = {k: v for k, v in document[section].items() if v != ""}
+    student = document["encoder"].pop("student", {})
+    student.pop("figures", None)
     _print_section("", {k: v for k, v in document.items() if not isinstance(v, dict | list)})
-    for section in ("encoder", "build", "figures"):
-        _print_section(section, document[section])
+    sections = {"encoder": document["encoder"], "student": student, "build": document["build"],
+                "figures": document["figures"], "swap": document.get("swap", {})}  # fmt: skip
+    for title, values in sections.items():
+        _print_section(title, {k: v for k, v in values.items() if v not in ("", {}, [])})
+    if manifest.encoder.student is not None:
+        _print_section("student against teacher", _kept(manifest.encoder.student))
     total = sum(file["bytes"] for file in files.values())
     per_passage = total / max(1, manifest.passages)
     _print_section("bytes", {path: f"{file['bytes']:>15,}" for path, file in files.items()})
     _print_section("total", {"bytes": f"{total:,}", "bytes a passage": f"{per_passage:,.0f}"})
 
 
+def _kept(student: StudentConfig) -> dict[str, str]:
+    """What a student was measured to keep of its teacher's quality, by data and measure."""
+    return {
+        f"{f.data} {f.measure}": f"{f.student:.4f} of {f.teacher:.4f}: {f.retention:.1%} kept"
+        for f in student.figures
+    }
+
+
 def _print_section(title: str, values: dict[str, Any]) -> None:
+    if not values:
+        return
     if title:
         _console.print(f"\n[bold]{title}[/]")
     for name, value in values.items():
@@ -148,6 +174,48 @@ def verify(bundle: BundlePath) -> None:
     if problems:
         raise typer.Exit(1)
     _console.print(f"{bundle}: sound")
+
+
+@app.command("swap-encoder")
+def swap_encoder(
+    bundle: BundlePath,
+    student: Annotated[
+        str,
+        typer.Argument(
+            help="A folder that `lurcher compress` wrote; or fast, balanced or best, as in build."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Argument(help="The bundle to write; default: NAME-STUDENT.lurcher beside BUNDLE."),
+    ] = None,
+) -> None:
+    """Let another encoder read a bundle's queries, in a new bundle; no passage is encoded anew."""
+    from index_builder.swap import swap_encoder as swap
+    from models.pretrained import PROFILES
+
+    chosen = PROFILES[student] if student in PROFILES else Path(student)
+    with _progress() as bar:
+        made, manifest = swap(bundle, chosen, out, bar)
+    reader, swapped = manifest.encoder.student, manifest.swap
+    name = reader.name if reader else manifest.encoder.name
+    _console.print(f"{made}: {name} reads the queries", highlight=False)
+    if reader is not None:
+        _print_section("against its teacher", _kept(reader))
+    if swapped is not None and swapped.built_effort is not None:
+        _print_section(
+            "index",
+            {
+                "search effort": f"{manifest.figures.search_effort}, was {swapped.built_effort}",
+                "recall@100": f"{swapped.recall:.4f}, was {swapped.built_recall:.4f}",
+            },
+        )
+    if swapped is not None and swapped.recall < swapped.built_recall:
+        _errors.print(
+            f"warning: with {name} the index finds {swapped.recall:.3f} of exact search's first 100, "
+            f"and found {swapped.built_recall:.3f} before",
+            highlight=False,
+        )
 
 
 @app.command()
@@ -211,7 +279,7 @@ def evaluate(
         from benchmarks.searchers import open_searcher
     except ModuleNotFoundError as error:
         raise _missing(error, "eval") from error
-    from index_builder.judgements import read_qrels, read_queries
+    from evaluation.judgements import read_qrels, read_queries
 
     texts, judged = read_queries(queries), read_qrels(qrels)
     with ExitStack() as opened:
@@ -261,6 +329,106 @@ def export(
         query_prompt=query_prompt, passage_prompt=passage_prompt, max_tokens=max_tokens,
     )  # fmt: skip
     _console.print(f"{out}: {config.name}, {config.dimension} dimensions, {config.precision}")
+
+
+@app.command()
+def compress(
+    teacher: Annotated[
+        Path, typer.Argument(metavar="BUNDLE|TEACHER", help="A bundle, or an encoder's folder.")
+    ],
+    out: Annotated[Path, typer.Option(help="The student's folder, for `lurcher swap-encoder`.")],
+    queries: Annotated[
+        list[Path], typer.Option(help="queries.jsonl: one {_id, text} a line; may be repeated.")
+    ],
+    layers: Annotated[
+        str | None,
+        typer.Option(help="Layers to keep, such as 0,5; or none, for a token table. Default: all."),
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(help="How many layers to keep, from both ends, instead.")
+    ] = None,
+    sparsity: Annotated[
+        float, typer.Option(help="Share of zeros in the layers' weights, below 1.")
+    ] = 0.0,
+    pattern: Annotated[
+        Literal["unstructured", "4-block"],
+        typer.Option(help="Which zeros: any, or four at a time."),
+    ] = "unstructured",
+    int8: Annotated[
+        bool, typer.Option(help="8-bit weights and activations, or 32-bit floats.")
+    ] = True,
+    losses: Annotated[
+        str | None,
+        typer.Option(
+            help="Losses with weights, of kl, l2, cosine, scores and tokens. "
+            "Default: l2:4,tokens:1,scores:2 (scores for a bundle only)."
+        ),
+    ] = None,
+    epochs: Annotated[float, typer.Option(help="Times through the queries.")] = 1.0,
+    batch: Annotated[int, typer.Option(help="Queries a step.")] = 64,
+    learning_rate: Annotated[float, typer.Option(help="The highest; it rises, then falls.")] = 2e-3,
+    checks: Annotated[
+        int, typer.Option(help="Checkpoints measured, of which the best is kept.")
+    ] = 5,
+    seed: Annotated[int, typer.Option(help="Of the order of queries.")] = 0,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to train.")] = "cpu",
+    original: Annotated[
+        str | None,
+        typer.Option(
+            help="The teacher's own weights: a folder or hub name. Default: what it names."
+        ),
+    ] = None,
+    dev_queries: Annotated[
+        Path | None, typer.Option(help="Judged queries to choose checkpoints by; needs a bundle.")
+    ] = None,
+    dev_qrels: Annotated[Path | None, typer.Option(help="Their judgements.")] = None,
+) -> None:
+    """Make a smaller query encoder for passages that stay as they are, from queries alone."""
+    try:
+        from training.compress import Judged, Plan
+        from training.compress import compress as run
+    except ModuleNotFoundError as error:
+        raise _missing(error, "train") from error
+    from evaluation.judgements import read_qrels, read_queries
+
+    if (dev_queries is None) != (dev_qrels is None):
+        raise FieldError("dev_qrels", "goes with dev_queries: pass both or neither")
+    judged = None
+    if dev_queries is not None and dev_qrels is not None:
+        judged = Judged(dev_qrels.stem, read_queries(dev_queries), read_qrels(dev_qrels))
+    plan = Plan(
+        _layer_numbers(layers), depth, sparsity, pattern, int8, _weights(losses), epochs, batch,
+        learning_rate, checks, seed, device,
+    )  # fmt: skip
+    texts = [text for file in queries for text in read_queries(file).values()]
+
+    def report(line: str) -> None:
+        _errors.print(line, markup=False, highlight=False)
+
+    config = run(teacher, texts, out, plan, original=original, judged=judged, report=report)
+    _console.print(f"{out}: {config.name}, {len(config.layers)} layers, {config.precision}")
+    _print_section("against its teacher", _kept(config))
+
+
+def _layer_numbers(text: str | None) -> tuple[int, ...] | None:
+    if text is None or text == "none":
+        return None if text is None else ()
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise FieldError("layers", f"{text!r} is not layer numbers such as 0,5, or none") from None
+
+
+def _weights(text: str | None) -> dict[str, float]:
+    """Loss weights from ``name:weight,...``; without a weight it is 1."""
+    found: dict[str, float] = {}
+    for part in (text or "").split(",") if text else []:
+        name, _, weight = part.partition(":")
+        try:
+            found[name] = float(weight or 1)
+        except ValueError:
+            raise FieldError("losses", f"{part!r}: {weight!r} is not a number") from None
+    return found
 
 
 @app.command()

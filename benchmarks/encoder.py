@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.table import Table
 from sentence_transformers import SentenceTransformer
 
-from benchmarks.evaluate import DEPTH, interval, per_query
 from bundle.vectors import exact_top
+from evaluation.judgements import read_qrels, read_queries
+from evaluation.measures import DEPTH, interval, per_query
 from index_builder.corpus import read_corpus
-from index_builder.judgements import read_qrels, read_queries
 from models.encoders.encoder import Encoder
 from models.pretrained import DEFAULT_ENCODER
 

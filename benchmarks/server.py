@@ -28,7 +28,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from index_builder.judgements import read_queries
+from evaluation.judgements import read_queries
 from models.errors import ServiceError
 
 _WARM_UP = 50

@@ -4,7 +4,8 @@
 
     NAME.lurcher/
       manifest.json              what is inside, measured figures, hashes      bundle.manifest
-      encoder/                   encoder.onnx, tokenizer.json, config.json     models.encoders
+      encoder/                   encoder.onnx, vocabulary.bin, tokenizer.json,
+                                 config.json; query.onnx, if there is a student   models.encoders
       segments/000000/
         passages.db              ids, titles, texts, metadata                  bundle.passages
         vectors.faiss            one vector a passage, by row                  bundle.vectors

@@ -57,7 +57,7 @@ class BuildSettings(_Part):
 
 
 class Figures(_Part):
-    """What the build measured on what it wrote."""
+    """What the build measured on what it wrote; a swap changes the search effort alone."""
 
     empty_passages: Count  # neither title nor text: kept, but nothing finds them
     truncated_passages: Count  # longer than the encoder reads; found by their beginning
@@ -65,6 +65,18 @@ class Figures(_Part):
     search_effort: int | None  # efSearch or nprobe; None for an exact index
     recall_at_100: float  # of the index at that effort, against exact search
     recall_queries: Count  # how many sampled queries that was measured on
+
+
+class Swap(_Part):
+    """What was measured when another query encoder was put into the bundle.
+
+    Recall@100 on as many queries as the build took, against exact search of the vectors as the index
+    stores them: those that were encoded are gone.
+    """
+
+    built_effort: int | None  # the search effort that the build chose for its own query encoder
+    built_recall: float  # with that one, at that effort
+    recall: float  # with this one, at figures.search_effort
 
 
 class Manifest(_Part):
@@ -77,6 +89,7 @@ class Manifest(_Part):
     encoder: EncoderConfig
     build: BuildSettings
     figures: Figures
+    swap: Swap | None = None
     segments: list[Segment]
     files: dict[str, FileEntry]
     checksum: str = _NO_CHECKSUM

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import faiss
 import numpy as np
@@ -21,6 +22,17 @@ from models.errors import BundleCorrupt, FieldError
 
 Vectors = npt.NDArray[np.float32]
 Progress = Callable[[int], None]
+
+
+class VectorRows(Protocol):
+    """Vectors (n, d) float32 that are read a slice of rows at a time: an array, or what an index has."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, rows: slice, /) -> Vectors:
+        """Those of a slice with a start and a stop."""
+
 
 # Up to here an exact scan is as fast as a graph search and loses nothing; above MANY the graph's
 # links cost more memory than inverted lists do.
@@ -129,7 +141,7 @@ def write_index(index: faiss.Index, path: Path) -> None:
         raise OSError(_reason(error)) from error
 
 
-def exact_top(queries: Vectors, vectors: Vectors, k: int) -> Rows:
+def exact_top(queries: Vectors, vectors: VectorRows, k: int) -> Rows:
     """The rows (B, k) of the ``k`` highest inner products with all of ``vectors`` (n, d)."""
     heap = faiss.ResultHeap(len(queries), k, keep_max=True)
     for rows in chunks(len(vectors)):
@@ -184,6 +196,10 @@ class VectorIndex:
             core.hnsw.efSearch = effort
         elif effort is not None and isinstance(core, faiss.IndexIVF):
             core.nprobe = min(effort, core.nlist)
+
+    def stored(self) -> VectorRows:
+        """The vectors as the index has them: decoded, where it stores codes."""
+        return _Stored(self._index)
 
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
         """Scores (B, k) float32 and rows (B, k) int64, best first; row -1 where there are fewer."""
@@ -247,6 +263,20 @@ class VectorIndex:
 
     def _reconstruct(self, rows: Rows) -> Vectors:
         vectors: Vectors = self._index.reconstruct_batch(rows)
+        return vectors
+
+
+class _Stored:
+    """What an index gives back, a slice at a time; nothing is kept."""
+
+    def __init__(self, index: faiss.Index) -> None:
+        self._index = index
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def __getitem__(self, rows: slice, /) -> Vectors:
+        vectors: Vectors = self._index.reconstruct_batch(np.arange(rows.start, rows.stop))
         return vectors
 
 

@@ -54,7 +54,9 @@ from index_builder.encode import (
 from index_builder.measure import sample_queries, tune
 from index_builder.progress import Reporter, Silent
 from index_builder.workspace import Workspace, key
+from models.encoders.config import EncoderConfig
 from models.encoders.encoder import Encoder
+from models.encoders.merge import copy_encoder, merge, student_of
 from models.errors import BundleError, CorpusError, FieldError
 from models.pretrained import DEFAULT_ENCODER
 from models.threads import available_cpus
@@ -68,7 +70,7 @@ class BuildOptions:
 
     ``index`` is ``auto`` (by size), or a FAISS factory string; ``recall`` the share of exact
     search's first hundred that the index must find; ``window`` and ``overlap`` are in words and
-    split the files of a text folder.
+    split the files of a text folder. ``student`` is the folder of one that reads queries instead.
     """
 
     encoder: Path = DEFAULT_ENCODER
@@ -78,6 +80,7 @@ class BuildOptions:
     window: int = 200
     overlap: int = 40
     seed: int = 0
+    student: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.recall <= 1:
@@ -102,8 +105,11 @@ def build(
     files = corpus_files(corpus)
     records = read_corpus(corpus, options.window, options.overlap)
     encoder = Encoder.load(options.encoder, "passage")
+    # What cannot be fails now, not after hours.
+    if options.student is not None:
+        student_of(encoder.config, options.student)
     if options.index != "auto":
-        empty_index(encoder.config.dimension, options.index)  # fails now, not after hours
+        empty_index(encoder.config.dimension, options.index)
     workspace = Workspace(out)
     try:
         return _build(corpus, files, records, encoder, workspace, options, report)
@@ -153,7 +159,7 @@ def _build(
             del index  # tuning opens the file, and two copies would double the memory
             workspace.done("index")
 
-        _copy_encoder(options.encoder, encoder, root / ENCODER)
+        encoder_config = _put_encoder(options, root / ENCODER)
         queries = sample_queries(passages, options.seed)
         effort, recall = tune(
             VectorIndex.open(root / VECTORS, None), vectors,
@@ -167,7 +173,7 @@ def _build(
         lurcher_version=lurcher_version(),
         name=workspace.out.name.removesuffix(".lurcher"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        encoder=encoder.config,
+        encoder=encoder_config,
         build=BuildSettings(
             corpus=corpus.name, index=factory, recall_target=options.recall, seed=options.seed
         ),
@@ -263,9 +269,9 @@ def _database_files(path: Path) -> list[Path]:
     return [path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")]
 
 
-def _copy_encoder(source: Path, encoder: Encoder, target: Path) -> None:
-    """Copy what serving needs of an encoder's folder."""
-    target.mkdir(exist_ok=True)
-    config = encoder.config
-    for name in {config.query_graph, config.passage_graph, "tokenizer.json", "config.json"}:
-        shutil.copyfile(source / name, target / name)
+def _put_encoder(options: BuildOptions, target: Path) -> EncoderConfig:
+    """Copy what serving needs of the encoder's folder, and of the student's, into ``target``."""
+    shutil.rmtree(target, ignore_errors=True)  # what a build that was killed put there
+    if options.student is None:
+        return copy_encoder(options.encoder, target)
+    return merge(options.encoder, options.student, target, shutil.copyfile)

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from bundle.passages import Passage, Passages, Rows
-from bundle.vectors import VectorIndex, Vectors, exact_top
+from bundle.vectors import VectorIndex, VectorRows, exact_top
 from index_builder.progress import Reporter
 from models.encoders.encoder import Encoder
 
@@ -40,8 +40,21 @@ def recall(found: Rows, exact: Rows) -> float:
     return float(np.mean([np.isin(e, f).mean() for e, f in zip(exact, found, strict=True)]))
 
 
+def recall_at(
+    index: VectorIndex, vectors: VectorRows, encoder: Encoder, queries: list[str],
+    effort: int | None,
+) -> float:  # fmt: skip
+    """The recall@100 of ``index`` at ``effort``, against exact search of ``vectors``."""
+    if not queries:
+        return 1.0
+    encoded = encoder.encode(queries)
+    depth = min(DEPTH, index.count)
+    index.set_effort(effort)
+    return recall(index.search(encoded, depth)[1], exact_top(encoded, vectors, depth))
+
+
 def tune(
-    index: VectorIndex, vectors: Vectors, encoder: Encoder, queries: list[str], target: float,
+    index: VectorIndex, vectors: VectorRows, encoder: Encoder, queries: list[str], target: float,
     report: Reporter,
 ) -> tuple[int | None, float]:  # fmt: skip
     """The least search effort that reaches recall@100 of ``target``, and the recall at it.

@@ -113,11 +113,8 @@ class Workspace:
         self._write()
 
     def publish(self) -> None:
-        """Give the finished bundle its name. Everything is on disk before the name is."""
-        for path in [*self.bundle.rglob("*"), self.bundle]:
-            _sync(path)
-        self.bundle.rename(self.out)
-        _sync(self.out.parent)
+        """Give the finished bundle its name."""
+        publish(self.bundle, self.out)
         # The bundle is there; what is left beside it is the next build's to remove.
         shutil.rmtree(self._root, ignore_errors=True)
 
@@ -129,6 +126,14 @@ class Workspace:
     def close(self) -> None:
         """Let another build have the workspace."""
         self._lock.close()
+
+
+def publish(bundle: Path, out: Path) -> None:
+    """Give the finished ``bundle`` the name ``out``. Everything is on disk before the name is."""
+    for path in [*bundle.rglob("*"), bundle]:
+        _sync(path)
+    bundle.rename(out)
+    _sync(out.parent)
 
 
 def key(*parts: Any) -> str:

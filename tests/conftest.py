@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import pytest
 
 from index_builder.build import BuildOptions, build
+from models.encoders.config import load_config
+from models.encoders.student import QUERY_GRAPH, STUDENT_FILE, Figure, StudentConfig
+from models.pretrained import DEFAULT_ENCODER
 
 TOPICS = {
     "en": [
@@ -84,6 +88,37 @@ def small_bundle(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -
     out = tmp_path_factory.mktemp("bundle") / "small.lurcher"
     build(small_corpus, out, BuildOptions(seed=1))
     return out
+
+
+@pytest.fixture
+def write_student(tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes the folder of a student and gives its path back.
+
+    It stands for a student of the default encoder: its graph is the teacher's own. Keywords change
+    what it says of itself.
+    """
+
+    def write(**changes: Any) -> Path:
+        student = StudentConfig(
+            name="twin",
+            teacher=load_config(DEFAULT_ENCODER).fingerprint,
+            dimension=384,
+            layers=[0, 5],
+            sparsity=0.0,
+            pattern="unstructured",
+            precision="int8",
+            losses={"l2": 1.0},
+            queries=7,
+            seed=0,
+            figures=[Figure(data="SciFact dev", measure="nDCG@10", teacher=0.8, student=0.6)],
+        ).model_copy(update=changes)
+        folder = tmp_path / f"student-{student.name}"
+        folder.mkdir()
+        shutil.copyfile(DEFAULT_ENCODER / "encoder.onnx", folder / QUERY_GRAPH)
+        (folder / STUDENT_FILE).write_text(student.model_dump_json(indent=2) + "\n")
+        return folder
+
+    return write
 
 
 @pytest.fixture(scope="session")

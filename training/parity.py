@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from models.encoders.config import TOKENIZER_FILE
 from models.encoders.tokenizer import Tokenizer, pad
 from models.engines.ort import OnnxRuntimeEngine
 from models.errors import ParityError
-from training.original import Array, Original
+from training.original import Array
 
 # fp32 differs only by the order of sums. Measured on all-MiniLM-L6-v2: 3e-7 and 4e-6.
 _FP32_VECTOR = 1e-4
@@ -42,13 +43,26 @@ _TEXTS = (
 _LONG = " beyond the limit of every model"
 
 
-def check_parity(original: Original, graph: Path, *, int8: bool) -> int:
-    """The dimension of the vectors, if ``graph`` agrees with the original.
+class Reference(Protocol):
+    """What a graph was made from, as torch computes it: training.original.Original, or a student."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Where texts are cut, special tokens included."""
+
+    def tokenise(self, text: str) -> list[int]:
+        """The token ids of ``text``, cut."""
+
+    def encode(self, ids: list[int]) -> tuple[Array, Array]:
+        """The vector (d,) and token states (L, d) of one text, without padding."""
+
+
+def check_parity(original: Reference, graph: Path, name: str | Path, *, int8: bool) -> int:
+    """The dimension of the vectors, if ``graph`` agrees with the original, ``name`` in errors.
 
     Runs what a server will run: the tokeniser beside it, the server's padding and engine. Raises
     ParityError.
     """
-    folder = original.recipe.transformer
     engine = OnnxRuntimeEngine(graph, threads=1)
     texts = [*_TEXTS, "Words" + _LONG * original.max_tokens]
     tokenise = Tokenizer(graph.with_name(TOKENIZER_FILE), original.max_tokens)
@@ -64,14 +78,14 @@ def check_parity(original: Original, graph: Path, *, int8: bool) -> int:
         # Written so that NaN fails.
         if not found <= limit:
             raise ParityError(
-                f"{folder}: the exported graph computes something else: "
+                f"{name}: the exported graph computes something else: "
                 f"{what} of {text[:40]!r} is off by {found:.2g}, more than {limit:g}"
             )
 
     vectors, states = run(batch)
     for row, (text, ids) in enumerate(zip(texts, batch, strict=True)):
         if (wanted := original.tokenise(text)) != ids:
-            raise ParityError(f"{folder}: {text[:40]!r} has tokens {ids[:9]}, not {wanted[:9]}")
+            raise ParityError(f"{name}: {text[:40]!r} has tokens {ids[:9]}, not {wanted[:9]}")
         vector, token_states = original.encode(ids)
         if int8:
             hold("the vector", text, _distance(vectors[row], vector), _INT8_VECTOR)

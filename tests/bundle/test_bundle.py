@@ -24,6 +24,7 @@ FILES = [
     "encoder/config.json",
     "encoder/encoder.onnx",
     "encoder/tokenizer.json",
+    "encoder/vocabulary.bin",
     PASSAGES,
     VECTORS,
 ]
@@ -208,6 +209,7 @@ def test_files_that_contradict_each_other_are_found_behind_right_hashes(
         (PASSAGES, "passages.db"),
         ("encoder/encoder.onnx", "encoder.onnx"),
         ("encoder/tokenizer.json", "tokenizer.json"),
+        ("encoder/vocabulary.bin", "encoder.onnx"),
     ],
 )
 def test_verify_tries_what_the_hashes_vouch_for(bundle: Path, file: str, reason: str) -> None:

@@ -114,6 +114,21 @@ def test_scores_are_inner_products_best_first(
     np.testing.assert_allclose(scores, products, atol=0.02)
 
 
+def test_what_is_stored_is_what_scores_are_of(
+    index: VectorIndex, vectors: Vectors, queries: Vectors
+) -> None:
+    stored = index.stored()
+    assert len(stored) == len(vectors)
+    part = stored[100:2_400]
+    assert part.shape == (2_300, 96)
+    assert part.dtype == np.float32
+    scores, rows = index.search(queries, 10)
+    decoded = np.concatenate([stored[0:1_000], stored[1_000 : len(stored)]])
+    np.testing.assert_array_equal(decoded[100:2_400], part)
+    wanted = np.einsum("qd,qkd->qk", queries, decoded[rows])
+    np.testing.assert_allclose(scores, wanted, atol=1e-4)
+
+
 def test_beyond_the_count_there_are_no_rows(
     vectors: Vectors, queries: Vectors, tmp_path: Path
 ) -> None:

