@@ -4,8 +4,9 @@ PYTHON ?= python3
 BASE   := .venv/installed
 DEV    := .venv-dev/installed
 TRAIN  := .venv-train/installed
+DEEPSPARSE := .venv-deepsparse/installed
 
-.PHONY: demo test test-train lint bench bench-scale train clean
+.PHONY: demo test test-train test-deepsparse lint bench bench-scale bench-students bench-ablation bench-deepsparse train train-students clean
 
 # Without a terminal nobody could stop the server, so there it prints its answers and ends.
 demo: $(BASE)
@@ -18,6 +19,10 @@ test: $(DEV)
 test-train: $(TRAIN)
 	.venv-train/bin/python -m pytest tests/training
 
+# The optional engine, whose requirements exclude those of training (Linux, Python 3.11).
+test-deepsparse: $(DEEPSPARSE)
+	.venv-deepsparse/bin/python -m pytest tests/deepsparse tests/models/test_engines.py
+
 lint: $(DEV)
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/ruff check .
@@ -27,11 +32,9 @@ lint: $(DEV)
 
 # DATA holds the data sets that the figures in the README were measured on.
 DATA ?= ../shared/data
-bench: $(TRAIN)
+bench: $(TRAIN) build/scifact.lurcher
 	.venv-train/bin/lurcher bench encoder $(DATA)/scifact
 	.venv-train/bin/lurcher bench build $(DATA)/squad-open
-	rm -rf build/scifact.lurcher
-	.venv-train/bin/lurcher build $(DATA)/scifact build/scifact.lurcher
 	.venv-train/bin/lurcher eval build/scifact.lurcher \
 	    --queries $(DATA)/scifact/queries.jsonl --qrels $(DATA)/scifact/qrels/test.tsv
 	.venv-train/bin/lurcher bench server build/scifact.lurcher \
@@ -46,9 +49,35 @@ bench-scale: $(TRAIN)
 	.venv-train/bin/lurcher bench server build/wiki.lurcher \
 	    --queries $(DATA)/queries/nq-open-dev.jsonl
 
-# Rebuild the models that ship.
+# Quality kept and speed of the students that ship, against the dense encoder.
+bench-students: $(TRAIN) build/scifact.lurcher build/squad-open.lurcher
+	.venv-train/bin/lurcher bench students models/pretrained/all-MiniLM-L6-v2/students/* \
+	    --bundles build --data $(DATA)
+
+# Which loss, which layers, how sparse: some 20 minutes on two cores.
+bench-ablation: $(TRAIN) build/squad-open.lurcher build/nfcorpus.lurcher
+	.venv-train/bin/lurcher bench ablation --squad build/squad-open.lurcher \
+	    --nfcorpus build/nfcorpus.lurcher --data $(DATA)
+
+# The engines side by side, for docs/engines.md.
+bench-deepsparse: $(TRAIN) $(DEEPSPARSE)
+	.venv-train/bin/python -m benchmarks.deepsparse_graphs build/deepsparse
+	.venv-deepsparse/bin/python -m benchmarks.deepsparse_engine build/deepsparse
+
+build/%.lurcher: | $(TRAIN)
+	mkdir -p build
+	.venv-train/bin/lurcher build $(DATA)/$* $@
+
+# Rebuild the encoder that ships, byte for byte.
 train: $(TRAIN)
 	.venv-train/bin/python -m training.pretrained
+
+# Train the students that ship: hours on two cores, and on another machine not the same bytes.
+STUDENTS ?= fast balanced sparse
+train-students: $(TRAIN) build/squad-open.lurcher build/nfcorpus.lurcher
+	for name in $(STUDENTS); do .venv-train/bin/python -m training.students $$name \
+	    --squad build/squad-open.lurcher --nfcorpus build/nfcorpus.lurcher --data $(DATA) \
+	    || exit; done
 
 $(BASE): pyproject.toml constraints/base.txt
 	$(PYTHON) -m venv .venv
@@ -66,5 +95,12 @@ $(TRAIN): pyproject.toml constraints/train.txt
 	.venv-train/bin/python -m pip install -q -c constraints/train.txt -e '.[dev,train,bench]'
 	@touch $@
 
+# Elsewhere the extra is empty: better to fail here than to skip every test.
+$(DEEPSPARSE): pyproject.toml constraints/deepsparse.txt
+	$(PYTHON) -m venv .venv-deepsparse
+	.venv-deepsparse/bin/python -m pip install -q -c constraints/deepsparse.txt -e '.[deepsparse]' pytest
+	.venv-deepsparse/bin/python -m pip show -q deepsparse
+	@touch $@
+
 clean:
-	rm -rf .venv .venv-dev .venv-train build
+	rm -rf .venv .venv-dev .venv-train .venv-deepsparse build

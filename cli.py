@@ -361,7 +361,7 @@ def compress(
         str | None,
         typer.Option(
             help="Losses with weights, of kl, l2, cosine, scores and tokens. "
-            "Default: l2:4,tokens:1,scores:2 (scores for a bundle only)."
+            "Default: l2:4,tokens:1. For scores compress a bundle's encoder."
         ),
     ] = None,
     epochs: Annotated[float, typer.Option(help="Times through the queries.")] = 1.0,
@@ -385,7 +385,8 @@ def compress(
 ) -> None:
     """Make a smaller query encoder for passages that stay as they are, from queries alone."""
     try:
-        from training.compress import Judged, Plan
+        from training.alignment.making import MIX, Plan
+        from training.compress import Judged
         from training.compress import compress as run
     except ModuleNotFoundError as error:
         raise _missing(error, "train") from error
@@ -397,7 +398,7 @@ def compress(
     if dev_queries is not None and dev_qrels is not None:
         judged = Judged(dev_qrels.stem, read_queries(dev_queries), read_qrels(dev_qrels))
     plan = Plan(
-        _layer_numbers(layers), depth, sparsity, pattern, int8, _weights(losses), epochs, batch,
+        _layer_numbers(layers), depth, sparsity, pattern, int8, _weights(losses) or MIX, epochs, batch,
         learning_rate, checks, seed, device,
     )  # fmt: skip
     texts = [text for file in queries for text in read_queries(file).values()]
@@ -506,7 +507,7 @@ def serve(**given: Any) -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="build, encoder or server.")],
+    name: Annotated[str, typer.Argument(help="ablation, build, encoder, server or students.")],
 ) -> None:
     """Run a benchmark; what follows NAME is its own (try --help)."""
     import importlib
@@ -522,7 +523,7 @@ def bench(
     tool(args=context.args, prog_name=f"lurcher bench {name}")
 
 
-_BENCHMARKS = ("build", "encoder", "server")
+_BENCHMARKS = ("ablation", "build", "encoder", "server", "students")
 
 
 def _progress() -> AbstractContextManager[Reporter]:

@@ -23,6 +23,7 @@ from bundle.passages import Passages
 from bundle.vectors import VectorIndex
 from models.encoders.config import CONFIG_FILE, load_config
 from models.encoders.encoder import Encoder
+from models.engines import EngineName
 from models.errors import BundleCorrupt, LurcherError, ModelError
 
 ENCODER = "encoder"
@@ -57,9 +58,11 @@ class Bundle:
             raise problem
         return bundle
 
-    def query_encoder(self, threads: int | None = None) -> Encoder:
+    def query_encoder(
+        self, threads: int | None = None, engine: EngineName = "onnxruntime"
+    ) -> Encoder:
         """The encoder of this bundle's queries. Raises ModelError."""
-        return Encoder.load(self.path / ENCODER, "query", threads)
+        return Encoder.load(self.path / ENCODER, "query", threads, engine)
 
     def inconsistencies(self) -> list[BundleCorrupt]:
         """Where two files of the bundle contradict each other."""

@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from bundle.bundle import Bundle
 from bundle.manifest import lurcher_version
+from models.engines import EngineName
 from server import errors
 from server.middleware import LimitBody, Observe
 from server.pipeline import Pipeline
@@ -33,7 +34,7 @@ Search over one bundle of passages. Errors are RFC 9457 problem JSON; every repl
 def create_app(
     settings: Settings,
     on_failure: Callable[[Exception], None] | None = None,
-    pipeline: Callable[[Bundle, int | None], Pipeline] = Pipeline,
+    pipeline: Callable[[Bundle, int | None, EngineName], Pipeline] = Pipeline,
 ) -> FastAPI:
     """The application that serves ``settings.bundle``, searched by what ``pipeline`` makes of it.
 

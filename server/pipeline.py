@@ -14,6 +14,7 @@ import numpy as np
 from bundle.bundle import Bundle
 from bundle.passages import Condition, Passage, Rows
 from bundle.vectors import Vectors
+from models.engines import EngineName
 from models.errors import LurcherError
 from models.threads import available_cpus
 
@@ -58,12 +59,14 @@ class _Stopwatch:
 class Pipeline:
     """An opened bundle that answers queries; call it from one thread at a time."""
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
-        """Load the query encoder of ``bundle``; ``threads`` None takes every core allowed."""
+    def __init__(
+        self, bundle: Bundle, threads: int | None = None, engine: EngineName = "onnxruntime"
+    ) -> None:
+        """Load the query encoder of ``bundle`` into ``engine``; ``threads`` None takes all cores allowed."""
         threads = threads or available_cpus()
         self._threads = threads
         self.bundle = bundle
-        self._encoder = bundle.query_encoder(threads)
+        self._encoder = bundle.query_encoder(threads, engine)
 
     def run(self, queries: Sequence[Query]) -> list[Result | LurcherError]:
         """The result of each query, in order; an error in the place of a query at fault."""

@@ -13,6 +13,7 @@ import structlog
 import uvicorn
 
 from bundle.bundle import Bundle
+from models.engines import EngineName
 from models.errors import FieldError
 from server import logs
 from server.app import create_app
@@ -25,7 +26,7 @@ _log = structlog.get_logger()
 def serve(
     settings: Settings,
     visit: Callable[[str], bool] | None = None,
-    pipeline: Callable[[Bundle, int | None], Pipeline] = Pipeline,
+    pipeline: Callable[[Bundle, int | None, EngineName], Pipeline] = Pipeline,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then finish what was started. Call it in the main thread.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from bundle.bundle import Bundle
+from models.engines import EngineName
 from models.errors import BundleError, LurcherError, NotReady
 from server.batching import Batcher, Gone, Run
 from server.metrics import Metrics
@@ -23,7 +24,7 @@ class Service:
     def __init__(
         self,
         settings: Settings,
-        pipeline: Callable[[Bundle, int | None], Pipeline] = Pipeline,
+        pipeline: Callable[[Bundle, int | None, EngineName], Pipeline] = Pipeline,
     ) -> None:
         self.settings = settings
         self._make_pipeline = pipeline
@@ -47,7 +48,7 @@ class Service:
 
     def _open(self) -> tuple[Bundle, Pipeline]:
         bundle = Bundle.open(self.settings.bundle, self.settings.check_hashes)
-        pipeline = self._make_pipeline(bundle, self.settings.threads)
+        pipeline = self._make_pipeline(bundle, self.settings.threads, self.settings.engine)
         for result in pipeline.run([Query(bundle.passages.get([0])[0].content or "a trial query")]):
             if isinstance(result, LurcherError):
                 raise result

@@ -18,6 +18,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from models.engines import EngineName
 from models.errors import FieldError
 
 
@@ -34,6 +35,9 @@ class Settings(BaseSettings):
     )
     threads: int | None = Field(
         None, ge=1, description="Cores to use; unset: all that the CPU quota allows."
+    )
+    engine: EngineName = Field(
+        "onnxruntime", description="What computes the query encoder; deepsparse is an extra."
     )
     max_body_bytes: int = Field(1_048_576, ge=1_024, description="Largest request body, in bytes.")
     max_query_chars: int = Field(8_000, ge=1, description="Longest query, in characters.")

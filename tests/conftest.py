@@ -107,6 +107,7 @@ def write_student(tmp_path: Path) -> Callable[..., Path]:
             sparsity=0.0,
             pattern="unstructured",
             precision="int8",
+            activations="dynamic",
             losses={"l2": 1.0},
             queries=7,
             seed=0,

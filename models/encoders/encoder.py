@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from models.encoders.config import TOKENIZER_FILE, EncoderConfig, load_config
 from models.encoders.tokenizer import Tokenizer, Tokens, length_buckets, pad
-from models.engines import Engine
-from models.engines.ort import OnnxRuntimeEngine
+from models.engines import Engine, EngineName, open_engine
 from models.threads import available_cpus
 
 Vectors = npt.NDArray[np.float32]
@@ -40,8 +39,9 @@ class Encoder:
 
     @classmethod
     def load(
-        cls, folder: Path, side: Literal["query", "passage", "teacher"], threads: int | None = None
-    ) -> Encoder:
+        cls, folder: Path, side: Literal["query", "passage", "teacher"], threads: int | None = None,
+        engine: EngineName = "onnxruntime",
+    ) -> Encoder:  # fmt: skip
         """The encoder in ``folder`` for one side of the search.
 
         The ``teacher`` reads queries with the passages' graph: what a student of it imitates.
@@ -54,7 +54,7 @@ class Encoder:
         return cls(
             config,
             Tokenizer(folder / TOKENIZER_FILE, config.max_tokens),
-            OnnxRuntimeEngine(folder / graph, 1),
+            open_engine(engine, folder / graph, 1),
             config.passage_prompt if side == "passage" else config.query_prompt,
             threads or available_cpus(),
         )

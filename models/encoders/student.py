@@ -21,6 +21,8 @@ from models.encoders.reading import read_description
 QUERY_GRAPH = "query.onnx"
 STUDENT_FILE = "student.json"
 
+Activations = Literal["static", "dynamic", "fp32"]
+
 SHA256 = r"^sha256:[0-9a-f]{64}$"
 
 
@@ -52,6 +54,7 @@ class StudentConfig(_Part):
     sparsity: float = Field(ge=0, lt=1)
     pattern: Literal["unstructured", "4-block"]
     precision: Literal["int8", "fp32"]
+    activations: Activations = Field(description="how they are rounded: scales fixed, or by token")
     losses: dict[str, float] = Field(description="weight of each loss it was aligned by")
     queries: int = Field(ge=0, description="how many it was aligned on")
     seed: int

@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 
 from bundle.bundle import Bundle
+from models.engines import EngineName
 from models.errors import LurcherError
 from server.app import create_app
 from server.pipeline import Pipeline, Query, Result
@@ -108,8 +109,8 @@ class Gate:
         self.batches: list[list[str]] = []
         self._begun = threading.Semaphore(0)
 
-    def pipeline(self, bundle: Bundle, threads: int | None) -> Pipeline:
-        return _Gated(bundle, threads, self)
+    def pipeline(self, bundle: Bundle, threads: int | None, engine: EngineName) -> Pipeline:
+        return _Gated(bundle, threads, engine, self)
 
     def begun(self) -> None:
         """Wait until one more batch stands before the gate."""
@@ -122,8 +123,8 @@ class Gate:
 
 
 class _Gated(Pipeline):
-    def __init__(self, bundle: Bundle, threads: int | None, gate: Gate) -> None:
-        super().__init__(bundle, threads)
+    def __init__(self, bundle: Bundle, threads: int | None, engine: EngineName, gate: Gate) -> None:
+        super().__init__(bundle, threads, engine)
         self._gate = gate
 
     def run(self, queries: Sequence[Query]) -> list[Result | LurcherError]:
@@ -138,7 +139,7 @@ def settings(bundle: Path, **others: Any) -> Settings:
 @contextmanager
 def running(
     wanted: Settings,
-    pipeline: Callable[[Bundle, int | None], Pipeline] = Pipeline,
+    pipeline: Callable[[Bundle, int | None, EngineName], Pipeline] = Pipeline,
     ready: bool = True,
 ) -> Iterator[Client]:
     """A client of a server that runs until the end of the block, by default one that is ready."""
@@ -149,7 +150,7 @@ def running(
 @contextmanager
 def serving(
     wanted: Settings,
-    pipeline: Callable[[Bundle, int | None], Pipeline] = Pipeline,
+    pipeline: Callable[[Bundle, int | None, EngineName], Pipeline] = Pipeline,
     ready: bool = True,
 ) -> Iterator[tuple[Client, uvicorn.Server]]:
     """The client of a server and the server, to stop it by hand."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bundle.bundle import Bundle
+from models.engines import EngineName
 from models.errors import LurcherError
 from server.pipeline import Pipeline, Query, Result
 from tests.server.serving import (
@@ -147,8 +148,8 @@ def test_fault_nobody_foresaw_is_a_problem_without_its_trace(small_bundle: Path)
 
 
 class Unloadable(Pipeline):
-    def __init__(self, bundle: Bundle, threads: int | None) -> None:
-        super().__init__(bundle, threads)
+    def __init__(self, bundle: Bundle, threads: int | None, engine: EngineName) -> None:
+        super().__init__(bundle, threads, engine)
         raise MemoryError("no room")
 
 

@@ -7,6 +7,8 @@ them are skipped.
 from __future__ import annotations
 
 import json
+import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+from index_builder.build import BuildOptions, build
 
 Array = npt.NDArray[np.float32]
 
@@ -74,13 +78,14 @@ def tokenizer(transformers: Any, corpus: list[str]) -> Any:
     )
 
 
-@pytest.fixture
-def checkpoint(tmp_path: Path, transformers: Any, tokenizer: Any) -> Callable[..., Path]:
-    """Writes a random checkpoint, in sentence-transformers' layout if given modules."""
+@pytest.fixture(scope="session")
+def write_checkpoint(transformers: Any, tokenizer: Any) -> Callable[..., Path]:
+    """Writes a random checkpoint into a folder, in sentence-transformers' layout if given modules."""
     import torch
 
-    def write(architecture: str = "bert", modules: list[str] | None = None, **files: Any) -> Path:
-        folder = tmp_path / f"tiny-{architecture}"
+    def write(
+        folder: Path, architecture: str = "bert", modules: list[str] | None = None, **files: Any
+    ) -> Path:
         torch.manual_seed(0)
         network = transformers.AutoModel.from_config(
             transformers.AutoConfig.for_model(architecture, **SIZES, **ARCHITECTURES[architecture])
@@ -106,6 +111,62 @@ def checkpoint(tmp_path: Path, transformers: Any, tokenizer: Any) -> Callable[..
         return folder
 
     return write
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, write_checkpoint: Callable[..., Path]) -> Callable[..., Path]:
+    """``write_checkpoint``, below the test's own folder."""
+
+    def write(architecture: str = "bert", modules: list[str] | None = None, **files: Any) -> Path:
+        return write_checkpoint(tmp_path / f"tiny-{architecture}", architecture, modules, **files)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def original(
+    write_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The checkpoint that ``teacher`` was exported from."""
+    return write_checkpoint(tmp_path_factory.mktemp("original") / "tiny-bert")
+
+
+@pytest.fixture(scope="session")
+def teacher(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An exported encoder's folder: two layers, 32 dimensions."""
+    pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not installed")
+    from training.export import export_encoder
+
+    folder = tmp_path_factory.mktemp("teacher") / "encoder"
+    export_encoder(original, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def questions(corpus: list[str]) -> list[str]:
+    """A hundred texts of three to nine words that the tokeniser knows, no two the same."""
+    words = re.findall(r"\w+", " ".join(corpus))
+    generator = random.Random(0)
+    found = {" ".join(generator.choices(words, k=generator.randint(3, 9))) for _ in range(100)}
+    return sorted(found)
+
+
+@pytest.fixture(scope="session")
+def bundle(
+    teacher: Path,
+    corpus: list[str],
+    write_jsonl: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Eighty short passages encoded by ``teacher``."""
+    words = re.findall(r"\w+", " ".join(corpus))
+    generator = random.Random(1)
+    texts = [" ".join(generator.choices(words, k=generator.randint(4, 12))) for _ in range(80)]
+    folder = tmp_path_factory.mktemp("bundle")
+    records = [{"id": f"p{i}", "text": text} for i, text in enumerate(texts)]
+    corpus_file = write_jsonl(folder / "tiny.jsonl", records)
+    build(corpus_file, folder / "tiny.lurcher", BuildOptions(teacher))
+    return folder / "tiny.lurcher"
 
 
 @pytest.fixture

@@ -1,0 +1,165 @@
+"""What the teacher says of each training query, computed once and memory-mapped.
+
+::
+
+    ids.npy        (T,)   int32     token ids of all queries, end to end
+    starts.npy     (n+1,) int64     where each query begins in ids and states
+    vectors.npy    (n, d) float32
+    states.f16     (T, d) float16   the last layer, token by token, without a header
+    passages.npy   (n, k) int32     rows of the passages that the teacher finds first
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bundle.vectors import VectorRows, exact_top
+from models.encoders.encoder import Encoder
+
+# How many of the teacher's first passages score alignment compares.
+DEPTH = 64
+_CHUNK = 4_096
+_POOL = 64  # batches
+
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Queries as tokens, with the teacher's vectors, token states and first passages."""
+
+    ids: npt.NDArray[np.int32]
+    starts: npt.NDArray[np.int64]  # (n,), of each query in ids and states
+    lengths: npt.NDArray[np.int64]  # (n,), in tokens
+    vectors: Vectors
+    states: npt.NDArray[np.float16]
+    passages: npt.NDArray[np.int32] | None
+
+    @classmethod
+    def make(
+        cls, folder: Path, teacher: Encoder, queries: Sequence[str], passages: VectorRows | None,
+        report: Callable[[int], None] = lambda _: None,
+    ) -> Targets:  # fmt: skip
+        """The teacher's say on ``queries``, left in ``folder`` and mapped from there.
+
+        ``passages`` (m, d) are those of a real index; None leaves the first ones out. ``report`` is
+        told of every so many queries that are done. Raises OSError.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        tokens = teacher.tokenise(queries)
+        starts = np.cumsum([0, *(len(t.ids) for t in tokens)], dtype=np.int64)
+        vectors = np.zeros((len(tokens), teacher.config.dimension), np.float32)
+        first = None
+        if passages is not None:
+            first = np.zeros((len(tokens), min(DEPTH, len(passages))), np.int32)
+        # Written, not mapped: a full disk is then an error, not a signal.
+        with (folder / "states.f16").open("wb") as states:
+            for low in range(0, len(tokens), _CHUNK):
+                rows = slice(low, low + _CHUNK)
+                vectors[rows], found = teacher.encode_states(tokens[rows])
+                states.write(np.concatenate(found).astype(np.float16).tobytes())
+                if first is not None and passages is not None:
+                    first[rows] = exact_top(vectors[rows], passages, first.shape[1])
+                report(len(vectors[rows]))
+        np.save(folder / "ids.npy", np.concatenate([t.ids for t in tokens]).astype(np.int32))
+        np.save(folder / "vectors.npy", vectors)
+        if first is not None:
+            np.save(folder / "passages.npy", first)
+        np.save(folder / "starts.new.npy", starts)
+        # Last, and whole: its presence says that the rest is there.
+        (folder / "starts.new.npy").replace(folder / "starts.npy")
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> Targets:
+        """What ``make`` left in ``folder``. Raises FileNotFoundError where it did not finish."""
+
+        def load(name: str) -> Any:
+            return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+
+        starts, vectors = load("starts"), load("vectors")
+        shape = (int(starts[-1]), vectors.shape[1])
+        states = np.memmap(folder / "states.f16", np.float16, "r", shape=shape)
+        passages = load("passages") if (folder / "passages.npy").exists() else None
+        return cls(load("ids"), starts[:-1], np.diff(starts), vectors, states, passages)
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def sample(self, count: int, seed: int) -> Targets:
+        """At most ``count`` of the queries, drawn by ``seed``."""
+        rows = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])
+        first = None if self.passages is None else self.passages[rows]
+        return Targets(
+            self.ids, self.starts[rows], self.lengths[rows], self.vectors[rows], self.states, first
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of queries as tensors; B queries, padded to L tokens."""
+
+    ids: torch.Tensor  # (B, L) int64
+    mask: torch.Tensor  # (B, L) float32
+    vectors: torch.Tensor  # (B, d) float32
+    states: torch.Tensor  # (B, L, d) float32
+    rows: torch.Tensor | None  # (B, k) int64, of the passages
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on ``device``."""
+        rows = None if self.rows is None else self.rows.to(device)
+        return Batch(
+            self.ids.to(device), self.mask.to(device), self.vectors.to(device),
+            self.states.to(device), rows,
+        )  # fmt: skip
+
+
+def batch_count(count: int, queries: int) -> int:
+    """How many batches ``batches`` makes of ``count`` queries."""
+    return max(1, count // queries)
+
+
+def batches(targets: Targets, queries: int, seed: int, start: int = 0) -> Iterator[Batch]:
+    """Every query once, about ``queries`` a batch, in an order that ``seed`` decides.
+
+    Queries of about the same length share a batch, so little of it is padding; which ones do, and
+    the order of the batches, are random. The first ``start`` batches are left out.
+    """
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(targets))
+    # Sorted by length within pools, so that a batch is not all of one length in every epoch.
+    pools = np.array_split(order, math.ceil(len(order) / (_POOL * queries)))
+    sorted_ = np.concatenate(
+        [pool[np.argsort(targets.lengths[pool], kind="stable")] for pool in pools]
+    )
+    parts = np.array_split(sorted_, batch_count(len(order), queries))
+    for part in generator.permutation(len(parts))[start:]:
+        yield _batch(targets, np.sort(parts[part]))
+
+
+def _batch(targets: Targets, rows: npt.NDArray[np.int64]) -> Batch:
+    lengths = targets.lengths[rows]
+    shape = (len(rows), int(lengths.max()))
+    ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.float32)
+    states = np.zeros((*shape, targets.vectors.shape[1]), np.float32)
+    for i, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+        span = slice(targets.starts[row], targets.starts[row] + length)
+        ids[i, :length] = targets.ids[span]
+        mask[i, :length] = 1
+        states[i, :length] = targets.states[span]
+    first = None if targets.passages is None else targets.passages[rows].astype(np.int64)
+    return Batch(
+        torch.from_numpy(ids),
+        torch.from_numpy(mask),
+        torch.from_numpy(np.asarray(targets.vectors[rows])),
+        torch.from_numpy(states),
+        None if first is None else torch.from_numpy(first),
+    )

@@ -1,0 +1,147 @@
+"""``python -m training.students NAME``: trains a student that ships, as its model card says.
+
+DATA is the folder of data sets. Aligned on the training questions of squad-open, on the query pools
+beside it (MS MARCO's left out, whose licence forbids commercial use), and on sentences of Wikipedia:
+those of squad-open's training passages, and one each of 50,000 introductions. Checkpoints are chosen by
+the mean share of the teacher's nDCG@10 kept on the development splits of squad-open and NFCorpus.
+The bundles SQUAD and NFCORPUS are those sets, built by `lurcher build` with the default encoder.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from bundle.bundle import Bundle
+from evaluation.judgements import read_qrels, read_queries
+from models.encoders.encoder import Encoder
+from models.encoders.student import STUDENT_FILE
+from models.pretrained import DEFAULT_ENCODER
+from training.alignment.development import Development
+from training.alignment.making import Material, Plan, make_student, material
+from training.alignment.targets import Targets
+from training.alignment.teacher import original_of
+from training.original import load_original
+
+# Weighed by hand before `lurcher bench ablation` was there, in which scores do not pay.
+_LOSSES = {"l2": 4.0, "tokens": 1.0, "scores": 2.0}
+
+RECIPES = {
+    "table": Plan(layers=(), losses=_LOSSES, learning_rate=3e-3, epochs=1, queries_a_batch=256),
+    "fast": Plan(layers=(5,), losses=_LOSSES, learning_rate=3e-3, epochs=1.5, checks=6),
+    "balanced": Plan(layers=(0, 5), losses=_LOSSES, epochs=0.5),
+    "three": Plan(layers=(0, 1, 5), epochs=0.12),
+    "sparse": Plan(
+        sparsity=0.9,
+        losses=_LOSSES,
+        learning_rate=1.5e-3,
+        epochs=0.5,
+        queries_a_batch=128,
+        checks=6,
+    ),
+}
+_INTRODUCTIONS = 50_000
+_SQUAD_QUESTIONS = 1_000  # of the development split's 2,700 or so, drawn once
+
+
+def read_pool(data: Path) -> list[str]:
+    """The texts to align on, in a fixed order: questions and queries, then sentences.
+
+    Claims are sentences, not questions: about three questions to a sentence, as LEAF mixes them.
+    """
+    squad = data / "squad-open"
+    training = read_qrels(squad / "qrels" / "train.tsv")
+    asked = read_queries(squad / "queries.jsonl")
+    texts = [text for id_, text in asked.items() if id_ in training]
+    for file in sorted((data / "queries").glob("*.jsonl")):
+        if "msmarco" not in file.name:
+            texts.extend(read_queries(file).values())
+    known = {passage for grades in training.values() for passage in grades}
+    for id_, text in read_queries(squad / "corpus.jsonl").items():  # it has the same fields
+        if id_ in known:
+            texts.extend(s for s in _sentences(text) if 4 <= len(s.split()) <= 40)
+    texts.extend(_introductions(data / "ottqa-wiki" / "corpus.jsonl.gz"))
+    clean = (" ".join(text.split()) for text in texts)
+    unique: dict[str, str] = {}
+    for text in clean:
+        if text:
+            unique.setdefault(text.lower(), text)
+    return list(unique.values())
+
+
+def _introductions(corpus: Path) -> list[str]:
+    """One sentence of each of some Wikipedia introductions, drawn by a fixed seed."""
+    generator = random.Random(0)  # noqa: S311  # sampling, not cryptography
+    chosen = []
+    for text in read_queries(corpus).values():
+        usable = [s for s in _sentences(text) if 6 <= len(s.split()) <= 32]
+        if usable:
+            chosen.append(generator.choice(usable))
+    generator.shuffle(chosen)
+    return chosen[:_INTRODUCTIONS]
+
+
+def _sentences(text: str) -> list[str]:
+    return re.split(r"(?<=[.!?])\s+(?=[A-Z])", text)
+
+
+def development_of(data: Path, name: str, bundle: Path, limit: int | None = None) -> Development:
+    """The development split of the set ``name`` over the passages of ``bundle``."""
+    qrels = read_qrels(data / name / "qrels" / "dev.tsv")
+    qrels = {
+        query: grades for query, grades in qrels.items() if any(g > 0 for g in grades.values())
+    }
+    if limit is not None:
+        asked = np.random.default_rng(0).permutation(sorted(qrels))[:limit]
+        qrels = {query: qrels[query] for query in asked}
+    queries = read_queries(data / name / "queries.jsonl")
+    with closing(Bundle.open(bundle)) as opened:
+        ids = [passage.id for passage in opened.passages.get(range(opened.passages.count))]
+        return Development(name, opened.vectors.stored()[0 : len(ids)], ids, queries, qrels)
+
+
+def main(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(RECIPES)}.")],
+    squad: Annotated[Path, typer.Option(help="The bundle of squad-open.")],
+    nfcorpus: Annotated[Path, typer.Option(help="The bundle of NFCorpus.")],
+    data: Annotated[Path, typer.Option(help="The data sets.")] = Path("../shared/data"),
+    work: Annotated[Path, typer.Option(help="Targets and checkpoints.")] = Path("build/students"),
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Train the student NAME, or go on with it, and put it into its folder under WORK."""
+    run = work / f"{name}.partial"
+    run.mkdir(parents=True, exist_ok=True)
+    plan = replace(RECIPES[name], device=device)
+    made = make_student(name, plan, shipped_material(data, squad, nfcorpus, work), run, print)
+    made.rename(work / name)
+    print((work / name / STUDENT_FILE).read_text())
+
+
+def shipped_material(data: Path, squad: Path, nfcorpus: Path, work: Path) -> Material:
+    """What the students that ship are made of; the targets are made once, below ``work``."""
+    encoder = Encoder.load(DEFAULT_ENCODER, "teacher")
+    development = [
+        development_of(data, "squad-open", squad, _SQUAD_QUESTIONS),
+        development_of(data, "nfcorpus", nfcorpus),
+    ]
+    passages = np.asarray(development[0].passages)
+    try:
+        targets = Targets.open(work / "targets")
+    except FileNotFoundError:
+        targets = Targets.make(work / "targets", encoder, read_pool(data), passages)
+    recipe = original_of(encoder.config, None)
+    return material(
+        DEFAULT_ENCODER, encoder, lambda: load_original(recipe, encoder.config.max_tokens), targets,
+        passages, development,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    typer.run(main)
