@@ -100,6 +100,47 @@ def test_each_side_has_its_own_prompt(tmp_path: Path, encoder: Encoder) -> None:
     assert query @ passage < 0.999
 
 
+def test_states_come_token_by_token_with_the_vectors(encoder: Encoder) -> None:
+    tokens = encoder.tokenise(TEXTS)
+    vectors, states = encoder.encode_states(tokens)
+    np.testing.assert_array_equal(vectors, encoder.encode_tokens(tokens))
+    for text, vector, found in zip(tokens, vectors, states, strict=True):
+        assert found.shape == (len(text.ids), 384)
+        assert found.dtype == np.float32
+        assert found.base is None  # not a part of a whole batch, which would stay in memory
+        pooled = found.mean(axis=0)
+        assert vector @ pooled / np.linalg.norm(pooled) > 0.99999
+
+
+def test_states_are_those_of_a_text_alone(encoder: Encoder) -> None:
+    _, together = encoder.encode_states(encoder.tokenise(TEXTS))
+    for text, found in zip(TEXTS, together, strict=True):
+        _, (alone,) = encoder.encode_states(encoder.tokenise([text]))
+        cosines = (found * alone).sum(axis=1) / (
+            np.linalg.norm(found, axis=1) * np.linalg.norm(alone, axis=1)
+        )
+        assert cosines.min() > 0.99, text
+
+
+def test_no_text_has_no_states(encoder: Encoder) -> None:
+    vectors, states = encoder.encode_states([])
+    assert vectors.shape == (0, 384)
+    assert states == []
+
+
+def test_the_teacher_reads_queries_with_the_passages_graph(tmp_path: Path) -> None:
+    """And with the queries' prompt, whatever graph it is that queries are searched with."""
+    folder = shutil.copytree(DEFAULT_ENCODER, tmp_path / "prompted")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"query_prompt": "query: ", "passage_prompt": "passage: ", "query_graph": "no.onnx"}
+    (folder / "config.json").write_text(json.dumps(config))
+    (found,) = Encoder.load(folder, "teacher", 1).encode(["ice"])
+    (wanted,) = _ENCODER.encode(["query: ice"])
+    np.testing.assert_array_equal(found, wanted)
+    with pytest.raises(ModelError, match=r"no\.onnx"):
+        Encoder.load(folder, "query", 1)
+
+
 class CountingEngine:
     """An engine that notes the shape of each batch and answers with ones."""
 

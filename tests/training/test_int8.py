@@ -132,6 +132,19 @@ def test_a_table_has_one_scale_a_row() -> None:
     }
 
 
+def test_the_first_rows_of_a_table_are_cut_from_integers() -> None:
+    table = normal(100, 8)
+    node = helper.make_node("Slice", ["table", "zero", "end", "zero"], ["y"])
+    graph = model([node], {"table": table}, {"end": (INT64, 1)}, {"y": 2})
+    graph.graph.initializer.append(numpy_helper.from_array(np.array([0]), "zero"))
+    quantised = quantize_int8(graph)
+    (found,) = run(quantised, end=np.array([7]))
+    assert found.shape == (7, 8)
+    largest = np.abs(table[:7]).max(axis=-1, keepdims=True)
+    assert (np.abs(found - table[:7]) <= largest / 127 / 2 * 1.0001).all()
+    assert "table" not in {i.name for i in quantised.graph.initializer}
+
+
 def test_small_tables_and_products_of_two_activations_stay_as_they_are() -> None:
     nodes = [
         helper.make_node("Gather", ["table", "ids"], ["rows"]),

@@ -42,8 +42,8 @@ _ALPHA = 0.75
 _SHARES = (0.0, 1e-5, 3e-5, 6e-5, 1e-4, 3e-4)
 # On how many of the calibration's texts ranges are tried, about.
 _TRIED = 64
-# Scales by token cost a dozen small nodes: only for what a range alone adds at least this part of the
-# whole error to.
+# Scales by token cost a dozen small nodes: only where they halve what one activation adds to the error,
+# and that is at least this part of the whole.
 _WORTH = 0.1
 # Keeps zeros from dividing; far below any activation, or product of one and a weight.
 _TINY = np.float32(1e-6)
@@ -68,7 +68,7 @@ def quantize_static_int8(graph: onnx.ModelProto, calibration: Iterable[Inputs]) 
     ends = channel_ends(graph, list(weights), batches)
     divisors = _divisors(graph, weights, ends)
     vector = [graph.graph.output[0].name]  # an encoder's first output
-    texts = sum(len(batch["input_ids"]) for batch in batches)
+    texts = sum(len(batch["attention_mask"]) for batch in batches)
     tried = batches[:: max(1, texts // _TRIED)]
     wanted = list(evaluate(graph, vector, tried))
     # Once, not for each range that is tried.
@@ -85,8 +85,10 @@ def quantize_static_int8(graph: onnx.ModelProto, calibration: Iterable[Inputs]) 
         candidates = dict.fromkeys(spread.range(share) for share in _SHARES)
         best[name] = min((error({name: candidate}), candidate) for candidate in candidates)
     ranges: Ranges = {name: found for name, (_, found) in best.items()}
-    worth = _WORTH * error(ranges)
-    by_token = {n: None for n, (off, _) in best.items() if off - error({n: None}) >= worth}
+    least = _WORTH * error(ranges)
+    by_token = {
+        n: None for n, (off, _) in best.items() if off - error({n: None}) > max(least, off / 2)
+    }
     return _Static(tables, {**ranges, **by_token}, divisors).run()
 
 

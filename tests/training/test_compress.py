@@ -1,0 +1,512 @@
+"""``lurcher compress`` from end to end: what it writes, what it keeps, and when it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+pytest.importorskip("torch", reason="the [train] extra is not installed")
+pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not installed")
+
+import onnx
+import torch
+
+import training.alignment.making
+from bundle.bundle import Bundle
+from index_builder.swap import swap_encoder
+from models.encoders.config import load_config
+from models.encoders.encoder import Encoder
+from models.encoders.merge import merge
+from models.encoders.student import Figure, StudentConfig, load_student
+from models.engines.ort import OnnxRuntimeEngine
+from models.errors import FieldError, ModelError, ModelNotFound
+from training.alignment.making import MIX, Plan
+from training.alignment.targets import Targets
+from training.compress import Judged, compress
+from training.original import hash_weights
+
+Vectors = npt.NDArray[np.float32]
+Make = Callable[..., StudentConfig]
+
+PLAN = Plan(layers=(0,), int8=False, epochs=2, queries_a_batch=8, checks=2)
+INT8 = replace(PLAN, int8=True)
+SPARSE = replace(PLAN, layers=None, sparsity=0.75)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "student"
+
+
+@pytest.fixture
+def make(original: Path, questions: list[str], out: Path) -> Make:
+    """Runs ``compress`` on a teacher; the plan and what else it takes may be given."""
+
+    def run(target: Path, plan: Plan = PLAN, **given: Any) -> StudentConfig:
+        given = {"original": original, "queries": questions, "out": out} | given
+        return compress(target, plan=plan, **given)
+
+    return run
+
+
+@pytest.fixture
+def judged(bundle: Path, questions: list[str]) -> Judged:
+    """Judgements of ten questions that are not asked elsewhere, and a text without judgements."""
+    with closing(Bundle.open(bundle)) as opened:
+        ids = [passage.id for passage in opened.passages.get(range(opened.passages.count))]
+    texts = {f"q{i}": f"turbine {question}" for i, question in enumerate(questions[:10])}
+    qrels = {f"q{i}": {ids[3 * i]: 1, ids[3 * i + 1]: 1} for i in range(10)}
+    return Judged("dev", texts | {"trained": questions[0]}, qrels)
+
+
+def merged(teacher: Path, student: Path) -> Encoder:
+    """What reads queries once the student is beside its teacher."""
+    merge(teacher, student, student.with_name("merged"))
+    return Encoder.load(student.with_name("merged"), "query", 1)
+
+
+def matrices(teacher: Path, student: Path) -> list[npt.NDArray[Any]]:
+    """What the graph's products multiply by, (in, out) each, as an engine has it when it runs."""
+    folder = student.with_name("matrices")
+    merge(teacher, student, folder)
+    graph = onnx.load(folder / "query.onnx", load_external_data=False)
+    made = {i.name for i in graph.graph.initializer} | {n.output[0] for n in graph.graph.node}
+    products = [n for n in graph.graph.node if n.op_type in ("MatMul", "MatMulIntegerToFloat")]
+    names = [n.input[1] for n in products if n.input[1] in made]
+    graph.graph.output.extend(onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names))
+    (folder / "query.onnx").write_bytes(graph.SerializeToString())
+    inputs = {name: np.ones((1, 3), np.int64) for name in ("input_ids", "attention_mask")}
+    found = OnnxRuntimeEngine(folder / "query.onnx", 1).run(names, inputs)
+    # Attention multiplies by what is not constant; the head, which comes last, is not pruned.
+    return [matrix for matrix in found if matrix.ndim == 2][:-1]
+
+
+def test_a_student_of_an_encoders_folder(
+    make: Make, teacher: Path, out: Path, questions: list[str]
+) -> None:
+    told: list[str] = []
+    config = make(teacher, INT8, report=told.append)
+    assert sorted(file.name for file in out.iterdir()) == ["query.onnx", "student.json"]
+    assert load_student(out) == config
+    assert config.activations in ("static", "dynamic")
+    assert config.model_dump(exclude={"activations", "figures"}) == {
+        "name": "student",
+        "teacher": load_config(teacher).fingerprint,
+        "dimension": 32,
+        "layers": [0],
+        "sparsity": 0.0,
+        "pattern": "unstructured",
+        "precision": "int8",
+        "losses": dict(MIX),
+        "queries": len(questions) - len(questions) // 10,
+        "seed": 0,
+    }
+    (figure,) = config.figures
+    assert (figure.data, figure.measure, figure.teacher) == ("held-out queries", "nDCG@10", 1.0)
+    assert not out.with_name("student.partial").exists()
+    assert told[0] == "teacher: 90 of 90 queries"
+    steps = [line for line in told if line.startswith("step ")]
+    assert re.fullmatch(r"step 22 of 22: loss 0\.\d+, development quality kept \d\.\d+", steps[-1])
+    assert [line.split()[0] for line in told[-2:]] == ["static", "dynamic"]
+    encoder = merged(teacher, out)
+    wanted = Encoder.load(teacher, "query", 1).encode(questions)
+    found, states = encoder.encode_states(encoder.tokenise(questions))
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    # Of all queries as the teacher reads them each is nearest to itself.
+    nearest = (found @ wanted.T).argmax(axis=1)
+    assert (nearest == np.arange(len(questions))).mean() > 0.9
+    assert {len(s) for s in states} == {len(t.ids) for t in encoder.tokenise(questions)}
+    assert {s.shape[1] for s in states} == {32}
+
+
+def test_the_figure_is_of_the_graph_that_was_written(
+    make: Make, teacher: Path, bundle: Path, out: Path, judged: Judged, questions: list[str]
+) -> None:
+    config = make(bundle, judged=judged)
+    assert config.losses == MIX
+    assert config.queries == len(questions)  # the text without judgements too
+    (figure,) = config.figures
+    assert (figure.data, figure.measure) == ("dev", "nDCG@10")
+    with closing(Bundle.open(bundle)) as opened:
+        passages = opened.passages.get(range(opened.passages.count))
+        vectors = opened.vectors.stored()[0 : len(passages)]
+    encoders = {"teacher": Encoder.load(teacher, "query", 1), "student": merged(teacher, out)}
+    for side, encoder in encoders.items():
+        gains = []
+        for query, grades in judged.qrels.items():
+            (vector,) = encoder.encode([judged.queries[query]])
+            order = np.argsort(-(vectors @ vector), kind="stable")[:10]
+            hits = [grades.get(passages[row].id, 0) for row in order]
+            gains.append(sum(h / np.log2(i + 2) for i, h in enumerate(hits)) / (1 + 1 / np.log2(3)))
+        assert getattr(figure, side) == pytest.approx(np.mean(gains), abs=1e-6)
+
+
+def test_a_student_of_a_bundle_reads_its_queries(
+    make: Make, bundle: Path, out: Path, tmp_path: Path
+) -> None:
+    config = make(
+        bundle, replace(PLAN, layers=None, depth=1, losses={"scores": 1.0, "cosine": 1.0})
+    )
+    assert config.layers == [0]
+    assert config.losses == {"scores": 1.0, "cosine": 1.0}
+    (figure,) = config.figures
+    assert figure.teacher == 1
+    assert figure.student > 0.5
+    _, manifest = swap_encoder(bundle, out, tmp_path / "swapped.lurcher")
+    assert manifest.encoder.student == config
+
+
+@pytest.mark.parametrize("pattern", ["unstructured", "4-block"])
+@pytest.mark.parametrize("int8", [True, False])
+def test_zeros_are_in_the_graph_that_was_written(
+    make: Make, teacher: Path, out: Path, pattern: Any, int8: bool
+) -> None:
+    config = make(teacher, replace(SPARSE, pattern=pattern, int8=int8, epochs=0.5))
+    assert (config.layers, config.sparsity, config.pattern) == ([0, 1], 0.75, pattern)
+    assert config.precision == ("int8" if int8 else "fp32")
+    found = matrices(teacher, out)
+    assert len(found) == 12
+    for matrix in found:  # (in, out): a product wants the columns to be the outputs
+        assert matrix.dtype == (np.int8 if int8 else np.float32)
+        # Rounding to a byte may make a few more.
+        share = (matrix == 0).mean()
+        assert 0.75 <= share < (0.78 if int8 else 0.7501)
+        if pattern == "4-block":
+            blocks = matrix.T.reshape(matrix.shape[1], -1, 4)
+            assert (blocks == 0).all(axis=2).mean() == pytest.approx(0.75, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("static", "dynamic", "kept"),
+    [(0.8, 0.9, "dynamic"), (0.9, 0.8, "static"), (0.8, 0.8, "static")],
+)
+def test_of_two_ways_to_int8_the_better_is_kept(
+    make: Make, teacher: Path, out: Path, monkeypatch: pytest.MonkeyPatch, static: float,
+    dynamic: float, kept: str,
+) -> None:  # fmt: skip
+    """And of equal ones the faster, with ranges fixed beforehand."""
+    measured = {"static": static, "dynamic": dynamic}
+
+    def export(*given: Any) -> None:
+        given[3].write_bytes(b"graph")
+
+    def measure(_: Path, config: StudentConfig, __: Any) -> list[Figure]:
+        found = measured[config.activations]
+        return [Figure(data="dev", measure="nDCG@10", teacher=0.9, student=found)]
+
+    monkeypatch.setattr(training.alignment.making, "export_student", export)
+    monkeypatch.setattr(training.alignment.making, "_measured", measure)
+    config = make(teacher, replace(INT8, epochs=0.1))
+    assert config.activations == kept
+    assert config.figures[0].student == measured[kept]
+    assert load_student(out) == config
+
+
+def test_a_table_has_weights_of_its_own_and_its_graph_computes_what_torch_does(
+    make: Make, teacher: Path, out: Path, questions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Any] = []
+    export = training.alignment.making.export_student
+
+    def keep(student: Any, *rest: Any, **given: Any) -> None:
+        kept.append(student)
+        export(student, *rest, **given)
+
+    monkeypatch.setattr(training.alignment.making, "export_student", keep)
+    config = make(teacher, replace(PLAN, layers=(), learning_rate=1e-2))
+    assert config.layers == []
+    (student,) = kept
+    assert (student.token_weights != 0).any()
+    encoder = merged(teacher, out)
+    tokens = encoder.tokenise([*questions[:5], "", "数据库 unknown"])
+    vectors, states = encoder.encode_states(tokens)
+    for text, vector, found in zip(tokens, vectors, states, strict=True):
+        ids = torch.tensor([list(text.ids)])
+        with torch.inference_mode():
+            wanted, wanted_states = student(ids, torch.ones(ids.shape))
+        np.testing.assert_allclose(vector, wanted[0], atol=1e-5)
+        np.testing.assert_allclose(found, wanted_states[0], atol=1e-4)
+
+
+def test_a_student_shares_its_teachers_vocabulary_and_carries_no_copy(
+    make: Make, teacher: Path, out: Path
+) -> None:
+    make(teacher, INT8)
+    graph = onnx.load(out / "query.onnx", load_external_data=False).graph
+    outside = [t for t in graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
+    assert {e.value for t in outside for e in t.external_data if e.key == "location"} == {
+        "vocabulary.bin"
+    }
+    with pytest.raises(ModelError, match=r"vocabulary\.bin"):
+        OnnxRuntimeEngine(out / "query.onnx", 1)
+
+
+class KilledError(BaseException):
+    """Stands for a kill: nothing in the project catches it."""
+
+
+def kill_at(words: str) -> Callable[[str], None]:
+    def report(line: str) -> None:
+        if words in line:
+            raise KilledError(line)
+
+    return report
+
+
+def test_a_run_that_was_killed_goes_on(
+    make: Make, bundle: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make(bundle, SPARSE, out=tmp_path / "whole" / "student")
+    with pytest.raises(KilledError):
+        make(bundle, SPARSE, report=kill_at("step 22 of"))
+    assert not out.exists()
+    assert (out.with_name("student.partial") / "checkpoint.pt").exists()
+    monkeypatch.setattr(Targets, "make", None)  # the teacher is not asked again
+    told: list[str] = []
+    assert make(bundle, SPARSE, report=told.append) == whole
+    assert [line.split(":")[0] for line in told if line.startswith("step")] == ["step 22 of 22"]
+    wanted = (tmp_path / "whole" / "student" / "query.onnx").read_bytes()
+    assert (out / "query.onnx").read_bytes() == wanted
+
+
+@pytest.fixture
+def begun(make: Make, bundle: Path, out: Path) -> Path:
+    """The folder of a run of ``PLAN`` on ``bundle`` that was killed after its first check."""
+    with pytest.raises(KilledError):
+        make(bundle, report=kill_at("step 22 of"))
+    return out.with_name("student.partial")
+
+
+@pytest.mark.parametrize("change", ["plan", "queries", "judged", "encoder", "bundle"])
+def test_what_was_begun_for_something_else_starts_afresh(
+    make: Make, bundle: Path, teacher: Path, begun: Path, change: str, judged: Judged,
+    questions: list[str], tmp_path: Path,
+) -> None:  # fmt: skip
+    from index_builder.build import BuildOptions, build
+
+    plan, target, given = PLAN, bundle, dict[str, Any]()
+    match change:
+        case "plan":
+            plan = replace(PLAN, learning_rate=1e-3)
+        case "queries":
+            given["queries"] = [*questions, "one more"]
+        case "judged":
+            given["judged"] = judged
+        case "encoder":  # the same encoder, but no passages any more
+            target = teacher
+        case "bundle":  # the same encoder, other passages
+            records = [{"id": f"p{i}", "text": question} for i, question in enumerate(questions)]
+            corpus = tmp_path / "other.jsonl"
+            corpus.write_text("".join(json.dumps(record) + "\n" for record in records))
+            target = tmp_path / "other.lurcher"
+            build(corpus, target, BuildOptions(teacher))
+    assert (begun / "checkpoint.pt").exists()
+    with pytest.raises(KilledError):
+        make(target, plan, report=kill_at("teacher: "), **given)
+    assert not (begun / "checkpoint.pt").exists()
+
+
+def test_an_existing_folder_is_left_alone(make: Make, teacher: Path, out: Path) -> None:
+    out.mkdir()
+    (out / "mine").write_text("mine")
+    with pytest.raises(FieldError, match=r"out: .*student exists already"):
+        make(teacher)
+    assert (out / "mine").read_text() == "mine"
+    assert sorted(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.parametrize(
+    ("queries", "counted"),
+    [
+        ([], 0),
+        (["one line"], 1),
+        (["the same"] * 1000, 1),
+        (["", "  ", "\t"] * 20, 0),
+        ([f"query {i}" for i in range(31)], 31),
+    ],
+)
+def test_too_few_queries_are_refused(
+    make: Make, teacher: Path, out: Path, queries: list[str], counted: int
+) -> None:
+    with pytest.raises(FieldError, match=rf"queries: {counted} different ones.*; 32 at least"):
+        make(teacher, queries=queries)
+    assert list(out.parent.iterdir()) == []
+
+
+def test_queries_that_are_judged_are_not_trained_on_and_those_beside_them_are(
+    make: Make, bundle: Path, judged: Judged, questions: list[str]
+) -> None:
+    asked = [judged.queries[query] for query in judged.qrels]
+    with pytest.raises(KilledError, match=f"teacher: {len(questions)} of {len(questions)} queries"):
+        make(bundle, queries=[*questions, *asked], judged=judged, report=kill_at("teacher: "))
+    with pytest.raises(FieldError, match="queries: 0 different ones, blank and judged ones left"):
+        make(bundle, queries=asked * 10, judged=judged, out=Path("elsewhere"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"losses": {"scores": 1.0}}, "losses: scores needs passages"),
+        ({"layers": (0, 2)}, "layers: there is no layer 2: the teacher has 0 to 1"),
+        ({"layers": (-1,)}, "layers: there is no layer -1"),
+        ({"layers": (1, 0)}, "layers: 1,0: each once"),
+        ({"layers": None, "depth": 3}, "depth: 3 is not between 0 and the teacher's 2"),
+        ({"layers": None, "depth": 0, "sparsity": 0.5}, "sparsity: a token table has no layers"),
+        ({"layers": (), "sparsity": 0.5}, "sparsity: a token table has no layers"),
+    ],
+)
+def test_what_cannot_be_made_of_the_teacher_is_refused_before_it_reads_a_query(
+    make: Make, teacher: Path, out: Path, changes: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(FieldError, match=field):
+        make(teacher, replace(PLAN, **changes))
+    assert list(out.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"sparsity": 1.0}, "sparsity: 1.0 is not at least 0 and below 1"),
+        ({"sparsity": -0.1}, "sparsity: -0.1"),
+        ({"sparsity": float("nan")}, "sparsity: nan"),
+        ({"depth": 1}, "depth: goes without layers"),
+        ({"losses": {"hinge": 1.0}}, "losses: no loss 'hinge'; there are: kl, l2"),
+        ({"losses": {}}, "losses: none; there are: kl, l2"),
+        ({"losses": {"l2": -1.0}}, "losses: must be above 0 and finite, not -1.0"),
+        ({"losses": {"l2": float("inf")}}, "losses: must be above 0"),
+        ({"epochs": 0}, "epochs: must be above 0"),
+        ({"epochs": float("inf")}, "epochs: must be above 0 and finite"),
+        ({"learning_rate": float("nan")}, "learning_rate: must be above 0"),
+        ({"queries_a_batch": 0}, "batch: must be above 0"),
+        ({"checks": -1}, "checks: must be above 0"),
+        ({"seed": -1}, "seed: must not be below 0"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(FieldError, match=field):
+        replace(PLAN, **changes)
+
+
+def test_a_gpu_that_is_not_there_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(FieldError, match="device: torch sees no GPU here"):
+        replace(PLAN, device="cuda")
+
+
+def test_weights_that_are_not_the_teachers_are_refused_with_both_hashes(
+    make: Make, teacher: Path, original: Path, out: Path, checkpoint: Callable[..., Path]
+) -> None:
+    other = checkpoint("distilbert")
+    with pytest.raises(ModelError, match="pass the right folder with --original") as caught:
+        make(teacher, original=other)
+    assert hash_weights(other) in str(caught.value)
+    assert hash_weights(original) in str(caught.value)
+    assert not out.with_name("student.partial").exists()
+
+
+def test_a_teacher_of_unknown_architecture_is_refused(
+    make: Make, teacher: Path, out: Path, tmp_path: Path, transformers: Any, original: Path
+) -> None:
+    """ALBERT has one layer that it runs again and again, so none can be left out."""
+    small = {"vocab_size": 300, "embedding_size": 16, "hidden_size": 32, "num_hidden_layers": 2}
+    sizes = small | {"num_attention_heads": 4, "intermediate_size": 64}
+    folder = tmp_path / "albert"
+    shutil.copytree(original, folder)
+    model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model("albert", **sizes))
+    model.save_pretrained(folder)
+    shutil.copytree(teacher, tmp_path / "teacher")
+    config = json.loads((teacher / "config.json").read_text())
+    config |= {"source": hash_weights(folder), "architecture": "albert"}
+    (tmp_path / "teacher" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="unknown architecture albert"):
+        make(tmp_path / "teacher", original=folder)
+    assert not out.with_name("student.partial").exists()
+
+
+def test_a_target_that_is_nothing_is_named(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match="nothing: not an encoder: no such folder"):
+        make(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelNotFound, match="empty: not an encoder: it has no config"):
+        make(tmp_path / "empty")
+
+
+def test_judgements_that_do_not_fit_are_refused(
+    make: Make, bundle: Path, teacher: Path, judged: Judged, out: Path
+) -> None:
+    with pytest.raises(FieldError, match="dev_qrels: judge a bundle's passages"):
+        make(teacher, judged=judged)
+    with pytest.raises(FieldError, match="dev_qrels: none of the judged queries is in dev_queries"):
+        make(bundle, judged=replace(judged, queries={"another": "query"}))
+    elsewhere = {query: {"in another bundle": 1} for query in judged.qrels}
+    with pytest.raises(FieldError, match=r"dev_qrels: none of the relevant passages is in .*tiny"):
+        make(bundle, judged=replace(judged, qrels=elsewhere))
+    assert list(out.parent.iterdir()) == []
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """A limit on the size of any one file: it fails a write as a full disk does, and needs no disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_one_error_each_time_and_what_is_done_is_kept(
+    make: Make, teacher: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = out.with_name("student.partial")
+
+    def fill(size: int) -> None:
+        wanted = rf"student: cannot be made: .*[Ff]ile too large.*; what is done is kept in {work}"
+        with files_up_to(size), pytest.raises(ModelError, match=wanted):
+            make(teacher)
+        assert not out.exists()
+
+    fill(20_000)  # the teacher's states
+    assert not (work / "targets" / "starts.npy").exists()
+    fill(200_000)  # the checkpoint
+    assert (work / "targets" / "starts.npy").exists()
+    assert not (work / "checkpoint.pt").exists()
+    monkeypatch.setattr(training.alignment.making, "export_student", kill)
+    with pytest.raises(KilledError):
+        make(teacher)
+    monkeypatch.undo()
+    trained = (work / "checkpoint.pt").read_bytes()
+    fill(40_000)  # the weights on their way to a graph
+    assert (work / "checkpoint.pt").read_bytes() == trained
+    told: list[str] = []
+    make(teacher, report=told.append)
+    assert [line.split()[0] for line in told] == ["fp32"]  # nothing was left to do but the export
+    assert sorted(file.name for file in out.iterdir()) == ["query.onnx", "student.json"]
+    assert not work.exists()
+
+
+def kill(*_: Any, **__: Any) -> None:
+    raise KilledError
+
+
+def test_what_torch_cannot_do_is_one_error(
+    make: Make, teacher: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(torch, "save", refuse)
+    with pytest.raises(ModelError, match=r"student: cannot be made: .*can't allocate memory; what"):
+        make(teacher)
+    assert not out.exists()
