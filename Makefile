@@ -54,10 +54,12 @@ bench-students: $(TRAIN) build/scifact.lurcher build/squad-open.lurcher
 	.venv-train/bin/lurcher bench students models/pretrained/all-MiniLM-L6-v2/students/* \
 	    --bundles build --data $(DATA)
 
+# The sets that checkpoints are chosen by.
+CHOSEN_BY = build/squad-open.lurcher build/nfcorpus.lurcher build/scifact.lurcher
+
 # Which loss, which layers, how sparse: some 20 minutes on two cores.
-bench-ablation: $(TRAIN) build/squad-open.lurcher build/nfcorpus.lurcher
-	.venv-train/bin/lurcher bench ablation --squad build/squad-open.lurcher \
-	    --nfcorpus build/nfcorpus.lurcher --data $(DATA)
+bench-ablation: $(TRAIN) $(CHOSEN_BY)
+	.venv-train/bin/lurcher bench ablation --bundles build --data $(DATA)
 
 # The engines side by side, for docs/engines.md.
 bench-deepsparse: $(TRAIN) $(DEEPSPARSE)
@@ -74,10 +76,9 @@ train: $(TRAIN)
 
 # Train the students that ship: hours on two cores, and on another machine not the same bytes.
 STUDENTS ?= fast balanced sparse
-train-students: $(TRAIN) build/squad-open.lurcher build/nfcorpus.lurcher
+train-students: $(TRAIN) $(CHOSEN_BY)
 	for name in $(STUDENTS); do .venv-train/bin/python -m training.students $$name \
-	    --squad build/squad-open.lurcher --nfcorpus build/nfcorpus.lurcher --data $(DATA) \
-	    || exit; done
+	    --bundles build --data $(DATA) || exit; done
 
 $(BASE): pyproject.toml constraints/base.txt
 	$(PYTHON) -m venv .venv

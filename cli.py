@@ -354,6 +354,9 @@ def compress(
         Literal["unstructured", "4-block"],
         typer.Option(help="Which zeros: any, or four at a time."),
     ] = "unstructured",
+    rank: Annotated[
+        int, typer.Option(help="Numbers by which each token's embedding is corrected; 0 for none.")
+    ] = 32,
     int8: Annotated[
         bool, typer.Option(help="8-bit weights and activations, or 32-bit floats.")
     ] = True,
@@ -398,8 +401,8 @@ def compress(
     if dev_queries is not None and dev_qrels is not None:
         judged = Judged(dev_qrels.stem, read_queries(dev_queries), read_qrels(dev_qrels))
     plan = Plan(
-        _layer_numbers(layers), depth, sparsity, pattern, int8, _weights(losses) or MIX, epochs, batch,
-        learning_rate, checks, seed, device,
+        _layer_numbers(layers), depth, sparsity, pattern, rank, int8, _weights(losses) or MIX, epochs,
+        batch, learning_rate, checks, seed, device,
     )  # fmt: skip
     texts = [text for file in queries for text in read_queries(file).values()]
 

@@ -55,8 +55,7 @@ class Cell:
 
 
 def main(
-    squad: Annotated[Path, typer.Option(help="The bundle of squad-open.")],
-    nfcorpus: Annotated[Path, typer.Option(help="The bundle of NFCorpus.")],
+    bundles: Annotated[Path, typer.Option(help="SET.lurcher of each set to choose by.")],
     data: Annotated[Path, typer.Option(help="The data sets.")] = Path("../shared/data"),
     work: Annotated[Path, typer.Option(help="Where the teacher's targets are kept.")] = Path(
         "build/students"
@@ -68,7 +67,7 @@ def main(
 ) -> None:
     """Train every cell; write cells.jsonl, table.md and plot.svg, going on where a run ended."""
     console = Console()
-    full = shipped_material(data, squad, nfcorpus, work)
+    full = shipped_material(data, bundles, work)
     small = replace(full, targets=full.targets.sample(queries, 0))
     out.mkdir(parents=True, exist_ok=True)
     file = out / "cells.jsonl"
@@ -102,7 +101,7 @@ def main(
 
 
 def _plans() -> Iterator[tuple[str, Plan]]:
-    common = Plan(checks=2, learning_rate=2e-3, queries_a_batch=32)
+    common = Plan(rank=0, checks=2, learning_rate=2e-3, queries_a_batch=32)
     for layers in _LAYERS:
         for loss, weights in _LOSSES.items():
             yield loss, replace(common, layers=layers, losses=weights)

@@ -106,6 +106,7 @@ def write_student(tmp_path: Path) -> Callable[..., Path]:
             layers=[0, 5],
             sparsity=0.0,
             pattern="unstructured",
+            rank=0,
             precision="int8",
             activations="dynamic",
             losses={"l2": 1.0},

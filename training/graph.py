@@ -35,18 +35,24 @@ def build_graph(
     recipe: Recipe,
     work: Path,
     *,
+    correction: tuple[Array, Array] | None = None,
     head: tuple[Array, Array] | None = None,
     token_weights: Array | None = None,
 ) -> onnx.ModelProto:
     """The float32 graph of the transformers folder ``transformer``, pooled as ``recipe`` says.
 
-    ``head`` is a weight (d', d) and a bias (d',), as torch.nn.Linear keeps them, applied to the last
+    ``correction`` is A (V, r) and B (r, width), whose product is added to the tokens' embeddings, looked
+    up by one row of A at a time. ``head`` is a weight (d', d) and a bias (d',), as torch.nn.Linear keeps them, applied to the last
     hidden states. ``token_weights`` (V,), by token id, weigh the tokens of mean pooling. ``work`` is a
-    folder for files in between. Raises ModelError where optimum cannot trace it.
+    folder for files in between. Raises ModelError where optimum cannot trace it, or where tokens are
+    not embedded in exactly one place of its graph.
     """
     with _quiet():
         traced = _trace(transformer, work / "traced")
-    return _Finisher(traced).run(recipe, head, token_weights)
+    finisher = _Finisher(traced)
+    if correction is not None:
+        finisher.correct(*correction)
+    return finisher.run(recipe, head, token_weights)
 
 
 @contextmanager
@@ -91,7 +97,7 @@ def _trace(folder: Path, work: Path) -> onnx.ModelProto:
 
 
 class _Finisher:
-    """What is added around one traced graph."""
+    """What is added to one traced graph."""
 
     def __init__(self, traced: onnx.ModelProto) -> None:
         self.traced = traced
@@ -129,6 +135,27 @@ class _Finisher:
         return helper.make_model(
             finished, opset_imports=self.traced.opset_import, ir_version=self.traced.ir_version
         )
+
+    def correct(self, codes: Array, directions: Array) -> None:
+        """Add to each token's embedding its row of ``codes`` (V, r) times ``directions`` (r, width)."""
+        lookups = [
+            place
+            for place, node in enumerate(self.graph.node)
+            if node.op_type == "Gather" and node.input[1] == "input_ids"
+        ]
+        if len(lookups) != 1:
+            raise ModelError(f"tokens are embedded in {len(lookups)} places of the graph, not one")
+        lookup = self.graph.node[lookups[0]]
+        embedded = lookup.output[0]
+        lookup.output[0] = "vocabulary_embedding"
+        table, matrix = self.constant("codes", codes), self.constant("directions", directions)
+        added = [
+            helper.make_node("Gather", [table, "input_ids"], ["code"]),
+            helper.make_node("MatMul", ["code", matrix], ["correction"]),
+            helper.make_node("Add", ["vocabulary_embedding", "correction"], [embedded]),
+        ]
+        for offset, node in enumerate(added, 1):
+            self.graph.node.insert(lookups[0] + offset, node)
 
     def before(self) -> list[onnx.NodeProto]:
         """Token types of zero, where the traced graph wants any."""

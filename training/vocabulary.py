@@ -27,38 +27,50 @@ def write_graph(graph: onnx.ModelProto, file: Path) -> None:
     """
     moved = onnx.ModelProto()
     moved.CopyFrom(graph)
-    vocabulary = _move_out(moved)
+    vocabulary = bytearray()
+    for table in _tables(moved):
+        content = numpy_helper.to_array(table).tobytes()
+        vocabulary.extend(bytes(-len(vocabulary) % _PAGE))
+        _refer(table, len(vocabulary), len(content))
+        vocabulary += content
     file.write_bytes(_serialise(moved, file))
     if vocabulary:
         file.with_name(VOCABULARY_FILE).write_bytes(vocabulary)
 
 
 def write_sharing(graph: onnx.ModelProto, file: Path, vocabulary: Path) -> bool:
-    """Write ``graph`` to ``file``; whether it uses the tables in ``vocabulary`` instead of its own.
+    """Write ``graph`` to ``file``; whether it uses tables in ``vocabulary`` instead of its own.
 
-    It does where they are the same bytes; ``file`` then works beside that ``vocabulary.bin`` only.
-    Otherwise ``file`` is complete by itself. Raises ModelError for a graph too large for a file.
+    It does for those that are there, byte for byte; ``file`` then works beside that ``vocabulary.bin``
+    only. Others stay in ``file``. Raises ModelError for a graph too large for a file.
     """
     moved = onnx.ModelProto()
     moved.CopyFrom(graph)
-    tables = _move_out(moved)
-    shares = bool(tables) and vocabulary.is_file() and vocabulary.read_bytes() == tables
-    file.write_bytes(_serialise(moved if shares else graph, file))
+    shared = vocabulary.read_bytes() if vocabulary.is_file() else b""
+    shares = False
+    for table in _tables(moved):
+        content = numpy_helper.to_array(table).tobytes()
+        place = _page_of(content, shared)
+        if place is not None:
+            _refer(table, place, len(content))
+            shares = True
+    file.write_bytes(_serialise(moved, file))
     return shares
 
 
-def _move_out(graph: onnx.ModelProto) -> bytes:
-    """The bytes of the token tables of ``graph``, which from now on looks for them in a file."""
+def _tables(graph: onnx.ModelProto) -> list[onnx.TensorProto]:
+    """The tables that ``graph`` reads by token id, the widest first, whatever order it has them in."""
     read_by_id = {n.input[0] for n in graph.graph.node if _by_token_id(n)}
     tables = [t for t in graph.graph.initializer if t.name in read_by_id and len(t.dims) == 2]
-    vocabulary = bytearray()
-    # The largest first, whatever order the graph has them in.
-    for table in sorted(tables, key=lambda t: (-t.dims[1], t.name)):
-        content = numpy_helper.to_array(table).tobytes()
-        vocabulary.extend(bytes(-len(vocabulary) % _PAGE))
-        _refer(table, len(vocabulary), len(content))
-        vocabulary += content
-    return bytes(vocabulary)
+    return sorted(tables, key=lambda t: (-t.dims[1], t.name))
+
+
+def _page_of(content: bytes, shared: bytes) -> int | None:
+    """Where in ``shared`` a page begins with ``content``."""
+    place = shared.find(content)
+    while place % _PAGE and place >= 0:
+        place = shared.find(content, place + 1)
+    return None if place < 0 else place
 
 
 def _by_token_id(node: onnx.NodeProto) -> bool:

@@ -53,6 +53,7 @@ class StudentConfig(_Part):
     layers: list[int] = Field(description="the teacher's that were kept; none: a token table")
     sparsity: float = Field(ge=0, lt=1)
     pattern: Literal["unstructured", "4-block"]
+    rank: int = Field(ge=0, description="of the vocabulary's correction; 0: none")
     precision: Literal["int8", "fp32"]
     activations: Activations = Field(description="how they are rounded: scales fixed, or by token")
     losses: dict[str, float] = Field(description="weight of each loss it was aligned by")

@@ -52,7 +52,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
         rest["report"]("step 1 of 1")
         figure = Figure(data="dev", measure="nDCG@10", teacher=0.5, student=0.4)
         return StudentConfig(
-            name="tiny", teacher="sha256:" + "0" * 64, dimension=32, layers=[0, 5], sparsity=0.5,
+            name="tiny", teacher="sha256:" + "0" * 64, dimension=32, layers=[0, 5], sparsity=0.5, rank=0,
             pattern="4-block", precision="int8", activations="static", losses={}, queries=1, seed=0,
             figures=[figure],
         )  # fmt: skip
@@ -80,13 +80,13 @@ def test_without_flags_all_layers_are_aligned_by_the_default_mix(
 
 def test_each_flag_is_a_part_of_the_plan(lurcher: Lurcher, given: Given, queries: Path) -> None:
     flags = (
-        "--layers 0,5 --sparsity 0.9 --pattern 4-block --no-int8 --losses l2:2,tokens --epochs 0.5 "
+        "--layers 0,5 --sparsity 0.9 --pattern 4-block --rank 0 --no-int8 --losses l2:2,tokens --epochs 0.5 "
         "--batch 8 --learning-rate 1e-4 --checks 3 --seed 7 --original folder"
     )
     ended = lurcher("teacher", "--queries", queries, "--out", "tiny", *flags.split())
     assert ended.exit_code == 0, ended.output
     assert given["plan"] == Plan(
-        layers=(0, 5), sparsity=0.9, pattern="4-block", int8=False, losses={"l2": 2.0, "tokens": 1.0},
+        layers=(0, 5), sparsity=0.9, pattern="4-block", rank=0, int8=False, losses={"l2": 2.0, "tokens": 1.0},
         epochs=0.5, queries_a_batch=8, learning_rate=1e-4, checks=3, seed=7, device="cpu",
     )  # fmt: skip
     assert given["original"] == "folder"
@@ -129,6 +129,7 @@ def test_several_files_are_read_and_judgements_go_by_their_files_name(
         ("--layers 0 --depth 1", "depth: goes without layers"),
         ("--sparsity 1", "sparsity: 1.0 is not at least 0 and below 1"),
         ("--sparsity -0.5", "sparsity: -0.5"),
+        ("--rank -1", "rank: must be at least 0, not -1"),
         ("--losses l2:much", "losses: 'l2:much': 'much' is not a number"),
         ("--losses hinge", "losses: no loss 'hinge'; there are: kl, l2, cosine, scores, tokens"),
         ("--losses l2:0", "losses: must be above 0"),

@@ -85,6 +85,25 @@ def test_a_head_and_token_weights_are_torchs(
         np.testing.assert_allclose(vector, pooled, atol=1e-5)
 
 
+@pytest.mark.parametrize("int8", [False, True])
+def test_embeddings_are_corrected_before_the_first_layer(
+    int8: bool, shallow: Callable[[int], tuple[Path, Any]], tmp_path: Path
+) -> None:
+    folder, network = shallow(1)
+    codes, directions = normal(300, 4, seed=1), normal(4, 32, seed=2) / 10
+    graph = build_graph(
+        folder, Recipe(folder, normalise=True), tmp_path, correction=(codes, directions)
+    )
+    vector, _ = run(quantize_int8(graph) if int8 else graph)
+    with torch.inference_mode():
+        table = network.get_input_embeddings().weight
+        table += torch.from_numpy(codes @ directions)
+        last = network(torch.tensor(IDS), attention_mask=torch.tensor(MASK)).last_hidden_state
+    pooled = (last.numpy() * MASK[..., None]).sum(axis=1)
+    pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
+    assert (vector * pooled).sum(axis=1).min() > (0.99 if int8 else 0.99999)
+
+
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_without_any_the_states_are_the_last_layers(
     pooling: Pooling, shallow: Callable[[int], tuple[Path, Any]], tmp_path: Path

@@ -130,6 +130,16 @@ def test_a_student_with_its_teachers_vocabulary_shares_it(teacher: Path, tmp_pat
         np.testing.assert_array_equal(found, value)
 
 
+def test_a_table_that_only_the_student_has_stays_in_its_graph(
+    teacher: Path, tmp_path: Path
+) -> None:
+    graph = embed()
+    graph.graph.node.append(helper.make_node("Gather", ["codes", "input_ids"], ["code"]))
+    graph.graph.initializer.append(numpy_helper.from_array(normal(ROWS, 4, seed=7), "codes"))
+    assert write_sharing(quantize_int8(graph), tmp_path / "query.onnx", teacher / "vocabulary.bin")
+    assert places(tmp_path / "query.onnx") == places(teacher / "encoder.onnx")
+
+
 @pytest.mark.parametrize("vocabulary", ["another", "other numbers", "none"])
 def test_a_student_with_another_vocabulary_keeps_its_own(
     teacher: Path, tmp_path: Path, vocabulary: str

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from safetensors import SafetensorError
@@ -41,9 +42,16 @@ def export_student(
             raise OSError(f"{work}: {error}") from error
         source.tokenizer.save_pretrained(work / "transformer")
         weights = student.token_weights.detach().exp().numpy() if student.is_table else None
+        correction = None
+        if student.correction is not None:
+            codes, directions = (part.weight.detach().numpy() for part in student.correction)
+            correction = (codes, np.ascontiguousarray(directions.T))
         head = (student.head.weight.detach().numpy(), student.head.bias.detach().numpy())
         recipe = replace(source.recipe, pooling=student.pooling)
-        graph = build_graph(work / "transformer", recipe, work, head=head, token_weights=weights)
+        graph = build_graph(
+            work / "transformer", recipe, work,
+            correction=correction, head=head, token_weights=weights,
+        )  # fmt: skip
         graph = simplify(graph)
         if quantize is not None:
             graph = pack_sparse(quantize(graph))

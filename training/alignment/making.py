@@ -49,13 +49,14 @@ class Plan:
     """What a student is to be, and how it is trained.
 
     ``layers`` are the teacher's to keep; None takes ``depth`` of them from both ends, or all.
-    ``losses`` gives each loss's weight.
+    ``rank`` is of the vocabulary's correction, 0 for none; ``losses`` gives each loss's weight.
     """
 
     layers: tuple[int, ...] | None = None
     depth: int | None = None
     sparsity: float = 0.0
     pattern: Pattern = "unstructured"
+    rank: int = 32
     int8: bool = True
     losses: Mapping[str, float] = field(default_factory=lambda: dict(MIX))
     epochs: float = 1.0
@@ -75,6 +76,8 @@ class Plan:
             if name not in LOSSES:
                 raise FieldError("losses", f"no loss {name!r}; there are: {', '.join(LOSSES)}")
             _check_positive("losses", weight)
+        if self.rank < 0:
+            raise FieldError("rank", f"must be at least 0, not {self.rank}")
         _check_positive("epochs", self.epochs)
         _check_positive("learning_rate", self.learning_rate)
         _check_positive("batch", self.queries_a_batch)
@@ -159,7 +162,8 @@ def _describe(
     teacher = load_config(material.teacher)
     return StudentConfig(
         name=name, teacher=teacher.fingerprint, dimension=teacher.dimension, layers=student.layers,
-        sparsity=plan.sparsity, pattern=plan.pattern, precision="int8" if plan.int8 else "fp32",
+        sparsity=plan.sparsity, pattern=plan.pattern, rank=plan.rank,
+        precision="int8" if plan.int8 else "fp32",
         activations=activations, losses=dict(plan.losses), queries=len(material.targets),
         seed=plan.seed, figures=[],
     )  # fmt: skip
@@ -186,7 +190,8 @@ def untrained(plan: Plan, source: Original) -> tuple[Student, Pruner | None]:
     layers = plan.kept(count_layers(source.model))
     if plan.sparsity and not layers:
         raise FieldError("sparsity", "a token table has no layers to prune")
-    student = Student(keep_layers(source.model, layers), source.recipe, layers).to(plan.device)
+    kept = keep_layers(source.model, layers)
+    student = Student(kept, source.recipe, layers, plan.rank).to(plan.device)
     pruner = Pruner(student.transformer, plan.sparsity, plan.pattern) if plan.sparsity else None
     return student, pruner
 

@@ -2,9 +2,14 @@
 
 The head maps the last layer's states into the teacher's space. It is started by ridge regression,
 which is most of the way for a shallow student, and costs one small product.
-Without any layer the student is a table: each token's embedding, learnt anew, through the head, and
-a learnt weight a token for pooling. It pools by the mean whatever its teacher does: a table's first
-token is the same in every text.
+
+The vocabulary is the teacher's and stays, as they share it on disk, but the layers that made sense of
+it are gone. So each token's embedding is corrected by a few learnt numbers and a map common to all,
+E + A B with A (V, rank) and B (rank, width), as LoRA (Hu et al. 2021, section 4.1) adapts any matrix.
+
+Without any layer the student is a table: each token's embedding through the head, and a learnt weight
+a token for pooling. It pools by the mean whatever its teacher does: a table's first token is the same
+in every text.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from training.original import Pooling, Recipe
 class Student(torch.nn.Module):  # type: ignore[misc]  # torch is not there when types are checked
     """Token ids to a vector and token states, as its exported graph will compute them."""
 
-    def __init__(self, transformer: Any, recipe: Recipe, layers: list[int]) -> None:
+    def __init__(self, transformer: Any, recipe: Recipe, layers: list[int], rank: int = 0) -> None:
         super().__init__()
         self.transformer = transformer
         self.recipe = recipe
@@ -36,8 +41,8 @@ class Student(torch.nn.Module):  # type: ignore[misc]  # torch is not there when
         self.is_table = not layers
         self.pooling: Pooling = "mean" if self.is_table else recipe.pooling
         self.token_weights.requires_grad_(self.is_table)
-        # With layers it is shared with the teacher on disk, so it stays; a table is all there is else.
-        transformer.get_input_embeddings().weight.requires_grad_(self.is_table)
+        transformer.get_input_embeddings().weight.requires_grad_(False)
+        self.correction = _correction(config.vocab_size, rank, width) if rank else None
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Vectors (B, d) and token states (B, L, d) float32 of ids (B, L) under mask (B, L)."""
@@ -46,7 +51,11 @@ class Student(torch.nn.Module):  # type: ignore[misc]  # torch is not there when
 
     def features(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """The transformer's last layer, (B, L, d) float32, before the head."""
-        found: torch.Tensor = self.transformer(ids, attention_mask=mask).last_hidden_state
+        embedded = self.transformer.get_input_embeddings()(ids)
+        if self.correction is not None:
+            embedded = embedded + self.correction(ids)
+        read = self.transformer(inputs_embeds=embedded, attention_mask=mask)
+        found: torch.Tensor = read.last_hidden_state
         return found.float()
 
     def pool(self, states: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -71,3 +80,13 @@ class Student(torch.nn.Module):  # type: ignore[misc]  # torch is not there when
     def load_weights(self, weights: dict[str, torch.Tensor]) -> None:
         """Take over what ``weights`` gave."""
         self.load_state_dict(weights, strict=False)
+
+
+def _correction(tokens: int, rank: int, width: int) -> Any:
+    """What is added to the embeddings of ``tokens`` ids; nothing, at first."""
+    codes = torch.nn.Embedding(tokens, rank)
+    directions = torch.nn.Linear(rank, width, bias=False)
+    torch.nn.init.zeros_(codes.weight)
+    # Rows of about unit length, so that a step changes an embedding as if it were learnt itself.
+    torch.nn.init.normal_(directions.weight, std=rank**-0.5)
+    return torch.nn.Sequential(codes, directions)

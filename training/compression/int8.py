@@ -59,10 +59,13 @@ class Rewriter:
         self.nodes: list[onnx.NodeProto] = []
         self.added: dict[str, onnx.TensorProto] = {}
         self.activations: dict[str, tuple[str, str]] = {}
+        self.taken: set[str] = set()
 
     def run(self) -> onnx.ModelProto:
         """The rewritten copy."""
+        self.taken = {name for node in self.model.graph.node for name in node.output}
         for node in self.model.graph.node:
+            self.taken.difference_update(node.output)
             if self.is_product(node):
                 self.product(node)
             elif node.op_type == "Slice" and self._is_table(node):
@@ -71,6 +74,7 @@ class Rewriter:
                 self._gather(node)
             else:
                 self.nodes.append(node)
+                self.taken.update(node.output)
         used = {name for node in self.nodes for name in node.input}
         kept = [i for i in self.model.graph.initializer if i.name in used]
         graph = self.model.graph
@@ -126,7 +130,11 @@ class Rewriter:
         return name
 
     def node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        """``output``, made by a new node."""
+        """``output``, made by a new node; where that name is taken, as good a one."""
+        # A row of a table that a product takes has two INT8 forms.
+        while output in self.taken:
+            output += "_"
+        self.taken.add(output)
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
         return output
 
