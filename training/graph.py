@@ -42,10 +42,10 @@ def build_graph(
     """The float32 graph of the transformers folder ``transformer``, pooled as ``recipe`` says.
 
     ``correction`` is A (V, r) and B (r, width), whose product is added to the tokens' embeddings, looked
-    up by one row of A at a time. ``head`` is a weight (d', d) and a bias (d',), as torch.nn.Linear keeps them, applied to the last
-    hidden states. ``token_weights`` (V,), by token id, weigh the tokens of mean pooling. ``work`` is a
-    folder for files in between. Raises ModelError where optimum cannot trace it, or where tokens are
-    not embedded in exactly one place of its graph.
+    up by one row of A at a time. ``head`` is a weight (d', d) and a bias (d',), as torch.nn.Linear keeps
+    them, applied to the last hidden states. ``token_weights`` (V,), by token id, weigh the tokens of
+    mean pooling. ``work`` is a folder for files in between. Raises ModelError where optimum cannot
+    trace it, or where tokens are not embedded in exactly one place of its graph.
     """
     with _quiet():
         traced = _trace(transformer, work / "traced")
