@@ -6,7 +6,7 @@ DEV    := .venv-dev/installed
 TRAIN  := .venv-train/installed
 DEEPSPARSE := .venv-deepsparse/installed
 
-.PHONY: demo test test-train test-deepsparse lint bench bench-scale bench-students bench-ablation bench-deepsparse train train-students clean
+.PHONY: demo test test-train test-deepsparse lint bench bench-scale bench-students bench-ablation bench-pefa bench-neighbours bench-deepsparse train train-students clean
 
 # Without a terminal nobody could stop the server, so there it prints its answers and ends.
 demo: $(BASE)
@@ -53,6 +53,21 @@ bench-scale: $(TRAIN)
 bench-students: $(TRAIN) build/scifact.lurcher build/squad-open.lurcher
 	.venv-train/bin/lurcher bench students models/pretrained/all-MiniLM-L6-v2/students/* \
 	    --bundles build --data $(DATA)
+
+# What known queries are worth, as published and as they are used here: some 10 minutes.
+bench-pefa: $(TRAIN) build/squad-open.lurcher build/nfcorpus.lurcher build/scifact.lurcher
+	.venv-train/bin/lurcher bench pefa --bundles build --data $(DATA)
+
+# What they cost a search, and what learning from feedback costs those who search.
+build/known.lurcher: build/squad-open.lurcher
+	.venv-train/bin/lurcher adapt $< --queries $(DATA)/squad-open/queries.jsonl \
+	    --qrels $(DATA)/squad-pefa/qrels/known.tsv --out $@
+bench-neighbours: build/known.lurcher
+	.venv-train/bin/lurcher bench neighbours $< --queries $(DATA)/squad-open/queries.jsonl
+	.venv-train/bin/lurcher bench neighbours $< --queries $(DATA)/squad-open/queries.jsonl \
+	    --passages 200000
+	.venv-train/bin/lurcher bench feedback build/squad-open.lurcher \
+	    --queries $(DATA)/squad-open/queries.jsonl --qrels $(DATA)/squad-pefa/qrels/known.tsv
 
 # The sets that checkpoints are chosen by.
 CHOSEN_BY = build/squad-open.lurcher build/nfcorpus.lurcher build/scifact.lurcher

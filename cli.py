@@ -18,6 +18,7 @@ from rich.console import Console
 from models.errors import FieldError, LurcherError
 
 if TYPE_CHECKING:
+    from bundle.manifest import Manifest
     from index_builder.progress import Reporter
     from models.encoders.student import StudentConfig
 
@@ -83,12 +84,23 @@ def build(
     skip_bad_lines: Annotated[
         bool, typer.Option("--skip-bad-lines", help="Set bad records aside in OUT.skipped.jsonl.")
     ] = False,
+    queries: Annotated[
+        Path | None, typer.Option(help="Queries with known answers, as in adapt; with --qrels.")
+    ] = None,
+    qrels: Annotated[
+        Path | None, typer.Option(help="What answers them: query id, passage id, weight, by tabs.")
+    ] = None,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out judgements of unknown ids.")
+    ] = False,
     window: Annotated[int, typer.Option(help="Words a passage, for a folder of texts.")] = 200,
     overlap: Annotated[int, typer.Option(help="Words that neighbouring passages share.")] = 40,
 ) -> None:
     """Turn a corpus into a bundle; called again after a kill, go on where it was."""
+    from index_builder.adapt import read_sources
     from index_builder.build import BuildOptions, skipped_file
     from index_builder.build import build as build_bundle
+    from index_builder.neighbours import NeighbourOptions
     from models.pretrained import DEFAULT_ENCODER, PROFILES
 
     if profile and encoder:
@@ -98,9 +110,12 @@ def build(
     start = time.monotonic()
     name = corpus.resolve().name
     target = out or Path(f"{name.split('.')[0] if corpus.is_file() else name}.lurcher")
+    judged = _pair("qrels", queries, qrels)
     options = BuildOptions(
         encoder or DEFAULT_ENCODER, index, recall, skip_bad_lines, window, overlap,
         student=PROFILES[profile] if profile else None,
+        judged=read_sources(judged, skip_unknown=skip_unknown) if judged else None,
+        neighbours=NeighbourOptions(skip_unknown=skip_unknown),
     )  # fmt: skip
     with _progress() as bar:
         manifest = build_bundle(corpus, target, options, bar)
@@ -115,6 +130,7 @@ def build(
             f"{manifest.figures.skipped_records:,} bad records set aside in {skipped_file(target)}"
         )
         _console.print(skipped, highlight=False)
+    _print_neighbours(manifest)
     if manifest.figures.recall_at_100 < recall:
         _errors.print(
             f"warning: the index finds {manifest.figures.recall_at_100:.3f} of exact search's first 100, "
@@ -140,6 +156,7 @@ def inspect_bundle(bundle: BundlePath) -> None:
         _print_section(title, {k: v for k, v in values.items() if v not in ("", {}, [])})
     if manifest.encoder.student is not None:
         _print_section("student against teacher", _kept(manifest.encoder.student))
+    _print_neighbours(manifest)
     total = sum(file["bytes"] for file in files.values())
     per_passage = total / max(1, manifest.passages)
     _print_section("bytes", {path: f"{file['bytes']:>15,}" for path, file in files.items()})
@@ -219,6 +236,102 @@ def swap_encoder(
 
 
 @app.command()
+def adapt(
+    bundle: BundlePath,
+    queries: Annotated[
+        Path | None, typer.Option(help="Queries: one {_id, text} a line; goes with --qrels.")
+    ] = None,
+    qrels: Annotated[
+        Path | None, typer.Option(help="What answers them: query id, passage id, weight, by tabs.")
+    ] = None,
+    clicks: Annotated[
+        list[Path] | None,
+        typer.Option(help="Clicks: one {query, passage} a line; may be repeated."),
+    ] = None,
+    from_log: Annotated[
+        list[Path] | None, typer.Option(help="A server's feedback log; may be repeated.")
+    ] = None,
+    feedback_client_weight: Annotated[
+        float, typer.Option(min=0, help="Most that one client adds to a pair, as in the server.")
+    ] = 10.0,
+    feedback_clients: Annotated[
+        int, typer.Option(min=1, help="Clients that must agree on a pair, as in the server.")
+    ] = 1,
+    dev_queries: Annotated[
+        Path | None, typer.Option(help="Queries to tune on; goes with --dev-qrels.")
+    ] = None,
+    dev_qrels: Annotated[Path | None, typer.Option(help="What answers them.")] = None,
+    keep_unseen: Annotated[
+        float,
+        typer.Option(
+            help="Share of its quality that a query keeps whose passages nobody asked for."
+        ),
+    ] = 0.99,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Forget the known queries that the bundle has.")
+    ] = False,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out judgements of unknown ids.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The bundle to write; default: NAME-adapted.lurcher beside BUNDLE."),
+    ] = None,
+) -> None:
+    """Let judged queries, clicks or feedback lift a bundle's ranking; nothing is trained."""
+    from index_builder.adapt import adapt as run
+    from index_builder.adapt import read_sources
+    from index_builder.neighbours import NeighbourOptions
+
+    judged = read_sources(
+        _pair("qrels", queries, qrels), clicks or [], from_log or [],
+        _pair("dev_qrels", dev_queries, dev_qrels), skip_unknown=skip_unknown,
+        client_weight=feedback_client_weight, clients=feedback_clients,
+    )  # fmt: skip
+    with _progress() as bar:
+        made, manifest = run(
+            bundle, judged, NeighbourOptions(keep_unseen, skip_unknown, replace), out, bar
+        )
+    _console.print(f"{made}", highlight=False)
+    _print_neighbours(manifest)
+
+
+def _pair(field: str, queries: Path | None, qrels: Path | None) -> tuple[Path, Path] | None:
+    """Two files that go together. Raises FieldError where one of them is missing."""
+    if (queries is None) != (qrels is None):
+        raise FieldError(
+            field, f"goes with {field.replace('qrels', 'queries')}: pass both or neither"
+        )
+    return None if queries is None or qrels is None else (queries, qrels)
+
+
+def _print_neighbours(manifest: Manifest) -> None:
+    """What a bundle knows of queries, and what was chosen."""
+    known = manifest.neighbours
+    if known is None:
+        return
+    rows: dict[str, Any] = {
+        "queries": f"{known.queries:,}", "labels": f"{known.labels:,}",
+        "passages with labels": f"{known.passages:,} of {manifest.passages:,}",
+        "from": ", ".join(f"{source} ({n:,})" for source, n in known.sources.items()),
+        "tuned on": known.development, "chosen": known.mode,
+    }  # fmt: skip
+    if known.mode != "off":
+        settings = known.xs if known.mode == "xs" else known.xl
+        rows.update(settings.model_dump())
+    _print_section("known queries", rows)
+    trials: dict[str, str] = {}
+    for trial in known.trials:
+        text = f"nDCG@10 {trial.ndcg:.4f}, Recall@100 {trial.recall:.4f}"
+        if trial.unseen_ndcg is not None:
+            text += (
+                f"; where nobody asked before {trial.unseen_ndcg:.4f}, {trial.unseen_recall:.4f}"
+            )
+        trials[trial.mode] = text
+    _print_section("tried", trials)
+
+
+@app.command()
 def search(
     bundle: BundlePath,
     query: Annotated[str, typer.Argument(help="What to look for.")],
@@ -232,7 +345,8 @@ def search(
     from bundle.bundle import Bundle
     from models.text import lone_surrogate
     from server.filters import parse
-    from server.pipeline import Pipeline, Query
+    from server.pipeline import Pipeline
+    from server.searching import Query
 
     if not query.strip():
         raise FieldError("query", "must hold more than white space")
@@ -246,11 +360,11 @@ def search(
     for found in result.found:
         passage = found.passage
         if as_json:
-            fields = {"id": passage.id, "score": found.dense, "title": passage.title,
+            fields = {"id": passage.id, "score": found.score, "title": passage.title,
                       "text": passage.text, "metadata": passage.metadata}  # fmt: skip
             print(json.dumps(fields, ensure_ascii=False))
         else:
-            _console.print(f"[bold]{found.dense:.3f}[/]  ", end="")
+            _console.print(f"[bold]{found.score:.3f}[/]  ", end="")
             _console.print(passage.title or passage.id, markup=False, highlight=False, style="cyan")
             text = " ".join(passage.text.split())[:300]
             _console.print(f"       {text}", markup=False, highlight=False)
@@ -269,6 +383,10 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option(help="Another bundle or URL, compared query by query.")
     ] = None,
+    pefa: Annotated[
+        Literal["auto", "off", "xs", "xl"],
+        typer.Option(help="How known queries count; auto: as the bundle was tuned."),
+    ] = "auto",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures here too.")
     ] = None,
@@ -283,7 +401,7 @@ def evaluate(
 
     texts, judged = read_queries(queries), read_qrels(qrels)
     with ExitStack() as opened:
-        searcher = opened.enter_context(open_searcher(target))
+        searcher = opened.enter_context(open_searcher(target, pefa))
         other = opened.enter_context(open_searcher(against)) if against else None
         found = measure(searcher, texts, judged, limit, other)
     if json_file is not None:
@@ -507,10 +625,25 @@ def serve(**given: Any) -> None:
     run(load_settings(config, {name: v for name, v in given.items() if v not in (None, [])}))
 
 
+@app.command("key")
+def make_key() -> None:
+    """Make an API key: the key for callers, and its hash for the server's settings."""
+    from server.keys import key_hash, new_key
+
+    key = new_key()
+    print(f'{key}\n\nIt is shown only here. For the settings file, or read_keys instead:\n'
+          f'write_keys = ["{key_hash(key)}"]')  # fmt: skip
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="ablation, build, encoder, server or students.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="ablation, build, encoder, feedback, neighbours, pefa, server or students."
+        ),
+    ],
 ) -> None:
     """Run a benchmark; what follows NAME is its own (try --help)."""
     import importlib
@@ -526,7 +659,9 @@ def bench(
     tool(args=context.args, prog_name=f"lurcher bench {name}")
 
 
-_BENCHMARKS = ("ablation", "build", "encoder", "server", "students")
+_BENCHMARKS = (
+    "ablation", "build", "encoder", "feedback", "neighbours", "pefa", "server", "students",
+)  # fmt: skip
 
 
 def _progress() -> AbstractContextManager[Reporter]:

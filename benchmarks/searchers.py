@@ -11,7 +11,8 @@ import httpx
 
 from bundle.bundle import Bundle
 from models.errors import LurcherError, ServiceError
-from server.pipeline import Pipeline, Query
+from server.pipeline import Pipeline
+from server.searching import Asked, Query
 
 Ranking = list[tuple[str, float]]
 
@@ -30,7 +31,8 @@ class Searcher(Protocol):
 class BundleSearcher:
     """A bundle, searched in this process by the server's own pipeline."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, pefa: Asked) -> None:
+        self._pefa = pefa
         self._bundle = Bundle.open(path)
         self._pipeline = Pipeline(self._bundle)
         self.name = self._bundle.manifest.name
@@ -39,11 +41,11 @@ class BundleSearcher:
         """Passage ids with scores, best first, for each query."""
         rankings: list[Ranking] = []
         for start in range(0, len(queries), _BATCH):
-            batch = [Query(text, k) for text in queries[start : start + _BATCH]]
+            batch = [Query(text, k, mode=self._pefa) for text in queries[start : start + _BATCH]]
             for result in self._pipeline.run(batch):
                 if isinstance(result, LurcherError):
                     raise result
-                rankings.append([(f.passage.id, f.dense) for f in result.found])
+                rankings.append([(f.passage.id, f.score) for f in result.found])
         return rankings
 
     def close(self) -> None:
@@ -54,7 +56,8 @@ class BundleSearcher:
 class ServerSearcher:
     """A running server, asked over HTTP by ``/v1/search/batch``."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, pefa: Asked) -> None:
+        self._pefa = pefa
         self._client = httpx.Client(base_url=url.rstrip("/"), timeout=60)
         self.name = url
 
@@ -62,7 +65,10 @@ class ServerSearcher:
         """Passage ids with scores, best first, for each query. Raises ServiceError."""
         rankings: list[Ranking] = []
         for start in range(0, len(queries), _BATCH):
-            body = {"queries": list(queries[start : start + _BATCH]), "top_k": k, "include": []}
+            body = {
+                "queries": list(queries[start : start + _BATCH]), "top_k": k, "include": [],
+                "pefa": {"mode": self._pefa},
+            }  # fmt: skip
             try:
                 reply = self._client.post("/v1/search/batch", json=body)
             except httpx.HTTPError as error:
@@ -81,8 +87,10 @@ class ServerSearcher:
 
 
 @contextmanager
-def open_searcher(target: str) -> Iterator[Searcher]:
+def open_searcher(target: str, pefa: Asked = "auto") -> Iterator[Searcher]:
     """A searcher of ``target``, a URL or the path of a bundle, for the time of the block."""
     is_url = target.startswith(("http://", "https://"))
-    with closing(ServerSearcher(target) if is_url else BundleSearcher(Path(target))) as searcher:
+    with closing(
+        ServerSearcher(target, pefa) if is_url else BundleSearcher(Path(target), pefa)
+    ) as searcher:
         yield searcher

@@ -36,7 +36,7 @@ _STAGES = ("encode", "search")
 
 
 @dataclass(frozen=True, slots=True)
-class _Sample:
+class Sample:
     """One request in milliseconds: what the client saw, and the model and index stages in it."""
 
     client: float
@@ -45,9 +45,9 @@ class _Sample:
 
 
 @contextmanager
-def running_server(bundle: Path) -> Iterator[tuple[tuple[str, int], psutil.Process]]:
+def running_server(bundle: Path, *flags: str) -> Iterator[tuple[tuple[str, int], psutil.Process]]:
     """The address of a `lurcher serve` of ``bundle``, ready, and its process. Raises ServiceError."""
-    command = [sys.executable, "-m", "cli", "serve", str(bundle), "--port", "0"]
+    command = [sys.executable, "-m", "cli", "serve", str(bundle), "--port", "0", *flags]
     with TemporaryFile("w+") as log, subprocess.Popen(command, stderr=log) as process:
         try:
             found: dict[str, str] = {}
@@ -65,31 +65,39 @@ def running_server(bundle: Path) -> Iterator[tuple[tuple[str, int], psutil.Proce
             process.terminate()
 
 
-def _ask(address: tuple[str, int], queries: Sequence[str]) -> list[_Sample]:
-    """One sample a query, asked one after the other on one connection.
-
-    A bare socket, as load tools use: Python's own HTTP client takes as long as the server does.
-    """
+def ask(address: tuple[str, int], queries: Sequence[str]) -> list[Sample]:
+    """One sample a query, asked one after the other on one connection."""
     samples = []
-    with socket.create_connection(address) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with connected(address) as connection:
         for query in queries:
-            body = json.dumps({"query": query}).encode()
-            head = (
-                "POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                f"Content-Length: {len(body)}\r\n\r\n"
-            )
-            request = head.encode() + body
             start = time.perf_counter()
-            connection.sendall(request)
-            status, content = _reply(connection)
+            content = post(connection, "/v1/search", {"query": query})
             client = (time.perf_counter() - start) * 1_000
-            if status != 200:
-                raise ServiceError(f"{address} answered {status}: {content.decode()}")
             timings = json.loads(content)["timings_ms"]
             stages = sum(timings[stage] for stage in _STAGES)
-            samples.append(_Sample(client, timings["total"], stages))
+            samples.append(Sample(client, timings["total"], stages))
     return samples
+
+
+def connected(address: tuple[str, int]) -> socket.socket:
+    """A bare socket, as load tools use: Python's own HTTP client takes as long as the server does."""
+    connection = socket.create_connection(address)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def post(connection: socket.socket, path: str, document: object) -> bytes:
+    """The body of the reply to a request. Raises ServiceError where its status is not 200."""
+    body = json.dumps(document).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    connection.sendall(head.encode() + body)
+    status, content = _reply(connection)
+    if status != 200:
+        raise ServiceError(f"{path} answered {status}: {content.decode()}")
+    return content
 
 
 def _reply(connection: socket.socket) -> tuple[int, bytes]:
@@ -125,11 +133,11 @@ def main(
                   "outside p95", "in server p50")  # fmt: skip
     with running_server(bundle) as (address, process):
         for count in map(int, clients.split(",")):
-            _ask(address, texts[:_WARM_UP])
+            ask(address, texts[:_WARM_UP])
             parts = [list(islice(cycle(texts), i * 97, i * 97 + requests)) for i in range(count)]
             start = time.perf_counter()
             with ThreadPoolExecutor(count) as pool:
-                samples = [s for part in pool.map(lambda p: _ask(address, p), parts) for s in part]
+                samples = [s for part in pool.map(lambda p: ask(address, p), parts) for s in part]
             rate = len(samples) / (time.perf_counter() - start)
             client = np.array([s.client for s in samples])
             stages = np.array([s.stages for s in samples])

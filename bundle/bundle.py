@@ -9,6 +9,7 @@
       segments/000000/
         passages.db              ids, titles, texts, metadata                  bundle.passages
         vectors.faiss            one vector a passage, by row                  bundle.vectors
+      neighbours/                known queries, if there are any               bundle.neighbours
 
 Nothing in a bundle is ever executed or unpickled: ONNX, FAISS, SQLite and JSON only.
 """
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.manifest import Manifest, changed_files, read_manifest
+from bundle.neighbours import Neighbours
 from bundle.passages import Passages
 from bundle.vectors import VectorIndex
 from models.encoders.config import CONFIG_FILE, load_config
@@ -40,6 +42,7 @@ class Bundle:
     manifest: Manifest
     passages: Passages
     vectors: VectorIndex
+    neighbours: Neighbours | None
 
     @classmethod
     def open(cls, path: Path, check_hashes: bool = True) -> Bundle:
@@ -52,7 +55,9 @@ class Bundle:
             for file, reason in changed_files(path, manifest).items():
                 raise BundleCorrupt(path, file, reason)
         vectors = VectorIndex.open(path / VECTORS, manifest.figures.search_effort)
-        bundle = cls(path, manifest, Passages(path / PASSAGES), vectors)
+        known = manifest.neighbours
+        neighbours = None if known is None else Neighbours.open(path, known, vectors.count)
+        bundle = cls(path, manifest, Passages(path / PASSAGES), vectors, neighbours)
         for problem in bundle.inconsistencies():
             bundle.close()
             raise problem
@@ -63,6 +68,12 @@ class Bundle:
     ) -> Encoder:
         """The encoder of this bundle's queries. Raises ModelError."""
         return Encoder.load(self.path / ENCODER, "query", threads, engine)
+
+    def files(self) -> list[Path]:
+        """Its files but the manifest, relative to it."""
+        # From the folder, so that a path in a stranger's manifest leads nowhere else.
+        parts = (file.relative_to(self.path) for file in sorted(self.path.rglob("*")))
+        return [part for part in parts if part.as_posix() in self.manifest.files]
 
     def inconsistencies(self) -> list[BundleCorrupt]:
         """Where two files of the bundle contradict each other."""
@@ -88,6 +99,8 @@ class Bundle:
     def close(self) -> None:
         """Close the files."""
         self.passages.close()
+        if self.neighbours is not None:
+            self.neighbours.close()
 
 
 def verify(path: Path) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bundle.neighbours import NeighbourSettings
 from models.encoders.config import EncoderConfig
 from models.errors import BundleCorrupt, BundleNotFound, BundleVersionError
 
@@ -90,6 +91,7 @@ class Manifest(_Part):
     build: BuildSettings
     figures: Figures
     swap: Swap | None = None
+    neighbours: NeighbourSettings | None = None
     segments: list[Segment]
     files: dict[str, FileEntry]
     checksum: str = _NO_CHECKSUM

@@ -170,6 +170,15 @@ class Passages:
                 found[row] = Passage(id_, text, title, json.loads(metadata))
         return [found[int(row)] for row in rows]
 
+    def rows_of(self, ids: Sequence[str]) -> dict[str, int]:
+        """The row of each of ``ids``; those that no passage has are left out."""
+        found: dict[str, int] = {}
+        for start in range(0, len(ids), _ROWS_A_QUERY):
+            part = ids[start : start + _ROWS_A_QUERY]
+            marks = ",".join("?" * len(part))
+            found.update(self._query(f"SELECT id, row FROM passages WHERE id IN ({marks})", part))  # noqa: S608 (only marks)
+        return found
+
     def rows(self, conditions: Sequence[Condition]) -> Rows:
         """The rows, ascending, of all passages that meet every condition; all rows, if there is none.
 

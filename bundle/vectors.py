@@ -201,6 +201,11 @@ class VectorIndex:
         """The vectors as the index has them: decoded, where it stores codes."""
         return _Stored(self._index)
 
+    def vectors(self, rows: Rows) -> Vectors:
+        """The vectors (n, d) of ``rows``, as ``stored`` has them."""
+        vectors: Vectors = self._index.reconstruct_batch(rows)
+        return vectors
+
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
         """Scores (B, k) float32 and rows (B, k) int64, best first; row -1 where there are fewer."""
         scores, rows = self._index.search(queries, k)
@@ -255,15 +260,11 @@ class VectorIndex:
 
     def _scan(self, query: Vectors, k: int, allowed: Rows) -> tuple[Vectors, Rows]:
         scores = np.concatenate(
-            [self._reconstruct(allowed[part]) @ query for part in chunks(len(allowed))]
+            [self.vectors(allowed[part]) @ query for part in chunks(len(allowed))]
             or [np.zeros(0, np.float32)]
         )
         order = np.argsort(-scores, kind="stable")[:k]
         return scores[order], allowed[order]
-
-    def _reconstruct(self, rows: Rows) -> Vectors:
-        vectors: Vectors = self._index.reconstruct_batch(rows)
-        return vectors
 
 
 class _Stored:

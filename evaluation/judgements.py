@@ -24,7 +24,7 @@ def read_queries(path: Path) -> dict[str, str]:
     for number, line in _lines(path):
         try:
             found = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CorpusError(path, number, f"not JSON: {error}") from error
         if not isinstance(found, dict):
             raise CorpusError(path, number, "not a JSON object")

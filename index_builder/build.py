@@ -14,14 +14,15 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
 import faiss
 
-from bundle.bundle import ENCODER, PASSAGES, VECTORS
+from bundle.bundle import ENCODER, PASSAGES, VECTORS, Bundle
 from bundle.manifest import (
     FORMAT_VERSION,
     BuildSettings,
@@ -32,6 +33,7 @@ from bundle.manifest import (
     lurcher_version,
     write_manifest,
 )
+from bundle.neighbours import NEIGHBOURS
 from bundle.passages import Passage, Passages, PassageWriter
 from bundle.vectors import (
     VectorIndex,
@@ -51,7 +53,9 @@ from index_builder.encode import (
     flags_file,
     vectors_file,
 )
+from index_builder.judged.labels import to_labels
 from index_builder.measure import sample_queries, tune
+from index_builder.neighbours import Judged, NeighbourOptions, add_neighbours, check_similarity
 from index_builder.progress import Reporter, Silent
 from index_builder.workspace import Workspace, key
 from models.encoders.config import EncoderConfig
@@ -71,6 +75,7 @@ class BuildOptions:
     ``index`` is ``auto`` (by size), or a FAISS factory string; ``recall`` the share of exact
     search's first hundred that the index must find; ``window`` and ``overlap`` are in words and
     split the files of a text folder. ``student`` is the folder of one that reads queries instead.
+    ``judged`` are known queries to put in, as ``neighbours`` says.
     """
 
     encoder: Path = DEFAULT_ENCODER
@@ -81,6 +86,8 @@ class BuildOptions:
     overlap: int = 40
     seed: int = 0
     student: Path | None = None
+    judged: Judged | None = None
+    neighbours: NeighbourOptions = field(default_factory=NeighbourOptions)
 
     def __post_init__(self) -> None:
         if not 0 < self.recall <= 1:
@@ -106,6 +113,8 @@ def build(
     records = read_corpus(corpus, options.window, options.overlap)
     encoder = Encoder.load(options.encoder, "passage")
     # What cannot be fails now, not after hours.
+    if options.judged is not None:
+        check_similarity(encoder.config)
     if options.student is not None:
         student_of(encoder.config, options.student)
     if options.index != "auto":
@@ -145,6 +154,8 @@ def _build(
         workspace.done("passages")
     passages = Passages(root / PASSAGES)
     try:
+        if options.judged is not None:  # they may not fit, which is to be heard of first
+            to_labels(options.judged.known, passages.rows_of, options.neighbours.skip_unknown)
         raw = [vectors_file(scratch), flags_file(scratch)]
         if workspace.begin("vectors", vectors_key, raw):
             encode_passages(passages, encoder, scratch, report)
@@ -159,6 +170,7 @@ def _build(
             del index  # tuning opens the file, and two copies would double the memory
             workspace.done("index")
 
+        shutil.rmtree(root / NEIGHBOURS, ignore_errors=True)  # of a build that was killed
         encoder_config = _put_encoder(options, root / ENCODER)
         queries = sample_queries(passages, options.seed)
         effort, recall = tune(
@@ -189,7 +201,21 @@ def _build(
         files=list_files(root),
     )
     write_manifest(root, manifest)
+    if options.judged is not None:
+        manifest = _with_neighbours(root, manifest, options.judged, options.neighbours, report)
     workspace.publish()
+    return manifest
+
+
+def _with_neighbours(
+    root: Path, manifest: Manifest, judged: Judged, options: NeighbourOptions, report: Reporter
+) -> Manifest:
+    """Put ``judged`` into the bundle at ``root``, which is whole without it."""
+    with closing(Bundle.open(root, check_hashes=False)) as bundle:
+        settings = add_neighbours(bundle, judged, options, root, report)
+    files = {"neighbours": settings, "files": list_files(root)}
+    manifest = manifest.model_copy(update=files)
+    write_manifest(root, manifest)
     return manifest
 
 

@@ -55,9 +55,9 @@ def recall_at(
 
 def tune(
     index: VectorIndex, vectors: VectorRows, encoder: Encoder, queries: list[str], target: float,
-    report: Reporter,
+    report: Reporter, depth: int = DEPTH,
 ) -> tuple[int | None, float]:  # fmt: skip
-    """The least search effort that reaches recall@100 of ``target``, and the recall at it.
+    """The least search effort that reaches recall@``depth`` of ``target``, and the recall at it.
 
     The effort doubles until it is enough, then the gap below is halved down to an eighth. The
     highest effort and its recall come back where even that falls short; effort None for an index
@@ -66,7 +66,7 @@ def tune(
     if not queries:
         return None, 1.0
     encoded = encoder.encode(queries)
-    depth = min(DEPTH, index.count)
+    depth = min(depth, index.count)
     exact = exact_top(encoded, vectors, depth)
 
     def measured(effort: int | None) -> float:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ import faiss
 
 from bundle.bundle import ENCODER, Bundle
 from bundle.manifest import Manifest, Swap, list_files, lurcher_version, write_manifest
+from bundle.neighbours import NeighbourSettings
 from index_builder.measure import recall_at, sample_queries, tune
 from index_builder.progress import Reporter, Silent
 from index_builder.workspace import publish
@@ -61,9 +61,10 @@ def _write(old: Bundle, student: Path | None, made: Path, out: Path, report: Rep
     """The manifest of the bundle written to ``made``, whose name is to be ``out``."""
     faiss.omp_set_num_threads(available_cpus())
     made.mkdir()
-    for part in _shared(old):
-        (made / part).parent.mkdir(parents=True, exist_ok=True)
-        link_or_copy(old.path / part, made / part)
+    for part in old.files():
+        if part.parts[0] != ENCODER:
+            (made / part).parent.mkdir(parents=True, exist_ok=True)
+            link_or_copy(old.path / part, made / part)
     encoder = merge(old.path / ENCODER, student, made / ENCODER)
     effort, swap = _tuned(old, Encoder.load(made / ENCODER, "query"), report)
     manifest = old.manifest.model_copy(
@@ -74,6 +75,7 @@ def _write(old: Bundle, student: Path | None, made: Path, out: Path, report: Rep
             "encoder": encoder,
             "figures": old.manifest.figures.model_copy(update={"search_effort": effort}),
             "swap": swap,
+            "neighbours": _searched_as_hard(old.manifest.neighbours, effort),
             "files": list_files(made),
         }
     )
@@ -81,13 +83,14 @@ def _write(old: Bundle, student: Path | None, made: Path, out: Path, report: Rep
     return manifest
 
 
-def _shared(old: Bundle) -> Iterator[Path]:
-    """The files of ``old`` that do not depend on what reads queries, relative to it."""
-    # From the folder, so that a path in a stranger's manifest leads nowhere else.
-    for file in sorted(old.path.rglob("*")):
-        part = file.relative_to(old.path)
-        if part.as_posix() in old.manifest.files and part.parts[0] != ENCODER:
-            yield part
+def _searched_as_hard(
+    neighbours: NeighbourSettings | None, effort: int | None
+) -> NeighbourSettings | None:
+    """``neighbours`` with at least ``effort`` for the adapted vectors: they lie among the passages'."""
+    if neighbours is None or neighbours.adapted_effort is None:
+        return neighbours
+    harder = max(neighbours.adapted_effort, effort or 0)
+    return neighbours.model_copy(update={"adapted_effort": harder})
 
 
 def _tuned(old: Bundle, encoder: Encoder, report: Reporter) -> tuple[int | None, Swap]:

@@ -13,10 +13,12 @@
     │   ├── BundleNotFound      nothing there, or not a bundle
     │   ├── BundleVersionError  written by a newer lurcher
     │   └── BundleCorrupt       a file is missing, cut short or changed: .file
+    ├── FeedbackCorrupt         a feedback log with a damaged line: .file, .line, .reason
     └── ServiceError            the service cannot do it now
         ├── NotReady            no bundle has answered a query yet
         ├── QueueFull           too many requests wait: .retry_after in seconds
-        └── DeadlinePassed      the caller's time ran out before the work was done
+        ├── DeadlinePassed      the caller's time ran out before the work was done
+        └── FeedbackNotKept     no room for feedback, in memory or on the disk
 """
 
 from __future__ import annotations
@@ -89,6 +91,16 @@ class BundleCorrupt(BundleError):
         super().__init__(path, f"{file}: {reason}")
 
 
+class FeedbackCorrupt(LurcherError):
+    """A feedback log has a line, counted from 1, that cannot be read though it was once written whole."""
+
+    def __init__(self, file: Path | str, line: int, reason: str) -> None:
+        self.file = Path(file)
+        self.line = line
+        self.reason = reason
+        super().__init__(f"{file}, line {line}: {reason}")
+
+
 class ServiceError(LurcherError):
     """The service cannot do it now; a later try may work."""
 
@@ -107,3 +119,7 @@ class QueueFull(ServiceError):
 
 class DeadlinePassed(ServiceError):
     """The caller's time ran out before the work was done."""
+
+
+class FeedbackNotKept(ServiceError):
+    """There is no room for feedback, in memory or on the disk; none of the request's was taken."""

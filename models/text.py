@@ -10,3 +10,8 @@ def lone_surrogate(text: str) -> int | None:
     except UnicodeEncodeError as error:
         return error.start
     return None
+
+
+def normalised(text: str) -> str:
+    """``text`` as known queries are compared: runs of white space as one space, case folded."""
+    return " ".join(text.split()).casefold()

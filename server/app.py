@@ -15,10 +15,10 @@ from starlette.middleware.cors import CORSMiddleware
 from bundle.bundle import Bundle
 from bundle.manifest import lurcher_version
 from models.engines import EngineName
-from server import errors
+from server import errors, keys
 from server.middleware import LimitBody, Observe
 from server.pipeline import Pipeline
-from server.routes import bundle, health, page, search
+from server.routes import bundle, feedback, health, page, search
 from server.schemas import Problem
 from server.service import Service
 from server.settings import Settings
@@ -68,7 +68,7 @@ def create_app(
         exposed = ["X-Request-Id", "Server-Timing", "Retry-After"]
         middleware.append(
             Middleware(
-                CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"],
+                CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST", "DELETE"],
                 allow_headers=["*"], expose_headers=exposed,
             )
         )  # fmt: skip
@@ -78,7 +78,15 @@ def create_app(
     )  # fmt: skip
     app.state.service = service
     errors.install(app)
-    for resource in (search, bundle, health, page):
+    for guarded, demands in (
+        (search.router, keys.to_search(settings)),
+        (bundle.router, keys.to_search(settings)),
+        (feedback.reading, keys.to_search(settings)),
+        (feedback.writing, keys.to_write(settings)),
+    ):
+        refusals = errors.responses(401, 403) if demands else None
+        app.include_router(guarded, dependencies=demands, responses=refusals)
+    for resource in (health, page):
         app.include_router(resource.router)
     _describe(app, settings)
     return app
@@ -102,6 +110,8 @@ def _describe(app: FastAPI, settings: Settings) -> None:
                 schemas[name]["properties"]["top_k"]["maximum"] = settings.max_top_k
             schemas["SearchRequest"]["properties"]["query"]["maxLength"] = settings.max_query_chars
             schemas["BatchRequest"]["properties"]["queries"]["maxItems"] = settings.max_queries
+            schemas["FeedbackRequest"]["properties"]["pairs"]["maxItems"] = settings.max_queries
+            schemas["FeedbackPair"]["properties"]["query"]["maxLength"] = settings.max_query_chars
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way

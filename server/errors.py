@@ -11,7 +11,14 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from models.errors import DeadlinePassed, FieldError, LurcherError, NotReady, QueueFull
+from models.errors import (
+    DeadlinePassed,
+    FeedbackNotKept,
+    FieldError,
+    LurcherError,
+    NotReady,
+    QueueFull,
+)
 from server.schemas import FieldProblem, Problem
 
 _log = structlog.get_logger()
@@ -23,6 +30,7 @@ _TABLE: dict[type[LurcherError], tuple[int, str]] = {
     NotReady: (503, "Not ready"),
     QueueFull: (429, "Too many queries wait"),
     DeadlinePassed: (504, "Out of time"),
+    FeedbackNotKept: (507, "No room for feedback"),
     LurcherError: (500, "The server is at fault"),
 }
 

@@ -29,6 +29,12 @@ class Metrics:
             buckets=(1, 2, 4, 8, 16, 32, 64, 128), registry=r,
         )  # fmt: skip
         self.waiting = Gauge("lurcher_waiting_queries", "Queries that wait now.", registry=r)
+        self.feedback_pairs = Counter(
+            "lurcher_feedback_pairs", "Pairs sent as feedback.", ["outcome"], registry=r
+        )
+        self.live_pairs = Gauge(
+            "lurcher_live_pairs", "Pairs learnt from feedback that count in searches.", registry=r
+        )
         self.passages = Gauge("lurcher_passages", "Passages in the bundle.", registry=r)
 
     def render(self) -> bytes:

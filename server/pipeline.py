@@ -5,35 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from time import perf_counter
 
 import faiss
-import numpy as np
 
 from bundle.bundle import Bundle
-from bundle.passages import Condition, Passage, Rows
-from bundle.vectors import Vectors
+from bundle.passages import Passage
 from models.engines import EngineName
 from models.errors import LurcherError
 from models.threads import available_cpus
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What one search asks."""
-
-    text: str
-    top_k: int = 10
-    conditions: tuple[Condition, ...] = ()
+from server.live import Change
+from server.searching import Hits, Query, Searching, Spoke
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One passage found, with its inner product with the query."""
+    """One passage found; ``score`` is what the hits are ordered by.
+
+    ``dense`` is the inner product of query and passage, ``neighbours`` what known queries say of it, None
+    where they were not asked, and ``spoke`` which of them it was, if that was asked.
+    """
 
     passage: Passage
+    score: float
     dense: float
+    neighbours: float | None = None
+    spoke: list[Spoke] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +64,7 @@ class Pipeline:
         self._threads = threads
         self.bundle = bundle
         self._encoder = bundle.query_encoder(threads, engine)
+        self._searching = Searching(bundle)
 
     def run(self, queries: Sequence[Query]) -> list[Result | LurcherError]:
         """The result of each query, in order; an error in the place of a query at fault."""
@@ -76,52 +74,38 @@ class Pipeline:
             tokens = self._encoder.tokenise([query.text for query in queries])
             vectors = self._encoder.encode_tokens(tokens)
         with watch.stage("search"):
-            hits = self._search(queries, vectors)
+            found = self._searching.run(queries, vectors)
         with watch.stage("fetch"):
-            rows = {int(row) for hit in hits if not isinstance(hit, LurcherError) for row in hit[1]}
+            rows = {row for hits in found if isinstance(hits, Hits) for row in hits.rows.tolist()}
             order = sorted(rows)
             passages = dict(zip(order, self.bundle.passages.get(order), strict=True))
         return [
-            hit
-            if isinstance(hit, LurcherError)
-            else Result(
-                [Found(passages[int(row)], float(score)) for score, row in zip(*hit, strict=True)],
-                text.truncated,
-                watch.seconds,
-            )
-            for hit, text in zip(hits, tokens, strict=True)
+            Result(_found(hits, passages), text.truncated, watch.seconds)
+            if isinstance(hits, Hits)
+            else hits
+            for hits, text in zip(found, tokens, strict=True)
         ]
 
-    def _search(
-        self, queries: Sequence[Query], vectors: Vectors
-    ) -> list[tuple[Vectors, Rows] | LurcherError]:
-        """Scores and rows of each query, best first."""
-        hits: list[tuple[Vectors, Rows] | LurcherError] = [
-            self._search_filtered(query, vector) if query.conditions else _NOTHING
-            for query, vector in zip(queries, vectors, strict=True)
-        ]
-        # By depth: a graph searched deeper finds more, and a query's hits must not depend on its company.
-        for depth in {query.top_k for query in queries if not query.conditions}:
-            alike = [i for i, q in enumerate(queries) if q.top_k == depth and not q.conditions]
-            index = self.bundle.vectors
-            scores, rows = index.search(vectors[alike], min(index.count, depth))
-            for i, score, row in zip(alike, scores, rows, strict=True):
-                hits[i] = score[row >= 0], row[row >= 0]
-        return hits
-
-    def _search_filtered(
-        self, query: Query, vector: Vectors
-    ) -> tuple[Vectors, Rows] | LurcherError:
-        try:
-            allowed = self._allowed(query.conditions)
-        except LurcherError as error:
-            return error
-        return self.bundle.vectors.search_among(vector, query.top_k, allowed)
-
-    # A page of results, or a user's own documents: the same filter comes again and again.
-    @lru_cache(maxsize=16)  # noqa: B019 (a pipeline lives as long as its process)
-    def _allowed(self, conditions: tuple[Condition, ...]) -> Rows:
-        return self.bundle.passages.rows(conditions)
+    def learn(self, changes: Sequence[Change]) -> None:
+        """Take in judgements; the next search knows them."""
+        live = self._searching.live
+        texts = live.unknown(changes)
+        vectors = self._encoder.encode(texts)
+        live.learn(changes, texts, vectors, self.bundle.vectors.vectors)
 
 
-_NOTHING = (np.zeros(0, np.float32), np.zeros(0, np.int64))
+def _found(hits: Hits, passages: dict[int, Passage]) -> list[Found]:
+    """``hits`` with what is in their passages."""
+    dense = hits.dense.tolist()
+    none: list[None] = [None] * len(dense)
+    return [
+        Found(passages[row], *scores)
+        for row, *scores in zip(
+            hits.rows.tolist(),
+            dense if hits.mixed is None else hits.mixed.tolist(),
+            dense,
+            none if hits.neighbours is None else hits.neighbours.tolist(),
+            none if hits.spoke is None else hits.spoke,
+            strict=True,
+        )
+    ]

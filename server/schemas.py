@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from server.filters import Filter, Text
 
-Include = Literal["text", "metadata", "scores", "highlights"]
+Include = Literal["text", "metadata", "scores", "highlights", "neighbours"]
 
 DEFAULT_INCLUDE: list[Include] = ["text", "metadata", "scores"]
 
@@ -16,6 +16,27 @@ DEFAULT_INCLUDE: list[Include] = ["text", "metadata", "scores"]
 class _Request(BaseModel):
     # A misspelt field is an error, and a number in quotes is not a number.
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Pefa(_Request):
+    """What known queries may say about the hits (PEFA)."""
+
+    mode: Annotated[
+        Literal["auto", "off", "xs", "xl"],
+        Field(
+            description="`auto`: what the bundle was tuned for. `off`: passages alone. `xs`: passages "
+            "moved towards the queries they are known to answer. `xl`: known queries near this one "
+            "vote for their passages."
+        ),
+    ] = "auto"
+    dense_weight: Annotated[
+        float | None,
+        Field(
+            alias="lambda", ge=0, le=1, allow_inf_nan=False,
+            description="Weight of the passage's own score; 1 leaves known queries out. "
+            "Default: what was tuned.",
+        ),
+    ] = None  # fmt: skip
 
 
 class SearchOptions(_Request):
@@ -31,8 +52,9 @@ class SearchOptions(_Request):
         ),
     ] = {}
     include: Annotated[
-        list[Include], Field(max_length=4, description="Parts of a hit to return.")
+        list[Include], Field(max_length=5, description="Parts of a hit to return.")
     ] = DEFAULT_INCLUDE
+    pefa: Annotated[Pefa, Field(description="Whether and how known queries count.")] = Pefa()
     timeout_ms: Annotated[
         int | None,
         Field(ge=1, description="After so long the answer is 504; at most the server's own."),
@@ -56,6 +78,21 @@ class Scores(BaseModel):
 
     dense: float = Field(description="Inner product of query and passage vector; cosine, -1 to 1, "
                          "for models with unit-norm vectors.")  # fmt: skip
+    neighbours: float | None = Field(
+        default=None,
+        description="What known queries say, if they were asked: by `xs` the inner product with their "
+        "mean, by `xl` the sum of their votes.",
+    )
+    mixed: float | None = Field(default=None, description="Both, mixed by lambda.")
+
+
+class Neighbour(BaseModel):
+    """A known query that spoke for a hit."""
+
+    id: str = Field(description="Empty for one that the running server has learnt.")
+    query: str
+    similarity: float = Field(description="Its inner product with this query.")
+    share: float = Field(description="Its part of the hit's neighbour score, 0 to 1.")
 
 
 class Span(BaseModel):
@@ -77,6 +114,9 @@ class Hit(BaseModel):
     highlights: list[Span] = Field(
         default=[],
         description="If included: the sentence of `text` that shares most with the query.",
+    )
+    neighbours: list[Neighbour] = Field(
+        default=[], description="If included: the known queries that spoke most for it."
     )
 
 
@@ -148,3 +188,75 @@ class BundleReply(BaseModel):
     figures: dict[str, Any]
     filter_fields: list[str]
     limits: dict[str, int]
+
+
+class FeedbackPair(_Request):
+    """A passage that answers a query."""
+
+    query: Annotated[Text, Field(min_length=1, examples=["who invented the telescope"])]
+    passage: Annotated[Text, Field(min_length=1, description="Its id.")]
+    weight: Annotated[
+        FiniteFloat, Field(gt=0, le=1_000, description="How surely, or how often.")
+    ] = 1.0
+
+
+class FeedbackRequest(_Request):
+    """Judgements, such as clicks."""
+
+    pairs: Annotated[list[FeedbackPair], Field(min_length=1)]
+    bundle: Annotated[
+        Text | None, Field(description="The bundle it is meant for; 409 if another is loaded.")
+    ] = None
+
+
+class RefusedPair(FieldProblem):
+    """A pair that was not taken."""
+
+    index: int = Field(description="Its place in the request, from 0.")
+
+
+class FeedbackReply(BaseModel):
+    """What became of the pairs; those accepted are on the disk and count in searches."""
+
+    accepted: int
+    refused: list[RefusedPair]
+    held_back: int = Field(
+        description="Of those accepted, how many wait for other clients to say the same."
+    )
+    key: str = Field(
+        description="By which this can be taken back: the request's own, or a new one."
+    )
+
+
+class RemovalQuery(_Request):
+    """Which feedback to take back: exactly one of both."""
+
+    keys: Annotated[
+        list[Text],
+        Field(max_length=1_000, description="That of requests with one of these keys."),
+    ] = []
+    before: Annotated[
+        str | None,
+        Field(
+            description="That given before this time: seconds since 1970, or ISO 8601 (UTC unless it "
+            "names an offset)."
+        ),
+    ] = None
+
+
+class RemovalReply(BaseModel):
+    """What was taken back."""
+
+    removed: int = Field(description="Judgements that counted in this server, and do not any more.")
+
+
+class FeedbackCounts(BaseModel):
+    """What the server has learnt since its bundle was made."""
+
+    pairs: int = Field(description="Different pairs of query and passage.")
+    held_back: int = Field(description="Of these, how many wait for other clients.")
+    most_pairs: int = Field(description="Beyond so many the answer to new ones is 507.")
+    judgements: int
+    log: str = Field(description="The log's id, by which a bundle names what was put into it.")
+    sequence: int = Field(description="Number of the last record in the log.")
+    log_bytes: int

@@ -6,6 +6,7 @@ A flag wins over the environment, the environment over the file, the file over t
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -56,9 +57,28 @@ class Settings(BaseSettings):
     shutdown_seconds: int = Field(
         30, ge=0, description="How long a stopping server goes on with what it started."
     )
+    feedback: Path | None = Field(
+        None, description="The log that keeps callers' feedback; unset: none is taken."
+    )
+    feedback_clients: int = Field(
+        1, ge=1, description="Different clients that must judge a pair before it counts."
+    )
+    feedback_client_weight: float = Field(
+        10.0, gt=0, allow_inf_nan=False, description="Most weight one client can give one pair."
+    )
+    feedback_pairs: int = Field(
+        50_000, ge=1, description="Pairs of query and passage that live feedback may hold."
+    )
     cors_origins: list[str] = Field(
         default_factory=list, description="Origins whose pages may call the server from a browser."
     )
+    read_keys: list[str] = Field(
+        default_factory=list, description="Hashes of the API keys that may search."
+    )
+    write_keys: list[str] = Field(
+        default_factory=list, validate_default=True,
+        description="Hashes of the API keys that may search and give feedback.",
+    )  # fmt: skip
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is logged."
     )
@@ -73,6 +93,25 @@ class Settings(BaseSettings):
         if value < info.data.get("max_queries", 0):
             raise ValueError(f"must be at least max_queries, {info.data['max_queries']}")
         return value
+
+    @field_validator("read_keys", "write_keys")
+    @classmethod
+    def _hashes(cls, value: list[str]) -> list[str]:
+        """A key itself, put here by mistake, would be one that lets nobody in."""
+        if not all(_KEY_HASH.fullmatch(one) for one in value):
+            raise ValueError("each must be sha256: and 64 hex digits, as `lurcher key` prints it")
+        return value
+
+    @field_validator("write_keys")
+    @classmethod
+    def _someone_may_write(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        """With read keys alone, feedback would either be open to everyone or closed to everyone."""
+        if not value and info.data.get("feedback") and info.data.get("read_keys"):
+            raise ValueError("feedback with read_keys needs a write key too")
+        return value
+
+
+_KEY_HASH = re.compile("sha256:[0-9a-f]{64}")
 
 
 def load_settings(config: Path | None, flags: dict[str, Any]) -> Settings:

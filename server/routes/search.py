@@ -12,13 +12,14 @@ from models.errors import FieldError, LurcherError
 from server.errors import problem, responses
 from server.filters import conditions
 from server.highlights import best_sentence, query_words
-from server.pipeline import Found, Query, Result
+from server.pipeline import Found, Result
 from server.schemas import (
     BatchItem,
     BatchReply,
     BatchRequest,
     Hit,
     Include,
+    Neighbour,
     Scores,
     SearchOptions,
     SearchReply,
@@ -26,6 +27,7 @@ from server.schemas import (
     Span,
     Timings,
 )
+from server.searching import Query
 from server.service import Service
 from server.settings import Settings
 
@@ -41,7 +43,7 @@ async def search(body: SearchRequest, request: Request) -> Response:
     service: Service = request.app.state.service
     _check_top_k(body, service.settings)
     tests = tuple(conditions(body.filter))
-    query = _query("query", body.query, body.top_k, tests, service.settings)
+    query = _query("query", body.query, body, tests, service.settings)
     (found,) = await service.search([query], body.timeout_ms, request.is_disconnected)
     if isinstance(found, LurcherError):
         raise found
@@ -77,7 +79,7 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
         raise HTTPException(413, f"queries times top_k: at most {limit} hits in one request")
     tests = tuple(conditions(body.filter))
     asked = [
-        _query_or_error(f"queries.{i}", text, body.top_k, tests, service.settings)
+        _query_or_error(f"queries.{i}", text, body, tests, service.settings)
         for i, text in enumerate(body.queries)
     ]
     good = [query for query in asked if isinstance(query, Query)]
@@ -108,7 +110,7 @@ def _check_top_k(options: SearchOptions, settings: Settings) -> None:
 
 
 def _query(
-    field: str, text: str, top_k: int, tests: tuple[Condition, ...], settings: Settings
+    field: str, text: str, options: SearchOptions, tests: tuple[Condition, ...], settings: Settings
 ) -> Query:
     """The query that ``field`` of a request asks. Raises FieldError."""
     if not text.strip():
@@ -117,14 +119,15 @@ def _query(
         raise FieldError(
             field, f"{len(text)} characters, at most {settings.max_query_chars} are allowed"
         )
-    return Query(text, top_k, tests)
+    pefa, explain = options.pefa, "neighbours" in options.include
+    return Query(text, options.top_k, tests, pefa.mode, pefa.dense_weight, explain)
 
 
 def _query_or_error(
-    field: str, text: str, top_k: int, tests: tuple[Condition, ...], settings: Settings
+    field: str, text: str, options: SearchOptions, tests: tuple[Condition, ...], settings: Settings
 ) -> Query | FieldError:
     try:
-        return _query(field, text, top_k, tests, settings)
+        return _query(field, text, options, tests, settings)
     except FieldError as error:
         return error
 
@@ -136,14 +139,25 @@ def _hits(query: Query, found: list[Found], include: list[Include]) -> list[Hit]
 
 def _hit(words: frozenset[str], found: Found, include: list[Include]) -> Hit:
     """One hit with the parts asked for; a part left unset is left out of the reply."""
-    passage, score = found.passage, round(found.dense, 6)
-    hit = Hit(id=passage.id, score=score, title=passage.title)
+    passage = found.passage
+    hit = Hit(id=passage.id, score=round(found.score, 6), title=passage.title)
     if "text" in include:
         hit.text = passage.text
     if "metadata" in include:
         hit.metadata = passage.metadata
     if "scores" in include:
-        hit.scores = Scores(dense=score)
+        hit.scores = Scores(dense=round(found.dense, 6))
+        if found.neighbours is not None:
+            hit.scores.neighbours = round(found.neighbours, 6)
+            hit.scores.mixed = hit.score
+    if "neighbours" in include:
+        hit.neighbours = [
+            Neighbour(
+                id=known.id, query=known.text, similarity=round(known.similarity, 6),
+                share=round(known.share, 6),
+            )
+            for known in found.spoke or []
+        ]  # fmt: skip
     if "highlights" in include:
         span = best_sentence(words, passage.text)
         hit.highlights = [Span(start=span[0], end=span[1])] if span else []

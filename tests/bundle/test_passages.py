@@ -62,6 +62,23 @@ def test_passages_come_in_the_order_asked_and_as_often() -> None:
         assert opened.get([]) == []
 
 
+@settings(deadline=None, max_examples=30)
+@given(passages, st.lists(texts, max_size=5))
+def test_rows_of_ids_are_where_their_passages_are(
+    passages: list[Passage], others: list[str]
+) -> None:
+    with written(passages) as opened:
+        rows = {passage.id: row for row, passage in enumerate(passages)}
+        asked = [*rows, *others]
+        assert opened.rows_of(asked) == {id_: rows[id_] for id_ in asked if id_ in rows}
+
+
+def test_rows_of_more_ids_than_one_statement_takes() -> None:
+    with written([Passage(str(i), "") for i in range(3)]) as opened:
+        asked = [str(i) for i in range(40_000, -1, -1)]
+        assert opened.rows_of(asked) == {"0": 0, "1": 1, "2": 2}
+
+
 def test_what_is_encoded_is_title_and_text() -> None:
     assert Passage("1", "text", "title").content == "title text"
     assert Passage("1", "text").content == "text"

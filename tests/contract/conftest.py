@@ -11,8 +11,9 @@ from tests.server.serving import Client, running, settings
 
 
 @pytest.fixture(scope="session")
-def served(small_bundle: Path) -> Iterator[Client]:
+def served(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A ready server with limits that random requests can reach."""
     limits = {"max_body_bytes": 50_000, "max_query_chars": 500, "max_queries": 8, "max_top_k": 100}
-    with running(settings(small_bundle, **limits)) as client:
+    log = tmp_path_factory.mktemp("feedback") / "feedback.log"
+    with running(settings(small_bundle, feedback=log, **limits)) as client:
         yield client

@@ -49,7 +49,9 @@ def routes() -> list[tuple[str, str]]:
 
 def fields() -> list[str]:
     models = (schemas.SearchRequest, schemas.BatchRequest, schemas.SearchReply, schemas.Hit,
-              schemas.Timings, schemas.BatchReply, schemas.Problem)  # fmt: skip
+              schemas.Timings, schemas.BatchReply, schemas.Problem, schemas.FeedbackRequest,
+              schemas.FeedbackPair, schemas.FeedbackReply, schemas.RefusedPair,
+              schemas.RemovalQuery, schemas.RemovalReply, schemas.FeedbackCounts)  # fmt: skip
     return sorted({name for model in models for name in model.model_fields})
 
 

@@ -15,6 +15,8 @@ GOOD: list[tuple[str, Any]] = [
     ("/v1/search", {"query": "brot", "filter": {"lang": "de", "year": {"gte": 2000, "lt": 2010}},
                     "include": ["text", "highlights"], "timeout_ms": 5_000}),
     ("/v1/search/batch", {"queries": ["cat", "train"], "filter": {"tags": {"in": ["odd", 3]}}}),
+    ("/v1/feedback", {"pairs": [{"query": "a cat", "passage": "en-animals-0", "weight": 2},
+                                {"query": "brot", "passage": "unknown"}], "bundle": "small"}),
 ]  # fmt: skip
 ODD_VALUES: list[Any] = [
     None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, -(2**63) - 1, 10**30, 0.5, 1e308, -0.0,

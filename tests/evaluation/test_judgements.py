@@ -46,6 +46,7 @@ def test_either_may_be_gzipped(tmp_path: Path) -> None:
     ("line", "reason"),
     [
         ("{", "line 2: not JSON"),
+        ("[" * 100_000, "line 2: not JSON"),
         ("[]", "line 2: not a JSON object"),
         ('{"text": "no id"}', "line 2: needs an _id"),
         ('{"_id": true, "text": "t"}', "line 2: needs an _id"),

@@ -18,7 +18,8 @@ from bundle.bundle import Bundle
 from models.engines import EngineName
 from models.errors import LurcherError
 from server.app import create_app
-from server.pipeline import Pipeline, Query, Result
+from server.pipeline import Pipeline, Result
+from server.searching import Query
 from server.settings import Settings, load_settings
 
 PATIENCE = 30  # seconds until a test that waits for what never comes fails

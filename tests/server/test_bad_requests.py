@@ -62,7 +62,10 @@ def test_body_that_is_no_object(live: Client, body: bytes) -> None:
         (b'{"query": "cat", "filter": {"year": {"gt": 1, "lt": "b"}}}', "filter.year"),
         (b'{"query": "cat", "filter": {"year": null}}', "filter.year"),
         (b'{"query": "cat", "filter": {"year": [1, 2]}}', "filter.year"),
-        (b'{"query": "cat", "include": ["text", "text", "text", "text", "text"]}', "include"),
+        (
+            b'{"query": "cat", "include": ["text", "text", "text", "text", "text", "text"]}',
+            "include",
+        ),
     ],
 )
 def test_field_that_is_wrong_is_named(live: Client, body: bytes, field: str) -> None:

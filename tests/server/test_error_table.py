@@ -18,6 +18,7 @@ EXAMPLES: dict[type[LurcherError], LurcherError] = {
     tree.BundleNotFound: tree.BundleNotFound("b", "no such folder"),
     tree.BundleVersionError: tree.BundleVersionError("b", "format 2"),
     tree.BundleCorrupt: tree.BundleCorrupt("b", "passages.db", "cut short"),
+    tree.FeedbackCorrupt: tree.FeedbackCorrupt("f.log", 3, "damaged"),
     tree.QueueFull: tree.QueueFull(5, 2),
 }
 STATUS = {
@@ -25,6 +26,7 @@ STATUS = {
     tree.NotReady: 503,
     tree.QueueFull: 429,
     tree.DeadlinePassed: 504,
+    tree.FeedbackNotKept: 507,
 }
 
 

@@ -11,7 +11,8 @@ import pytest
 from bundle.bundle import Bundle
 from bundle.passages import Condition
 from models.errors import FieldError, LurcherError
-from server.pipeline import Pipeline, Query, Result
+from server.pipeline import Pipeline, Result
+from server.searching import Query
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def twin(bundle: Bundle, query: Query) -> list[tuple[str, float]]:
 
 def found(result: Result | LurcherError) -> list[tuple[str, float]]:
     assert isinstance(result, Result)
-    return [(f.passage.id, f.dense) for f in result.found]
+    return [(f.passage.id, f.score) for f in result.found]
 
 
 ENGLISH = (Condition("lang", "in", ("en",)),)

@@ -48,6 +48,8 @@ def test_list_in_the_environment_is_json(monkeypatch: pytest.MonkeyPatch) -> Non
         ('bundle = "b"\nbatch_size = 0', "batch_size"),
         ('bundle = "b"\ncors_origins = "x"', "cors_origins"),
         ('bundle = "b"\nmax_waiting = 100', "max_waiting"),
+        ('bundle = "b"\nfeedback_clients = 0', "feedback_clients"),
+        ('bundle = "b"\nfeedback_client_weight = inf', "feedback_client_weight"),
         ("port = 1", "bundle"),
     ],
 )
@@ -66,6 +68,25 @@ def test_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes | None) ->
         file.write_bytes(content)
     with pytest.raises(FieldError, match=re.escape(str(file))):
         load_settings(file, {"bundle": "b"})
+
+
+def test_hash_of_a_key_is_needed_not_the_key() -> None:
+    hashed = f"sha256:{'0a' * 32}"
+    found = load_settings(None, {"bundle": "b", "read_keys": [hashed]})
+    assert (found.read_keys, found.write_keys) == ([hashed], [])
+    for wrong in ("a-key-itself", hashed.upper(), hashed[:-1], f"{hashed}\n", "0a" * 32):
+        for name in ("read_keys", "write_keys"):
+            with pytest.raises(FieldError, match="64 hex digits, as `lurcher key`") as caught:
+                load_settings(None, {"bundle": "b", name: [hashed, wrong]})
+            assert caught.value.field == name
+            assert wrong not in str(caught.value)
+
+
+def test_feedback_behind_read_keys_needs_a_write_key() -> None:
+    given = {"bundle": "b", "feedback": "f.log", "read_keys": [f"sha256:{'0a' * 32}"]}
+    with pytest.raises(FieldError, match=r"^write_keys: .*needs a write key"):
+        load_settings(None, given)
+    load_settings(None, {**given, "write_keys": given["read_keys"]})
 
 
 def test_largest_batch_fits_into_an_empty_queue() -> None:
@@ -88,7 +109,9 @@ def test_example_holds_the_defaults() -> None:
     live = tomllib.loads(EXAMPLE.read_text(encoding="utf-8"))
     defaults = load_settings(None, {"bundle": "b"}).model_dump()
     assert live == {
-        name: value for name, value in defaults.items() if name not in ("bundle", "threads")
+        name: value
+        for name, value in defaults.items()
+        if name not in ("bundle", "threads", "feedback")
     }
 
 

@@ -12,7 +12,8 @@ import pytest
 from bundle.bundle import Bundle
 from models.engines import EngineName
 from models.errors import LurcherError
-from server.pipeline import Pipeline, Query, Result
+from server.pipeline import Pipeline, Result
+from server.searching import Query
 from tests.server.serving import (
     PATIENCE,
     Client,

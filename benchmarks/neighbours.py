@@ -1,0 +1,90 @@
+"""``lurcher bench neighbours``: what asking known queries costs a search.
+
+The search stage alone, one query at a time, every mode in turn on the same few queries, so that a
+machine that slows down slows all, and each finds its own index in the caches, as a server would. To see
+it at another size, the bundle's vectors are filled up to PASSAGES with real ones turned a little at
+random: they cost what real ones do, and nothing is found by them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import faiss
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bundle.bundle import Bundle
+from bundle.neighbours import Mode
+from bundle.vectors import VectorIndex, Vectors, build_index, default_factory, write_index
+from evaluation.judgements import read_queries
+from models.neighbours.adapted import unit
+from server.searching import Query, Searching
+
+_MODES: tuple[Mode, ...] = ("off", "xs", "xl")
+_IN_TURN = 25
+_TURN = 0.3  # length of what is added to a vector of length 1
+
+
+def main(
+    bundle: Annotated[Path, typer.Argument(help="A bundle with known queries.")],
+    queries: Annotated[Path, typer.Option(help="queries.jsonl to ask with.")],
+    passages: Annotated[int | None, typer.Option(help="Fill up to so many.")] = None,
+    limit: Annotated[int, typer.Option(help="Queries asked.")] = 1_000,
+    threads: Annotated[int, typer.Option(help="FAISS's threads.")] = 1,
+) -> None:
+    """Print percentiles of the search stage by mode, and their ratios to no adapter."""
+    faiss.omp_set_num_threads(threads)
+    with closing(Bundle.open(bundle)) as opened, tempfile.TemporaryDirectory() as scratch:
+        texts = list(read_queries(queries).values())
+        some = np.random.default_rng(0).permutation(len(texts))[: limit + 50]
+        asked = [texts[i] for i in some]
+        vectors = opened.query_encoder().encode(asked)
+        used = opened if passages is None else _filled(opened, passages, Path(scratch))
+        searching = Searching(used)
+        seconds: dict[Mode, list[float]] = {mode: [] for mode in _MODES}
+        for first in range(0, len(asked), _IN_TURN):
+            for mode in _MODES:
+                for i in range(first, min(first + _IN_TURN, len(asked))):
+                    start = perf_counter()
+                    searching.run([Query(asked[i], mode=mode)], vectors[i : i + 1])
+                    seconds[mode].append(perf_counter() - start)
+        known = used.neighbours.queries.count if used.neighbours else 0
+        title = f"{used.vectors.count:,} passages, {known:,} known queries"
+        table = Table("search stage", "p50", "p95", "p99", "ratio of medians", title=title)
+        bare = np.median(seconds["off"][50:])
+        for mode in _MODES:
+            taken = np.array(seconds[mode][50:])  # the first ones warm the caches
+            marks = [f"{1_000 * value:.3f} ms" for value in np.percentile(taken, [50, 95, 99])]
+            table.add_row(mode, *marks, f"{np.median(taken) / bare:.2f}")
+        Console(width=120).print(table)
+
+
+def _filled(bundle: Bundle, passages: int, scratch: Path) -> Bundle:
+    """``bundle`` with more vectors, plain and adapted, in the index that so many are given."""
+    assert bundle.neighbours is not None  # noqa: S101 (said in the argument's help)
+    plain = bundle.vectors.stored()[0 : bundle.vectors.count]
+    adapted = bundle.neighbours.adapted.stored()[0 : len(plain)]
+    generator = np.random.default_rng(0)
+    missing = passages - len(plain)
+    noise = generator.standard_normal((missing, plain.shape[1]), np.float32)
+    more = unit(plain[generator.integers(0, len(plain), missing)] + _TURN * unit(noise))
+    return replace(
+        bundle,
+        vectors=_indexed(np.concatenate([plain, more]), scratch / "plain"),
+        neighbours=replace(
+            bundle.neighbours, adapted=_indexed(np.concatenate([adapted, more]), scratch / "xs")
+        ),
+    )
+
+
+def _indexed(vectors: Vectors, file: Path) -> VectorIndex:
+    write_index(build_index(vectors, default_factory(len(vectors)), 0, lambda _: None), file)
+    return VectorIndex.open(file, 64)

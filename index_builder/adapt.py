@@ -1,0 +1,159 @@
+"""Known queries for a bundle that is there: a new bundle, in which no passage is encoded anew.
+
+Everything but ``neighbours/`` and the manifest is shared with the old bundle by hard links.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bundle.bundle import Bundle
+from bundle.manifest import Manifest, list_files, lurcher_version, write_manifest
+from bundle.neighbours import (
+    NEIGHBOURS,
+)
+from index_builder.judged.clicks import read_clicks
+from index_builder.judged.feedback import log_prefix, read_log
+from index_builder.judged.known import Known, merge
+from index_builder.judged.qrels import read_judged
+from index_builder.neighbours import Judged, NeighbourOptions, add_neighbours
+from index_builder.progress import Reporter, Silent
+from index_builder.workspace import publish
+from models.encoders.merge import link_or_copy
+from models.errors import BundleError, FieldError
+from models.text import normalised
+
+
+def read_sources(
+    qrels: tuple[Path, Path] | None = None, clicks: Sequence[Path] = (), logs: Sequence[Path] = (),
+    development: tuple[Path, Path] | None = None, *, skip_unknown: bool = False,
+    client_weight: float = 10.0, clients: int = 1,
+) -> Judged:  # fmt: skip
+    """What files of judgements say: pairs of queries and qrels, clicks, feedback logs.
+
+    ``client_weight`` and ``clients`` bound what a log's clients can do, as in the server that wrote it.
+    Raises FieldError where there is none, CorpusError for one that cannot be read.
+    """
+    if qrels is None and not clicks and not logs:
+        raise FieldError("qrels", "nothing to learn from: pass qrels, clicks or a feedback log")
+    groups = [] if qrels is None else [read_judged(*qrels, skip_unknown)]
+    groups.extend(read_clicks(file) for file in clicks)
+    folded = {}
+    for file in logs:
+        known, log, last = read_log(file, client_weight, clients)
+        groups.append(known)
+        folded[log] = last
+    asked = [] if development is None else read_judged(*development, skip_unknown)
+    return Judged(merge(*groups), asked, folded)
+
+
+def adapt(
+    bundle: Path, judged: Judged, options: NeighbourOptions, out: Path | None = None,
+    report: Reporter | None = None,
+) -> tuple[Path, Manifest]:  # fmt: skip
+    """The new bundle and its manifest: ``bundle`` with the known queries of ``judged``.
+
+    They are added to those that the bundle has; one with the same id replaces it. ``out`` None is
+    ``NAME-adapted.lurcher`` beside it. The old bundle stays as it is.
+
+    Raises FieldError for judgements that do not fit the bundle, or where ``out`` exists; BundleError
+    where the disk gives up: then there is no ``out``. BundleError, ModelError for what cannot be read.
+    """
+    with closing(Bundle.open(bundle)) as old:
+        out = out or _beside(bundle.resolve())
+        if os.path.lexists(out):
+            raise FieldError("out", f"{out} exists; remove it first, or choose another name")
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as work:
+                made = Path(work) / "bundle"
+                manifest = _write(old, judged, options, made, out, report or Silent())
+                publish(made, out)
+        except OSError as error:  # a full disk, most likely
+            raise BundleError(out, f"cannot be written: {error}; {bundle} is as it was") from error
+    return out, manifest
+
+
+def _beside(bundle: Path) -> Path:
+    name = bundle.name.removesuffix(".lurcher").removesuffix("-adapted")
+    return bundle.with_name(f"{name}-adapted.lurcher")
+
+
+def _write(
+    old: Bundle, judged: Judged, options: NeighbourOptions, made: Path, out: Path, report: Reporter
+) -> Manifest:
+    """The manifest of the bundle written to ``made``, whose name is to be ``out``."""
+    made.mkdir()
+    for part in old.files():
+        if part.parts[0] != NEIGHBOURS:
+            (made / part).parent.mkdir(parents=True, exist_ok=True)
+            link_or_copy(old.path / part, made / part)
+    had = None if options.replace else old.manifest.neighbours
+    known = _joined([] if had is None else _known_of(old), judged.known, judged.logs)
+    logs = {**(had.logs if had else {}), **judged.logs}
+    settings = add_neighbours(old, Judged(known, judged.development, logs), options, made, report)
+    manifest = old.manifest.model_copy(
+        update={
+            "lurcher_version": lurcher_version(),
+            "name": out.name.removesuffix(".lurcher"),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "neighbours": settings,
+            "files": list_files(made),
+        }
+    )
+    write_manifest(made, manifest)
+    return manifest
+
+
+def _joined(old: Sequence[Known], new: Sequence[Known], logs: Iterable[str]) -> list[Known]:
+    """``old`` with ``new`` put in; what is given a second time changes nothing.
+
+    Queries that came from one of ``logs`` are new or gone: judgements can be taken back there.
+    A query with an old one's id replaces it. One with an old one's text joins it: of two weights for a
+    passage, each as a part of its query's largest, the larger counts.
+    """
+    replaced = {query.id for query in new}
+    prefixes = tuple(f"{log_prefix(log)}:" for log in logs)
+    joined = {
+        normalised(query.text): query
+        for query in old
+        if query.id not in replaced and not query.id.startswith(prefixes)
+    }
+    for query in new:
+        most = max(query.labels.values())
+        labels = {passage: weight / most for passage, weight in query.labels.items()}
+        key = normalised(query.text)
+        if key in joined:
+            before = joined[key]
+            for passage, weight in before.labels.items():
+                labels[passage] = max(weight, labels.get(passage, 0.0))
+            query = replace(before, labels=labels)
+        joined[key] = replace(query, labels=labels)
+    return list(joined.values())
+
+
+def _known_of(bundle: Bundle) -> list[Known]:
+    """The known queries that ``bundle`` has."""
+    neighbours = bundle.neighbours
+    assert neighbours is not None  # noqa: S101 (its manifest says so)
+    texts = neighbours.texts.get(range(neighbours.texts.count))
+    rows = neighbours.rows.tolist()
+    ids = dict(zip(rows, (p.id for p in bundle.passages.get(rows)), strict=True))
+    labels = neighbours.labels
+    return [
+        Known(
+            query.id,
+            query.text,
+            {ids[row]: float(weight) for row, weight in zip(*own, strict=True)},
+            str(query.metadata["source"]),
+        )
+        for number, query in enumerate(texts)
+        for part in [slice(*labels.indptr[number : number + 2])]
+        for own in [(labels.rows[part].tolist(), labels.weights[part].tolist())]
+    ]

@@ -1,0 +1,217 @@
+"""The ``neighbours/`` of a bundle: known queries encoded, tuned on, and written beside the passages.
+
+The known queries are encoded by the teacher, whose space the passages are in; students of it then find
+them as they find passages.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from bundle.bundle import ENCODER, Bundle
+from bundle.labels import Labels
+from bundle.neighbours import (
+    ADAPTED,
+    LABELS,
+    LENGTHS,
+    MEANS,
+    NEIGHBOURS,
+    QUERIES,
+    SCORES,
+    TEXTS,
+    NeighbourSettings,
+)
+from bundle.passages import Passage, PassageWriter, Rows
+from bundle.vectors import (
+    VectorIndex,
+    VectorRows,
+    Vectors,
+    build_index,
+    chunks,
+    default_factory,
+    write_index,
+)
+from index_builder.judged.known import Known
+from index_builder.judged.labels import to_labels
+from index_builder.measure import sample_queries, tune
+from index_builder.progress import Reporter
+from index_builder.tuning import (
+    Choice,
+    KnownQueries,
+    Question,
+    choose,
+    hold_out,
+    label_scores,
+    make_unseen,
+    sums,
+)
+from models.encoders.config import EncoderConfig
+from models.encoders.encoder import Encoder
+from models.errors import FieldError
+from models.neighbours.adapted import unit, xs_vectors
+from models.threads import available_cpus
+
+# Fewer known queries than that leave nothing to tune on.
+_LEAST = 10
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is given: queries with labels, and which feedback logs are folded into them."""
+
+    known: Sequence[Known]
+    development: Sequence[Known] = ()  # to tune on; none: some of the known ones
+    logs: dict[str, int] = field(default_factory=dict)  # id -> last sequence number
+
+
+@dataclass(frozen=True)
+class NeighbourOptions:
+    """What can be told of them."""
+
+    keep_unseen: float = 0.99  # of what is found where nobody asked before
+    skip_unknown: bool = False
+    replace: bool = False  # forget what the bundle knew
+
+    def __post_init__(self) -> None:
+        """Raise FieldError for a value out of range."""
+        if not 0 <= self.keep_unseen <= 1:
+            raise FieldError("keep_unseen", f"{self.keep_unseen} is not from 0 to 1")
+
+
+def check_similarity(encoder: EncoderConfig) -> None:
+    """Raise FieldError for an encoder whose vectors are not at norm 1."""
+    if encoder.similarity != "cosine":
+        reason = (
+            f"known queries need vectors of norm 1, and {encoder.name} is made for dot products"
+        )
+        raise FieldError("encoder", reason)
+
+
+def add_neighbours(
+    old: Bundle, judged: Judged, options: NeighbourOptions, made: Path, report: Reporter
+) -> NeighbourSettings:
+    """Write ``neighbours/`` below ``made``, for the passages and the encoder of ``old``.
+
+    Raises FieldError for an encoder whose vectors are not at norm 1, and for judgements that do not fit
+    the bundle; ModelError and OSError.
+    """
+    check_similarity(old.manifest.encoder)
+    faiss.omp_set_num_threads(available_cpus())
+    rows_of = old.passages.rows_of
+    queries, labels, _ = to_labels(judged.known, rows_of, options.skip_unknown)
+    if len(queries) < _LEAST:
+        reason = f"only {len(queries)} known queries, and {_LEAST} are the least to tune on"
+        raise FieldError("queries", reason)
+    encoder = Encoder.load(old.path / ENCODER, "teacher")
+    known = KnownQueries(_encoded(encoder, queries, "known queries", report), labels)
+    report.stage("choosing", None)
+    if judged.development:
+        asked, relevant, _ = to_labels(judged.development, rows_of, options.skip_unknown)
+        vectors = _encoded(encoder, asked, "development queries", report)
+        development = [Question(known, KnownQueries(vectors, relevant))]
+    else:
+        development = hold_out(known, old.manifest.build.seed)
+    unseen = make_unseen(known, old.vectors.count, old.manifest.build.seed)
+    choice = choose(old.vectors, development, unseen, options.keep_unseen)
+    (made / NEIGHBOURS).mkdir()
+    labelled = np.unique(labels.rows)
+    own_sums = sums(known, labelled)
+    labels.save(made / LABELS)
+    np.save(made / SCORES, label_scores(old.vectors, known))
+    np.save(made / MEANS, unit(own_sums))
+    np.save(made / LENGTHS, np.linalg.norm(own_sums, axis=1))
+    _write_texts(made / TEXTS, queries)
+    index = build_index(known.vectors, default_factory(len(queries)), 0, report.advance)
+    write_index(index, made / QUERIES)
+    texts = [query.text for query in queries]
+    seed = old.manifest.build.seed
+    some = np.random.default_rng(seed).permutation(len(texts))[:500]
+    target, reader = old.manifest.build.recall_target, old.query_encoder()
+    effort, _ = tune(
+        VectorIndex.open(made / QUERIES, None), known.vectors, reader, [texts[i] for i in some],
+        target, report, choice.xl.neighbours,
+    )  # fmt: skip
+    adapted_effort = _write_adapted(old, choice, labelled, own_sums, made, reader, report)
+    return _settings(judged, queries, labels, choice, effort, adapted_effort)
+
+
+def _encoded(encoder: Encoder, queries: Sequence[Known], what: str, report: Reporter) -> Vectors:
+    """The vectors (n, d) of ``queries``."""
+    report.stage(f"encoding {what}", len(queries))
+    vectors = np.empty((len(queries), encoder.config.dimension), np.float32)
+    for rows in chunks(len(queries)):
+        vectors[rows] = encoder.encode([query.text for query in queries[rows]])
+        report.advance(rows.stop - rows.start)
+    return vectors
+
+
+def _write_texts(file: Path, queries: Sequence[Known]) -> None:
+    writer = PassageWriter(file)
+    writer.append(
+        [Passage(query.id, query.text, "", {"source": query.source}) for query in queries], 0, 0
+    )
+    writer.finish()
+
+
+class _Adapted:
+    """Passages moved towards their known queries, computed a slice at a time."""
+
+    def __init__(
+        self, stored: VectorRows, labelled: Rows, means: Vectors, dense_weight: float
+    ) -> None:
+        self._stored, self._labelled = stored, labelled
+        self._means, self._weight = means, dense_weight
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def __getitem__(self, rows: slice, /) -> Vectors:
+        vectors = np.array(self._stored[rows])
+        first, last = np.searchsorted(self._labelled, [rows.start, rows.stop])
+        own = self._labelled[first:last] - rows.start
+        vectors[own] = xs_vectors(vectors[own], self._means[first:last], self._weight)
+        return vectors
+
+
+def _write_adapted(
+    old: Bundle, choice: Choice, labelled: Rows, own_sums: Vectors, made: Path, reader: Encoder,
+    report: Reporter,
+) -> int | None:  # fmt: skip
+    """Write the adapted vectors in an index like the passages'; its search effort."""
+    moved = _Adapted(old.vectors.stored(), labelled, unit(own_sums), choice.xs.dense_weight)
+    with tempfile.TemporaryFile(dir=made) as scratch:
+        # Flat on disk first: an index is trained on a sample of all.
+        shape = (len(moved), own_sums.shape[1])
+        vectors = np.memmap(scratch, np.float32, "w+", shape=shape)
+        for rows in chunks(len(moved)):
+            vectors[rows] = moved[rows]
+        report.stage("indexing", len(moved))
+        build = old.manifest.build
+        write_index(build_index(vectors, build.index, build.seed, report.advance), made / ADAPTED)
+        queries = sample_queries(old.passages, build.seed)
+        index = VectorIndex.open(made / ADAPTED, None)
+        effort, _ = tune(index, vectors, reader, queries, build.recall_target, report)
+    return effort
+
+
+def _settings(
+    judged: Judged, queries: Sequence[Known], labels: Labels, choice: Choice, effort: int | None,
+    adapted_effort: int | None,
+) -> NeighbourSettings:  # fmt: skip
+    sources: dict[str, int] = {}
+    for query in queries:
+        sources[query.source] = sources.get(query.source, 0) + 1
+    development = judged.development
+    return NeighbourSettings(
+        mode=choice.mode, xs=choice.xs, xl=choice.xl, queries=len(queries),
+        labels=len(labels.rows), passages=len(np.unique(labels.rows)), sources=sources,
+        logs=judged.logs, search_effort=effort, adapted_effort=adapted_effort,
+        development=development[0].source if development else "known queries held out",
+        trials=choice.trials,
+    )  # fmt: skip

@@ -1,0 +1,72 @@
+"""XS: each passage's vector moved towards the queries it is known to answer; one index, no other cost.
+
+From PEFA (Chang et al. 2024, "PEFA: Parameter-Free Adapters for Large-scale Embedding-based Retrieval
+Models", section 3.2), with all vectors at norm 1. For passage p_j and the known queries q_i labelled
+y_ij with it::
+
+    n_j = unit(sum_i y_ij q_i)             its known queries' mean direction; 0 where it has none
+    e_j = lambda p_j + (1 - lambda) n_j    as published
+
+Published XS shrinks e_j where p_j and n_j differ, and multiplies the score of every passage that has no
+known query by lambda, so that it sinks below those that have one. Departure: e_j is brought back to norm
+1, and where there is no known query e_j is p_j.
+
+Since e_j lies between p_j and n_j, its score follows from theirs and from how well the two agree, without
+the vector itself: that is how candidates are scored and a lambda is tried.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+_TINY = np.float32(1e-12)
+
+
+def unit(vectors: Array) -> Array:
+    """``vectors`` (..., d) at norm 1; zeros stay zeros."""
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(norms, _TINY), np.float32)
+
+
+def xs_vectors(passages: Array, means: Array, dense_weight: float) -> Array:
+    """The adapted vectors e_j (n, d) of ``passages`` p_j (n, d) and ``means`` n_j (n, d).
+
+    ``dense_weight`` is lambda, within [0, 1].
+    """
+    known = means.any(axis=-1, keepdims=True)
+    mixed = unit(dense_weight * passages + (1 - dense_weight) * means)
+    return np.where(known, mixed, passages)
+
+
+def xs_scores(dense: Array, mean: Array, agreement: Array, dense_weight: float | Array) -> Array:
+    """<q, e_j> (n,) from ``dense`` <q, p_j>, ``mean`` <q, n_j> and ``agreement`` <p_j, n_j>.
+
+    For passages that have known queries; the others' score is ``dense``. ``dense_weight`` is lambda, for
+    all or for each.
+    """
+    rest = 1 - dense_weight
+    square = dense_weight**2 + rest**2 + 2 * dense_weight * rest * agreement
+    mixed = dense_weight * dense + rest * mean
+    return np.asarray(mixed / np.sqrt(np.maximum(square, _TINY)), np.float32)
+
+
+def per_passage_weight(strength: float, known: npt.NDArray[np.int64]) -> Array:
+    """lambda_j = c / (c + n_j) for ``known`` n_j queries: the more there are, the more they count."""
+    return np.asarray(strength / (strength + known), np.float32)
+
+
+def nudge_scores(dense: Array, mean: Array, agreement: Array, reach: float) -> Array:
+    """<q, e_j> (n,) where p_j is turned towards n_j on the sphere, by a chord of at most ``reach``.
+
+    NUDGE-N (Zeighami et al. 2024, "NUDGE: Lightweight Non-Parametric Fine-Tuning of Embeddings for
+    Retrieval"). Arguments as of ``xs_scores``.
+    """
+    agreement = np.clip(agreement, -1, 1)
+    between = np.arccos(agreement)
+    turn = np.minimum(between, 2 * np.arcsin(np.minimum(reach / 2, 1)))
+    # The tangent at p_j that points to n_j.
+    across = (mean - agreement * dense) / np.maximum(np.sin(between), 1e-6)
+    return np.asarray(np.cos(turn) * dense + np.sin(turn) * across, np.float32)

@@ -1,0 +1,87 @@
+"""API keys: who may search and who may give feedback.
+
+The settings hold hashes of keys, so that whoever reads them cannot use them. A key is 256 random bits,
+so a plain SHA-256 is enough: there is nothing to guess.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.exceptions import HTTPException
+
+from server.settings import Settings
+
+_Bearer = Annotated[
+    HTTPAuthorizationCredentials | None,
+    Security(HTTPBearer(scheme_name="bearer", auto_error=False)),
+]
+_Header = Annotated[
+    str | None, Security(APIKeyHeader(name="X-API-Key", scheme_name="header", auto_error=False))
+]
+
+
+def new_key() -> str:
+    """A new random key."""
+    return secrets.token_urlsafe(32)
+
+
+def key_hash(key: str) -> str:
+    """What the settings say of ``key``."""
+    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def to_search(settings: Settings) -> list[Any]:
+    """What routes that read depend on: a key of either kind, where there are read keys."""
+    if not settings.read_keys:
+        return []
+    return [Depends(_demand([*settings.read_keys, *settings.write_keys], []))]
+
+
+def to_write(settings: Settings) -> list[Any]:
+    """What routes that change something depend on: a write key, where there are write keys."""
+    if not settings.write_keys:
+        return []
+    return [Depends(_demand(settings.write_keys, settings.read_keys))]
+
+
+def client_of(request: Request) -> str:
+    """Who sent ``request``: its key, by the start of the hash, or the address it came from."""
+    key: str | None = getattr(request.state, "key", None)
+    if key is not None:
+        return f"key:{key.removeprefix('sha256:')[:16]}"
+    return f"address:{request.client.host if request.client else 'unknown'}"
+
+
+def _demand(allowed: Sequence[str], known: Sequence[str]) -> Callable[..., Any]:
+    """A dependency that lets the keys ``allowed`` pass; those ``known`` get 403, all others 401."""
+
+    # Not a plain function: FastAPI would send that to a thread of its own.
+    async def key_needed(request: Request, bearer: _Bearer, header: _Header) -> None:
+        presented = bearer.credentials if bearer else header
+        if presented is None:
+            raise _refusal("this needs an API key: Authorization: Bearer KEY, or X-API-Key: KEY")
+        given = key_hash(presented)
+        if _among(given, allowed):
+            request.state.key = given
+        elif _among(given, known):
+            raise HTTPException(403, "this key may search; for feedback a write key is needed")
+        else:
+            raise _refusal("this API key is not known here")
+
+    return key_needed
+
+
+def _refusal(detail: str) -> HTTPException:
+    return HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
+
+
+def _among(given: str, hashes: Sequence[str]) -> bool:
+    """Whether ``given`` is one of ``hashes``, in a time that does not tell which or how nearly."""
+    return any([hmac.compare_digest(given, one) for one in hashes])  # noqa: C419 (a generator stops early)

@@ -1,0 +1,147 @@
+"""``/v1/feedback``: which passages answered which queries, said while the server runs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import time
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.exceptions import HTTPException
+
+from bundle.feedback import Given, Pair, Removal
+from models.errors import FieldError
+from server.errors import responses
+from server.intake import Intake
+from server.keys import client_of
+from server.schemas import (
+    FeedbackCounts,
+    FeedbackReply,
+    FeedbackRequest,
+    RefusedPair,
+    RemovalQuery,
+    RemovalReply,
+)
+from server.service import Service
+
+# Two, because who may ask what there is may not always change it.
+reading = APIRouter(tags=["feedback"])
+writing = APIRouter(tags=["feedback"])
+
+_Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key", pattern="^[!-~]{1,200}$",
+        description="Sent again with the same request, it counts once.",
+    ),
+]  # fmt: skip
+
+
+@writing.post("/v1/feedback", responses=responses(400, 403, 409, 413, 422, 503, 507))
+async def give_feedback(
+    body: FeedbackRequest, request: Request, idempotency_key: _Key = None
+) -> FeedbackReply:
+    """Let passages be found for queries that they answer.
+
+    The reply comes when it is on the disk and counts in searches. Pairs whose passage is not in the
+    bundle are refused one by one. A reply of 507 means that none was taken.
+    """
+    service: Service = request.app.state.service
+    intake = _intake(service)
+    _check(body, service)
+    wanted = list({pair.passage for pair in body.pairs})
+    rows = await asyncio.to_thread(service.bundle.passages.rows_of, wanted)
+    pairs = tuple(Pair(p.query, p.passage, p.weight) for p in body.pairs if p.passage in rows)
+    refused = tuple(i for i, pair in enumerate(body.pairs) if pair.passage not in rows)
+    key = idempotency_key or token_hex(16)
+    digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()[:32]
+    given = Given(client_of(request), time.time(), key, pairs, digest, refused)
+    receipt = await intake.give(given, rows)
+    return FeedbackReply(
+        accepted=receipt.accepted,
+        refused=[
+            RefusedPair(index=i, field=f"pairs.{i}.passage", reason="no passage has this id")
+            for i in receipt.refused
+        ],
+        held_back=receipt.held_back,
+        key=key,
+    )
+
+
+@writing.delete("/v1/feedback", responses=responses(403, 422, 503, 507))
+async def remove_feedback(
+    asked: Annotated[RemovalQuery, Query()], request: Request
+) -> RemovalReply:
+    """Take feedback back, by its keys or its time; the reply comes when searches do not know it any more.
+
+    What was put into the bundle stays there until it is put together anew from the log.
+    """
+    intake = _intake(request.app.state.service)
+    if bool(asked.keys) == (asked.before is not None):
+        raise FieldError("keys", "name either keys or before")
+    before = None if asked.before is None else _seconds(asked.before)
+    removal = Removal(time.time(), tuple(asked.keys), before)
+    return RemovalReply(removed=await intake.remove(removal))
+
+
+@reading.get("/v1/feedback", responses=responses(403, 503))
+async def count_feedback(request: Request) -> FeedbackCounts:
+    """How much feedback counts beside the bundle."""
+    intake = _intake(request.app.state.service)
+    feedback = intake.feedback
+    return FeedbackCounts(
+        pairs=feedback.pairs,
+        held_back=feedback.pairs - feedback.counted,
+        most_pairs=feedback.most_pairs,
+        judgements=feedback.judgements,
+        log=intake.log.id,
+        sequence=intake.log.sequence,
+        log_bytes=intake.log.bytes,
+    )
+
+
+def _intake(service: Service) -> Intake:
+    if service.settings.feedback is None:
+        raise HTTPException(
+            403, "feedback is off; the server takes it with the setting feedback = FILE"
+        )
+    return service.intake
+
+
+def _check(body: FeedbackRequest, service: Service) -> None:
+    """Raise FieldError or HTTPException for a request that the settings or the bundle forbid."""
+    settings, name = service.settings, service.bundle.manifest.name
+    if body.bundle is not None and body.bundle != name:
+        raise HTTPException(409, f"bundle: {name!r} is loaded, the feedback is for {body.bundle!r}")
+    if len(body.pairs) > settings.max_queries:
+        raise HTTPException(
+            413, f"pairs: {len(body.pairs)} pairs, at most {settings.max_queries} in one request"
+        )
+    for i, pair in enumerate(body.pairs):
+        if not pair.query.strip():
+            raise FieldError(f"pairs.{i}.query", "must hold more than white space")
+        if len(pair.query) > settings.max_query_chars:
+            raise FieldError(
+                f"pairs.{i}.query",
+                f"{len(pair.query)} characters, at most {settings.max_query_chars} are allowed",
+            )
+
+
+def _seconds(when: str) -> float:
+    """The time ``when``, in seconds since 1970. Raises FieldError."""
+    try:
+        seconds = float(when)
+    except ValueError:
+        try:
+            found = datetime.fromisoformat(when)
+            seconds = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError) as error:
+            reason = "neither seconds since 1970 nor ISO 8601, such as 2026-01-31T12:00:00Z"
+            raise FieldError("before", reason) from error
+    if not math.isfinite(seconds):
+        raise FieldError("before", "must be a finite number")
+    return seconds

@@ -1,0 +1,346 @@
+"""The search stage: what lies nearest to a query, and what known queries say of it.
+
+``xs`` searches the adapted vectors; ``xl`` lets the nearest known queries vote for their passages, and
+scores the union of what both found, exactly (models.neighbours has the formulas). What a running server
+has learnt meanwhile counts in either as if it were in the bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bundle.bundle import Bundle
+from bundle.neighbours import Mode, XlSettings, XsSettings
+from bundle.passages import Condition, Rows
+from bundle.vectors import VectorIndex, Vectors
+from models.errors import FieldError, LurcherError
+from models.neighbours.adapted import unit, xs_scores
+from models.neighbours.votes import Votes, margin_votes, mix
+from server.live import Live
+
+Asked = Mode | Literal["auto"]
+
+# How deep each side looks before both are mixed.
+CANDIDATES = 100
+# Known queries that are named for a hit, and at most looked at for it.
+_NAMED, _LOOKED_AT = 3, 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What one search asks; ``dense_weight`` is lambda, None what was tuned."""
+
+    text: str
+    top_k: int = 10
+    conditions: tuple[Condition, ...] = ()
+    mode: Asked = "auto"
+    dense_weight: float | None = None
+    explain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spoke:
+    """A known query that spoke for a hit: ``share`` is its part of the neighbour score."""
+
+    id: str
+    text: str
+    similarity: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Rows of passages with scores (n,), best first; without known queries only ``dense``."""
+
+    rows: Rows
+    dense: Vectors
+    neighbours: Vectors | None = None
+    mixed: Vectors | None = None
+    spoke: list[list[Spoke]] | None = None
+
+
+class Searching:
+    """A bundle's vectors and known queries; call it from one thread at a time."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._known = bundle.neighbours
+        self.live = Live(bundle.vectors.dimension)
+        self._xs = self._known.settings.xs if self._known else XsSettings()
+        self._xl = self._known.settings.xl if self._known else XlSettings()
+
+    def run(self, queries: Sequence[Query], vectors: Vectors) -> list[Hits | LurcherError]:
+        """The hits of each query, whose vectors are (B, d); an error in the place of one at fault."""
+        hits: list[Hits | LurcherError] = [_NOTHING] * len(queries)
+        by_mode: dict[Mode, list[int]] = {}
+        for place, query in enumerate(queries):
+            try:
+                by_mode.setdefault(self._mode(query), []).append(place)
+            except FieldError as error:
+                hits[place] = error
+        for mode, places in by_mode.items():
+            asked, theirs = [queries[i] for i in places], vectors[places]
+            search = {"off": self._plain, "xs": self._adapted, "xl": self._voted}[mode]
+            for place, found in zip(places, search(asked, theirs), strict=True):
+                hits[place] = found
+        return hits
+
+    def _mode(self, query: Query) -> Mode:
+        """The mode of ``query``. Raises FieldError for one that the bundle is not made for."""
+        if self._known is not None:
+            return self._known.settings.mode if query.mode == "auto" else query.mode
+        if query.mode != "xs":
+            return "xl" if query.mode != "off" and len(self.live) else "off"
+        reason = "this bundle has no known queries to adapt its passages to: see `lurcher adapt`"
+        raise FieldError("pefa.mode", reason)
+
+    def _plain(self, queries: Sequence[Query], vectors: Vectors) -> list[Hits | LurcherError]:
+        found = self._nearest(self._bundle.vectors, queries, vectors, [q.top_k for q in queries])
+        return [hit if isinstance(hit, LurcherError) else Hits(hit[1], hit[0]) for hit in found]
+
+    def _adapted(self, queries: Sequence[Query], vectors: Vectors) -> list[Hits | LurcherError]:
+        assert self._known is not None  # noqa: S101 (_mode let none other through)
+        learnt = len(self.live) > 0
+        # The index is made for one lambda; another, or what was learnt since, changes the order.
+        as_built = [not learnt and q.dense_weight in (None, self._xs.dense_weight) for q in queries]
+        depths = [
+            q.top_k if same else max(q.top_k, CANDIDATES)
+            for q, same in zip(queries, as_built, strict=True)
+        ]
+        found = self._nearest(self._known.adapted, queries, vectors, depths)
+        votes = self._votes(vectors, self._xl.neighbours) if learnt else None
+        hits: list[Hits | LurcherError] = []
+        for i, (query, hit) in enumerate(zip(queries, found, strict=True)):
+            if isinstance(hit, LurcherError):
+                hits.append(hit)
+            elif as_built[i]:
+                hits.append(self._as_built(query, vectors[i], *hit))
+            else:
+                spoken_for = _NO_ROWS if votes is None else votes.row[votes.query == i]
+                hits.append(self._moved(query, vectors[i], depths[i], hit[1], spoken_for))
+        return hits
+
+    def _as_built(self, query: Query, vector: Vectors, scores: Vectors, rows: Rows) -> Hits:
+        """What the adapted index found, with the two sides of its scores."""
+        dense = self._bundle.vectors.vectors(rows) @ vector
+        return Hits(
+            rows,
+            dense,
+            self._means(rows) @ vector,
+            scores,
+            self._known_of_each(query, rows, vector),
+        )
+
+    def _moved(
+        self, query: Query, vector: Vectors, depth: int, adapted: Rows, spoken_for: Rows
+    ) -> Hits:
+        """The hits of all that could be one, each passage moved towards its known queries now.
+
+        That is what the plain and the ``adapted`` index find, and what known queries are labelled with.
+        """
+        (plain,) = self._nearest(self._bundle.vectors, [query], vector[None], [depth])
+        assert not isinstance(plain, LurcherError)  # noqa: S101 (the same filter has passed)
+        rows = np.unique(np.concatenate([adapted, plain[1], self._passing(query, spoken_for)]))
+        passages, means = self._bundle.vectors.vectors(rows), self._means(rows)
+        dense, mean = passages @ vector, means @ vector
+        weight = self._xs.dense_weight if query.dense_weight is None else query.dense_weight
+        agreement = (passages * means).sum(axis=1)
+        mixed = np.where(means.any(axis=1), xs_scores(dense, mean, agreement, weight), dense)
+        best = np.argsort(-mixed, kind="stable")[: query.top_k]
+        spoke = self._known_of_each(query, rows[best], vector)
+        return Hits(rows[best], dense[best], mean[best], mixed[best], spoke)
+
+    def _means(self, rows: Rows) -> Vectors:
+        """The mean directions (n, d) of the known queries of ``rows``; zeros for none."""
+        assert self._known is not None  # noqa: S101 (as in _adapted)
+        means, lengths = self._known.means_of(rows)
+        for place, row in enumerate(rows.tolist()) if len(self.live) else ():
+            if self.live.has(row):
+                means[place] = unit(lengths[place] * means[place] + self.live.sum_of(row))
+        return means
+
+    def _known_of_each(self, query: Query, rows: Rows, vector: Vectors) -> list[list[Spoke]] | None:
+        return [self._known_of(row, vector) for row in rows.tolist()] if query.explain else None
+
+    def _voted(self, queries: Sequence[Query], vectors: Vectors) -> list[Hits | LurcherError]:
+        # Votes only raise scores, so of those without any no more than top_k can be hits.
+        depths = [query.top_k for query in queries]
+        found = self._nearest(self._bundle.vectors, queries, vectors, depths)
+        votes = self._votes(vectors, self._xl.neighbours)
+        cast = margin_votes(votes, self._xl.temperature, self._xl.margin)
+        said = cast > 0
+        asker, row, cast = votes.query[said], votes.row[said], cast[said]
+        # One number for each passage of each query, so that one pass unites what both sides found.
+        width = self._bundle.vectors.count
+        keys = [asker * width + row]
+        scores = []
+        for place, hit in enumerate(found):
+            if not isinstance(hit, LurcherError):
+                keys.append(place * width + hit[1])
+                scores.append(hit[0])
+        united, inverse = np.unique(np.concatenate(keys), return_inverse=True)
+        neighbours = np.bincount(inverse[: len(cast)], cast, len(united)).astype(np.float32)
+        dense = np.full(len(united), np.nan, np.float32)
+        dense[inverse[len(cast) :]] = np.concatenate([*scores, _NO_SCORES])
+        of, rows = np.divmod(united, width)
+        missing = np.isnan(dense)
+        passages = self._bundle.vectors.vectors(rows[missing])
+        dense[missing] = (passages * vectors[of[missing]]).sum(axis=1)
+        tuned = self._xl.dense_weight
+        weights = [tuned if q.dense_weight is None else q.dense_weight for q in queries]
+        mixed = mix(dense, neighbours, np.array(weights, np.float32)[of])
+        order = np.lexsort((-dense, -mixed, of))  # where only votes count, most passages have none
+        starts = np.searchsorted(of[order], np.arange(len(queries) + 1))
+        hits: list[Hits | LurcherError] = []
+        for place, (query, hit) in enumerate(zip(queries, found, strict=True)):
+            if isinstance(hit, LurcherError):
+                hits.append(hit)
+                continue
+            theirs = order[starts[place] : starts[place + 1]]
+            if query.conditions:
+                theirs = theirs[np.isin(rows[theirs], self._allowed(query.conditions))]
+            best = theirs[: query.top_k]
+            spoke = None
+            if query.explain:
+                mine = np.flatnonzero(said)[asker == place]
+                spoke = [
+                    self._voters(votes, mine, cast[asker == place], int(r)) for r in rows[best]
+                ]
+            hits.append(Hits(rows[best], dense[best], neighbours[best], mixed[best], spoke))
+        return hits
+
+    def _votes(self, vectors: Vectors, k: int) -> Votes:
+        """What the ``k`` known queries nearest to each of ``vectors`` (B, d) are labelled with."""
+        count = len(vectors)
+        similarities, numbers = (
+            [np.full((count, 0), -np.inf, np.float32)],
+            [np.zeros((count, 0), int)],
+        )
+        base = 0
+        if self._known is not None:
+            base = self._known.queries.count
+            near, which = self._known.queries.search(vectors, min(k, base))
+            similarities.append(np.where(which < 0, -np.inf, near).astype(np.float32))
+            numbers.append(which)
+        if len(self.live):
+            near, which = self.live.search(vectors, k)
+            similarities.append(near)
+            numbers.append(which + base)
+        merged, named = np.concatenate(similarities, axis=1), np.concatenate(numbers, axis=1)
+        if len(similarities) > 2:
+            order = np.argsort(-merged, axis=1, kind="stable")[:, :k]
+            merged = np.take_along_axis(merged, order, axis=1)
+            named = np.take_along_axis(named, order, axis=1)
+        parts: list[tuple[npt.NDArray[np.generic], ...]] = []
+        flat = np.flatnonzero(np.isfinite(merged))
+        which = named.ravel()[flat]
+        if self._known is not None:
+            inside = which < base
+            places, owner = self._known.labels.places(which[inside])
+            labels = self._known.labels
+            parts.append(
+                (
+                    flat[inside][owner], labels.rows[places], self._known.scores[places],
+                    labels.weights[places],
+                )
+            )  # fmt: skip
+            flat, which = flat[~inside], which[~inside]
+        learnt = [
+            (place, *label)
+            for place, number in zip(flat.tolist(), (which - base).tolist(), strict=True)
+            for label in self.live.labels(number)
+        ]
+        parts.append(tuple(np.array(column) for column in zip(*learnt, strict=True)) or _NO_VOTES)
+        neighbour, row, score, label = (np.concatenate(c) for c in zip(*parts, strict=True))
+        return Votes(
+            merged, named, neighbour.astype(np.int64), row.astype(np.int64),
+            score.astype(np.float32), label.astype(np.float32),
+        )  # fmt: skip
+
+    def _nearest(
+        self, index: VectorIndex, queries: Sequence[Query], vectors: Vectors, depths: Sequence[int]
+    ) -> list[tuple[Vectors, Rows] | LurcherError]:
+        """Scores and rows of each query in ``index``, best first, at most its depth of them."""
+        found: list[tuple[Vectors, Rows] | LurcherError] = []
+        for query, vector, depth in zip(queries, vectors, depths, strict=True):
+            try:
+                found.append(
+                    index.search_among(vector, depth, self._allowed(query.conditions))
+                    if query.conditions
+                    else (_NO_SCORES, _NO_ROWS)
+                )
+            except LurcherError as error:
+                found.append(error)
+        # By depth: a graph searched deeper finds more, and a query's hits must not depend on its company.
+        for depth in {d for d, query in zip(depths, queries, strict=True) if not query.conditions}:
+            alike = [
+                i for i, query in enumerate(queries) if depths[i] == depth and not query.conditions
+            ]
+            scores, rows = index.search(vectors[alike], min(index.count, depth))
+            for i, score, row in zip(alike, scores, rows, strict=True):
+                found[i] = score[row >= 0], row[row >= 0]
+        return found
+
+    # A page of results, or a user's own documents: the same filter comes again and again.
+    @lru_cache(maxsize=16)  # noqa: B019 (it lives as long as its process)
+    def _allowed(self, conditions: tuple[Condition, ...]) -> Rows:
+        return self._bundle.passages.rows(conditions)
+
+    def _passing(self, query: Query, rows: Rows) -> Rows:
+        """Those of ``rows`` that the filter of ``query`` lets through."""
+        if not query.conditions:
+            return rows
+        return rows[np.isin(rows, self._allowed(query.conditions))]
+
+    def _voters(self, votes: Votes, mine: Rows, cast: Vectors, row: int) -> list[Spoke]:
+        """Who of the entries ``mine`` spoke most for the passage ``row``, by what they cast."""
+        here = np.flatnonzero(votes.row[mine] == row)
+        best = here[np.argsort(-cast[here], kind="stable")]
+        neighbour = votes.neighbour[mine[best[:_NAMED]]]
+        shares = cast[best[:_NAMED]] / cast[here].sum() if len(here) else cast[:0]
+        return self._named(
+            votes.numbers.ravel()[neighbour], votes.similarities.ravel()[neighbour], shares
+        )
+
+    def _known_of(self, row: int, vector: Vectors) -> list[Spoke]:
+        """Which known queries of the passage ``row`` spoke most: by label and similarity."""
+        assert self._known is not None  # noqa: S101 (as in _adapted)
+        base = self._known.queries.count
+        places = slice(*self._known.by_passage.indptr[row : row + 2])
+        numbers = self._known.by_passage.rows[places][:_LOOKED_AT]
+        labels = self._known.by_passage.weights[places][:_LOOKED_AT]
+        vectors = [self._known.queries.vectors(numbers)]
+        learnt = self.live.known_of(row)[:_LOOKED_AT]
+        if learnt:
+            vectors.append(self.live.vectors([number for number, _ in learnt]))
+            numbers = np.concatenate([numbers, [base + number for number, _ in learnt]])
+            labels = np.concatenate([labels, [label for _, label in learnt]])
+        similarities = np.concatenate(vectors) @ vector
+        said = labels * np.maximum(similarities, 0)
+        best = np.argsort(-said, kind="stable")[:_NAMED]
+        shares = said[best] / max(float(said.sum()), 1e-12)
+        return self._named(numbers[best], similarities[best], shares)
+
+    def _named(self, numbers: Rows, similarities: Vectors, shares: Vectors) -> list[Spoke]:
+        base = 0 if self._known is None else self._known.queries.count
+        spoke = []
+        for number, similarity, share in zip(
+            numbers.tolist(), similarities.tolist(), shares.tolist(), strict=True
+        ):
+            if self._known is not None and number < base:
+                known = self._known.texts.get([number])[0]
+                spoke.append(Spoke(known.id, known.text, similarity, share))
+            else:
+                spoke.append(Spoke("", self.live.text(number - base), similarity, share))
+        return spoke
+
+
+_NO_SCORES, _NO_ROWS = np.zeros(0, np.float32), np.zeros(0, np.int64)
+_NO_VOTES = (_NO_ROWS, _NO_ROWS, _NO_SCORES, _NO_SCORES)
+_NOTHING = Hits(_NO_ROWS, _NO_SCORES)

@@ -1,0 +1,202 @@
+"""Labels do what a dense matrix does, come back as they were saved, and no bad file passes for one."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bundle.labels import Labels
+from models.errors import BundleCorrupt
+
+Dense = npt.NDArray[np.float32]
+
+WEIGHTS = st.sampled_from([0.0, 0.0, 0.25, 1.0, 3.5])  # half of a matrix is empty
+
+
+@st.composite
+def matrices(draw: st.DrawFn) -> Dense:
+    queries, passages = draw(st.integers(0, 6)), draw(st.integers(1, 7))
+    cells = draw(st.lists(WEIGHTS, min_size=queries * passages, max_size=queries * passages))
+    return np.array(cells, np.float32).reshape(queries, passages)
+
+
+def sparse(dense: Dense) -> Labels:
+    """The Labels of a dense matrix, cell by cell."""
+    indptr, rows, weights = [0], [], []
+    for line in dense:
+        for row, weight in enumerate(line):
+            if weight:
+                rows.append(row)
+                weights.append(weight)
+        indptr.append(len(rows))
+    return Labels(
+        np.array(indptr, np.int64), np.array(rows, np.int64), np.array(weights, np.float32)
+    )
+
+
+def some_queries(dense: Dense) -> st.SearchStrategy[list[int]]:
+    count = len(dense)
+    return st.lists(st.integers(0, count - 1), max_size=8) if count else st.just([])
+
+
+def same(found: Labels, wanted: Labels) -> bool:
+    return all(
+        a.dtype == b.dtype and a.tolist() == b.tolist()
+        for a, b in (
+            (found.indptr, wanted.indptr),
+            (found.rows, wanted.rows),
+            (found.weights, wanted.weights),
+        )
+    )
+
+
+@given(matrices(), st.data())
+def test_selected_queries_are_selected_lines(dense: Dense, data: st.DataObject) -> None:
+    numbers = np.array(data.draw(some_queries(dense)), np.int64)
+    assert same(sparse(dense).select(numbers), sparse(dense[numbers]))
+
+
+@given(matrices(), st.data())
+def test_places_are_where_the_labels_of_a_query_stand(dense: Dense, data: st.DataObject) -> None:
+    numbers = data.draw(some_queries(dense))
+    labels = sparse(dense)
+    places, owner = labels.places(np.array(numbers, np.int64))
+    pairs = zip(owner.tolist(), places.tolist(), strict=True)
+    assert list(pairs) == [
+        (which, place)
+        for which, number in enumerate(numbers)
+        for place in range(labels.indptr[number], labels.indptr[number + 1])
+    ]
+
+
+@given(matrices())
+def test_transposed_is_the_dense_transpose_and_twice_is_the_same(dense: Dense) -> None:
+    queries, passages = dense.shape
+    transposed = sparse(dense).transposed(passages)
+    assert same(transposed, sparse(dense.T))
+    assert same(transposed.transposed(queries), sparse(dense))
+
+
+@given(matrices(), st.data())
+def test_without_passages_their_columns_are_empty(dense: Dense, data: st.DataObject) -> None:
+    columns = st.integers(0, dense.shape[1] - 1)
+    rows = np.array(data.draw(st.lists(columns, max_size=5)), np.int64)
+    emptied = dense.copy()
+    emptied[:, rows] = 0
+    assert same(sparse(dense).without_passages(rows), sparse(emptied))
+
+
+@settings(deadline=None)
+@given(matrices())
+def test_what_is_saved_is_loaded(tmp_path_factory: pytest.TempPathFactory, dense: Dense) -> None:
+    path = tmp_path_factory.mktemp("labels") / "labels.npz"
+    sparse(dense).save(path)
+    assert same(Labels.load(path, dense.shape[1]), sparse(dense))
+
+
+def test_the_same_labels_make_the_same_bytes(tmp_path: Path) -> None:
+    labels = sparse(np.eye(3, dtype=np.float32))
+    labels.save(tmp_path / "one")
+    labels.save(tmp_path / "two")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+GOOD: dict[str, Any] = {
+    "indptr": np.array([0, 2, 2, 3], np.int64),
+    "rows": np.array([1, 4, 0], np.int64),
+    "weights": np.array([1, 0.5, 1], np.float32),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("indptr", np.array([0, 2, 2, 3], np.int32), r"indptr is int32 \(4,\), expected int64"),
+        ("rows", np.array([[1, 4, 0]]), r"rows is int64 \(1, 3\), expected int64 of one axis"),
+        ("rows", np.array([1, 4, 0], ">i8"), "rows is >i8"),
+        ("weights", np.array([1, 0.5, 1]), "weights is float64"),
+        ("weights", np.array([1, 1], np.float32), "3 rows but 2 weights"),
+        ("weights", np.array(["a", "b", "c"], object), "pickle"),
+        ("weights", None, "weights"),
+        ("indptr", np.array([], np.int64), "indptr does not ascend from 0 to 3"),
+        ("indptr", np.array([1, 2, 2, 3]), "indptr does not ascend"),
+        ("indptr", np.array([0, 2, 1, 3]), "indptr does not ascend"),
+        ("indptr", np.array([0, 2, 2, 4]), "indptr does not ascend"),
+        ("indptr", np.array([0, -1, 2, 3]), "indptr does not ascend"),
+        ("rows", np.array([1, 5, 0]), "rows are not all from 0 to below 5"),
+        ("rows", np.array([-1, 4, 0]), "rows are not all from 0 to below 5"),
+        ("rows", np.array([4, 1, 0]), "rows do not ascend within a query"),
+        ("rows", np.array([4, 4, 0]), "rows do not ascend within a query"),
+        ("weights", np.array([1, 0, 1], np.float32), "weights are not all finite and above 0"),
+        ("weights", np.array([1, -1, 1], np.float32), "weights are not all finite and above 0"),
+        ("weights", np.array([1, np.nan, 1], np.float32), "weights are not all finite"),
+        ("weights", np.array([1, np.inf, 1], np.float32), "weights are not all finite"),
+    ],
+)
+def test_arrays_that_are_no_labels_are_named(
+    tmp_path: Path, name: str, value: Any, reason: str
+) -> None:
+    path = tmp_path / "labels.npz"
+    np.savez(path, **GOOD)
+    assert len(Labels.load(path, 5).rows) == 3
+    arrays = {**GOOD, name: value}
+    np.savez(path, **{key: array for key, array in arrays.items() if array is not None})
+    with pytest.raises(BundleCorrupt, match=rf"labels\.npz: .*{reason}"):
+        Labels.load(path, 5)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04", b"no archive", b"\x93NUMPY"])
+def test_a_file_that_is_no_archive_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "labels.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BundleCorrupt, match=r"labels\.npz"):
+        Labels.load(path, 5)
+
+
+def test_an_array_that_claims_to_be_huge_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "labels.npz"
+    header = io.BytesIO()
+    huge = {"descr": "<i8", "fortran_order": False, "shape": (2**60,)}
+    np.lib.format.write_array_header_1_0(header, huge)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in GOOD:
+            archive.writestr(f"{name}.npy", header.getvalue())
+    with pytest.raises(BundleCorrupt, match=r"labels\.npz"):
+        Labels.load(path, 5)
+
+
+def test_one_array_alone_is_no_archive(tmp_path: Path) -> None:
+    path = tmp_path / "labels.npz"
+    buffer = io.BytesIO()
+    np.save(buffer, GOOD["rows"])
+    path.write_bytes(buffer.getvalue())
+    with pytest.raises(BundleCorrupt, match=r"labels\.npz"):
+        Labels.load(path, 5)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_a_changed_file_is_corrupt_or_says_the_same(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Hashes find any change; but they need not be checked, and then no other error may come out."""
+    path = tmp_path_factory.mktemp("labels") / "labels.npz"
+    labels = Labels(**GOOD)
+    labels.save(path)
+    content = bytearray(path.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content[: data.draw(st.just(len(content)) | st.integers(0, len(content)))])
+    try:
+        found = Labels.load(path, 5)
+    except BundleCorrupt:
+        return
+    assert same(found, labels)

@@ -1,0 +1,126 @@
+"""A feedback log as known queries: what a server that replays it would count, weight for weight."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bundle.feedback import FeedbackLog, Given, Pair, Record, Removal
+from index_builder.judged.feedback import read_log
+from index_builder.judged.known import query_id
+from models.errors import FeedbackCorrupt
+from models.text import normalised
+from server.feedback import Feedback
+
+QUERIES = st.sampled_from(["yeast", "  Yeast ", "glaciers", "two  words", "Two words"])
+PASSAGES = ["p0", "p1", "p2"]
+PAIRS = st.builds(Pair, QUERIES, st.sampled_from(PASSAGES), st.sampled_from([0.25, 1.0, 3.0]))
+GIVEN = st.builds(
+    Given, st.sampled_from(["ann", "bob", "cem"]), st.integers(1, 9).map(float),
+    st.sampled_from(["k1", "k2", "k3"]), st.lists(PAIRS, min_size=1, max_size=4).map(tuple),
+)  # fmt: skip
+REMOVALS = st.builds(
+    Removal, st.just(9.0), st.lists(st.sampled_from(["k1", "k2"]), max_size=1).map(tuple),
+    st.none() | st.integers(1, 5).map(float),
+)  # fmt: skip
+
+
+def written(path: Path, records: list[Record]) -> str:
+    """The id of a new log with ``records``, one append each."""
+    log, _ = FeedbackLog.open(path)
+    with closing(log):
+        for record in records:
+            log.append([record])
+        return log.id
+
+
+@given(
+    st.lists(GIVEN | GIVEN | REMOVALS, max_size=12), st.sampled_from([0.5, 2.0, 10.0]),
+    st.integers(1, 3),
+)  # fmt: skip
+@settings(deadline=None, max_examples=60)
+def test_a_log_says_what_the_server_that_wrote_it_counts(
+    tmp_path_factory: pytest.TempPathFactory,
+    records: list[Record],
+    client_weight: float,
+    clients: int,
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "feedback.log"
+    id_ = written(path, records)
+    server = Feedback(clients, client_weight)
+    for number, record in enumerate(records, 1):
+        if isinstance(record, Removal):
+            server.remove(record)
+        else:
+            numbered = Given(record.client, record.time, record.key, record.pairs, sequence=number)
+            server.give(numbered, {passage: i for i, passage in enumerate(PASSAGES)})
+    wanted = {(normalised(c.query), PASSAGES[c.row]): c.weight for c in server.changes()}
+    known, log, last = read_log(path, client_weight, clients)
+    found = {
+        (normalised(query.text), passage): weight
+        for query in known
+        for passage, weight in query.labels.items()
+    }
+    assert found == pytest.approx(wanted)
+    assert (log, last) == (id_, len(records))
+    assert all(query.labels and min(query.labels.values()) > 0 for query in known)
+    assert len({query.id for query in known}) == len(known)
+    assert {query.source for query in known} <= {"feedback.log"}
+
+
+def test_one_client_cannot_outweigh_all_others(tmp_path: Path) -> None:
+    loud = Given("loud", 1.0, "a", (Pair("q", "p1", 3.0),) * 5)
+    quiet = [Given(f"c{i}", 1.0, "a", (Pair("q", "p2", 1.0),)) for i in range(3)]
+    written(tmp_path / "log", [loud, *quiet])
+    (known,), _, _ = read_log(tmp_path / "log", 2.0, 1)
+    assert known.labels == {"p1": 2.0, "p2": 3.0}
+
+
+def test_a_pair_counts_once_enough_clients_agree(tmp_path: Path) -> None:
+    pairs = (Pair("q", "alone", 1.0), Pair("q", "agreed", 1.0), Pair("else", "alone", 1.0))
+    again = Given("ann", 2.0, "b", pairs)
+    written(
+        tmp_path / "log",
+        [
+            Given("ann", 1.0, "a", pairs),
+            again,
+            Given("bob", 1.0, "a", (Pair("Q ", "agreed", 1.0),)),
+        ],
+    )
+    known, _, _ = read_log(tmp_path / "log", 10.0, 2)
+    assert [query.labels for query in known] == [{"agreed": 3.0}]
+
+
+def test_ids_depend_on_the_text_alone(tmp_path: Path) -> None:
+    for name, text in (("one", "What is  yeast?"), ("two", "what is yeast?")):
+        written(tmp_path / name, [Given("ann", 1.0, "a", (Pair(text, "p", 1.0),))])
+    (one,), *_ = read_log(tmp_path / "one", 1.0, 1)
+    (two,), *_ = read_log(tmp_path / "two", 1.0, 1)
+    assert one.id == two.id == query_id("feedback", "what is yeast?")
+    assert (one.text, two.text) == ("What is  yeast?", "what is yeast?")
+    assert (one.source, two.source) == ("one", "two")
+
+
+def test_a_log_with_nothing_left_has_no_queries_but_a_number(tmp_path: Path) -> None:
+    gone = [Given("ann", 1.0, "a", (Pair("q", "p", 1.0),)), Removal(2.0, ("a",))]
+    id_ = written(tmp_path / "log", list(gone))
+    assert read_log(tmp_path / "log", 1.0, 1) == ([], id_, 2)
+
+
+def test_damage_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    written(path, [Given("ann", 1.0, "a", (Pair("q", "p", 1.0),)) for _ in range(3)])
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[2] = lines[2].replace(b'"p"', b'"x"')
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(FeedbackCorrupt, match="line 3: the line is damaged"):
+        read_log(path, 1.0, 1)
+    path.write_bytes(b"")
+    with pytest.raises(FeedbackCorrupt, match="nothing was written"):
+        read_log(path, 1.0, 1)
+    with pytest.raises(OSError, match="No such file"):
+        read_log(tmp_path / "none", 1.0, 1)

@@ -1,0 +1,82 @@
+"""``lurcher build --qrels``: a bundle that knows queries from the start."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bundle.bundle import Bundle, verify
+from bundle.manifest import read_manifest
+from index_builder.adapt import adapt, read_sources
+from index_builder.build import BuildOptions, build
+from index_builder.neighbours import Judged, NeighbourOptions
+from models.errors import FieldError
+
+Write = Callable[[Path, Iterable[Any]], Path]
+
+
+@pytest.fixture
+def judged(small_records: list[dict[str, Any]], write_jsonl: Write, tmp_path: Path) -> Judged:
+    """For each record of the corpus one question, which has nothing to do with its text."""
+    queries = [
+        {"_id": f"q{i}", "text": f"ticket number {i * 7919}"} for i in range(len(small_records))
+    ]
+    lines = [f"q{i}\t{record['id']}\t1\n" for i, record in enumerate(small_records)]
+    qrels = tmp_path / "known.tsv"
+    qrels.write_text("query-id\tcorpus-id\tscore\n" + "".join(lines))
+    return read_sources((write_jsonl(tmp_path / "queries.jsonl", queries), qrels))
+
+
+def test_a_build_with_judgements_is_a_build_and_an_adaptation(
+    small_corpus: Path, small_bundle: Path, judged: Judged, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.lurcher"
+    manifest = build(small_corpus, out, BuildOptions(seed=1, judged=judged))
+    assert verify(out) == []
+    assert read_manifest(out).neighbours == manifest.neighbours
+    _, adapted = adapt(small_bundle, judged, NeighbourOptions(), tmp_path / "adapted.lurcher")
+    assert manifest.neighbours == adapted.neighbours
+    own = {path: f.sha256 for path, f in manifest.files.items() if path.startswith("neighbours/")}
+    assert own == {p: f.sha256 for p, f in adapted.files.items() if p.startswith("neighbours/")}
+    with closing(Bundle.open(out)) as bundle:
+        assert bundle.neighbours is not None
+        assert bundle.neighbours.texts.get([0])[0].text == "ticket number 0"
+
+
+def test_judgements_of_another_corpus_fail_before_anything_is_encoded(
+    small_corpus: Path, judged: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encode(*_: Any) -> None:
+        raise AssertionError("it was encoded")
+
+    monkeypatch.setattr("index_builder.build.encode_passages", encode)
+    judged.known[0].labels["nowhere"] = 1.0
+    with pytest.raises(FieldError, match="qrels: 1 of 61 judged passages are not in the bundle"):
+        build(small_corpus, tmp_path / "out.lurcher", BuildOptions(judged=judged))
+    assert not (tmp_path / "out.lurcher").exists()
+
+
+def test_a_rerun_goes_on_with_judgements_that_fit(
+    small_corpus: Path, judged: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was encoded when the judgements, or the disk, gave up is kept."""
+    out = tmp_path / "out.lurcher"
+
+    def full_disk(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("index_builder.neighbours.np.save", full_disk)
+        with pytest.raises(Exception, match="No space left on device"):
+            build(small_corpus, out, BuildOptions(judged=judged))
+    left = json.loads((tmp_path / "out.lurcher.partial" / "build.json").read_text())
+    assert left["vectors"].startswith("done")
+    manifest = build(small_corpus, out, BuildOptions())
+    assert manifest.neighbours is None
+    assert verify(out) == []
+    assert not [file for file in manifest.files if file.startswith("neighbours/")]

@@ -1,0 +1,368 @@
+"""Tuning never asks what it knows, measures as ir_measures does, and chooses what really helps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bundle.labels import Labels
+from bundle.neighbours import Trial, XlSettings, XsSettings
+from bundle.vectors import VectorIndex, Vectors, build_index
+from index_builder import tuning
+from index_builder.tuning import (
+    KnownQueries,
+    Question,
+    choose,
+    hold_out,
+    label_scores,
+    make_unseen,
+    sums,
+)
+
+SEEDS = st.integers(0, 2**32 - 1)
+DIMENSION = 16
+
+
+def unit(vectors: Vectors) -> Vectors:
+    normed: Vectors = (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+    return normed
+
+
+def points(seed: int, count: int) -> Vectors:
+    return unit(np.random.default_rng(seed).standard_normal((count, DIMENSION)))
+
+
+def indexed(vectors: Vectors) -> VectorIndex:
+    return VectorIndex(build_index(vectors, "Flat", 0, lambda _: None))
+
+
+def labels_of(answers: list[dict[int, float]]) -> Labels:
+    """The Labels of queries, each given by what answers it."""
+    counts = [len(own) for own in answers]
+    pairs = [pair for own in answers for pair in sorted(own.items())]
+    return Labels(
+        np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]),
+        np.array([row for row, _ in pairs], np.int64),
+        np.array([weight for _, weight in pairs], np.float32),
+    )
+
+
+def answers_of(labels: Labels) -> list[dict[int, float]]:
+    return [
+        dict(zip(labels.rows[a:b].tolist(), labels.weights[a:b].tolist(), strict=True))
+        for a, b in zip(labels.indptr, labels.indptr[1:], strict=False)
+    ]
+
+
+def random_known(seed: int, queries: int, passages: int, most: int = 3) -> KnownQueries:
+    """Queries with 1 to ``most`` passages each, drawn at random."""
+    draw = np.random.default_rng(seed)
+    answers = [
+        {
+            int(row): float(draw.choice([0.5, 1.0]))
+            for row in draw.choice(passages, draw.integers(1, most + 1), replace=False)
+        }
+        for _ in range(queries)
+    ]
+    return KnownQueries(points(seed + 1, queries), labels_of(answers))
+
+
+def names(known: KnownQueries) -> list[bytes]:
+    """The queries as something that can be compared."""
+    return [vector.tobytes() for vector in known.vectors]
+
+
+# Who is asked, and who is known meanwhile.
+
+
+@given(SEEDS, st.integers(10, 80), st.sampled_from([7, 30, 1_000]))
+@settings(deadline=None)
+def test_who_is_held_out_is_not_known(seed: int, queries: int, most: int) -> None:
+    known = random_known(seed, queries, 20)
+    all_answers = dict(zip(names(known), answers_of(known.labels), strict=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuning, "_MOST", most)
+        questions = hold_out(known, seed)
+    asked = [name for question in questions for name in names(question.asked)]
+    assert len(asked) == len(set(asked)) == min(most, queries)
+    for question in questions:
+        held = names(question.asked)
+        assert set(names(question.known)) == set(all_answers) - set(held)
+        for part in (question.asked, question.known):
+            answers = zip(names(part), answers_of(part.labels), strict=True)
+            assert all(all_answers[name] == own for name, own in answers)
+
+
+@given(SEEDS, st.integers(120, 300), st.sampled_from([110, 1_000]))
+@settings(deadline=None, max_examples=40)
+def test_nobody_known_points_to_what_unseen_queries_want(
+    seed: int, queries: int, most: int
+) -> None:
+    known = random_known(seed, queries, 500, most=2)
+    all_answers = dict(zip(names(known), answers_of(known.labels), strict=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuning, "_MOST", most)
+        questions = make_unseen(known, 500, seed)
+    asked = [name for question in questions for name in names(question.asked)]
+    assert len(asked) == len(set(asked)) <= most
+    for question in questions:
+        assert not set(names(question.asked)) & set(names(question.known))
+        assert not np.isin(question.known.labels.rows, question.asked.labels.rows).any()
+        assert (np.diff(question.known.labels.indptr) > 0).all()
+        for name, own in zip(names(question.asked), answers_of(question.asked.labels), strict=True):
+            assert all_answers[name] == own
+        for name, own in zip(names(question.known), answers_of(question.known.labels), strict=True):
+            assert own.items() <= all_answers[name].items()
+
+
+def test_one_passage_each_makes_every_query_unseen_once() -> None:
+    known = KnownQueries(points(1, 150), labels_of([{row: 1.0} for row in range(150)]))
+    questions = make_unseen(known, 1_000, 0)
+    asked = [name for question in questions for name in names(question.asked)]
+    assert sorted(asked) == sorted(names(known))
+
+
+def test_too_few_unseen_queries_tell_nothing() -> None:
+    few = KnownQueries(points(1, 99), labels_of([{row: 1.0} for row in range(99)]))
+    assert make_unseen(few, 1_000, 0) == []
+
+
+def test_where_nearly_all_is_known_little_is_left_to_protect() -> None:
+    known = KnownQueries(points(1, 150), labels_of([{row: 1.0} for row in range(150)]))
+    assert make_unseen(known, 151, 0) == []
+    assert make_unseen(known, 170, 0) != []
+
+
+def test_one_passage_for_all_leaves_nobody_to_ask() -> None:
+    known = KnownQueries(points(1, 150), labels_of([{3: 1.0}] * 150))
+    assert make_unseen(known, 1_000, 0) == []
+
+
+# Sums and scores, against loops.
+
+
+@given(SEEDS, st.integers(1, 40), st.sampled_from([1, 3, 1_000]))
+@settings(deadline=None)
+def test_sums_and_scores_are_those_of_loops(seed: int, queries: int, at_once: int) -> None:
+    known, passages = random_known(seed, queries, 12), points(seed, 12)
+    labelled = np.unique(known.labels.rows)
+    scores = []
+    total = dict.fromkeys(labelled.tolist(), np.zeros(DIMENSION))
+    for vector, own in zip(known.vectors, answers_of(known.labels), strict=True):
+        for row, weight in own.items():
+            scores.append(float(vector @ passages[row]))
+            total[row] = total[row] + weight * vector
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuning, "_CHUNK", at_once)
+        patch.setattr(tuning, "_ROWS", at_once)
+        found, summed = label_scores(indexed(passages), known), sums(known, labelled)
+    assert found.dtype == summed.dtype == np.float32
+    np.testing.assert_allclose(found, scores, atol=1e-5)
+    np.testing.assert_allclose(summed, [total[row] for row in labelled], atol=1e-5)
+
+
+# Measures, against ir_measures on plain rankings.
+
+Score = Callable[[Vectors, Vectors, KnownQueries], Vectors]
+
+
+def bare(queries: Vectors, passages: Vectors, _: KnownQueries) -> Vectors:
+    scores: Vectors = queries @ passages.T
+    return scores
+
+
+def moved(dense_weight: float) -> Score:
+    def score(queries: Vectors, passages: Vectors, known: KnownQueries) -> Vectors:
+        vectors = passages.astype(float)
+        for row in np.unique(known.labels.rows):
+            has = [
+                own[row] * v
+                for v, own in zip(known.vectors, answers_of(known.labels), strict=True)
+                if row in own
+            ]
+            mean = unit(np.sum(has, axis=0))
+            vectors[row] = unit(dense_weight * passages[row] + (1 - dense_weight) * mean)
+        scores: Vectors = queries @ vectors.T
+        return scores
+
+    return score
+
+
+def voted(of: XlSettings) -> Score:
+    def score(queries: Vectors, passages: Vectors, known: KnownQueries) -> Vectors:
+        dense = (queries @ passages.T).astype(float)
+        answers = answers_of(known.labels)
+        said = np.zeros_like(dense)
+        for b, similarities in enumerate((queries @ known.vectors.T).astype(float)):
+            best = np.argsort(-similarities)[: of.neighbours]
+            force = np.exp(similarities[best] / of.temperature)
+            for i, weight in zip(best, force / force.sum(), strict=True):
+                for row, label in answers[i].items():
+                    own = float(known.vectors[i] @ passages[row])
+                    said[b, row] += weight * max(0, similarities[i] - own - of.margin) * label
+        return np.asarray(of.dense_weight * dense + (1 - of.dense_weight) * said, np.float32)
+
+    return score
+
+
+def by_ir_measures(scores: Vectors, asked: KnownQueries) -> list[float]:
+    """nDCG@10, Recall@10 and Recall@100 of a full ranking."""
+    from evaluation.measures import per_query
+
+    ids = [f"q{i}" for i in range(len(scores))]
+    qrels = {
+        id_: {f"p{row}": round(2 * weight) for row, weight in own.items()}
+        for id_, own in zip(ids, answers_of(asked.labels), strict=True)
+    }
+    rankings = [[(f"p{row}", 0.0) for row in np.argsort(-own)[:100]] for own in scores]
+    values = per_query(ids, rankings, qrels)
+    return [float(values[name].mean()) for name in ("nDCG@10", "Recall@10", "Recall@100")]
+
+
+XL = [
+    XlSettings(neighbours=k, temperature=t, margin=m, dense_weight=w)
+    for k, t, m, w in [(4, 0.05, -0.2, 0.2), (16, 0.1, 0.1, 0.5), (64, 0.2, 0.0, 0.1)]
+]
+TRIED: list[tuple[XsSettings | XlSettings | None, Score]] = [
+    (None, bare),
+    *[(XsSettings(dense_weight=w), moved(w)) for w in (0.9, 0.5, 0.2)],
+    *[(setting, voted(setting)) for setting in XL],
+]
+
+
+@pytest.mark.parametrize(("setting", "score"), TRIED)
+@pytest.mark.parametrize(("passages", "queries"), [(90, 80), (6, 20), (300, 200), (90, 3)])
+def test_measures_are_those_of_ir_measures(
+    setting: XsSettings | XlSettings | None, score: Score, passages: int, queries: int
+) -> None:
+    pytest.importorskip("ir_measures", reason="the extra [eval] is not installed")
+    if isinstance(setting, XsSettings) and passages > 100:
+        pytest.skip("of the rest of many passages, a trial takes what is near on one side or both")
+    vectors, known = points(1, passages), random_known(2, queries, passages)
+    # Queries near known ones, or there would be little to measure.
+    near = known.vectors[np.arange(30) % queries] + 0.2 * points(5, 30)
+    labels = random_known(3, 30, passages).labels
+    asked = KnownQueries(unit(near), labels)
+    found = tuning._Candidates(indexed(vectors), Question(known, asked)).measure(setting)
+    wanted = by_ir_measures(score(asked.vectors, vectors, known), asked)
+    assert [found.ndcg, found.recall_10, found.recall] == pytest.approx(wanted, abs=1e-5)
+
+
+def test_trials_in_any_order_measure_the_same() -> None:
+    """Votes are kept from one setting to the next; they must not be mistaken for another's."""
+    vectors, known, asked = points(1, 90), random_known(2, 80, 90), random_known(3, 20, 90)
+    question = Question(known, asked)
+    candidates = tuning._Candidates(indexed(vectors), question)
+    for setting in [*XL, XsSettings(), None, *reversed(XL)]:
+        fresh = tuning._Candidates(indexed(vectors), question).measure(setting)
+        assert candidates.measure(setting) == fresh
+
+
+# What is chosen.
+
+
+def repeated(noise: float) -> tuple[VectorIndex, Question]:
+    """Queries far from what answers them, asked a second time in other words."""
+    known = KnownQueries(points(2, 60), labels_of([{row: 1.0} for row in range(60)]))
+    again = unit(known.vectors + noise * points(3, 60))
+    return indexed(points(1, 200)), Question(known, KnownQueries(again, known.labels))
+
+
+def test_where_queries_repeat_known_ones_are_used() -> None:
+    index, question = repeated(0.3)
+    choice = choose(index, [question], [], 0.99)
+    off, *others = choice.trials
+    assert off.mode == "off"
+    assert choice.mode in ("xs", "xl")
+    assert {trial.mode for trial in others} == {"xs", "xl"}
+    won = max(others, key=lambda trial: trial.ndcg)
+    assert won.mode == choice.mode
+    assert won.ndcg > 0.9 > 0.2 > off.ndcg
+    assert all(trial.unseen_ndcg is None for trial in choice.trials)
+
+
+def test_each_mode_gets_the_settings_that_its_trial_had() -> None:
+    index, question = repeated(0.8)
+    choice = choose(index, [question], [], 0.99)
+    candidates = tuning._Candidates(index, question)
+    by_mode = {trial.mode: trial for trial in choice.trials}
+    assert candidates.measure(None).ndcg == by_mode["off"].ndcg
+    assert candidates.measure(choice.xs).ndcg == by_mode["xs"].ndcg
+    assert candidates.measure(choice.xl).ndcg == by_mode["xl"].ndcg
+    for weight in (0.2, 0.5, 0.9):
+        assert candidates.measure(XsSettings(dense_weight=weight)).ndcg <= by_mode["xs"].ndcg
+    for setting in XL:
+        assert candidates.measure(setting).ndcg <= by_mode["xl"].ndcg
+
+
+def test_random_labels_are_not_used() -> None:
+    """Nothing beats the bare order where it is right and what is known is made up."""
+    vectors = points(1, 200)
+    known = random_known(2, 60, 200)
+    asked = KnownQueries(
+        unit(vectors[:40] + 0.2 * points(3, 40)), labels_of([{row: 1.0} for row in range(40)])
+    )
+    choice = choose(indexed(vectors), [Question(known, asked)], [], 0.0)
+    assert choice.mode == "off"
+    assert choice.trials[0].ndcg == pytest.approx(1)
+
+
+def contradiction() -> tuple[VectorIndex, Question, Question]:
+    """Known queries that are right when asked again, and wrong for those who ask the same anew."""
+    index, question = repeated(0.1)
+    scores, rows = index.search(question.asked.vectors, 1)
+    assert scores.shape == (60, 1)
+    bare = labels_of([{int(row): 1.0} for row in rows[:, 0]])
+    return index, question, Question(question.known, KnownQueries(question.asked.vectors, bare))
+
+
+def kept(trial: Trial, off: Trial) -> float:
+    """The share of the bare figures that is left where nobody asked, of the worst."""
+    figures = ("unseen_ndcg", "unseen_recall_10", "unseen_recall")
+    return min(float(getattr(trial, name) / getattr(off, name)) for name in figures)
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.9, 0.99, 1.0])
+def test_what_is_chosen_keeps_enough_where_nobody_asked(keep: float) -> None:
+    index, question, unseen = contradiction()
+    choice = choose(index, [question], [unseen], keep)
+    off = choice.trials[0]
+    assert off.unseen_ndcg == pytest.approx(1)
+    allowed = [trial for trial in choice.trials if kept(trial, off) >= keep]
+    assert choice.mode == max(allowed, key=lambda trial: trial.ndcg).mode
+
+
+def test_a_gain_that_costs_more_than_allowed_is_not_taken() -> None:
+    index, question, unseen = contradiction()
+    free, guarded = choose(index, [question], [unseen], 0), choose(index, [question], [unseen], 1)
+    gains = {trial.mode: trial.ndcg for trial in free.trials}
+    assert gains[free.mode] > 0.9
+    (taken,) = (trial for trial in guarded.trials if trial.mode == guarded.mode)
+    assert taken.ndcg < gains[free.mode]
+    assert kept(taken, guarded.trials[0]) == 1
+
+
+def test_where_no_setting_keeps_enough_the_one_that_keeps_most_is_shown() -> None:
+    index, question, unseen = contradiction()
+    choice = choose(index, [question], [unseen], 1)
+    off, xs, xl = choice.trials
+    candidates = tuning._Candidates(index, unseen)
+    for weight in tuning._XS_WEIGHTS:
+        assert candidates.measure(XsSettings(dense_weight=weight)).ndcg <= xs.unseen_ndcg
+    assert candidates.measure(choice.xs).ndcg == xs.unseen_ndcg
+    assert candidates.measure(choice.xl).ndcg == xl.unseen_ndcg
+    assert choice.mode == "off" or kept(xl, off) == 1
+
+
+def test_several_questions_count_by_their_queries() -> None:
+    index, question = repeated(0.5)
+    few, many = np.arange(5), np.arange(5, 60)
+    parts = [Question(question.known, question.asked.select(some)) for some in (few, many)]
+    whole, split = choose(index, [question], [], 0.99), choose(index, parts, [], 0.99)
+    for one, other in zip(whole.trials, split.trials, strict=True):
+        assert one.mode == other.mode
+        assert (one.ndcg, one.recall) == pytest.approx((other.ndcg, other.recall), abs=1e-6)
