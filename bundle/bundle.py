@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.manifest import Manifest, changed_files, read_manifest
-from bundle.neighbours import Neighbours
+from bundle.neighbours import QUERIES, Neighbours
 from bundle.passages import Passages
 from bundle.vectors import VectorIndex
 from models.encoders.config import CONFIG_FILE, load_config
@@ -83,6 +83,8 @@ class Bundle:
             (VECTORS, "vectors", self.vectors.count, expected),
             (VECTORS, "dimensions", self.vectors.dimension, dimension),
         ]
+        if self.neighbours is not None:
+            found.append((QUERIES, "dimensions", self.neighbours.queries.dimension, dimension))
         problems = [
             BundleCorrupt(self.path, file, f"{has} {what}, the manifest says {wants}")
             for file, what, has, wants in found

@@ -6,11 +6,13 @@ Everything but ``neighbours/`` and the manifest is shared with the old bundle by
 from __future__ import annotations
 
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 
 from bundle.bundle import Bundle
@@ -38,10 +40,13 @@ def read_sources(
     """What files of judgements say: pairs of queries and qrels, clicks, feedback logs.
 
     ``client_weight`` and ``clients`` bound what a log's clients can do, as in the server that wrote it.
-    Raises FieldError where there is none, CorpusError for one that cannot be read.
+    Raises FieldError where there is none or the weight is not above 0; CorpusError, FeedbackCorrupt or
+    OSError for one that cannot be read.
     """
     if qrels is None and not clicks and not logs:
         raise FieldError("qrels", "nothing to learn from: pass qrels, clicks or a feedback log")
+    if not 0 < client_weight < inf:
+        raise FieldError("feedback_client_weight", f"{client_weight} is not a number above 0")
     groups = [] if qrels is None else [read_judged(*qrels, skip_unknown)]
     groups.extend(read_clicks(file) for file in clicks)
     folded = {}
@@ -75,7 +80,7 @@ def adapt(
                 made = Path(work) / "bundle"
                 manifest = _write(old, judged, options, made, out, report or Silent())
                 publish(made, out)
-        except OSError as error:  # a full disk, most likely
+        except (OSError, sqlite3.OperationalError) as error:  # a full disk, most likely
             raise BundleError(out, f"cannot be written: {error}; {bundle} is as it was") from error
     return out, manifest
 

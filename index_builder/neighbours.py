@@ -186,11 +186,13 @@ def _write_adapted(
     """Write the adapted vectors in an index like the passages'; its search effort."""
     moved = _Adapted(old.vectors.stored(), labelled, unit(own_sums), choice.xs.dense_weight)
     with tempfile.TemporaryFile(dir=made) as scratch:
-        # Flat on disk first: an index is trained on a sample of all.
-        shape = (len(moved), own_sums.shape[1])
-        vectors = np.memmap(scratch, np.float32, "w+", shape=shape)
+        # Flat on disk first: an index is trained on a sample of all. Written, not mapped: on a full
+        # disk a write fails, and a map kills the process.
         for rows in chunks(len(moved)):
-            vectors[rows] = moved[rows]
+            moved[rows].tofile(scratch)
+        scratch.flush()
+        shape = (len(moved), own_sums.shape[1])
+        vectors = np.memmap(scratch, np.float32, "r", shape=shape)
         report.stage("indexing", len(moved))
         build = old.manifest.build
         write_index(build_index(vectors, build.index, build.seed, report.advance), made / ADAPTED)

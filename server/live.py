@@ -88,7 +88,6 @@ class Live:
     def _set(self, number: int, change: Change, passage_vectors: Callable[[Rows], Vectors]) -> None:
         known, row = self._known[number], change.row
         was_silent = not known.weights
-        self._forget_sums(known.weights)
         if change.weight > 0:
             if row not in known.weights:
                 passage = passage_vectors(np.array([row]))[0]
@@ -100,12 +99,9 @@ class Live:
             self._by_row[row].discard(number)
             if not self._by_row[row]:
                 del self._by_row[row]
-        self._forget_sums([*known.weights, row])
+        for changed in (row, *known.weights):  # its other labels are parts of the largest
+            self._sums.pop(changed, None)
         self._silent += (not known.weights) - was_silent
-
-    def _forget_sums(self, rows: Sequence[int] | dict[int, float]) -> None:
-        for row in rows:
-            self._sums.pop(row, None)
 
     def _rebuild(self) -> None:
         kept = [number for number, known in enumerate(self._known) if known.weights]

@@ -82,7 +82,7 @@ def test_each_passage_may_have_a_lambda_of_its_own(seed: int, lambdas: list[floa
 
 
 def test_the_ends_are_the_passage_and_its_mean() -> None:
-    query, passages, means, dense, mean, agreement = sides(1, 6)
+    _, passages, means, dense, mean, agreement = sides(1, 6)
     np.testing.assert_allclose(xs_scores(dense, mean, agreement, 1), dense, atol=1e-6)
     np.testing.assert_allclose(xs_scores(dense, mean, agreement, 0), mean, atol=1e-6)
     np.testing.assert_allclose(xs_vectors(passages, means, 1), passages, atol=1e-6)

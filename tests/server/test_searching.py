@@ -36,7 +36,7 @@ def unit(vectors: Vectors) -> Vectors:
 def judged(records: Sequence[dict[str, Any]]) -> list[Known]:
     """Thirty queries, each with one to three passages, most of them far from it."""
     draw = np.random.default_rng(7)
-    words = "who what where when why how much many long far".split()
+    words = ["who", "what", "where", "when", "why", "how", "much", "many", "long", "far"]
     known = []
     for i in range(30):
         some = draw.choice(40, draw.integers(1, 4), replace=False)  # a third of all has none

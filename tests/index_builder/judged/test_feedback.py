@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundle.feedback import FeedbackLog, Given, Pair, Record, Removal
-from index_builder.judged.feedback import read_log
+from index_builder.judged.feedback import log_prefix, read_log
 from index_builder.judged.known import query_id
 from models.errors import FeedbackCorrupt
 from models.text import normalised
@@ -95,14 +95,19 @@ def test_a_pair_counts_once_enough_clients_agree(tmp_path: Path) -> None:
     assert [query.labels for query in known] == [{"agreed": 3.0}]
 
 
-def test_ids_depend_on_the_text_alone(tmp_path: Path) -> None:
-    for name, text in (("one", "What is  yeast?"), ("two", "what is yeast?")):
-        written(tmp_path / name, [Given("ann", 1.0, "a", (Pair(text, "p", 1.0),))])
+def test_ids_depend_on_the_log_and_the_text_alone(tmp_path: Path) -> None:
+    """So that a log folded in again replaces what it said before, and nothing of another's."""
+    first = Given("ann", 1.0, "a", (Pair("What is  yeast?", "p", 1.0),))
+    ids = {name: written(tmp_path / name, [first]) for name in ("one", "two")}
     (one,), *_ = read_log(tmp_path / "one", 1.0, 1)
     (two,), *_ = read_log(tmp_path / "two", 1.0, 1)
-    assert one.id == two.id == query_id("feedback", "what is yeast?")
-    assert (one.text, two.text) == ("What is  yeast?", "what is yeast?")
-    assert (one.source, two.source) == ("one", "two")
+    assert one.id == query_id(log_prefix(ids["one"]), "what is yeast?") != two.id
+    assert (one.text, one.source, two.source) == ("What is  yeast?", "one", "two")
+    again = Given("bob", 2.0, "b", (Pair("what is yeast?", "p2", 1.0),))
+    written(tmp_path / "one", [again])
+    (grown,), *_ = read_log(tmp_path / "one", 1.0, 1)
+    assert grown.id == one.id
+    assert grown.labels == {"p": 1.0, "p2": 1.0}
 
 
 def test_a_log_with_nothing_left_has_no_queries_but_a_number(tmp_path: Path) -> None:
