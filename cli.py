@@ -251,12 +251,6 @@ def adapt(
     from_log: Annotated[
         list[Path] | None, typer.Option(help="A server's feedback log; may be repeated.")
     ] = None,
-    feedback_client_weight: Annotated[
-        float, typer.Option(min=0, help="Most that one client adds to a pair, as in the server.")
-    ] = 10.0,
-    feedback_clients: Annotated[
-        int, typer.Option(min=1, help="Clients that must agree on a pair, as in the server.")
-    ] = 1,
     dev_queries: Annotated[
         Path | None, typer.Option(help="Queries to tune on; goes with --dev-qrels.")
     ] = None,
@@ -286,7 +280,6 @@ def adapt(
     judged = read_sources(
         _pair("qrels", queries, qrels), clicks or [], from_log or [],
         _pair("dev_qrels", dev_queries, dev_qrels), skip_unknown=skip_unknown,
-        client_weight=feedback_client_weight, clients=feedback_clients,
     )  # fmt: skip
     with _progress() as bar:
         made, manifest = run(
@@ -339,6 +332,10 @@ def search(
     filter_: Annotated[
         str | None, typer.Option("--filter", help="Conditions on metadata, as JSON.")
     ] = None,
+    pefa: Annotated[
+        Literal["auto", "off", "xs", "xl"],
+        typer.Option(help="How known queries count; auto: as the bundle was tuned."),
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a hit.")] = False,
 ) -> None:
     """Answer one query, without a server."""
@@ -354,7 +351,7 @@ def search(
         raise FieldError("query", "is not valid Unicode")
     conditions = tuple(parse(filter_)) if filter_ else ()
     pipeline = Pipeline(Bundle.open(bundle))
-    (result,) = pipeline.run([Query(query, top_k, conditions)])
+    (result,) = pipeline.run([Query(query, top_k, conditions, mode=pefa)])
     if isinstance(result, LurcherError):
         raise result
     for found in result.found:

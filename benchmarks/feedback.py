@@ -1,7 +1,7 @@
 """``lurcher bench feedback``: what learning from feedback costs those who search, and that none is lost.
 
 Search clients ask a server without feedback, then one that two more clients send judgements to all the
-while. That server is then killed as a power cut would, and started again on its log.
+while. That server is then killed, and started again on its log.
 """
 
 from __future__ import annotations

@@ -9,13 +9,17 @@
     record    {"sequence", "time", "client", "key", "request", "refused",
                "pairs": [[query, passage id, weight], ...]}    judgements of one request
               {"sequence", "time", "keys", "before"}           a removal of earlier ones
+              {"sequence", "time", "limits": {"clients", "client_weight"}}    how to count from here on
 
 Sequence numbers count records from 1 and rise. ``time`` is in seconds since 1970, UTC. ``request`` is
 a digest of the request's body and ``refused`` are the indices of its pairs that were not taken, so
-that the same request sent again can be told and answered.
+that the same request sent again can be told and answered. The last limits hold for all judgements,
+earlier ones too; where none were noted, those of ``Limits()`` hold.
 
 An append is one line, written and synced before the next begins. So it is wholly there or not at
-all, and only the last line can be unfinished: a bad line with a good one after it is damage.
+all, and what is unfinished stands at the end and has no newline, but perhaps zeros, as file systems
+leave them after a power cut. Anything else that cannot be read is damage to what was once synced. What
+is cut off is kept in ``NAME.cut``.
 """
 
 from __future__ import annotations
@@ -31,10 +35,11 @@ from dataclasses import asdict, dataclass, replace
 from io import FileIO
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
+from bundle.tally import Limits, Tally
 from models.errors import FeedbackCorrupt, FieldError
 
 FORMAT = 1
@@ -77,7 +82,17 @@ class Removal:
     sequence: int = 0
 
 
-Record = Given | Removal
+@dataclass(frozen=True, slots=True)
+class LimitsNoted:
+    """The limits that the server counts by which writes the log from here on."""
+
+    time: float
+    limits: Limits
+    sequence: int = 0
+
+
+Record = Given | Removal | LimitsNoted
+Some = TypeVar("Some", bound=Record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +108,37 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class FeedbackContent:
-    """What a log holds up to ``sequence``, the last number given: what no removal took back, oldest first."""
+    """What a log holds: all its records, oldest first."""
 
     id: str
-    sequence: int
-    given: tuple[Given, ...]
+    records: tuple[Record, ...]
+
+    @property
+    def sequence(self) -> int:
+        """The last number given; 0 before the first."""
+        return self.records[-1].sequence if self.records else 0
+
+    @property
+    def given(self) -> tuple[Given, ...]:
+        """What no removal took back, oldest first."""
+        return _surviving(self.records)
+
+    @property
+    def limits(self) -> Limits:
+        """Those noted last."""
+        noted = (r.limits for r in reversed(self.records) if isinstance(r, LimitsNoted))
+        return next(noted, Limits())
+
+    def tally(self) -> Tally:
+        """What is left of its judgements, added up by its limits."""
+        tally = Tally(self.limits)
+        for one in self.judgements:
+            tally.add(one.query, one.passage, one.client, one.weight)
+        return tally
+
+    def until(self, sequence: int) -> FeedbackContent:
+        """What it held when ``sequence`` was the last number given."""
+        return replace(self, records=tuple(r for r in self.records if r.sequence <= sequence))
 
     @property
     def judgements(self) -> list[Judgement]:
@@ -131,8 +172,9 @@ class FeedbackLog:
     def open(cls, path: Path) -> tuple[FeedbackLog, FeedbackContent]:
         """The log at ``path``, made where there is none, and what it holds.
 
-        Cuts off a last line that is unfinished. Raises FeedbackCorrupt where another line is damaged,
-        or FieldError naming the setting where the file cannot be opened or another process writes it.
+        Cuts off an unfinished end, and keeps it in ``NAME.cut``. Raises FeedbackCorrupt where a line is
+        damaged, or FieldError naming the setting where the file cannot be opened or another process
+        writes it.
         """
         try:
             file = FileIO(path, "r+", opener=_open_or_create)
@@ -158,24 +200,32 @@ class FeedbackLog:
         return log, replace(content, id=log.id)
 
     def _make_whole(self) -> None:
-        unfinished = self._file.seek(0, os.SEEK_END) - self.bytes
+        self._file.seek(self.bytes)
+        unfinished = self._file.readall().rstrip(b"\0")
         if unfinished:
+            kept = self.path.with_name(f"{self.path.name}.cut")
+            with open(kept, "ab", opener=_open_or_create) as file:
+                file.write(unfinished + b"\n")
+                file.flush()
+                os.fsync(file)
+            _sync_folder(kept.absolute().parent)
             _log.warning(
-                "unfinished end of the feedback log cut off", file=str(self.path), bytes=unfinished
-            )
+                "unfinished end of the feedback log cut off",
+                file=str(self.path), bytes=len(unfinished), kept_in=str(kept),
+            )  # fmt: skip
         self._cut()
         if self.bytes == 0:
             self.id = token_hex(16)
             self._write(_line({"format": FORMAT, "id": self.id}))
             _sync_folder(self.path.absolute().parent)
 
-    def append(self, records: Sequence[Record]) -> list[Record]:
+    def append(self, records: Sequence[Some]) -> list[Some]:
         """``records``, one or more, with their numbers: all of them on the disk when this returns.
 
         Raises OSError where they cannot be written. None of them is in the log then, unless the power
         fails before that is on the disk, and the log can be used on.
         """
-        numbered: list[Record] = [
+        numbered = [
             replace(record, sequence=number)
             for number, record in enumerate(records, self.sequence + 1)
         ]
@@ -232,24 +282,22 @@ def _read(path: Path) -> tuple[FeedbackContent, int]:
         head = file.readline(_LONGEST_HEADER)
         id_ = _id_in(path, head)
         if id_ is None:
-            return FeedbackContent("", 0, ()), 0
-        end, sequence, bad = len(head), 0, None
+            return FeedbackContent("", ()), 0
+        end, sequence = len(head), 0
         for number, line in enumerate(file, 2):
             found = _object(line)
             if found is None:
-                bad = bad or number
-            if bad is not None:
-                if found is not None or _holds_a_good_line(line):
-                    raise FeedbackCorrupt(path, bad, _DAMAGED)
-                continue
-            for record in _records(path, number, found or {}):
+                if _is_unfinished(line):
+                    break  # it has no newline, so it is the last
+                raise FeedbackCorrupt(path, number, _DAMAGED)
+            for record in _records(path, number, found):
                 if record.sequence <= sequence:
                     reason = f"number {record.sequence} after {sequence}; logs cannot be joined"
                     raise FeedbackCorrupt(path, number, reason)
                 sequence = record.sequence
                 records.append(record)
             end += len(line)
-    return FeedbackContent(id_, sequence, _surviving(records)), end
+    return FeedbackContent(id_, tuple(records)), end
 
 
 def _id_in(path: Path, head: bytes) -> str | None:
@@ -257,8 +305,9 @@ def _id_in(path: Path, head: bytes) -> str | None:
     header = _object(head)
     if header is None:
         # Whatever else the path may name stays as it is.
-        unfinished = len(head) < len(_BLANK_HEADER)
-        if unfinished and _HEADER.fullmatch(head + _BLANK_HEADER[len(head) :]):
+        begun = head.rstrip(b"\0")
+        unfinished = len(begun) < len(_BLANK_HEADER)
+        if unfinished and _HEADER.fullmatch(begun + _BLANK_HEADER[len(begun) :]):
             return None
         raise FeedbackCorrupt(path, 1, "not the first line of a feedback log; name another file")
     if header.get("format") != FORMAT:
@@ -268,16 +317,17 @@ def _id_in(path: Path, head: bytes) -> str | None:
 
 
 _DAMAGED = (
-    "the line is damaged, and good ones follow; bring the file back from a copy, or delete this line,"
-    " which loses the feedback in it alone"
+    "the line is damaged; bring the file back from a copy, or delete this line, which loses the"
+    " feedback in it alone"
 )
-# Within a JSON string the quotes would stand behind backslashes.
-_BEGINNING = re.compile(rb'[0-9a-f]{8} \{"records":')
 
 
-def _holds_a_good_line(line: bytes) -> bool:
-    """Whether the newline before the last line in ``line`` is what is damaged."""
-    return any(_object(line[found.start() :]) for found in _BEGINNING.finditer(line, 1))
+def _is_unfinished(line: bytes) -> bool:
+    """Whether a write of ``line`` was cut short, so that nobody was told it is there."""
+    if line.endswith(b"\n"):
+        return False
+    # One that is whole but for its last byte was written whole, and that byte changed since.
+    return line.endswith(b"\0") or _object(line[:-1] + b"\n") is None
 
 
 def _surviving(records: Sequence[Record]) -> tuple[Given, ...]:
@@ -289,7 +339,7 @@ def _surviving(records: Sequence[Record]) -> tuple[Given, ...]:
         if isinstance(record, Removal):
             keys.update(record.keys)
             before = max(before, before if record.before is None else record.before)
-        elif record.key not in keys and record.time >= before:
+        elif isinstance(record, Given) and record.key not in keys and record.time >= before:
             kept.append(record)
     return tuple(reversed(kept))
 
@@ -320,6 +370,8 @@ def _records(path: Path, number: int, found: dict[str, Any]) -> list[Record]:
 
 def _record(plain: dict[str, Any]) -> Record:
     """The record that ``plain`` stands for. Raises KeyError or TypeError where it is none."""
+    if "limits" in plain:
+        return LimitsNoted(**{**plain, "limits": Limits(**plain["limits"])})
     if "pairs" not in plain:
         return Removal(**{**plain, "keys": tuple(plain["keys"])})
     pairs = tuple(Pair(*pair) for pair in plain["pairs"])

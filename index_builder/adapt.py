@@ -8,11 +8,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
-from math import inf
 from pathlib import Path
 
 from bundle.bundle import Bundle
@@ -29,29 +27,25 @@ from index_builder.progress import Reporter, Silent
 from index_builder.workspace import publish
 from models.encoders.merge import link_or_copy
 from models.errors import BundleError, FieldError
-from models.text import normalised
 
 
 def read_sources(
     qrels: tuple[Path, Path] | None = None, clicks: Sequence[Path] = (), logs: Sequence[Path] = (),
     development: tuple[Path, Path] | None = None, *, skip_unknown: bool = False,
-    client_weight: float = 10.0, clients: int = 1,
 ) -> Judged:  # fmt: skip
     """What files of judgements say: pairs of queries and qrels, clicks, feedback logs.
 
-    ``client_weight`` and ``clients`` bound what a log's clients can do, as in the server that wrote it.
-    Raises FieldError where there is none or the weight is not above 0; CorpusError, FeedbackCorrupt or
-    OSError for one that cannot be read.
+    Raises FieldError where there is none; CorpusError, FeedbackCorrupt or OSError for one that cannot
+    be read.
     """
     if qrels is None and not clicks and not logs:
         raise FieldError("qrels", "nothing to learn from: pass qrels, clicks or a feedback log")
-    if not 0 < client_weight < inf:
-        raise FieldError("feedback_client_weight", f"{client_weight} is not a number above 0")
     groups = [] if qrels is None else [read_judged(*qrels, skip_unknown)]
-    groups.extend(read_clicks(file) for file in clicks)
+    if clicks:
+        groups.append(read_clicks(clicks))
     folded = {}
     for file in logs:
-        known, log, last = read_log(file, client_weight, clients)
+        known, log, last = read_log(file)
         groups.append(known)
         folded[log] = last
     asked = [] if development is None else read_judged(*development, skip_unknown)
@@ -100,7 +94,10 @@ def _write(
             (made / part).parent.mkdir(parents=True, exist_ok=True)
             link_or_copy(old.path / part, made / part)
     had = None if options.replace else old.manifest.neighbours
-    known = _joined([] if had is None else _known_of(old), judged.known, judged.logs)
+    prefixes = tuple(f"{log_prefix(log)}:" for log in judged.logs)
+    # What came from a log is in it, or was taken back.
+    before = [] if had is None else [q for q in _known_of(old) if not q.id.startswith(prefixes)]
+    known = merge(before, judged.known)
     logs = {**(had.logs if had else {}), **judged.logs}
     settings = add_neighbours(old, Judged(known, judged.development, logs), options, made, report)
     manifest = old.manifest.model_copy(
@@ -114,33 +111,6 @@ def _write(
     )
     write_manifest(made, manifest)
     return manifest
-
-
-def _joined(old: Sequence[Known], new: Sequence[Known], logs: Iterable[str]) -> list[Known]:
-    """``old`` with ``new`` put in; what is given a second time changes nothing.
-
-    Queries that came from one of ``logs`` are new or gone: judgements can be taken back there.
-    A query with an old one's id replaces it. One with an old one's text joins it: of two weights for a
-    passage, each as a part of its query's largest, the larger counts.
-    """
-    replaced = {query.id for query in new}
-    prefixes = tuple(f"{log_prefix(log)}:" for log in logs)
-    joined = {
-        normalised(query.text): query
-        for query in old
-        if query.id not in replaced and not query.id.startswith(prefixes)
-    }
-    for query in new:
-        most = max(query.labels.values())
-        labels = {passage: weight / most for passage, weight in query.labels.items()}
-        key = normalised(query.text)
-        if key in joined:
-            before = joined[key]
-            for passage, weight in before.labels.items():
-                labels[passage] = max(weight, labels.get(passage, 0.0))
-            query = replace(before, labels=labels)
-        joined[key] = replace(query, labels=labels)
-    return list(joined.values())
 
 
 def _known_of(bundle: Bundle) -> list[Known]:

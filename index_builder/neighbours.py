@@ -7,7 +7,7 @@ them as they find passages.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,13 +49,17 @@ from index_builder.tuning import (
     hold_out,
     label_scores,
     make_unseen,
+    sample,
     sums,
 )
 from models.encoders.config import EncoderConfig
 from models.encoders.encoder import Encoder
 from models.errors import FieldError
 from models.neighbours.adapted import unit, xs_vectors
+from models.text import normalised
 from models.threads import available_cpus
+
+RowsOf = Callable[[Sequence[str]], dict[str, int]]
 
 # Fewer known queries than that leave nothing to tune on.
 _LEAST = 10
@@ -93,6 +97,17 @@ def check_similarity(encoder: EncoderConfig) -> None:
         raise FieldError("encoder", reason)
 
 
+def check_judged(
+    judged: Judged, rows_of: RowsOf, options: NeighbourOptions
+) -> tuple[list[Known], Labels]:
+    """The known queries of ``judged`` and their labels. Raises FieldError where they do not fit."""
+    queries, labels, _ = to_labels(judged.known, rows_of, options.skip_unknown)
+    if len(queries) < _LEAST:
+        reason = f"only {len(queries)} known queries, and {_LEAST} are the least to tune on"
+        raise FieldError("queries", reason)
+    return queries, labels
+
+
 def add_neighbours(
     old: Bundle, judged: Judged, options: NeighbourOptions, made: Path, report: Reporter
 ) -> NeighbourSettings:
@@ -104,20 +119,24 @@ def add_neighbours(
     check_similarity(old.manifest.encoder)
     faiss.omp_set_num_threads(available_cpus())
     rows_of = old.passages.rows_of
-    queries, labels, _ = to_labels(judged.known, rows_of, options.skip_unknown)
-    if len(queries) < _LEAST:
-        reason = f"only {len(queries)} known queries, and {_LEAST} are the least to tune on"
-        raise FieldError("queries", reason)
-    encoder = Encoder.load(old.path / ENCODER, "teacher")
+    queries, labels = check_judged(judged, rows_of, options)
+    encoder, reader = Encoder.load(old.path / ENCODER, "teacher"), old.query_encoder()
     known = KnownQueries(_encoded(encoder, queries, "known queries", report), labels)
+    seed = old.manifest.build.seed
+    # Those who ask will be read by the bundle's own query encoder, which may be a student.
+    asking = known.vectors
+    if old.manifest.encoder.student is not None:
+        asking = _encoded(reader, queries, "known queries as searches", report)
     report.stage("choosing", None)
     if judged.development:
         asked, relevant, _ = to_labels(judged.development, rows_of, options.skip_unknown)
-        vectors = _encoded(encoder, asked, "development queries", report)
-        development = [Question(known, KnownQueries(vectors, relevant))]
+        some = sample(len(asked), seed)
+        vectors = _encoded(reader, [asked[i] for i in some], "development queries", report)
+        development = [Question(known, KnownQueries(vectors, relevant.select(some)))]
     else:
-        development = hold_out(known, old.manifest.build.seed)
-    unseen = make_unseen(known, old.vectors.count, old.manifest.build.seed)
+        _, texts = np.unique([normalised(query.text) for query in queries], return_inverse=True)
+        development = hold_out(known, asking, texts, seed)
+    unseen = make_unseen(known, asking, old.vectors.count, seed)
     choice = choose(old.vectors, development, unseen, options.keep_unseen)
     (made / NEIGHBOURS).mkdir()
     labelled = np.unique(labels.rows)
@@ -129,13 +148,11 @@ def add_neighbours(
     _write_texts(made / TEXTS, queries)
     index = build_index(known.vectors, default_factory(len(queries)), 0, report.advance)
     write_index(index, made / QUERIES)
-    texts = [query.text for query in queries]
-    seed = old.manifest.build.seed
-    some = np.random.default_rng(seed).permutation(len(texts))[:500]
-    target, reader = old.manifest.build.recall_target, old.query_encoder()
+    some = sample(len(queries), seed)
     effort, _ = tune(
-        VectorIndex.open(made / QUERIES, None), known.vectors, reader, [texts[i] for i in some],
-        target, report, choice.xl.neighbours,
+        VectorIndex.open(made / QUERIES, None), known.vectors, reader,
+        [queries[i].text for i in some], old.manifest.build.recall_target, report,
+        choice.xl.neighbours,
     )  # fmt: skip
     adapted_effort = _write_adapted(old, choice, labelled, own_sums, made, reader, report)
     return _settings(judged, queries, labels, choice, effort, adapted_effort)

@@ -86,11 +86,15 @@ def _write(old: Bundle, student: Path | None, made: Path, out: Path, report: Rep
 def _searched_as_hard(
     neighbours: NeighbourSettings | None, effort: int | None
 ) -> NeighbourSettings | None:
-    """``neighbours`` with at least ``effort`` for the adapted vectors: they lie among the passages'."""
-    if neighbours is None or neighbours.adapted_effort is None:
+    """``neighbours`` searched at least as hard as passages, which the adapted ones lie among."""
+    if neighbours is None or effort is None:
         return neighbours
-    harder = max(neighbours.adapted_effort, effort or 0)
-    return neighbours.model_copy(update={"adapted_effort": harder})
+    efforts = {
+        name: max(before, effort)
+        for name in ("adapted_effort", "search_effort")
+        if (before := getattr(neighbours, name)) is not None
+    }
+    return neighbours.model_copy(update=efforts)
 
 
 def _tuned(old: Bundle, encoder: Encoder, report: Reporter) -> tuple[int | None, Swap]:

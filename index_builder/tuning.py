@@ -35,6 +35,7 @@ _TENTHS, _LEAST_UNSEEN, _NEARLY_ALL = 10, 100, 0.95
 
 # Of many settings one is always a little better by chance.
 _WORTH = 1.01
+_SAFE_MARGIN = 0.1
 
 _XS_WEIGHTS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 _NEIGHBOURS = (4, 16, 64)
@@ -66,24 +67,36 @@ class Question:
     asked: KnownQueries  # labels: relevance
 
 
-def hold_out(known: KnownQueries, seed: int) -> list[Question]:
-    """The known queries as if they were new, a fifth at a time, until enough are asked."""
-    order = np.random.default_rng(seed).permutation(len(known.vectors))
+def sample(count: int, seed: int) -> Rows:
+    """At most as many of ``count`` queries as are worth asking, ascending."""
+    return np.sort(np.random.default_rng(seed).permutation(count)[:_MOST])
+
+
+def hold_out(known: KnownQueries, asking: Vectors, texts: Rows, seed: int) -> list[Question]:
+    """The known queries as if they were new, a fifth of the texts at a time, until enough are asked.
+
+    ``asking`` (m, d) are their vectors as searches encode them, ``texts`` (m,) says which are the same.
+    """
+    order = np.random.default_rng(seed).permutation(int(texts.max()) + 1)
     questions, asked = [], 0
-    for held in np.array_split(order, _FIFTHS):
+    for fifth in np.array_split(order, _FIFTHS):
         if asked < _MOST:
-            held = np.sort(held[: _MOST - asked])
-            rest = np.setdiff1d(order, held)
-            questions.append(Question(known.select(rest), known.select(held)))
+            held = np.flatnonzero(np.isin(texts, fifth))[: _MOST - asked]
+            left = np.flatnonzero(~np.isin(texts, texts[held]))
+            new = KnownQueries(asking[held], known.labels.select(held))
+            questions.append(Question(known.select(left), new))
             asked += len(held)
     return questions
 
 
-def make_unseen(known: KnownQueries, passages: int, seed: int) -> list[Question]:
+def make_unseen(
+    known: KnownQueries, asking: Vectors, passages: int, seed: int
+) -> list[Question] | None:
     """Known queries none of whose passages is known any more: one question for each tenth hidden.
 
-    As many tenths as it takes to ask enough. None where even all of them are too few to tell, or where
-    nearly all of so many ``passages`` have a known query, so that little is left to protect.
+    As many tenths as it takes to ask enough; None where even all of them are too few to tell. No
+    question where nearly all of so many ``passages`` have a known query: little is left to protect.
+    ``asking`` (m, d) are the vectors of the known queries as searches encode them.
     """
     labels, generator = known.labels, np.random.default_rng(seed)
     labelled = np.unique(labels.rows)
@@ -97,11 +110,11 @@ def make_unseen(known: KnownQueries, passages: int, seed: int) -> list[Question]
         unseen = np.flatnonzero((had > 0) & (has == 0))
         rest = np.flatnonzero(has > 0)
         if len(unseen) and len(rest) and asked < _MOST:
-            asking = known.select(np.sort(generator.permutation(unseen)[: _MOST - asked]))
+            some = np.sort(generator.permutation(unseen)[: _MOST - asked])
             left_known = KnownQueries(known.vectors[rest], left.select(rest))
-            questions.append(Question(left_known, asking))
-            asked += len(asking.vectors)
-    return questions if asked >= _LEAST_UNSEEN else []
+            questions.append(Question(left_known, KnownQueries(asking[some], labels.select(some))))
+            asked += len(some)
+    return questions if asked >= _LEAST_UNSEEN else None
 
 
 @dataclass(frozen=True)
@@ -115,14 +128,17 @@ class Choice:
 
 
 def choose(
-    index: VectorIndex, development: Sequence[Question], unseen: Sequence[Question], keep: float
-) -> Choice:
+    index: VectorIndex, development: Sequence[Question], unseen: Sequence[Question] | None,
+    keep: float,
+) -> Choice:  # fmt: skip
     """The best mode and settings of each over the passages of ``index``.
 
     ``keep`` is the share of the bare nDCG@10, Recall@10 and Recall@100 to be kept on unseen queries.
+    Where ``unseen`` is None, nobody knows, and only settings are tried that have never been seen to lose
+    much: votes with a margin.
     """
     seen = [_Candidates(index, question) for question in development]
-    hidden = [_Candidates(index, question) for question in unseen]
+    hidden = [_Candidates(index, question) for question in unseen or ()]
 
     def trial_of(mode: Mode, setting: XsSettings | XlSettings | None) -> Trial:
         return _trial(mode, _mean(seen, setting), _mean(hidden, setting))
@@ -139,11 +155,12 @@ def choose(
 
     off = trial_of("off", None)
     xs_grid = [XsSettings(dense_weight=w) for w in _XS_WEIGHTS]
-    xl_grid = list(_xl_grid())
+    xl_grid = [s for s in _xl_grid() if unseen is not None or s.margin >= _SAFE_MARGIN]
     xs_place, xs = tried("xs", xs_grid)
     xl_place, xl = tried("xl", xl_grid)
     trials = [off, xs, xl]
-    worth = [t for t in (xs, xl) if _kept(t, off) >= keep and t.ndcg >= _WORTH * off.ndcg]
+    safe = (xl,) if unseen is None else (xs, xl)
+    worth = [t for t in safe if _kept(t, off) >= keep and t.ndcg >= _WORTH * off.ndcg]
     best = max(worth, key=lambda trial: trial.ndcg, default=off)  # of equal ones the simpler, xs
     return Choice(best.mode, xs_grid[xs_place], xl_grid[xl_place], trials)
 

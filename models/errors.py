@@ -114,7 +114,7 @@ class QueueFull(ServiceError):
 
     def __init__(self, waiting: int, retry_after: int) -> None:
         self.retry_after = retry_after
-        super().__init__(f"{waiting} queries are waiting already; try again in {retry_after} s")
+        super().__init__(f"{waiting} are waiting already; try again in {retry_after} s")
 
 
 class DeadlinePassed(ServiceError):

@@ -2,7 +2,8 @@
 
 One thread does the work. While it is busy, queries gather; when it is free it takes as many as fit.
 An idle server therefore answers at once, and a busy one in batches, with no timer between. Single
-searches are taken before those of batch requests, so a long batch does not hold them up.
+searches are taken before those of batch requests, so a long batch does not hold them up. But a quarter
+of the places is for what comes in bulk, as long as any waits, or steady single ones would starve it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ Gone = Callable[[], Awaitable[bool]]
 
 # Asking whether a client is still there costs a little; one that has just come surely is.
 _ASK_AFTER_SECONDS = 0.02
+
+# Of the places in a batch, those for bulk works that wait.
+_BULK_SHARE = 0.25
 
 
 @dataclass(slots=True, eq=False)
@@ -52,6 +56,7 @@ class Batcher(Generic[Work, Done]):
         self._stopped = False
         self._single: deque[_Item[Work, Done]] = deque()
         self._bulk: deque[_Item[Work, Done]] = deque()
+        self._owed = 0.0  # places that bulk works have a right to; parts of one add up
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "pipeline")
         self._loop = asyncio.create_task(self._work())
@@ -63,17 +68,22 @@ class Batcher(Generic[Work, Done]):
         return len(self._single) + len(self._bulk)
 
     async def submit(
-        self, works: Sequence[Work], seconds: float, gone: Gone
+        self,
+        works: Sequence[Work],
+        seconds: float,
+        gone: Gone,
+        *,
+        however_full: bool = False,
     ) -> list[tuple[Done, float] | LurcherError]:
         """For each work its result and the seconds it waited, or its error; several works are bulk.
 
-        Raises QueueFull where there is no room for all of them, and DeadlinePassed after
-        ``seconds``. What was not begun by then, or when the client is ``gone``, is never begun.
-        Raises NotReady once the batcher was stopped.
+        Raises QueueFull where there is no room for all of them, unless they are to come in
+        ``however_full`` the queue is, and DeadlinePassed after ``seconds``. What was not begun by then,
+        or when the client is ``gone``, is never begun. Raises NotReady once the batcher was stopped.
         """
         if self._stopped:
             raise NotReady("the server is stopping")
-        if self.waiting + len(works) > self._capacity:
+        if self.waiting + len(works) > self._capacity and not however_full:
             retry_after = max(1, round(self.waiting * self._seconds_per_item))
             raise QueueFull(self.waiting, retry_after)
         create, now = asyncio.get_running_loop().create_future, perf_counter()
@@ -124,14 +134,19 @@ class Batcher(Generic[Work, Done]):
 
     async def _take(self) -> list[_Item[Work, Done]]:
         batch: list[_Item[Work, Done]] = []
+        self._owed = min(self._owed + _BULK_SHARE * self._size, self._size) if self._bulk else 0.0
         while self.waiting and len(batch) < self._size:
-            item = (self._single or self._bulk).popleft()
+            owed = self._size - len(batch) <= int(self._owed)
+            is_bulk = bool(self._bulk) and (owed or not self._single)
+            item = (self._bulk if is_bulk else self._single).popleft()
             if item.future.done():  # its deadline has passed
                 continue
             if perf_counter() - item.since > self._ask_after and await item.gone():
                 _settle([item], [DeadlinePassed("the client has gone")], item.since)
                 continue
             batch.append(item)
+            if is_bulk:
+                self._owed = max(self._owed - 1, 0.0)
         if not self.waiting:
             self._arrived.clear()
         return batch

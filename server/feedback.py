@@ -1,23 +1,20 @@
-"""Judgements added up: which known query has how much weight for which passage.
+"""Live judgements: what of the log counts in searches beside the bundle, and what was answered to whom.
 
-Queries are the same if their normalised texts are. A client's weights for a pair of query and passage
-add up to at most ``client_weight``, and a pair counts once enough different clients gave it. Sums are
-exact fractions, so what is taken back leaves no trace: the weights depend on the judgements that are
-left, not on the way there, and a replay of the log gives the same.
+All of the log is added up (bundle.tally), also what the bundle has of it: a pair that was held back when
+the bundle was made counts once more clients agree, and nobody goes beyond the cap by a new bundle. A
+search is told of a pair what it weighs beyond its weight in the bundle.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from bundle.feedback import Given, Pair, Removal
+from bundle.tally import Limits, PairKey, Tally, pair_key
 from models.errors import FeedbackNotKept, FieldError
-from models.text import normalised
 from server.live import Change
-
-PairKey = tuple[str, str]  # the query's normalised text, the passage's id
 
 # Judgements that are kept to be taken back, on the average of all pairs; beyond it memory would grow
 # without limit by the same few pairs.
@@ -33,36 +30,47 @@ class Receipt:
     held_back: int
 
 
-@dataclass(slots=True)
-class _Sum:
-    """What one pair has: by client all it gave, and the total of what counts of that."""
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What the bundle has of the log: records up to the number ``until``, which gave ``weights``."""
 
-    row: int
-    clients: dict[str, Fraction] = field(default_factory=dict)
-    total: Fraction = Fraction(0)
+    until: int
+    weights: Mapping[PairKey, Fraction]
 
 
-@dataclass(slots=True)
-class _Query:
-    text: str  # as it was first given
-    sums: dict[str, _Sum] = field(default_factory=dict)  # by passage id
+@dataclass(frozen=True, slots=True)
+class _Was:
+    """What a pair was before a change: whether it counted as live, and its weight for searches."""
+
+    counted: bool
+    weight: float
 
 
 class Feedback:
-    """All live judgements; for one thread at a time."""
+    """All judgements of a log that are left; for one thread at a time.
 
-    def __init__(self, clients: int = 1, client_weight: float = 10.0, most_pairs: int = 50_000):
-        """Count pairs that ``clients`` gave; take in at most ``most_pairs``."""
-        self._needed = clients
-        self._most_of_client = Fraction(client_weight)
+    ``pairs``, ``counted`` and ``judgements`` are of those that the bundle has not.
+    """
+
+    def __init__(
+        self, limits: Limits, most_pairs: int = 50_000, folded: Folded | None = None
+    ) -> None:
+        """Count by ``limits``; take in at most ``most_pairs`` beside those that the bundle has."""
         self.most_pairs = most_pairs
-        self.pairs = 0
         self.counted = 0  # pairs that enough clients gave
         self.judgements = 0
-        self._queries: dict[str, _Query] = {}
+        self._folded = Folded(0, {}) if folded is None else folded
+        self._tally = Tally(limits)
+        self._live: dict[PairKey, int] = {}  # judgements that the bundle has not
+        self._rows: dict[str, int] = {}  # of passages that were judged
         # By number, to be taken back: as given, without passages that do not count.
         self._given: dict[int, Given] = {}
         self._receipts: dict[tuple[str, str], tuple[int, Receipt]] = {}  # by client and key
+
+    @property
+    def pairs(self) -> int:
+        """How many different pairs were given."""
+        return len(self._live)
 
     def receipt(self, given: Given) -> Receipt | None:
         """What became of ``given`` when the same came before; None where it did not.
@@ -76,13 +84,9 @@ class Feedback:
         return receipt
 
     def new_pairs(self, pairs: Iterable[Pair]) -> set[PairKey]:
-        """Those of ``pairs`` that nobody gave so far."""
-        return {
-            (key, pair.passage)
-            for pair in pairs
-            for key in [normalised(pair.query)]
-            if key not in self._queries or pair.passage not in self._queries[key].sums
-        }
+        """Those of ``pairs`` that would take more room."""
+        keys = {pair_key(pair.query, pair.passage) for pair in pairs}
+        return keys - self._live.keys()
 
     def check_room(self, new: Collection[PairKey], judgements: int) -> None:
         """Raise FeedbackNotKept where so many new pairs or ``judgements`` are more than there is room for."""
@@ -105,31 +109,28 @@ class Feedback:
         ``rows`` has the rows of its passages; a judgement of any other passage does not count.
         """
         pairs = tuple(pair for pair in given.pairs if pair.passage in rows)
-        keys = [(normalised(pair.query), pair.passage) for pair in pairs]
-        before: dict[PairKey, float] = {}
-        for (query, passage), pair in zip(keys, pairs, strict=True):
-            known = self._queries.setdefault(query, _Query(" ".join(pair.query.split())))
-            if passage not in known.sums:
-                known.sums[passage] = _Sum(rows[passage])
-                self.pairs += 1
-            before.setdefault((query, passage), self._weight(known.sums[passage]))
-            self._add(known.sums[passage], given.client, Fraction(pair.weight))
-        self.judgements += len(pairs)
+        keys = [pair_key(pair.query, pair.passage) for pair in pairs]
+        before = self._before(keys)
+        for key, pair in zip(keys, pairs, strict=True):
+            self._rows[pair.passage] = rows[pair.passage]
+            self._tally.add(pair.query, pair.passage, given.client, pair.weight)
+            self._count(key, given, 1)
         self._given[given.sequence] = replace(given, pairs=pairs)
-        held_back = sum(not self._weight(self._queries[q].sums[passage]) for q, passage in keys)
+        held_back = sum(not self._tally.weight(key) for key in keys)
         receipt = Receipt(len(given.pairs), given.refused, held_back)
         self._receipts[given.client, given.key] = given.sequence, receipt
         return receipt, self._changes(before)
 
     def remove(self, removal: Removal) -> tuple[int, list[Change]]:
-        """Take back what ``removal`` says: how many judgements, and the pairs whose weight changed."""
+        """Take back what ``removal`` says: how many live judgements, and the pairs whose weight changed."""
         keys = set(removal.keys)
-        before: dict[PairKey, float] = {}
         taken = [
             given
             for given in self._given.values()
             if given.key in keys or (removal.before is not None and given.time < removal.before)
         ]
+        had = self.judgements
+        before = self._before(pair_key(p.query, p.passage) for given in taken for p in given.pairs)
         for given in taken:
             del self._given[given.sequence]
             # A key may have come twice, with an older bundle that lacks what a newer one had.
@@ -137,54 +138,44 @@ class Feedback:
             if number == given.sequence:
                 del self._receipts[given.client, given.key]
             for pair in given.pairs:
-                query = normalised(pair.query)
-                found = self._queries[query].sums[pair.passage]
-                before.setdefault((query, pair.passage), self._weight(found))
-                self._add(found, given.client, -Fraction(pair.weight))
-        removed = sum(len(given.pairs) for given in taken)
-        self.judgements -= removed
-        changes = self._changes(before)
-        for query, passage in before:
-            self._drop_if_empty(query, passage)
-        return removed, changes
+                self._tally.take_back(pair.query, pair.passage, given.client, pair.weight)
+                self._count(pair_key(pair.query, pair.passage), given, -1)
+        return had - self.judgements, self._changes(before)
 
     def changes(self) -> list[Change]:
-        """Every pair that counts, with its weight."""
-        return [
-            Change(query.text, found.row, weight)
-            for query in self._queries.values()
-            for found in query.sums.values()
-            if (weight := self._weight(found))
-        ]
+        """Every pair that a search has to know beside the bundle, with its weight."""
+        found = (self._change(key) for key, _ in self._tally.weights())
+        return [change for change in found if change.weight]
 
-    def _weight(self, found: _Sum) -> float:
-        """What the pair weighs in a search: 0 until enough clients gave it."""
-        return float(found.total) if len(found.clients) >= self._needed else 0.0
+    def _count(self, key: PairKey, given: Given, more: int) -> None:
+        """Count a live judgement of the pair, or with ``more`` -1 one less."""
+        if given.sequence <= self._folded.until:
+            return
+        self.judgements += more
+        self._live[key] = self._live.get(key, 0) + more
+        if not self._live[key]:
+            del self._live[key]
 
-    def _add(self, found: _Sum, client: str, weight: Fraction) -> None:
-        had = found.clients.get(client, Fraction(0))
-        has = had + weight
-        found.total += min(has, self._most_of_client) - min(had, self._most_of_client)
-        if has:
-            found.clients[client] = has
-        else:
-            del found.clients[client]
+    def _change(self, key: PairKey) -> Change:
+        """What a search is to know of a pair: its weight beyond that in the bundle."""
+        beyond = self._tally.weight(key) - self._folded.weights.get(key, Fraction(0))
+        return Change(self._tally.text(key), self._rows[key[1]], float(max(beyond, Fraction(0))))
 
-    def _changes(self, before: Mapping[PairKey, float]) -> list[Change]:
+    def _counted(self, key: PairKey) -> bool:
+        return key in self._live and self._tally.weight(key) > 0
+
+    def _before(self, keys: Iterable[PairKey]) -> dict[PairKey, _Was]:
+        return {
+            key: _Was(self._counted(key), self._change(key).weight if key[1] in self._rows else 0.0)
+            for key in keys
+        }
+
+    def _changes(self, before: Mapping[PairKey, _Was]) -> list[Change]:
         """The pairs of ``before`` that do not weigh any more what they did."""
         changes = []
-        for (query, passage), was in before.items():
-            known = self._queries[query]
-            weight = self._weight(known.sums[passage])
-            self.counted += (weight > 0) - (was > 0)
-            if weight != was:
-                changes.append(Change(known.text, known.sums[passage].row, weight))
+        for key, was in before.items():
+            self.counted += self._counted(key) - was.counted
+            change = self._change(key)
+            if change.weight != was.weight:
+                changes.append(change)
         return changes
-
-    def _drop_if_empty(self, query: str, passage: str) -> None:
-        sums = self._queries[query].sums
-        if not sums[passage].clients:
-            del sums[passage]
-            self.pairs -= 1
-        if not sums:
-            del self._queries[query]

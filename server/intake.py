@@ -1,51 +1,60 @@
 """Feedback on its way in: on the disk first, then in the sums, then in the search, then answered.
 
 One task takes what waits, so requests that come together share one write to the disk and one step of
-the search.
+the search. Another tells the search side, which may be busy: what is on the disk is answered after
+``timeout_ms`` at the latest, and counts in searches as soon as they know it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import cast
 
 import structlog
 
 from bundle.bundle import Bundle
-from bundle.feedback import FeedbackLog, Given, Record, Removal
-from models.errors import FeedbackNotKept, LurcherError, NotReady, QueueFull
+from bundle.feedback import FeedbackContent, FeedbackLog, Given, LimitsNoted, Removal
+from bundle.tally import Limits, PairKey
+from models.errors import FeedbackNotKept, FieldError, LurcherError, NotReady, QueueFull
 from models.text import normalised
-from server.feedback import Feedback, PairKey, Receipt
+from server.feedback import Feedback, Folded, Receipt
 from server.live import Change
 from server.metrics import Metrics
 from server.settings import Settings
 
 _log = structlog.get_logger()
 
-# Until a search queue that was full is tried again; those who gave feedback wait meanwhile.
-_AGAIN_SECONDS = 0.05
-
+Asked = Given | Removal
 Answer = Receipt | int
 
 
 def replay(settings: Settings, bundle: Bundle) -> tuple[FeedbackLog, Feedback]:
-    """The log that ``settings.feedback`` names, and its judgements added up, as far as ``bundle`` lacks them.
+    """The log that ``settings.feedback`` names, and its judgements added up beside those that ``bundle`` has.
 
-    Raises FieldError or FeedbackCorrupt where the log cannot be used.
+    Notes the limits in the log where they are others than before. Raises FieldError or FeedbackCorrupt
+    where the log cannot be used, FieldError too for a bundle that cannot learn.
     """
     assert settings.feedback is not None  # noqa: S101 (the caller asked)
+    if bundle.manifest.encoder.similarity != "cosine":
+        reason = "this bundle cannot learn: its encoder compares by the dot product, not the cosine"
+        raise FieldError("feedback", reason)
     log, content = FeedbackLog.open(settings.feedback)
     try:
         neighbours = bundle.manifest.neighbours
-        folded = neighbours.logs.get(log.id, 0) if neighbours is not None else 0
-        given = [one for one in content.given if one.sequence > folded]
+        until = neighbours.logs.get(log.id, 0) if neighbours is not None else 0
+        # Where the end of the log was lost, what comes now must not have the numbers of what was folded.
+        log.sequence = max(log.sequence, until)
+        limits = Limits(settings.feedback_clients, settings.feedback_client_weight)
+        _note(log, content, limits)
+        given = content.given
         rows = bundle.passages.rows_of(list({p.passage for one in given for p in one.pairs}))
-        feedback = Feedback(
-            settings.feedback_clients, settings.feedback_client_weight, settings.feedback_pairs
-        )
+        folded = Folded(until, dict(content.until(until).tally().weights()))
+        feedback = Feedback(limits, settings.feedback_pairs, folded)
         for one in given:
             feedback.give(one, rows)
     except BaseException:
@@ -54,16 +63,32 @@ def replay(settings: Settings, bundle: Bundle) -> tuple[FeedbackLog, Feedback]:
     unknown = sum(pair.passage not in rows for one in given for pair in one.pairs)
     _log.info(
         "feedback", file=str(log.path), pairs=feedback.pairs, counted=feedback.counted,
-        of_unknown_passages=unknown, in_the_bundle=len(content.given) - len(given),
+        of_unknown_passages=unknown, in_the_bundle=sum(one.sequence <= until for one in given),
     )  # fmt: skip
     return log, feedback
 
 
+def _note(log: FeedbackLog, content: FeedbackContent, limits: Limits) -> None:
+    """Let ``log`` say that it is counted by ``limits``, so that `lurcher adapt` does too."""
+    if limits == content.limits:
+        return
+    try:
+        log.append([LimitsNoted(time.time(), limits)])
+    except OSError as error:
+        reason = f"{log.path} cannot be written: {error.strerror or error}"
+        raise FieldError("feedback", reason) from error
+
+
 @dataclass(slots=True, eq=False)
 class _Job:
-    record: Record
+    record: Asked
     rows: Mapping[str, int]
     done: asyncio.Future[Answer]
+
+    @property
+    def size(self) -> int:
+        """How many pairs it has; a removal, or a request without any, is as much work as one."""
+        return max(1, len(self.record.pairs)) if isinstance(self.record, Given) else 1
 
 
 class Intake:
@@ -75,42 +100,55 @@ class Intake:
         feedback: Feedback,
         learn: Callable[[Sequence[Change]], Awaitable[None]],
         metrics: Metrics,
-        most: int,
+        settings: Settings,
     ) -> None:
-        """Tell ``learn`` what changed; write about ``most`` pairs at once."""
+        """Tell ``learn`` what changed.
+
+        At most ``settings.max_waiting`` pairs wait, about ``max_queries`` are written at once, and
+        nobody waits longer than ``timeout_ms`` for searches to know what is on the disk.
+        """
         self.log = log
         self.feedback = feedback
         self._learn = learn
         self._counted = metrics.feedback_pairs
-        self._most = most
+        self._most = settings.max_queries
+        self._capacity = settings.max_waiting
+        self._patience = settings.timeout_ms / 1_000
         self._stopped = False
         self._waiting: deque[_Job] = deque()
+        self._waiting_pairs = 0
+        self._seconds_a_pair = 0.01
         self._arrived = asyncio.Event()
         # What the search side still has to be told, by query and row; the last word on each.
         self._behind: dict[tuple[str, int], Change] = {}
+        self._telling: asyncio.Task[Exception | None] | None = None
         metrics.live_pairs.set_function(lambda: feedback.counted)
         self._loop = asyncio.create_task(self._work())
 
     async def give(self, given: Given, rows: Mapping[str, int]) -> Receipt:
-        """The receipt of ``given``, once it is on the disk and counts in searches.
+        """The receipt of ``given``, once it is on the disk and counts in searches, or soon will.
 
         ``rows`` has the rows of its passages. Raises FieldError for a key used before, FeedbackNotKept,
-        or NotReady where the server stops.
+        QueueFull, or NotReady where the server stops.
         """
         return cast(Receipt, await self._submit(given, rows))
 
     async def remove(self, removal: Removal) -> int:
         """How many live judgements ``removal`` took back, once that is on the disk and searches know.
 
-        Raises FeedbackNotKept or NotReady.
+        Raises FeedbackNotKept, QueueFull or NotReady.
         """
         return cast(int, await self._submit(removal, {}))
 
-    async def _submit(self, record: Record, rows: Mapping[str, int]) -> Answer:
+    async def _submit(self, record: Asked, rows: Mapping[str, int]) -> Answer:
         if self._stopped:
             raise NotReady("the server is stopping")
         job = _Job(record, rows, asyncio.get_running_loop().create_future())
+        if self._waiting_pairs + job.size > self._capacity:
+            retry_after = max(1, round(self._waiting_pairs * self._seconds_a_pair))
+            raise QueueFull(self._waiting_pairs, retry_after)
         self._waiting.append(job)
+        self._waiting_pairs += job.size
         self._arrived.set()
         return await job.done
 
@@ -119,18 +157,23 @@ class Intake:
         self._stopped = True
         self._arrived.set()
         await self._loop
+        if self._telling is not None:
+            self._telling.cancel()  # a server that stops need not learn
+            await asyncio.wait([self._telling])
         self.log.close()
 
     async def _work(self) -> None:
         while True:
             await self._arrived.wait()
-            group = self._take()
+            group, start = self._take(), time.perf_counter()
             if group:
                 try:
                     await self._settle(group)
                 # Whatever went wrong is the answer to those who asked, not the end of the server.
                 except Exception as error:
                     _answer([(job, error) for job in group])
+                seconds = (time.perf_counter() - start) / sum(job.size for job in group)
+                self._seconds_a_pair += 0.1 * (seconds - self._seconds_a_pair)
             elif self._stopped:
                 return
             else:
@@ -143,14 +186,15 @@ class Intake:
         pairs = 0
         while self._waiting and pairs < self._most:
             record = self._waiting[0].record
-            if isinstance(record, Removal):
-                group.append(self._waiting.popleft())
-                break
-            if (record.client, record.key) in keys:
-                break
-            keys.add((record.client, record.key))
-            pairs += len(record.pairs)
+            if isinstance(record, Given):
+                if (record.client, record.key) in keys:
+                    break
+                keys.add((record.client, record.key))
             group.append(self._waiting.popleft())
+            pairs += group[-1].size
+            if isinstance(record, Removal):
+                break
+        self._waiting_pairs -= pairs
         return group
 
     async def _settle(self, group: Sequence[_Job]) -> None:
@@ -198,7 +242,7 @@ class Intake:
                 answers.append((job, error))
         return answers, fresh
 
-    def _apply(self, record: Record, rows: Mapping[str, int]) -> Answer:
+    def _apply(self, record: Asked, rows: Mapping[str, int]) -> Answer:
         answer: Answer
         if isinstance(record, Removal):
             answer, changes = self.feedback.remove(record)
@@ -210,14 +254,33 @@ class Intake:
         return answer
 
     async def _catch_up(self) -> None:
-        """Tell the search side all that it does not know; what fails is told again with the next."""
+        """Wait until the search side knows all, but no longer than those who gave feedback would.
+
+        Raises what kept it from learning; it is told again with the next.
+        """
+        if self._behind and (self._telling is None or self._telling.done()):
+            self._telling = asyncio.create_task(self._tell())
+        if self._telling is None:
+            return
+        await asyncio.wait([self._telling], timeout=self._patience)
+        if not self._telling.done():
+            _log.warning("searches learn feedback late", waiting=len(self._behind))
+            return
+        if (error := self._telling.result()) is not None:
+            raise error
+
+    async def _tell(self) -> Exception | None:
+        """Tell the search side all that it does not know; what came of it, as nobody may wait for it."""
         while self._behind:
+            some = list(islice(self._behind.items(), self._most))
             try:
-                await self._learn(list(self._behind.values()))
-            except QueueFull:
-                await asyncio.sleep(_AGAIN_SECONDS)
-            else:
-                self._behind.clear()
+                await self._learn([change for _, change in some])
+            except Exception as error:
+                return error
+            for pair, change in some:
+                if self._behind[pair] is change:  # or else there is a later word on it
+                    del self._behind[pair]
+        return None
 
 
 def _answer(answers: Sequence[tuple[_Job, Answer | Exception]]) -> None:

@@ -1,25 +1,20 @@
 """What a running server has learnt since its bundle was made: known queries, in memory.
 
-The vectors are in a small graph that grows with each query. A query that has lost its last label stays
-in the graph, silent, until such ones are the most; then the graph is made anew.
+Their vectors are in a graph of their own (server.graph). A query that has lost its last label is
+forgotten; should it come again, it is a new one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 
 from bundle.passages import Rows
 from bundle.vectors import Vectors
 from models.text import normalised
-
-# Links of a vector in the graph, and how many are followed: at 100,000 vectors every query still finds
-# its own.
-_LINKS, _EFFORT = 16, 64
-_FEW = 64  # silent queries that never matter
+from server.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +37,19 @@ class Live:
     """Known queries that come and go; for one thread at a time."""
 
     def __init__(self, dimension: int) -> None:
-        self._dimension = dimension
-        self._index = self._empty()
-        self._known: list[_Known] = []
+        self._graph = Graph(dimension)
+        self._known: dict[int, _Known] = {}  # by number
         self._numbers: dict[str, int] = {}  # by normalised text
         self._by_row: dict[int, set[int]] = {}
         self._sums: dict[int, Vectors] = {}  # of rows that were asked for since they changed
-        self._silent = 0
-
-    def _empty(self) -> faiss.Index:
-        index = faiss.IndexHNSWSQ(
-            self._dimension, faiss.ScalarQuantizer.QT_fp16, _LINKS, faiss.METRIC_INNER_PRODUCT
-        )
-        index.hnsw.efSearch = _EFFORT
-        return index
 
     def __len__(self) -> int:
-        """How many known queries have a label."""
-        return len(self._known) - self._silent
+        """How many known queries there are."""
+        return len(self._known)
 
     def unknown(self, changes: Sequence[Change]) -> list[str]:
         """The texts in ``changes`` whose vectors ``learn`` needs, each once."""
-        wanted = {normalised(change.query): change.query for change in changes}
+        wanted = {normalised(change.query): change.query for change in changes if change.weight > 0}
         return [text for key, text in wanted.items() if key not in self._numbers]
 
     def learn(
@@ -74,24 +60,22 @@ class Live:
         passage_vectors: Callable[[Rows], Vectors],
     ) -> None:
         """Apply ``changes``; ``texts`` with ``vectors`` (n, d) are those that ``unknown`` named."""
-        for text in texts:
-            self._numbers[normalised(text)] = len(self._known)
-            self._known.append(_Known(text, {}, {}))
-        self._silent += len(texts)
-        if len(texts):
-            self._index.add(np.ascontiguousarray(vectors))
+        numbers = self._graph.add(vectors).tolist() if len(texts) else []
+        for number, text in zip(numbers, texts, strict=True):
+            self._known[number] = _Known(text, {}, {})
+            self._numbers[normalised(text)] = number
         for change in changes:
-            self._set(self._numbers[normalised(change.query)], change, passage_vectors)
-        if self._silent > max(_FEW, len(self._known) // 2):
-            self._rebuild()
+            number = self._numbers.get(normalised(change.query))
+            if number is not None:  # or else it is to lose what it does not have
+                self._set(number, change, passage_vectors)
+        self._forget({normalised(change.query) for change in changes})
 
     def _set(self, number: int, change: Change, passage_vectors: Callable[[Rows], Vectors]) -> None:
         known, row = self._known[number], change.row
-        was_silent = not known.weights
         if change.weight > 0:
             if row not in known.weights:
                 passage = passage_vectors(np.array([row]))[0]
-                known.scores[row] = float(self._index.reconstruct(number) @ passage)
+                known.scores[row] = float(self.vectors([number])[0] @ passage)
                 self._by_row.setdefault(row, set()).add(number)
             known.weights[row] = change.weight
         elif row in known.weights:
@@ -101,33 +85,23 @@ class Live:
                 del self._by_row[row]
         for changed in (row, *known.weights):  # its other labels are parts of the largest
             self._sums.pop(changed, None)
-        self._silent += (not known.weights) - was_silent
 
-    def _rebuild(self) -> None:
-        kept = [number for number, known in enumerate(self._known) if known.weights]
-        index = self._empty()
-        if kept:
-            index.add(self._index.reconstruct_batch(np.array(kept, np.int64)))
-        self._index = index
-        self._known = [self._known[number] for number in kept]
-        self._numbers = {normalised(known.text): i for i, known in enumerate(self._known)}
-        self._by_row = {}
-        for number, known in enumerate(self._known):
-            for row in known.weights:
-                self._by_row.setdefault(row, set()).add(number)
-        self._silent = 0
+    def _forget(self, keys: Iterable[str]) -> None:
+        """Forget those of the texts ``keys`` that have no label any more."""
+        silent = [
+            key
+            for key in keys
+            if key in self._numbers and not self._known[self._numbers[key]].weights
+        ]
+        numbers = [self._numbers.pop(key) for key in silent]
+        for number in numbers:
+            del self._known[number]
+        if numbers:
+            self._graph.remove(np.array(numbers, np.int64))
 
     def search(self, vectors: Vectors, k: int) -> tuple[Vectors, Rows]:
         """Similarities (B, m) and numbers (B, m) of the nearest ``k`` or all, -inf and -1 for none."""
-        depth = min(len(self._known), k + self._silent)
-        found, numbers = self._index.search(vectors, depth)
-        silent = [[n < 0 or not self._known[n].weights for n in some] for some in numbers.tolist()]
-        similarities = np.where(silent, np.float32(-np.inf), found)
-        # Silent ones come last; without any, the order is the index's.
-        order = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
-        similarities = np.take_along_axis(similarities, order, axis=1)
-        numbers = np.take_along_axis(numbers, order, axis=1)
-        return similarities, np.where(similarities > -np.inf, numbers, -1)
+        return self._graph.search(vectors, k)
 
     def labels(self, number: int) -> list[tuple[int, float, float]]:
         """Row, score and label of each passage of a known query; its best label is 1."""
@@ -153,8 +127,7 @@ class Live:
 
     def vectors(self, numbers: Sequence[int]) -> Vectors:
         """The vectors (n, d) of known queries."""
-        found: Vectors = self._index.reconstruct_batch(np.array(numbers, np.int64))
-        return found
+        return self._graph.vectors(np.array(numbers, np.int64))
 
     def sum_of(self, row: int) -> Vectors:
         """The weighted sum (d,) of a passage's known queries here."""

@@ -78,7 +78,7 @@ class Searching:
     def run(self, queries: Sequence[Query], vectors: Vectors) -> list[Hits | LurcherError]:
         """The hits of each query, whose vectors are (B, d); an error in the place of one at fault."""
         hits: list[Hits | LurcherError] = [_NOTHING] * len(queries)
-        by_mode: dict[Mode, list[int]] = {}
+        by_mode: dict[Mode | Literal["live"], list[int]] = {}
         for place, query in enumerate(queries):
             try:
                 by_mode.setdefault(self._mode(query), []).append(place)
@@ -86,17 +86,26 @@ class Searching:
                 hits[place] = error
         for mode, places in by_mode.items():
             asked, theirs = [queries[i] for i in places], vectors[places]
-            search = {"off": self._plain, "xs": self._adapted, "xl": self._voted}[mode]
+            search = {
+                "off": self._plain, "xs": self._adapted, "xl": self._voted, "live": self._learnt,
+            }[mode]  # fmt: skip
             for place, found in zip(places, search(asked, theirs), strict=True):
                 hits[place] = found
         return hits
 
-    def _mode(self, query: Query) -> Mode:
-        """The mode of ``query``. Raises FieldError for one that the bundle is not made for."""
-        if self._known is not None:
-            return self._known.settings.mode if query.mode == "auto" else query.mode
-        if query.mode != "xs":
-            return "xl" if query.mode != "off" and len(self.live) else "off"
+    def _mode(self, query: Query) -> Mode | Literal["live"]:
+        """The mode of ``query``; ``live`` lets only those vote that were learnt since the bundle was made.
+
+        Raises FieldError for one that the bundle is not made for.
+        """
+        learnt: Literal["live", "off"] = "live" if len(self.live) else "off"
+        if query.mode == "auto":
+            tuned = "off" if self._known is None else self._known.settings.mode
+            return learnt if tuned == "off" else tuned
+        if self._known is not None or query.mode == "off":
+            return query.mode
+        if query.mode == "xl":
+            return learnt
         reason = "this bundle has no known queries to adapt its passages to: see `lurcher adapt`"
         raise FieldError("pefa.mode", reason)
 
@@ -169,11 +178,21 @@ class Searching:
         return [self._known_of(row, vector) for row in rows.tolist()] if query.explain else None
 
     def _voted(self, queries: Sequence[Query], vectors: Vectors) -> list[Hits | LurcherError]:
+        votes = self._votes(vectors, self._xl.neighbours)
+        return self._mixed(queries, vectors, votes, self._xl)
+
+    def _learnt(self, queries: Sequence[Query], vectors: Vectors) -> list[Hits | LurcherError]:
+        untuned = XlSettings()
+        votes = self._votes(vectors, untuned.neighbours, of_bundle=False)
+        return self._mixed(queries, vectors, votes, untuned)
+
+    def _mixed(
+        self, queries: Sequence[Query], vectors: Vectors, votes: Votes, settings: XlSettings
+    ) -> list[Hits | LurcherError]:
         # Votes only raise scores, so of those without any no more than top_k can be hits.
         depths = [query.top_k for query in queries]
         found = self._nearest(self._bundle.vectors, queries, vectors, depths)
-        votes = self._votes(vectors, self._xl.neighbours)
-        cast = margin_votes(votes, self._xl.temperature, self._xl.margin)
+        cast = margin_votes(votes, settings.temperature, settings.margin)
         said = cast > 0
         asker, row, cast = votes.query[said], votes.row[said], cast[said]
         # One number for each passage of each query, so that one pass unites what both sides found.
@@ -192,7 +211,7 @@ class Searching:
         missing = np.isnan(dense)
         passages = self._bundle.vectors.vectors(rows[missing])
         dense[missing] = (passages * vectors[of[missing]]).sum(axis=1)
-        tuned = self._xl.dense_weight
+        tuned = settings.dense_weight
         weights = [tuned if q.dense_weight is None else q.dense_weight for q in queries]
         mixed = mix(dense, neighbours, np.array(weights, np.float32)[of])
         order = np.lexsort((-dense, -mixed, of))  # where only votes count, most passages have none
@@ -215,16 +234,15 @@ class Searching:
             hits.append(Hits(rows[best], dense[best], neighbours[best], mixed[best], spoke))
         return hits
 
-    def _votes(self, vectors: Vectors, k: int) -> Votes:
+    def _votes(self, vectors: Vectors, k: int, of_bundle: bool = True) -> Votes:
         """What the ``k`` known queries nearest to each of ``vectors`` (B, d) are labelled with."""
         count = len(vectors)
         similarities, numbers = (
             [np.full((count, 0), -np.inf, np.float32)],
             [np.zeros((count, 0), int)],
         )
-        base = 0
-        if self._known is not None:
-            base = self._known.queries.count
+        base = 0 if self._known is None else self._known.queries.count
+        if self._known is not None and of_bundle:
             near, which = self._known.queries.search(vectors, min(k, base))
             similarities.append(np.where(which < 0, -np.inf, near).astype(np.float32))
             numbers.append(which)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from math import inf
 
 import structlog
 
@@ -21,9 +22,6 @@ from server.searching import Query
 from server.settings import Settings
 
 _log = structlog.get_logger()
-
-# Nobody is told that feedback failed because it had to wait; it is on the disk.
-_LEARNING_SECONDS = 3_600.0
 
 
 class Service:
@@ -53,8 +51,7 @@ class Service:
         batcher = Batcher(self._measured(pipeline), settings.batch_size, settings.max_waiting)
         self.metrics.waiting.set_function(lambda: batcher.waiting)
         if feedback is not None:
-            most = settings.max_queries
-            self._intake = Intake(*feedback, self.learn, self.metrics, most)
+            self._intake = Intake(*feedback, self.learn, self.metrics, settings)
         self._bundle, self._batcher = bundle, batcher
         _log.info("ready", bundle=bundle.manifest.name, passages=bundle.manifest.passages)
 
@@ -125,19 +122,17 @@ class Service:
         return self._intake
 
     async def learn(self, changes: Sequence[Change]) -> None:
-        """Let searches know ``changes``, in order; those that begin afterwards do.
+        """Let searches know ``changes``, in order, however long it takes; those that begin afterwards do.
 
-        Raises NotReady, QueueFull, or what the pipeline raised.
+        Raises NotReady, or what the pipeline raised.
         """
         if self._batcher is None:
             raise NotReady("the bundle is still being loaded")
-        # One work a change, so that searches get in between however many there are.
-        for start in range(0, len(changes), self.settings.max_queries):
-            some = changes[start : start + self.settings.max_queries]
-            answers = await self._batcher.submit(some, _LEARNING_SECONDS, _still_there)
-            for answer in answers:
-                if isinstance(answer, LurcherError):
-                    raise answer
+        # One work a change, so that searches get in between however many there are. The queue's limit is
+        # for searches: the intake has one of its own, and would else wait for a moment without any.
+        for answer in await self._batcher.submit(changes, inf, _still_there, however_full=True):
+            if isinstance(answer, LurcherError):
+                raise answer
 
     async def close(self) -> None:
         """Stop taking feedback and queries, finish those in hand, close the bundle."""

@@ -15,7 +15,7 @@ twice: of clicks that agree in all of these fields, time given, one counts.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,25 +37,25 @@ class _Click(NamedTuple):
     client: str | None
 
 
-def read_clicks(path: Path) -> list[Known]:
+def read_clicks(paths: Sequence[Path]) -> list[Known]:
     """One known query for each text that was asked, spelt as it first was, in order of appearance.
 
-    Its id depends on the normalised text alone, so another log's replaces it. The file is read as a
-    stream: memory is needed for distinct queries and pairs, and some 20 bytes for a click with a
+    Its id depends on the normalised text alone, so what is read later replaces it. The files are read as
+    one stream: memory is needed for distinct queries and pairs, and some 20 bytes for a click with a
     time. Raises CorpusError.
     """
     found: dict[str, Known] = {}
     seen = Seen()
-    for click in _clicks(path):
+    for file, click in ((path, click) for path in paths for click in _clicks(path)):
         key = normalised(click.query)
         if click.time is not None and not seen.add(repr((key, *click[1:]))):
             continue
         if click.weight > 0:
-            known = found.get(key) or Known(query_id("clicks", key), click.query, {}, path.name)
+            known = found.get(key) or Known(query_id("clicks", key), click.query, {}, file.name)
             known.labels[click.passage] = known.labels.get(click.passage, 0.0) + click.weight
             found[key] = known
     if not found:
-        raise CorpusError(path, None, "no click with a weight above 0 in it")
+        raise CorpusError(paths[0], None, "no click with a weight above 0 in it")
     return list(found.values())
 
 

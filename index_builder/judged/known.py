@@ -6,8 +6,6 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from models.text import normalised
-
 # Far above any count of clicks; and sums of such weights stay finite.
 MAX_WEIGHT = 1_000_000_000
 
@@ -38,17 +36,8 @@ def weight_fault(weight: float) -> str | None:
 
 
 def merge(*groups: Iterable[Known]) -> list[Known]:
-    """All known queries as one list in which ids and texts are unique.
+    """All known queries as one list in which ids are unique: a later query replaces an earlier one.
 
-    A later query replaces an earlier one with its id. Then those that are the same text once
-    normalised become one: the first, with the weights of all added up.
+    The same text from two sources stays two queries, so that each can be replaced or taken back.
     """
-    by_id = {known.id: known for group in groups for known in group}
-    by_text: dict[str, Known] = {}
-    for known in by_id.values():
-        first = by_text.setdefault(
-            normalised(known.text), Known(known.id, known.text, {}, known.source)
-        )
-        for passage, weight in known.labels.items():
-            first.labels[passage] = first.labels.get(passage, 0.0) + weight
-    return list(by_text.values())
+    return list({known.id: known for group in groups for known in group}.values())

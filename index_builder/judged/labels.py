@@ -27,6 +27,8 @@ def to_labels(
     ids = list(dict.fromkeys(passage for query in known for passage in query.labels))
     rows = rows_of(ids)
     strangers = [passage for passage in ids if passage not in rows]
+    if not ids:
+        raise FieldError("queries", "no query with a judged passage")
     if len(strangers) == len(ids):
         raise FieldError(
             "qrels",

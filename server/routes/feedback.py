@@ -41,7 +41,7 @@ _Key = Annotated[
 ]  # fmt: skip
 
 
-@writing.post("/v1/feedback", responses=responses(400, 403, 409, 413, 422, 503, 507))
+@writing.post("/v1/feedback", responses=responses(400, 403, 409, 413, 422, 429, 503, 507))
 async def give_feedback(
     body: FeedbackRequest, request: Request, idempotency_key: _Key = None
 ) -> FeedbackReply:
@@ -72,7 +72,7 @@ async def give_feedback(
     )
 
 
-@writing.delete("/v1/feedback", responses=responses(403, 422, 503, 507))
+@writing.delete("/v1/feedback", responses=responses(403, 422, 429, 503, 507))
 async def remove_feedback(
     asked: Annotated[RemovalQuery, Query()], request: Request
 ) -> RemovalReply:

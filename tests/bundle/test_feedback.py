@@ -21,11 +21,13 @@ from bundle.feedback import (
     FeedbackLog,
     Given,
     Judgement,
+    LimitsNoted,
     Pair,
     Record,
     Removal,
     read_feedback,
 )
+from bundle.tally import Limits
 from models.errors import FeedbackCorrupt, FieldError
 
 ONE = Given("address:::1", 10.0, "a", (Pair("the cat", "p1", 1.0), Pair("the dog", "p2", 0.5)))
@@ -44,6 +46,7 @@ records = st.builds(
     texts,
     st.lists(st.integers(0, 9), max_size=2).map(tuple),
 ) | st.builds(Removal, times, st.lists(few, max_size=2).map(tuple), st.none() | times)
+records |= st.builds(LimitsNoted, times, st.builds(Limits, st.integers(1, 3), weights))
 appends = st.lists(st.lists(records, min_size=1, max_size=3), max_size=5)
 
 
@@ -80,6 +83,7 @@ def twin(batches: Sequence[Sequence[Record]]) -> list[Given]:
         number += 1
         if isinstance(record, Given):
             left.append(replace(record, sequence=number))
+        if not isinstance(record, Removal):
             continue
         limit = float("-inf") if record.before is None else record.before
         left = [g for g in left if g.key not in record.keys and g.time >= limit]
@@ -134,22 +138,36 @@ def test_cut_anywhere_it_holds_a_beginning_of_whole_appends(
         raw = path.read_bytes()
         assert len(raw) == sizes[-1]
         cut = data.draw(st.integers(sizes[0], len(raw)))
-        tail = data.draw(st.sampled_from([b"", b"\x00" * 50, b"xyz\n", b"\n\n"]))
+        tail = data.draw(st.sampled_from([b"", b"\x00" * 50, b"xyz", b"xyz\x00"]))
         path.write_bytes(raw[:cut] + tail)
         whole = sum(size <= cut for size in sizes) - 1
         found = content(path)
         assert list(found.given) == twin(batches[:whole])
         assert found.sequence == sum(map(len, batches[:whole]))
         assert path.stat().st_size == sizes[whole]  # and the writer has cut the rest off
+        rest = (raw[sizes[whole] : cut] + tail).rstrip(b"\x00")
+        kept = path.with_name("feedback.log.cut")
+        assert (kept.read_bytes() if kept.exists() else b"") == (rest and rest + b"\n")
         write(path, [ONE])
         assert content(path).given[-1] == replace(ONE, sequence=found.sequence + 1)
 
 
+def test_what_is_cut_off_is_added_to_what_was_and_nobody_elses_to_read(path: Path) -> None:
+    write(path)
+    for torn in (b'0123abcd {"rec', b"more"):
+        path.write_bytes(path.read_bytes() + torn)
+        write(path)
+    kept = path.with_name("feedback.log.cut")
+    assert kept.read_bytes() == b'0123abcd {"rec\nmore\n'
+    assert kept.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("zeros", [0, 3, 300])
 @pytest.mark.parametrize("cut", [0, 1, 8, 9, 20, 40, 60])
-def test_a_log_whose_making_was_interrupted_is_begun_anew(path: Path, cut: int) -> None:
+def test_a_log_whose_making_was_interrupted_is_begun_anew(path: Path, cut: int, zeros: int) -> None:
     size = write(path)[0]
     assert cut < size
-    path.write_bytes(path.read_bytes()[:cut])
+    path.write_bytes(path.read_bytes()[:cut] + b"\0" * zeros)
     with pytest.raises(FeedbackCorrupt, match="nothing was written to this log yet"):
         read_feedback(path)
     write(path, [ONE])
@@ -183,6 +201,70 @@ def test_each_damaged_byte_of_the_middle_is_found_and_the_line_named(path: Path)
     lines = raw.splitlines(keepends=True)  # what the message advises
     path.write_bytes(b"".join(lines[:2] + lines[3:]))
     assert [g.sequence for g in content(path).given] == [1, 3]
+
+
+def refused(path: Path, line: int) -> None:
+    """Check that nobody reads the log at ``path`` because of its ``line``, and that it stays as it is."""
+    damaged = path.read_bytes()
+    for use in (read_feedback, FeedbackLog.open):
+        with pytest.raises(FeedbackCorrupt) as caught:
+            use(path)
+        assert caught.value.line == line
+    assert path.read_bytes() == damaged
+    assert not path.with_name("feedback.log.cut").exists()
+
+
+def test_each_damaged_byte_of_the_end_is_found_too_as_it_was_once_synced(path: Path) -> None:
+    sizes = write(path, [ONE], [TWO])
+    raw = path.read_bytes()
+    for at in range(sizes[1], sizes[2]):
+        path.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
+        refused(path, 3)
+    for tail in (b"xyz\n", b"\n", b"\0\0\n", b"\0\0abc\n"):
+        path.write_bytes(raw + tail)
+        refused(path, 4)
+
+
+def test_two_damaged_lines_at_the_end_are_not_taken_for_unfinished_ones(path: Path) -> None:
+    sizes = write(path, [ONE], [TWO], [ONE])
+    raw = bytearray(path.read_bytes())
+    raw[sizes[1] + 20] ^= 1
+    raw[sizes[2] + 20] ^= 1
+    path.write_bytes(raw)
+    refused(path, 3)
+    path.write_bytes(raw + b'0123abcd {"rec')  # nor is one before what is unfinished
+    refused(path, 3)
+
+
+def test_the_last_limits_noted_hold_and_it_is_known_what_held_before(path: Path) -> None:
+    write(path, [ONE])
+    assert content(path).limits == Limits(1, 10.0)
+    write(path, [LimitsNoted(1.0, Limits(2, 3.5))], [TWO], [LimitsNoted(2.0, Limits(3, 1.0))])
+    found = content(path)
+    assert found.limits == Limits(3, 1.0)
+    assert [found.until(n).limits for n in range(5)] == [
+        Limits(), Limits(), Limits(2, 3.5), Limits(2, 3.5), Limits(3, 1.0),
+    ]  # fmt: skip
+    assert [g.sequence for g in found.given] == [1, 3]
+
+
+def test_what_it_held_before_is_there_though_it_was_taken_back_since(path: Path) -> None:
+    write(path, [ONE], [Removal(40.0, keys=("a",))], [TWO])
+    found = content(path)
+    assert [g.key for g in found.given] == ["b"]
+    assert [g.key for g in found.until(1).given] == ["a"]
+    assert found.until(2).given == ()
+    assert (found.until(2).sequence, found.until(0).sequence) == (2, 0)
+
+
+def test_it_adds_up_by_the_limits_it_notes(path: Path) -> None:
+    cat = ("the cat", "p1")
+    write(path, [LimitsNoted(1.0, Limits(2, 0.5))], [ONE])
+    assert dict(content(path).tally().weights()) == {}
+    write(path, [replace(ONE, client="another")])
+    assert dict(content(path).tally().weights()) == {cat: 1, ("the dog", "p2"): 1}
+    write(path, [LimitsNoted(1.0, Limits(1, 4.0))])
+    assert content(path).tally().weight(cat) == 2
 
 
 def test_two_logs_in_one_file_are_refused(path: Path, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_clicks_and_logs_are_learnt_from(
     run_it = ["adapt", small, "--clicks", "c.jsonl", "--from-log", "feedback.log"]
     shown = output(run(*run_it, "--out", "mine.lurcher"))
     assert shown.startswith("mine.lurcher\n")
-    assert re.search(r"from +c\.jsonl \(6\), feedback\.log \(7\)", shown)
+    assert re.search(r"from +c\.jsonl \(6\), feedback\.log \(13\)", shown)
     neighbours = read_manifest(tmp_path / "mine.lurcher").neighbours
     assert neighbours is not None
     assert neighbours.logs == {id_: 1}
@@ -140,7 +140,6 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         ([*known, "--dev-qrels", "d.tsv"], "dev_qrels: goes with dev_queries"),
         ([*known, "--keep-unseen", "1.5"], "keep_unseen: 1.5 is not from 0 to 1"),
         ([*known, "--keep-unseen", "nan"], "keep_unseen: nan is not from 0 to 1"),
-        (["--from-log", "log", "--feedback-client-weight", "0"], "feedback_client_weight: 0"),
         (["--from-log", "damaged"], "damaged, line 1: not the first line of a feedback log"),
         (["--from-log", "none"], "none: No such file"),
         (["--clicks", "bad.jsonl"], "bad.jsonl, line 2: passage: "),
@@ -156,8 +155,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     ("words", "named"),
-    [([], "BUNDLE"), (["b", "--feedback-clients", "0"], "--feedback-clients"),
-     (["b", "--keep-unseen", "much"], "--keep-unseen")],
+    [([], "BUNDLE"), (["b", "--keep-unseen", "much"], "--keep-unseen")],
 )  # fmt: skip
 def test_mistake_in_the_command_is_named(run: Run, words: list[str], named: str) -> None:
     ended = run("adapt", *words)

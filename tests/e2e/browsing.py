@@ -13,6 +13,25 @@ from selenium.webdriver.support.wait import WebDriverWait
 PATIENCE = 10.0  # seconds; a loaded machine is slow to paint
 QUERY = "does aspirin prevent strokes"
 
+_FORBIDDEN = "Failed to load resource: the server responded with a status of 403"
+_CONTRAST = """
+const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+const light = (colour) => numbers(colour).slice(0, 3).map((c) => c / 255)
+  .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+  .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+const behind = (element) => {
+  const colour = getComputedStyle(element).backgroundColor;
+  return (numbers(colour)[3] ?? 1) > 0 ? colour : behind(element.parentElement);
+};
+return [...document.querySelectorAll("body *")]
+  .filter((e) => e.checkVisibility() && !e.disabled && !e.matches(".unseen, option"))
+  .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
+  .map((e) => {
+    const [a, b] = [light(getComputedStyle(e).color), light(behind(e))].sort((x, y) => y - x);
+    return { text: e.textContent.slice(0, 40), ratio: (a + 0.05) / (b + 0.05) };
+  });
+"""
+
 
 class Page:
     """The search page in a browser: what a person does and sees."""
@@ -81,12 +100,27 @@ class Page:
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def complaints(self) -> list[str]:
-        """What the browser's console holds; failed requests only where a test wants none."""
+        """What the browser's console holds; failed requests only where a test wants none.
+
+        A page that asks whether feedback is taken fails by design where it is not; the browser notes it.
+        """
         return [
             line["message"]
             for line in self.driver.get_log("browser")  # type: ignore[no-untyped-call] # selenium's own
             if not (self.failures_wanted and line["source"] == "network")
+            and not line["message"].startswith(f"{self.url}/v1/feedback - {_FORBIDDEN}")
         ]
+
+    def contrasts(self) -> list[dict[str, Any]]:
+        """Each visible text of its own with its ``ratio`` to the nearest painted background."""
+        found: list[dict[str, Any]] = self.script(_CONTRAST)
+        return found
+
+    def overflows(self) -> bool:
+        """Whether the page is wider than the window, less its scroll bar."""
+        root = "document.documentElement"
+        room = self.script(f"return {root}.getBoundingClientRect().width")
+        return bool(self.script(f"return {root}.scrollWidth") != room)
 
 
 def watched(page: Page) -> Iterator[Page]:

@@ -9,6 +9,7 @@ import json
 import re
 import select
 import threading
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
@@ -46,6 +47,10 @@ def hit(text: str, best: str = "", **others: Any) -> dict[str, Any]:
     return {**plain, "text": text, "metadata": {"year": 2015}, "highlights": spans, **others}
 
 
+def known(query: str, share: float, **others: Any) -> dict[str, Any]:
+    return {"id": "q1", "query": query, "similarity": 0.9, "share": share, **others}
+
+
 BEST = "Aspirin lowered the rate of ischaemic stroke."
 LONG = "Background comes first. " * 30 + BEST + " More was measured." * 30
 HITS = {
@@ -61,6 +66,25 @@ HITS = {
         )
     ],
     "no title": [hit("Bare.", title="")],
+    "known": [
+        hit(
+            "Words that nobody asked with.",
+            score=0.8,
+            scores={"dense": 0.1, "neighbours": 0.9, "mixed": 0.8},
+            neighbours=[
+                known(ATTACK, 0.617),
+                known(LONG_WORD, 0.25, id=""),
+                known("asked once", 0.001),
+                known("a fourth", 0.001),
+            ],
+        ),
+        hit(
+            "Nobody asked for this.",
+            id="28",
+            scores={"dense": 0.1, "neighbours": 0, "mixed": 0.05},
+            neighbours=[],
+        ),
+    ],
 }
 NORMAL = [
     hit(f"A trial. {BEST} It did not lower mortality.", BEST),
@@ -84,6 +108,15 @@ FAULTS = {
     ],
 }
 FIELDS = {"year"}
+OFF: dict[str, Any] = {"title": "Forbidden", "status": 403, "detail": "feedback is off"}
+NO_KEY: dict[str, Any] = {"title": "Unauthorized", "status": 401, "detail": "this needs an API key"}
+BAD_KEY: dict[str, Any] = {
+    "title": "Unauthorized",
+    "status": 401,
+    "detail": "this API key is not known here",
+}
+READ_KEY: dict[str, Any] = {"title": "Forbidden", "status": 403, "detail": "this key may search"}
+TAKEN: dict[str, Any] = {"accepted": 1, "refused": [], "held_back": 0, "key": "k"}
 BUNDLE = {
     "name": "scifact",
     "passages": 5183,
@@ -92,8 +125,24 @@ BUNDLE = {
 }
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A request under ``/v1`` as the stub got it."""
+
+    method: str
+    path: str
+    key: str | None  # the API key that it carried
+    idempotency_key: str | None
+    body: Any
+
+
 class Stub(ThreadingHTTPServer):
-    """Serves the page and canned replies; holds the query "slow" until ``slow`` is set."""
+    """Serves the page and canned replies; holds the query "slow" until ``slow`` is set.
+
+    So it does with a refused GET of the path ``held``.
+    ``feedback`` is the answer to judgements, None while none are taken. ``keys`` are the API keys that
+    may search, ``write_keys`` those that may judge; where there are none, everyone may.
+    """
 
     daemon_threads = True
 
@@ -101,10 +150,26 @@ class Stub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.page = PAGE.read_text(encoding="utf-8")
-        self.searches: list[dict[str, Any]] = []
+        self.asked: list[Asked] = []
+        self.feedback: dict[str, Any] | None = None
+        self.keys: set[str] = set()
+        self.write_keys: set[str] = set()
+        self.held = ""
         self.slow = threading.Event()
         self.hung_up = threading.Event()
         self.up = True
+
+    def of(self, method: str, path: str) -> list[Asked]:
+        """The requests of ``method`` for ``path``, in the order they came."""
+        return [asked for asked in self.asked if (asked.method, asked.path) == (method, path)]
+
+    @property
+    def searches(self) -> list[dict[str, Any]]:
+        return [asked.body for asked in self.of("POST", "/v1/search")]
+
+    @property
+    def judgements(self) -> list[Asked]:
+        return self.of("POST", "/v1/feedback")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -131,9 +196,35 @@ class Handler(BaseHTTPRequestHandler):
                 return False
         return True
 
+    def note(self, body: Any = None) -> dict[str, Any] | None:
+        """Write the request down; why it may not be asked, None where it may."""
+        scheme, _, key = self.headers.get("Authorization", "").partition(" ")
+        given = key if scheme == "Bearer" else None
+        idempotency_key = self.headers.get("Idempotency-Key")
+        self.stub.asked.append(Asked(self.command, self.path, given, idempotency_key, body))
+        writes = self.path == "/v1/feedback" and self.command == "POST"
+        wanted = self.stub.write_keys if writes else self.stub.keys
+        if not wanted or given in wanted:
+            return None
+        if given in self.stub.keys:
+            return READ_KEY
+        return NO_KEY if given is None else BAD_KEY
+
+    def problem(self, problem: dict[str, Any]) -> None:
+        self.reply(problem["status"], "application/problem+json", json.dumps(problem))
+
     def do_GET(self) -> None:
-        if self.path == "/v1/bundle":
-            self.reply(200, "application/json", json.dumps(BUNDLE))
+        if self.path.startswith("/v1/"):
+            refusal = self.note()
+            if refusal is not None:
+                if self.path != self.stub.held or self.released():
+                    self.problem(refusal)
+            elif self.path == "/v1/bundle":
+                self.reply(200, "application/json", json.dumps(BUNDLE))
+            elif self.stub.feedback is None:
+                self.problem(OFF)
+            else:
+                self.reply(200, "application/json", json.dumps({"pairs": 0}))
         elif urlsplit(self.path).path == "/":
             headers = {"Content-Security-Policy": policy(self.stub.page)}
             self.reply(200, "text/html; charset=utf-8", self.stub.page, **headers)
@@ -142,17 +233,31 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.stub.searches.append(asked)
-        query, wanted = asked["query"], asked.get("filter", {})
+        refusal = self.note(asked)
         if not self.stub.up:
             return  # closes the connection without a word
+        if refusal is not None:
+            self.problem(refusal)
+        elif self.path == "/v1/feedback":
+            self.take()
+        else:
+            self.search(asked)
+
+    def take(self) -> None:
+        taken = self.stub.feedback or OFF
+        if "status" in taken:
+            self.problem(taken)
+        else:
+            self.reply(200, "application/json", json.dumps(taken))
+
+    def search(self, asked: dict[str, Any]) -> None:
+        query, wanted = asked["query"], asked.get("filter", {})
         if query == "proxy":
             self.reply(502, "text/html", "<h1>Bad gateway</h1>")
         elif query == "many faults":
-            self.reply(422, "application/problem+json", json.dumps(FAULTS))
+            self.problem(FAULTS)
         elif set(wanted) - FIELDS:
-            problem = json.dumps({**PROBLEM, "request_id": "req-7"})
-            self.reply(422, "application/problem+json", problem)
+            self.problem({**PROBLEM, "request_id": "req-7"})
         else:
             if query == "slow" and not self.released():
                 return

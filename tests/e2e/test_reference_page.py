@@ -30,8 +30,8 @@ def test_every_route_is_shown_with_its_replies(reference: Page, live_url: str) -
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             (line,) = [s for s in shown if s.startswith(f"{method.upper()} {path} ")]
-            assert operation["description"] in line
-    assert len(shown) == 6
+            assert " ".join(operation["description"].split()) in line
+    assert len(shown) == sum(map(len, document["paths"].values()))
     reference.one(".route summary").click()
     assert {"200", "422", "429", "504"} <= {
         code.text for code in reference.all(".route[open] dt code")

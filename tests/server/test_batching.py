@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -130,6 +131,58 @@ def test_single_searches_go_before_those_of_a_batch_request() -> None:
             worker.gate.set()
             await asyncio.gather(bulk, single)
             assert worker.batches == [["first"], ["a", "1"], ["2", "3"]]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("size", "batches"),
+    [
+        (4, ["abc1", "def2", "ghi3", "jkl4", "mn"]),
+        (2, ["ab", "c1", "de", "f2", "gh", "i3", "jk", "l4", "mn"]),
+        (1, ["a", "b", "c", "1", "d", "e", "f", "2", "g", "h", "i", "3", "j", "k", "l", "4"]),
+    ],
+)
+def test_a_quarter_of_the_places_is_for_bulk_works_however_many_single_ones_wait(
+    size: int, batches: list[str]
+) -> None:
+    async def story() -> None:
+        async with busy(size=size, capacity=100) as (batcher, worker):
+            bulk = await queue(batcher, *"1234")
+            singles = [await queue(batcher, name) for name in "abcdefghijklmn"]
+            worker.gate.set()
+            await asyncio.gather(bulk, *singles)
+            assert ["".join(batch) for batch in worker.batches[1:]][: len(batches)] == batches
+
+    asyncio.run(story())
+
+
+def test_places_that_single_ones_leave_free_are_for_bulk_works_too() -> None:
+    async def story() -> None:
+        async with busy(size=4, capacity=100) as (batcher, worker):
+            bulk = await queue(batcher, *"123456789")
+            single = await queue(batcher, "a")
+            worker.gate.set()
+            await asyncio.gather(bulk, single)
+            assert ["".join(batch) for batch in worker.batches[1:]] == ["a123", "4567", "89"]
+
+    asyncio.run(story())
+
+
+def test_what_may_come_in_however_full_the_queue_is_does_and_waits_as_long_as_it_takes() -> None:
+    async def story() -> None:
+        async with busy(capacity=2) as (batcher, worker):
+            waiting = await queue(batcher, "a", "b")
+            more = asyncio.ensure_future(
+                batcher.submit(["c", "d", "e"], math.inf, here, however_full=True)
+            )
+            await asyncio.sleep(0.05)
+            assert not more.done()
+            with pytest.raises(QueueFull):
+                await ask(batcher, "f")
+            worker.gate.set()
+            assert results(await more) == ["C", "D", "E"]
+            assert results(await waiting) == ["A", "B"]
 
     asyncio.run(story())
 

@@ -9,15 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bundle.feedback import Given, Pair, Record, Removal
+from bundle.feedback import Given, Pair, Removal
+from bundle.tally import Limits, Tally
 from models.errors import FeedbackNotKept, FieldError
 from models.text import normalised
-from server.feedback import Feedback
+from server.feedback import Feedback, Folded
 from server.live import Change
 
 ROWS = {"p0": 0, "p1": 1, "p2": 2}
 
 Weights = dict[tuple[str, int], float]
+Record = Given | Removal
 
 
 def one(*pairs: Pair, client: str = "c", key: str = "k", number: int = 1) -> Given:
@@ -81,7 +83,7 @@ records = st.lists(
 def test_live_weights_are_those_of_a_fresh_replay_and_of_the_twin(
     records: list[Record], clients: int, cap: float
 ) -> None:
-    live, told = Feedback(clients, cap), {}
+    live, told = Feedback(Limits(clients, cap)), {}
     for record in records:
         changes = apply(live, record)
         assert len(weights(changes)) == len(changes)  # the last word on each, once
@@ -90,7 +92,7 @@ def test_live_weights_are_those_of_a_fresh_replay_and_of_the_twin(
         assert {pair: w for pair, w in told.items() if w} == now
         assert live.counted == len(now)
     left = left_of(records)
-    fresh = Feedback(clients, cap)
+    fresh = Feedback(Limits(clients, cap))
     for g in left:
         fresh.give(g, ROWS)
     assert weights(live.changes()) == weights(fresh.changes()) == twin(left, clients, cap)
@@ -102,15 +104,99 @@ def test_live_weights_are_those_of_a_fresh_replay_and_of_the_twin(
     assert live.pairs == len(twin(left, 1, cap))
 
 
+def folded_of(records: list[Record], until: int, limits: Limits) -> Folded:
+    """What a bundle has that was made when ``until`` was the last number of the log."""
+    tally = Tally(limits)
+    for g in left_of([record for record in records if record.sequence <= until]):
+        for pair in g.pairs:
+            tally.add(pair.query, pair.passage, g.client, pair.weight)
+    return Folded(until, dict(tally.weights()))
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    records, st.integers(0, 12), st.integers(1, 3), st.integers(1, 3),
+    st.sampled_from([0.5, 1.0, 10.0]),
+)  # fmt: skip
+def test_with_what_a_bundle_has_it_is_what_all_of_the_log_gives(
+    records: list[Record], until: int, then: int, clients: int, cap: float
+) -> None:
+    """A bundle was made after ``until`` records, by other limits perhaps; the server starts anew on it."""
+    folded = folded_of(records, until, Limits(then, cap))
+    live, told = Feedback(Limits(clients, cap), folded=folded), {}
+    for g in left_of([record for record in records if record.sequence <= until]):
+        live.give(g, ROWS)
+    told |= weights(live.changes())
+    for record in records[until:]:
+        told |= weights(apply(live, record))
+    now = weights(live.changes())
+    assert {pair: w for pair, w in told.items() if w} == now
+    fresh = Feedback(Limits(clients, cap), folded=folded)
+    for g in left_of(records):
+        fresh.give(g, ROWS)
+    assert weights(fresh.changes()) == now
+    assert (live.pairs, live.counted, live.judgements) == (
+        fresh.pairs,
+        fresh.counted,
+        fresh.judgements,
+    )
+    whole = twin(left_of(records), clients, cap)
+    before = {(q, ROWS[p]): float(w) for (q, p), w in folded.weights.items() if p in ROWS}
+    assert set(now) == {pair for pair, w in whole.items() if w > before.get(pair, 0)}
+    for pair, weight in now.items():
+        assert weight == pytest.approx(whole[pair] - before.get(pair, 0), abs=1e-6 * whole[pair])
+
+
+def after_a_fold(*given: Given, clients: int = 1) -> Feedback:
+    """As a server starts on a bundle into which ``given`` were put."""
+    limits = Limits(clients, 10.0)
+    records: list[Record] = list(given)
+    folded = folded_of(records, given[-1].sequence, limits)
+    feedback = Feedback(limits, most_pairs=2, folded=folded)
+    for g in given:
+        feedback.give(g, ROWS)
+    return feedback
+
+
+def test_a_vote_that_was_held_back_when_the_bundle_was_made_counts_once_another_agrees() -> None:
+    feedback = after_a_fold(one(Pair("q", "p1", 1.0)), clients=2)
+    assert feedback.changes() == []
+    receipt, changes = feedback.give(one(Pair("q", "p1", 1.0), client="d", number=2), ROWS)
+    assert (receipt.held_back, changes) == (0, [Change("q", 1, 2.0)])
+
+
+def test_what_the_bundle_has_is_not_told_again_and_the_cap_and_the_key_outlive_it() -> None:
+    first = replace(one(Pair("q", "p1", 8.0)), request="digest")
+    feedback = after_a_fold(first)
+    assert feedback.changes() == []
+    assert feedback.receipt(first) is not None
+    more = one(Pair("q", "p1", 8.0), key="l", number=2)
+    assert feedback.give(more, ROWS)[1] == [Change("q", 1, 2.0)]
+    assert (feedback.pairs, feedback.counted, feedback.judgements) == (1, 1, 1)
+
+
+def test_what_the_bundle_has_takes_no_room_and_stays_there_when_it_is_taken_back() -> None:
+    feedback = after_a_fold(one(Pair("q", "p1", 1.0), Pair("q", "p2", 1.0)))
+    assert (feedback.pairs, feedback.counted, feedback.judgements) == (0, 0, 0)
+    new = [Pair("q", "p1", 1.0), Pair("r", "p1", 1.0)]
+    feedback.check_room(feedback.new_pairs(new), 2)
+    feedback.give(one(*new, key="l", number=2), ROWS)
+    with pytest.raises(FeedbackNotKept, match="2 of at most 2 pairs"):
+        feedback.check_room(feedback.new_pairs([Pair("q", "p2", 1.0)]), 1)
+    assert feedback.remove(Removal(0.0, keys=("k",))) == (0, [Change("q", 1, 0.0)])
+    assert feedback.remove(Removal(0.0, keys=("l",))) == (2, [Change("r", 1, 0.0)])
+    assert feedback.pairs == 0
+
+
 def test_changes_name_the_query_as_it_was_first_given() -> None:
-    feedback = Feedback()
+    feedback = Feedback(Limits())
     assert feedback.give(one(Pair(" The  Cat", "p1", 1.0)), ROWS)[1] == [Change("The Cat", 1, 1.0)]
     again = one(Pair("the cat", "p1", 2.0), key="l", number=2)
     assert feedback.give(again, ROWS)[1] == [Change("The Cat", 1, 3.0)]
 
 
 def test_a_client_counts_for_no_more_than_the_cap() -> None:
-    feedback = Feedback(client_weight=2.0)
+    feedback = Feedback(Limits(client_weight=2.0))
     feedback.give(one(Pair("q", "p1", 1.5), Pair("q", "p1", 1.5)), ROWS)
     assert feedback.changes() == [Change("q", 1, 2.0)]
     more = one(Pair("q", "p1", 9.0), key="l", number=2)
@@ -123,7 +209,7 @@ def test_a_client_counts_for_no_more_than_the_cap() -> None:
 
 
 def test_a_pair_is_held_back_until_enough_clients_gave_it() -> None:
-    feedback = Feedback(clients=2)
+    feedback = Feedback(Limits(clients=2))
     receipt, changes = feedback.give(one(Pair("q", "p1", 1.0), Pair("r", "p2", 1.0)), ROWS)
     assert (receipt.accepted, receipt.held_back, changes) == (2, 2, [])
     receipt, changes = feedback.give(one(Pair("q", "p1", 1.0), key="l", number=2), ROWS)
@@ -136,7 +222,7 @@ def test_a_pair_is_held_back_until_enough_clients_gave_it() -> None:
 
 
 def test_a_key_stands_for_one_request_of_one_client() -> None:
-    feedback = Feedback()
+    feedback = Feedback(Limits())
     asked = replace(one(Pair("q", "p1", 1.0)), request="digest", refused=(3,))
     assert feedback.receipt(asked) is None
     receipt, _ = feedback.give(asked, ROWS)
@@ -150,7 +236,7 @@ def test_a_key_stands_for_one_request_of_one_client() -> None:
 
 
 def test_room_is_for_so_many_pairs_and_judgements() -> None:
-    feedback = Feedback(most_pairs=2)
+    feedback = Feedback(Limits(), most_pairs=2)
     first = one(Pair("q", "p1", 1.0), Pair("q", "p2", 1.0))
     feedback.check_room(feedback.new_pairs(first.pairs), 2)
     feedback.give(first, ROWS)

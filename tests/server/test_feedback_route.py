@@ -9,8 +9,9 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,14 @@ SERVE = [sys.executable, "-c", "import cli; cli.main()", "serve"]
 
 
 class Recorder:
-    """Makes pipelines that note what they learn, and fail to while they are to."""
+    """Makes pipelines that note what they learn, while the gate is open, and fail to while they are to."""
 
     def __init__(self) -> None:
         self.learnt: list[Change] = []
         self.failing = False
+        self.gate = threading.Event()
+        self.gate.set()
+        self.begun = threading.Event()
 
     def pipeline(self, bundle: Bundle, threads: int | None, engine: EngineName) -> Pipeline:
         return _Recording(bundle, threads, engine, self)
@@ -48,6 +52,8 @@ class _Recording(Pipeline):
         self._recorder = recorder
 
     def learn(self, changes: Sequence[Change]) -> None:
+        self._recorder.begun.set()
+        assert self._recorder.gate.wait(PATIENCE)
         if self._recorder.failing:
             raise ZeroDivisionError("a bug in the pipeline")
         self._recorder.learnt += changes
@@ -310,6 +316,42 @@ def test_a_search_is_not_hurt_by_feedback_that_cannot_be_applied(
     recorder.failing = False
     assert give(client, pair(), key="k").json()["accepted"] == 1
     assert [(c.query, c.weight) for c in recorder.learnt] == [("a sleepy pet", 1.0)]
+
+
+def test_feedback_that_comes_too_fast_is_429_and_can_be_sent_again(
+    small_bundle: Path, log: Path, recorder: Recorder
+) -> None:
+    limits = {"max_queries": 6, "max_waiting": 6}
+    with (
+        running(settings(small_bundle, feedback=log, **limits), recorder.pipeline) as client,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        recorder.gate.clear()
+        recorder.begun.clear()
+        first = threads.submit(give, client, pair())
+        assert recorder.begun.wait(PATIENCE)
+        rest = [threads.submit(give, client, pair(f"q{i}"), key=str(i)) for i in range(7)]
+        refused = next(one for one in as_completed(rest, PATIENCE))
+        assert_problem(refused.result(), 429)
+        assert int(refused.result().headers["retry-after"]) >= 1
+        recorder.gate.set()
+        statuses = [one.result(PATIENCE).status for one in (first, *rest)]
+        assert sorted(statuses) == [200] * 7 + [429]
+        assert give(client, pair(f"q{rest.index(refused)}")).status == 200
+        assert client.get(PATH).json()["pairs"] == 8
+
+
+def test_feedback_that_searches_learn_late_is_accepted_in_time(
+    small_bundle: Path, log: Path, recorder: Recorder
+) -> None:
+    wanted = settings(small_bundle, feedback=log, timeout_ms=200)
+    with running(wanted, recorder.pipeline) as client:
+        recorder.gate.clear()
+        assert give(client, pair(), key="k").json()["accepted"] == 1
+        assert len(judged(log)) == 1
+        assert recorder.learnt == []
+        recorder.gate.set()
+        until(lambda: recorder.learnt != [])  # though nobody asks any more
 
 
 def test_until_the_server_is_ready_feedback_gets_503(small_bundle: Path, log: Path) -> None:

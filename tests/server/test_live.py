@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bundle.passages import Rows
 from bundle.vectors import Vectors
 from models.text import normalised
-from server import live
+from server import graph
 from server.live import Change, Live
 
 DIMENSION, PASSAGES = 16, 6
@@ -160,16 +160,18 @@ def test_a_sum_follows_every_change(known: Live) -> None:
         max_size=8,
     ),
     st.sampled_from([0, 1, 100]),
+    st.integers(1, 3),
 )
 @settings(deadline=None)
 def test_what_is_left_is_what_learning_the_rest_alone_leaves(
-    steps: list[list[Change]], few: int
+    steps: list[list[Change]], few: int, moved: int
 ) -> None:
-    """``few`` silent queries are borne before all is made anew: always, often or never."""
+    """``few`` vectors taken out are borne until the graph is renewed: always, often or never."""
     went, surviving = Live(DIMENSION), Live(DIMENSION)
     last: dict[tuple[str, int], Change] = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(live, "_FEW", few)
+        patch.setattr(graph, "_FEW", few)
+        patch.setattr(graph, "_MOVED", moved)
         for step in steps:
             learn(went, *step)
             state(went)  # asked in between, so that what is remembered of it must be forgotten
@@ -178,6 +180,15 @@ def test_what_is_left_is_what_learning_the_rest_alone_leaves(
     learn(surviving, *left)
     assert state(went) == pytest.approx(state(surviving), abs=1e-5)
     assert len(went) == len({normalised(change.query) for change in left})
+
+
+def test_what_came_and_went_in_one_step_leaves_nothing(known: Live) -> None:
+    learn(known, Change("a", 0, 1.0), Change("A", 0, 0.0), Change("never known", 3, 0.0))
+    assert (len(known), known.has(0), known.has(3)) == (0, False, False)
+    assert known.unknown([Change("never known", 3, 0.0)]) == []
+    learn(known, Change("a", 0, 1.0))
+    learn(known, Change("a", 0, 0.0), Change("a", 1, 1.0))
+    assert list(nearest(known, encode(["a"]), 3)[0]) == ["a"]
 
 
 def test_after_many_removals_the_silent_ones_are_gone(known: Live) -> None:
@@ -195,7 +206,7 @@ def test_after_many_removals_the_silent_ones_are_gone(known: Live) -> None:
     assert list(nearest(known, encode(["query 5"]), 1)[0]) == ["query 5"]
 
 
-def test_silent_queries_do_not_widen_a_search(known: Live) -> None:
+def test_removed_queries_do_not_keep_others_from_being_found(known: Live) -> None:
     learn(known, *[Change(f"query {i}", 0, 1.0) for i in range(40)])
     learn(known, *[Change(f"query {i}", 0, 0.0) for i in range(0, 40, 2)])
     left = [f"query {i}" for i in range(1, 40, 2)]

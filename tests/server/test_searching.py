@@ -454,3 +454,17 @@ def test_auto_is_what_was_tuned(bundle: Bundle, asked: Vectors, mode: Mode) -> N
         auto, named = (one(searching, Query("", mode=m), vector) for m in ("auto", mode))
         assert auto.rows.tolist() == named.rows.tolist()
         assert scored(auto).tolist() == scored(named).tolist()
+
+
+def test_feedback_counts_where_the_bundles_own_queries_did_not_help(
+    bundle: Bundle, asked: Vectors
+) -> None:
+    """Tuned to off: those of the bundle stay silent, what was learnt since speaks."""
+    searching = Searching(lively(bundle, "off"))
+    alone = Twin(Twin.of(bundle).passages, [], [], 0.5)
+    learn(searching, alone, {n: (asked[i], own) for i, (n, own) in enumerate(NEW.items())})
+    for vector in asked:
+        auto = one(searching, Query("", 12), vector)
+        same(auto, alone.scores(vector, "xl", None, XlSettings()), 12, range(60), HALF)
+        off = one(searching, Query("", 12, mode="off"), vector)
+        assert off.mixed is None

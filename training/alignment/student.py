@@ -7,8 +7,8 @@ The vocabulary is the teacher's and stays, as they share it on disk, but the lay
 it are gone. So each token's embedding is corrected by a few learnt numbers and a map common to all,
 E + A B with A (V, rank) and B (rank, width), as LoRA (Hu et al. 2021, section 4.1) adapts any matrix.
 
-Without any layer the student is a table: each token's embedding through the head, and a learnt weight
-a token for pooling. It pools by the mean whatever its teacher does: a table's first token is the same
+Without any layer the student is a table: each token's embedding, learnt anew, through the head, and a
+learnt weight a token for pooling. It pools by the mean whatever its teacher does: a table's first token is the same
 in every text.
 """
 
@@ -41,7 +41,8 @@ class Student(torch.nn.Module):  # type: ignore[misc]  # torch is not there when
         self.is_table = not layers
         self.pooling: Pooling = "mean" if self.is_table else recipe.pooling
         self.token_weights.requires_grad_(self.is_table)
-        transformer.get_input_embeddings().weight.requires_grad_(False)
+        # With layers it is shared with the teacher on disk; a table is all there is, and keeps its own.
+        transformer.get_input_embeddings().weight.requires_grad_(self.is_table)
         self.correction = _correction(config.vocab_size, rank, width) if rank else None
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

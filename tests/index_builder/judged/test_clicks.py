@@ -73,10 +73,10 @@ def test_clicks_add_up_in_any_order(
     tmp_path_factory: pytest.TempPathFactory, log: list[dict[str, Any]], random: Any
 ) -> None:
     folder = tmp_path_factory.mktemp("clicks")
-    found = by_text(read_clicks(written(folder, log)))
+    found = by_text(read_clicks([written(folder, log)]))
     assert {text: labels for text, (_, labels) in found.items()} == twin(log)
     random.shuffle(log)
-    assert by_text(read_clicks(written(folder, log))) == found
+    assert by_text(read_clicks([written(folder, log)])) == found
 
 
 @settings(deadline=None)
@@ -86,29 +86,38 @@ def test_a_log_of_timed_clicks_that_is_shipped_twice_counts_once(
 ) -> None:
     folder = tmp_path_factory.mktemp("clicks")
     timed = [{"time": place, **click} for place, click in enumerate(log)]
-    once = read_clicks(written(folder, timed))
-    assert read_clicks(written(folder, timed + timed)) == once
+    once = read_clicks([written(folder, timed)])
+    assert read_clicks([written(folder, timed + timed)]) == once
 
 
 def test_clicks_without_a_time_all_count(tmp_path: Path) -> None:
     click = {"query": "cat", "passage": "p", "client": "a"}
-    (known,) = read_clicks(written(tmp_path, [click, click, {**click, "time": None}]))
+    (known,) = read_clicks([written(tmp_path, [click, click, {**click, "time": None}])])
     assert known.labels == {"p": 3.0}
 
 
 def test_a_query_is_spelt_as_it_first_was_and_names_its_log(tmp_path: Path) -> None:
     log = [{"query": "The Cat", "passage": "p"}, {"query": "the cat ", "passage": 7, "weight": 2}]
-    (known,) = read_clicks(written(tmp_path, log))
+    (known,) = read_clicks([written(tmp_path, log)])
     assert known.id.startswith("clicks:")
     assert (known.text, known.labels) == ("The Cat", {"p": 1.0, "7": 2.0})
     assert known.source == "clicks.jsonl"
 
 
 def test_a_later_log_replaces_what_an_earlier_one_said_of_a_query(tmp_path: Path) -> None:
-    old = read_clicks(written(tmp_path, [{"query": "cat", "passage": "p", "weight": 5}]))
+    old = read_clicks([written(tmp_path, [{"query": "cat", "passage": "p", "weight": 5}])])
     log = [{"query": "CAT", "passage": "p", "weight": 6}, {"query": "dog", "passage": "q"}]
-    new = read_clicks(written(tmp_path, log))
+    new = read_clicks([written(tmp_path, log)])
     assert merge(old, new) == new
+
+
+def test_logs_given_together_add_up_and_what_is_in_both_counts_once(tmp_path: Path) -> None:
+    shipped_twice = {"query": "cat", "passage": "p", "time": 7}
+    (tmp_path / "b").mkdir()
+    monday = written(tmp_path, [shipped_twice, {"query": "cat", "passage": "p"}])
+    tuesday = written(tmp_path / "b", [shipped_twice, {"query": "Cat", "passage": "q"}])
+    (known,) = read_clicks([monday, tuesday])
+    assert known.labels == {"p": 2.0, "q": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -123,14 +132,14 @@ def test_a_later_log_replaces_what_an_earlier_one_said_of_a_query(tmp_path: Path
 )
 def test_one_time_may_be_written_in_several_ways(tmp_path: Path, one: Any, other: Any) -> None:
     click = {"query": "cat", "passage": "p"}
-    (known,) = read_clicks(written(tmp_path, [{**click, "time": one}, {**click, "time": other}]))
+    (known,) = read_clicks([written(tmp_path, [{**click, "time": one}, {**click, "time": other}])])
     assert known.labels == {"p": 1.0}
 
 
 def test_one_click_may_be_spelt_in_two_ways(tmp_path: Path) -> None:
     click = {"passage": "p", "time": 0}
     log = [{**click, "query": "The Cat"}, {**click, "query": "the  cat"}]
-    (known,) = read_clicks(written(tmp_path, log))
+    (known,) = read_clicks([written(tmp_path, log)])
     assert known.labels == {"p": 1.0}
 
 
@@ -142,7 +151,7 @@ def test_a_mark_blank_lines_and_gzip_may_be_there(tmp_path: Path, zipped: bool) 
     content = f"\ufeff{GOOD}\r\n\n  \n{GOOD}".encode()
     path = tmp_path / "clicks.jsonl"
     path.write_bytes(gzip.compress(content) if zipped else content)
-    assert [known.labels for known in read_clicks(path)] == [{"p": 2.0}]
+    assert [known.labels for known in read_clicks([path])] == [{"p": 2.0}]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +188,7 @@ def test_a_bad_line_is_an_error_with_its_number_and_field(
     path = tmp_path / "clicks.jsonl"
     path.write_text(f"{GOOD}\n\n{line}\n")
     with pytest.raises(CorpusError) as caught:
-        read_clicks(path)
+        read_clicks([path])
     assert (caught.value.file, caught.value.line) == (path, 3)
     assert caught.value.reason.startswith(reason)
 
@@ -188,7 +197,7 @@ def test_bytes_that_are_no_text_are_an_error_with_their_line(tmp_path: Path) -> 
     path = tmp_path / "clicks.jsonl"
     path.write_bytes(GOOD.encode() + b'\n{"query": "\xff", "passage": "p"}\n')
     with pytest.raises(CorpusError, match=r"clicks\.jsonl, line 2: not valid UTF-8"):
-        read_clicks(path)
+        read_clicks([path])
 
 
 @given(st.binary(max_size=60) | st.text(max_size=40).map(json.dumps).map(str.encode))
@@ -200,7 +209,7 @@ def test_whatever_a_line_holds_the_error_names_it(
     path.write_bytes(GOOD.encode() + b"\n" + line + b"\n")
     place = 2  # a good line has no fault to name, and a blank one is passed over
     try:
-        read_clicks(path)
+        read_clicks([path])
     except CorpusError as error:
         place = error.line or 0
     assert place == 2
@@ -211,13 +220,13 @@ def test_a_log_without_a_weight_is_an_error(tmp_path: Path, content: str) -> Non
     path = tmp_path / "clicks.jsonl"
     path.write_text(content)
     with pytest.raises(CorpusError, match=r"clicks\.jsonl: no click with a weight above 0"):
-        read_clicks(path)
+        read_clicks([path])
 
 
 def test_a_missing_file_and_a_cut_gzip_are_named(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"nowhere\.jsonl: cannot be read"):
-        read_clicks(tmp_path / "nowhere.jsonl")
+        read_clicks([tmp_path / "nowhere.jsonl"])
     path = tmp_path / "clicks.jsonl.gz"
     path.write_bytes(gzip.compress(f"{GOOD}\n".encode() * 500)[:-20])
     with pytest.raises(CorpusError, match=r"clicks\.jsonl\.gz: broken gzip"):
-        read_clicks(path)
+        read_clicks([path])

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bundle.feedback import FeedbackLog, Given, Pair, Record, Removal
+from bundle.feedback import FeedbackLog, Given, LimitsNoted, Pair, Record, Removal
+from bundle.tally import Limits
 from index_builder.judged.feedback import log_prefix, read_log
 from index_builder.judged.known import query_id
 from models.errors import FeedbackCorrupt
@@ -50,23 +51,24 @@ def test_a_log_says_what_the_server_that_wrote_it_counts(
     clients: int,
 ) -> None:
     path = tmp_path_factory.mktemp("log") / "feedback.log"
-    id_ = written(path, records)
-    server = Feedback(clients, client_weight)
+    limits = Limits(clients, client_weight)
+    id_ = written(path, [*records, LimitsNoted(1.0, limits)])
+    server = Feedback(limits)
     for number, record in enumerate(records, 1):
         if isinstance(record, Removal):
             server.remove(record)
-        else:
+        if isinstance(record, Given):
             numbered = Given(record.client, record.time, record.key, record.pairs, sequence=number)
             server.give(numbered, {passage: i for i, passage in enumerate(PASSAGES)})
     wanted = {(normalised(c.query), PASSAGES[c.row]): c.weight for c in server.changes()}
-    known, log, last = read_log(path, client_weight, clients)
+    known, log, last = read_log(path)
     found = {
         (normalised(query.text), passage): weight
         for query in known
         for passage, weight in query.labels.items()
     }
     assert found == pytest.approx(wanted)
-    assert (log, last) == (id_, len(records))
+    assert (log, last) == (id_, len(records) + 1)
     assert all(query.labels and min(query.labels.values()) > 0 for query in known)
     assert len({query.id for query in known}) == len(known)
     assert {query.source for query in known} <= {"feedback.log"}
@@ -75,8 +77,8 @@ def test_a_log_says_what_the_server_that_wrote_it_counts(
 def test_one_client_cannot_outweigh_all_others(tmp_path: Path) -> None:
     loud = Given("loud", 1.0, "a", (Pair("q", "p1", 3.0),) * 5)
     quiet = [Given(f"c{i}", 1.0, "a", (Pair("q", "p2", 1.0),)) for i in range(3)]
-    written(tmp_path / "log", [loud, *quiet])
-    (known,), _, _ = read_log(tmp_path / "log", 2.0, 1)
+    written(tmp_path / "log", [LimitsNoted(1.0, Limits(1, 2.0)), loud, *quiet])
+    (known,), _, _ = read_log(tmp_path / "log")
     assert known.labels == {"p1": 2.0, "p2": 3.0}
 
 
@@ -86,12 +88,13 @@ def test_a_pair_counts_once_enough_clients_agree(tmp_path: Path) -> None:
     written(
         tmp_path / "log",
         [
+            LimitsNoted(1.0, Limits(clients=2)),
             Given("ann", 1.0, "a", pairs),
             again,
             Given("bob", 1.0, "a", (Pair("Q ", "agreed", 1.0),)),
         ],
     )
-    known, _, _ = read_log(tmp_path / "log", 10.0, 2)
+    known, _, _ = read_log(tmp_path / "log")
     assert [query.labels for query in known] == [{"agreed": 3.0}]
 
 
@@ -99,13 +102,13 @@ def test_ids_depend_on_the_log_and_the_text_alone(tmp_path: Path) -> None:
     """So that a log folded in again replaces what it said before, and nothing of another's."""
     first = Given("ann", 1.0, "a", (Pair("What is  yeast?", "p", 1.0),))
     ids = {name: written(tmp_path / name, [first]) for name in ("one", "two")}
-    (one,), *_ = read_log(tmp_path / "one", 1.0, 1)
-    (two,), *_ = read_log(tmp_path / "two", 1.0, 1)
+    (one,), *_ = read_log(tmp_path / "one")
+    (two,), *_ = read_log(tmp_path / "two")
     assert one.id == query_id(log_prefix(ids["one"]), "what is yeast?") != two.id
-    assert (one.text, one.source, two.source) == ("What is  yeast?", "one", "two")
+    assert (one.text, one.source, two.source) == ("What is yeast?", "one", "two")
     again = Given("bob", 2.0, "b", (Pair("what is yeast?", "p2", 1.0),))
     written(tmp_path / "one", [again])
-    (grown,), *_ = read_log(tmp_path / "one", 1.0, 1)
+    (grown,), *_ = read_log(tmp_path / "one")
     assert grown.id == one.id
     assert grown.labels == {"p": 1.0, "p2": 1.0}
 
@@ -113,7 +116,7 @@ def test_ids_depend_on_the_log_and_the_text_alone(tmp_path: Path) -> None:
 def test_a_log_with_nothing_left_has_no_queries_but_a_number(tmp_path: Path) -> None:
     gone = [Given("ann", 1.0, "a", (Pair("q", "p", 1.0),)), Removal(2.0, ("a",))]
     id_ = written(tmp_path / "log", list(gone))
-    assert read_log(tmp_path / "log", 1.0, 1) == ([], id_, 2)
+    assert read_log(tmp_path / "log") == ([], id_, 2)
 
 
 def test_damage_is_named(tmp_path: Path) -> None:
@@ -123,9 +126,9 @@ def test_damage_is_named(tmp_path: Path) -> None:
     lines[2] = lines[2].replace(b'"p"', b'"x"')
     path.write_bytes(b"".join(lines))
     with pytest.raises(FeedbackCorrupt, match="line 3: the line is damaged"):
-        read_log(path, 1.0, 1)
+        read_log(path)
     path.write_bytes(b"")
     with pytest.raises(FeedbackCorrupt, match="nothing was written"):
-        read_log(path, 1.0, 1)
+        read_log(path)
     with pytest.raises(OSError, match="No such file"):
-        read_log(tmp_path / "none", 1.0, 1)
+        read_log(tmp_path / "none")
