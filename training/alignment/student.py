@@ -8,8 +8,8 @@ it are gone. So each token's embedding is corrected by a few learnt numbers and 
 E + A B with A (V, rank) and B (rank, width), as LoRA (Hu et al. 2021, section 4.1) adapts any matrix.
 
 Without any layer the student is a table: each token's embedding, learnt anew, through the head, and a
-learnt weight a token for pooling. It pools by the mean whatever its teacher does: a table's first token is the same
-in every text.
+learnt weight a token for pooling. It pools by the mean whatever its teacher does: a table's first token
+is the same in every text.
 """
 
 from __future__ import annotations
