@@ -5,28 +5,22 @@ Everything but ``neighbours/`` and the manifest is shared with the old bundle by
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import tempfile
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bundle.bundle import Bundle
-from bundle.manifest import Manifest, list_files, lurcher_version, write_manifest
-from bundle.neighbours import (
-    NEIGHBOURS,
-)
+from bundle.manifest import Manifest
+from bundle.neighbours import NEIGHBOURS
+from index_builder.derive import derive
 from index_builder.judged.clicks import read_clicks
 from index_builder.judged.feedback import log_prefix, read_log
 from index_builder.judged.known import Known, merge
 from index_builder.judged.qrels import read_judged
 from index_builder.neighbours import Judged, NeighbourOptions, add_neighbours
 from index_builder.progress import Reporter, Silent
-from index_builder.workspace import publish
-from models.encoders.merge import link_or_copy
-from models.errors import BundleError, FieldError
+from models.errors import FieldError
 
 
 def read_sources(
@@ -66,17 +60,11 @@ def adapt(
     """
     with closing(Bundle.open(bundle)) as old:
         out = out or _beside(bundle.resolve())
-        if os.path.lexists(out):
-            raise FieldError("out", f"{out} exists; remove it first, or choose another name")
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as work:
-                made = Path(work) / "bundle"
-                manifest = _write(old, judged, options, made, out, report or Silent())
-                publish(made, out)
-        except (OSError, sqlite3.OperationalError) as error:  # a full disk, most likely
-            raise BundleError(out, f"cannot be written: {error}; {bundle} is as it was") from error
-    return out, manifest
+
+        def write(made: Path) -> dict[str, Any]:
+            return _write(old, judged, options, made, report or Silent())
+
+        return out, derive(old, out, NEIGHBOURS, write)
 
 
 def _beside(bundle: Path) -> Path:
@@ -85,32 +73,17 @@ def _beside(bundle: Path) -> Path:
 
 
 def _write(
-    old: Bundle, judged: Judged, options: NeighbourOptions, made: Path, out: Path, report: Reporter
-) -> Manifest:
-    """The manifest of the bundle written to ``made``, whose name is to be ``out``."""
-    made.mkdir()
-    for part in old.files():
-        if part.parts[0] != NEIGHBOURS:
-            (made / part).parent.mkdir(parents=True, exist_ok=True)
-            link_or_copy(old.path / part, made / part)
+    old: Bundle, judged: Judged, options: NeighbourOptions, made: Path, report: Reporter
+) -> dict[str, Any]:
+    """Write ``neighbours/`` below ``made``; what changes in the manifest."""
     had = None if options.replace else old.manifest.neighbours
     prefixes = tuple(f"{log_prefix(log)}:" for log in judged.logs)
     # What came from a log is in it, or was taken back.
     before = [] if had is None else [q for q in _known_of(old) if not q.id.startswith(prefixes)]
     known = merge(before, judged.known)
     logs = {**(had.logs if had else {}), **judged.logs}
-    settings = add_neighbours(old, Judged(known, judged.development, logs), options, made, report)
-    manifest = old.manifest.model_copy(
-        update={
-            "lurcher_version": lurcher_version(),
-            "name": out.name.removesuffix(".lurcher"),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "neighbours": settings,
-            "files": list_files(made),
-        }
-    )
-    write_manifest(made, manifest)
-    return manifest
+    everything = Judged(known, judged.development, logs)
+    return {"neighbours": add_neighbours(old, everything, options, made, report)}
 
 
 def _known_of(bundle: Bundle) -> list[Known]:

@@ -7,25 +7,22 @@ the effort is tuned until as much is found as was before.
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import faiss
 
 from bundle.bundle import ENCODER, Bundle
-from bundle.manifest import Manifest, Swap, list_files, lurcher_version, write_manifest
+from bundle.manifest import Manifest, Swap
 from bundle.neighbours import NeighbourSettings
+from index_builder.derive import derive
 from index_builder.measure import recall_at, sample_queries, tune
 from index_builder.progress import Reporter, Silent
-from index_builder.workspace import publish
 from models.encoders.encoder import Encoder
-from models.encoders.merge import link_or_copy, merge, student_of
+from models.encoders.merge import merge, student_of
 from models.encoders.student import StudentConfig
-from models.errors import BundleError, FieldError
 from models.threads import available_cpus
 
 
@@ -44,43 +41,24 @@ def swap_encoder(
     with closing(Bundle.open(bundle)) as old:
         described = None if student is None else student_of(old.manifest.encoder, student)
         out = out or _beside(bundle.resolve(), old.manifest, described)
-        if os.path.lexists(out):
-            raise FieldError("out", f"{out} exists; remove it first, or choose another name")
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as work:
-                made = Path(work) / "bundle"  # the folder around it is for our eyes only
-                manifest = _write(old, student, made, out, report or Silent())
-                publish(made, out)
-        except OSError as error:  # a full disk, most likely
-            raise BundleError(out, f"cannot be written: {error}; {bundle} is as it was") from error
-    return out, manifest
+
+        def write(made: Path) -> dict[str, Any]:
+            return _write(old, student, made, report or Silent())
+
+        return out, derive(old, out, ENCODER, write)
 
 
-def _write(old: Bundle, student: Path | None, made: Path, out: Path, report: Reporter) -> Manifest:
-    """The manifest of the bundle written to ``made``, whose name is to be ``out``."""
+def _write(old: Bundle, student: Path | None, made: Path, report: Reporter) -> dict[str, Any]:
+    """Write ``encoder/`` below ``made``; what changes in the manifest."""
     faiss.omp_set_num_threads(available_cpus())
-    made.mkdir()
-    for part in old.files():
-        if part.parts[0] != ENCODER:
-            (made / part).parent.mkdir(parents=True, exist_ok=True)
-            link_or_copy(old.path / part, made / part)
     encoder = merge(old.path / ENCODER, student, made / ENCODER)
     effort, swap = _tuned(old, Encoder.load(made / ENCODER, "query"), report)
-    manifest = old.manifest.model_copy(
-        update={
-            "lurcher_version": lurcher_version(),
-            "name": out.name.removesuffix(".lurcher"),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "encoder": encoder,
-            "figures": old.manifest.figures.model_copy(update={"search_effort": effort}),
-            "swap": swap,
-            "neighbours": _searched_as_hard(old.manifest.neighbours, effort),
-            "files": list_files(made),
-        }
-    )
-    write_manifest(made, manifest)
-    return manifest
+    return {
+        "encoder": encoder,
+        "figures": old.manifest.figures.model_copy(update={"search_effort": effort}),
+        "swap": swap,
+        "neighbours": _searched_as_hard(old.manifest.neighbours, effort),
+    }
 
 
 def _searched_as_hard(

@@ -483,7 +483,7 @@ def test_development_queries_are_what_is_tuned_on(old: Path) -> None:
 COMMAND = """
 import os, resource, signal, sys
 from pathlib import Path
-from index_builder import adapt, neighbours, workspace
+from index_builder import adapt, derive, neighbours, workspace
 from models.errors import BundleError
 from tests.index_builder.test_adapt import {queries} as queries
 kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
@@ -533,7 +533,7 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(old: Path, limit: int, quer
 
 
 @pytest.mark.parametrize(
-    "place", ["neighbours.choose", "neighbours.tune", "adapt.write_manifest", "workspace._sync"]
+    "place", ["neighbours.choose", "neighbours.tune", "derive.write_manifest", "workspace._sync"]
 )
 def test_killed_half_way_there_is_no_bundle_and_a_rerun_makes_it(old: Path, place: str) -> None:
     before = state(old)

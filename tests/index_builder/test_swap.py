@@ -273,7 +273,7 @@ def test_one_swap_after_another_keeps_to_what_the_build_reached(
 COMMAND = """
 import os, resource, signal, sys
 from pathlib import Path
-from index_builder import swap, workspace
+from index_builder import derive, swap, workspace
 from models.errors import BundleError
 kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 {prologue}
@@ -306,7 +306,7 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    "place", ["swap.merge", "swap.tune", "swap.write_manifest", "workspace._sync"]
+    "place", ["swap.merge", "swap.tune", "derive.write_manifest", "workspace._sync"]
 )
 def test_killed_half_way_there_is_no_bundle_and_a_rerun_makes_it(
     old: Path, write_student: WriteStudent, place: str
