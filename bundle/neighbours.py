@@ -83,7 +83,7 @@ class NeighbourSettings(_Part):
     search_effort: int | None  # of queries.faiss
     adapted_effort: int | None  # of adapted.faiss
     development: str  # what was tuned on
-    trials: list[Trial]  # off first
+    trials: list[Trial]  # off first; empty where there was nothing to tune on
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ from bundle.neighbours import (
     SCORES,
     TEXTS,
     NeighbourSettings,
+    XlSettings,
+    XsSettings,
 )
 from bundle.passages import Passage, PassageWriter, Rows
 from bundle.vectors import (
@@ -61,7 +63,7 @@ from models.threads import available_cpus
 
 RowsOf = Callable[[Sequence[str]], dict[str, int]]
 
-# Fewer known queries than that leave nothing to tune on.
+# Fewer known queries leave nothing to tune on; the untuned settings are safe.
 _LEAST = 10
 
 
@@ -102,9 +104,6 @@ def check_judged(
 ) -> tuple[list[Known], Labels]:
     """The known queries of ``judged`` and their labels. Raises FieldError where they do not fit."""
     queries, labels, _ = to_labels(judged.known, rows_of, options.skip_unknown)
-    if len(queries) < _LEAST:
-        reason = f"only {len(queries)} known queries, and {_LEAST} are the least to tune on"
-        raise FieldError("queries", reason)
     return queries, labels
 
 
@@ -129,15 +128,21 @@ def add_neighbours(
         asking = _encoded(reader, queries, "known queries as searches", report)
     report.stage("choosing", None)
     if judged.development:
+        tuned_on = judged.development[0].source
         asked, relevant, _ = to_labels(judged.development, rows_of, options.skip_unknown)
         some = sample(len(asked), seed)
         vectors = _encoded(reader, [asked[i] for i in some], "development queries", report)
         development = [Question(known, KnownQueries(vectors, relevant.select(some)))]
-    else:
+    elif len(queries) >= _LEAST:
+        tuned_on = "known queries held out"
         _, texts = np.unique([normalised(query.text) for query in queries], return_inverse=True)
         development = hold_out(known, asking, texts, seed)
-    unseen = make_unseen(known, asking, old.vectors.count, seed)
-    choice = choose(old.vectors, development, unseen, options.keep_unseen)
+    else:
+        tuned_on, development = f"nothing: fewer than {_LEAST} known queries", []
+    choice = Choice("xl", XsSettings(), XlSettings(), [])
+    if development:
+        unseen = make_unseen(known, asking, old.vectors.count, seed)
+        choice = choose(old.vectors, development, unseen, options.keep_unseen)
     (made / NEIGHBOURS).mkdir()
     labelled = np.unique(labels.rows)
     own_sums = sums(known, labelled)
@@ -155,7 +160,7 @@ def add_neighbours(
         choice.xl.neighbours,
     )  # fmt: skip
     adapted_effort = _write_adapted(old, choice, labelled, own_sums, made, reader, report)
-    return _settings(judged, queries, labels, choice, effort, adapted_effort)
+    return _settings(judged, queries, labels, choice, tuned_on, effort, adapted_effort)
 
 
 def _encoded(encoder: Encoder, queries: Sequence[Known], what: str, report: Reporter) -> Vectors:
@@ -220,17 +225,15 @@ def _write_adapted(
 
 
 def _settings(
-    judged: Judged, queries: Sequence[Known], labels: Labels, choice: Choice, effort: int | None,
-    adapted_effort: int | None,
+    judged: Judged, queries: Sequence[Known], labels: Labels, choice: Choice, tuned_on: str,
+    effort: int | None, adapted_effort: int | None,
 ) -> NeighbourSettings:  # fmt: skip
     sources: dict[str, int] = {}
     for query in queries:
         sources[query.source] = sources.get(query.source, 0) + 1
-    development = judged.development
     return NeighbourSettings(
         mode=choice.mode, xs=choice.xs, xl=choice.xl, queries=len(queries),
         labels=len(labels.rows), passages=len(np.unique(labels.rows)), sources=sources,
         logs=judged.logs, search_effort=effort, adapted_effort=adapted_effort,
-        development=development[0].source if development else "known queries held out",
-        trials=choice.trials,
+        development=tuned_on, trials=choice.trials,
     )  # fmt: skip

@@ -18,7 +18,16 @@ import pytest
 from bundle.bundle import ENCODER, PASSAGES, VECTORS, Bundle, verify
 from bundle.feedback import FeedbackLog, Given, LimitsNoted, Pair, Removal
 from bundle.manifest import hash_file, list_files, read_manifest, write_manifest
-from bundle.neighbours import ADAPTED, LABELS, MEANS, NEIGHBOURS, QUERIES, SCORES, TEXTS
+from bundle.neighbours import (
+    ADAPTED,
+    LABELS,
+    MEANS,
+    NEIGHBOURS,
+    QUERIES,
+    SCORES,
+    TEXTS,
+    XlSettings,
+)
 from bundle.tally import Limits
 from index_builder.adapt import adapt, read_sources
 from index_builder.judged.known import Known
@@ -276,8 +285,18 @@ def test_judgements_of_another_corpus_are_refused(old: Path) -> None:
     refuse(old, Judged(others), "none of 15 judged passages is in the bundle", skipping)
 
 
-def test_too_few_queries_are_refused(old: Path) -> None:
-    refuse(old, Judged(known_queries()[:9]), "queries: only 9 known queries, and 10 are the least")
+@pytest.mark.parametrize("count", [1, 9])
+def test_queries_too_few_to_tune_on_vote_with_safe_settings(
+    old: Path, tmp_path: Path, count: int
+) -> None:
+    known = known_queries()[:count]
+    out, manifest = adapt(old, Judged(known), OPTIONS, tmp_path / "few.lurcher")
+    assert verify(out) == []
+    neighbours = manifest.neighbours
+    assert neighbours is not None
+    assert (neighbours.mode, neighbours.xl, neighbours.trials) == ("xl", XlSettings(), [])
+    assert neighbours.development == "nothing: fewer than 10 known queries"
+    assert set(content(out)) == {query.id for query in known}
 
 
 def test_what_is_there_already_is_left_alone(old: Path) -> None:
