@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.server import Sample, ask, connected, post, running_server
+from bundle.tally import pair_key
 from evaluation.judgements import read_qrels, read_queries
 
 _IN_TURN = 50  # searches of a client between looks at whether feedback still comes
@@ -71,7 +72,7 @@ def main(
         table.add_row(name, f"{len(samples):,}", *(f"{mark:.2f}" for mark in marks))
     console = Console(width=120)
     console.print(table)
-    distinct = len({(" ".join(q.split()).casefold(), p) for q, p in sent})
+    distinct = len({pair_key(query, passage) for query, passage in sent})
     console.print(f"after SIGKILL and restart: {status['pairs']:,} of {distinct:,} distinct pairs")
 
 

@@ -39,14 +39,14 @@ from index_builder.judged.known import Known
 from index_builder.judged.labels import to_labels
 from index_builder.judged.qrels import read_judged
 from index_builder.neighbours import Judged, NeighbourOptions
-from index_builder.tuning import KnownQueries, sums
+from index_builder.tuning import KnownQueries, sample, sums
 from models.encoders.encoder import Encoder
 from models.neighbours.adapted import nudge_scores, per_passage_weight, unit, xs_scores
 from models.neighbours.votes import Votes, mix, published_votes
 
 _MEASURES = ("nDCG@10", "Recall@10", "Recall@100")
 _BLOCK = 256
-_HELD_OUT, _MOST_DEVELOPMENT = 0.2, 1_000
+_HELD_OUT = 0.2
 
 
 @dataclass(frozen=True)
@@ -144,12 +144,8 @@ def _measure(one: _Set, bundles: Path, data: Path) -> Iterator[Row]:
         for split in one.tests:
             qrels = read_qrels(folder / f"{split}.tsv")
             judged = [i for i, grades in qrels.items() if any(g > 0 for g in grades.values())]
-            test = _Asked(
-                judged,
-                [texts[i] for i in judged],
-                encoder.encode([texts[i] for i in judged]),
-                qrels,
-            )
+            asking = [texts[i] for i in judged]
+            test = _Asked(judged, asking, encoder.encode(asking), qrels)
             title = f"{one.name} {split}"
             for method, (label, score) in methods.items():
                 yield Row(title, method, label, _figures(_ranked(learnt, test, score, ids), test))
@@ -161,8 +157,7 @@ def _measure(one: _Set, bundles: Path, data: Path) -> Iterator[Row]:
 
 
 def _asked(queries: Sequence[Known], encoder: Encoder) -> _Asked:
-    some = np.random.default_rng(0).permutation(len(queries))[:_MOST_DEVELOPMENT]
-    chosen = [queries[i] for i in sorted(some)]
+    chosen = [queries[i] for i in sample(len(queries), 0)]
     qrels = {q.id: {p: max(1, round(w)) for p, w in q.labels.items()} for q in chosen}
     texts = [query.text for query in chosen]
     return _Asked([query.id for query in chosen], texts, encoder.encode(texts), qrels)
@@ -226,22 +221,30 @@ def _published_xl(dense_weight: float, k: int, mean: bool, first_stage: int = 50
     return score
 
 
-def _unit_xs(weight: Callable[[_Learnt], Vectors | float]) -> Score:
+def _moved(formula: Callable[[_Learnt, Vectors, Vectors], Vectors]) -> Score:
+    """Passages with known queries scored by ``formula`` of dense and mean scores; others as they are."""
+
     def score(learnt: _Learnt, queries: Vectors) -> Vectors:
         dense, mean = _bare(learnt, queries), queries @ learnt.means.T
-        moved = xs_scores(dense, mean, learnt.agreement, weight(learnt))
-        return np.where(learnt.counts > 0, moved, dense)
+        return np.where(learnt.counts > 0, formula(learnt, dense, mean), dense)
 
     return score
+
+
+def _unit_xs(weight: float) -> Score:
+    return _moved(lambda learnt, dense, mean: xs_scores(dense, mean, learnt.agreement, weight))
+
+
+def _xs_by_passage(strength: float) -> Score:
+    def moved(learnt: _Learnt, dense: Vectors, mean: Vectors) -> Vectors:
+        weights = per_passage_weight(strength, learnt.counts)
+        return xs_scores(dense, mean, learnt.agreement, weights)
+
+    return _moved(moved)
 
 
 def _nudge(reach: float) -> Score:
-    def score(learnt: _Learnt, queries: Vectors) -> Vectors:
-        dense, mean = _bare(learnt, queries), queries @ learnt.means.T
-        moved = nudge_scores(dense, mean, learnt.agreement, reach)
-        return np.where(learnt.counts > 0, moved, dense)
-
-    return score
+    return _moved(lambda learnt, dense, mean: nudge_scores(dense, mean, learnt.agreement, reach))
 
 
 _WEIGHTS = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -255,14 +258,8 @@ _METHODS: dict[str, dict[str, Score]] = {
         for w, k, mean in product(_WEIGHTS, (4, 16, 64), (True, False))
     },
     "NUDGE-N": {f"reach {r}": _nudge(r) for r in (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)},
-    "XS, unit norm": {
-        f"lambda {w}": _unit_xs(lambda _, w=w: w)  # type: ignore[misc]
-        for w in _WEIGHTS
-    },
-    "XS, lambda by passage": {
-        f"c {c}": _unit_xs(lambda learnt, c=c: per_passage_weight(c, learnt.counts))  # type: ignore[misc]
-        for c in (0.5, 1, 2, 4, 8, 16)
-    },
+    "XS, unit norm": {f"lambda {w}": _unit_xs(w) for w in _WEIGHTS},
+    "XS, lambda by passage": {f"c {c}": _xs_by_passage(c) for c in (0.5, 1, 2, 4, 8, 16)},
 }
 
 

@@ -39,6 +39,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
+from bundle.sync import sync
 from bundle.tally import Limits, Tally
 from models.errors import FeedbackCorrupt, FieldError
 
@@ -208,7 +209,7 @@ class FeedbackLog:
                 file.write(unfinished + b"\n")
                 file.flush()
                 os.fsync(file)
-            _sync_folder(kept.absolute().parent)
+            sync(kept.absolute().parent)
             _log.warning(
                 "unfinished end of the feedback log cut off",
                 file=str(self.path), bytes=len(unfinished), kept_in=str(kept),
@@ -217,7 +218,7 @@ class FeedbackLog:
         if self.bytes == 0:
             self.id = token_hex(16)
             self._write(_line({"format": FORMAT, "id": self.id}))
-            _sync_folder(self.path.absolute().parent)
+            sync(self.path.absolute().parent)
 
     def append(self, records: Sequence[Some]) -> list[Some]:
         """``records``, one or more, with their numbers: all of them on the disk when this returns.
@@ -264,15 +265,6 @@ class FeedbackLog:
 def _open_or_create(path: str, flags: int) -> int:
     # Queries and addresses of callers are nobody else's business.
     return os.open(path, flags | os.O_CREAT, 0o600)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put on the disk that a file was made in ``folder``."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read(path: Path) -> tuple[FeedbackContent, int]:

@@ -53,12 +53,12 @@ from index_builder.encode import (
     flags_file,
     vectors_file,
 )
+from index_builder.judged.labels import to_labels
 from index_builder.measure import sample_queries, tune
 from index_builder.neighbours import (
     Judged,
     NeighbourOptions,
     add_neighbours,
-    check_judged,
     check_similarity,
 )
 from index_builder.progress import Reporter, Silent
@@ -160,7 +160,7 @@ def _build(
     passages = Passages(root / PASSAGES)
     try:
         if options.judged is not None:  # they may not fit, which is to be heard of first
-            check_judged(options.judged, passages.rows_of, options.neighbours)
+            to_labels(options.judged.known, passages.rows_of, options.neighbours.skip_unknown)
         raw = [vectors_file(scratch), flags_file(scratch)]
         if workspace.begin("vectors", vectors_key, raw):
             encode_passages(passages, encoder, scratch, report)

@@ -7,7 +7,7 @@ them as they find passages.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,8 +61,6 @@ from models.neighbours.adapted import unit, xs_vectors
 from models.text import normalised
 from models.threads import available_cpus
 
-RowsOf = Callable[[Sequence[str]], dict[str, int]]
-
 # Fewer known queries leave nothing to tune on; the untuned settings are safe.
 _LEAST = 10
 
@@ -99,14 +97,6 @@ def check_similarity(encoder: EncoderConfig) -> None:
         raise FieldError("encoder", reason)
 
 
-def check_judged(
-    judged: Judged, rows_of: RowsOf, options: NeighbourOptions
-) -> tuple[list[Known], Labels]:
-    """The known queries of ``judged`` and their labels. Raises FieldError where they do not fit."""
-    queries, labels, _ = to_labels(judged.known, rows_of, options.skip_unknown)
-    return queries, labels
-
-
 def add_neighbours(
     old: Bundle, judged: Judged, options: NeighbourOptions, made: Path, report: Reporter
 ) -> NeighbourSettings:
@@ -118,7 +108,7 @@ def add_neighbours(
     check_similarity(old.manifest.encoder)
     faiss.omp_set_num_threads(available_cpus())
     rows_of = old.passages.rows_of
-    queries, labels = check_judged(judged, rows_of, options)
+    queries, labels, _ = to_labels(judged.known, rows_of, options.skip_unknown)
     encoder, reader = Encoder.load(old.path / ENCODER, "teacher"), old.query_encoder()
     known = KnownQueries(_encoded(encoder, queries, "known queries", report), labels)
     seed = old.manifest.build.seed
@@ -146,9 +136,10 @@ def add_neighbours(
     (made / NEIGHBOURS).mkdir()
     labelled = np.unique(labels.rows)
     own_sums = sums(known, labelled)
+    means = unit(own_sums)
     labels.save(made / LABELS)
     np.save(made / SCORES, label_scores(old.vectors, known))
-    np.save(made / MEANS, unit(own_sums))
+    np.save(made / MEANS, means)
     np.save(made / LENGTHS, np.linalg.norm(own_sums, axis=1))
     _write_texts(made / TEXTS, queries)
     index = build_index(known.vectors, default_factory(len(queries)), 0, report.advance)
@@ -159,7 +150,7 @@ def add_neighbours(
         [queries[i].text for i in some], old.manifest.build.recall_target, report,
         choice.xl.neighbours,
     )  # fmt: skip
-    adapted_effort = _write_adapted(old, choice, labelled, own_sums, made, reader, report)
+    adapted_effort = _write_adapted(old, choice, labelled, means, made, reader, report)
     return _settings(judged, queries, labels, choice, tuned_on, effort, adapted_effort)
 
 
@@ -202,18 +193,18 @@ class _Adapted:
 
 
 def _write_adapted(
-    old: Bundle, choice: Choice, labelled: Rows, own_sums: Vectors, made: Path, reader: Encoder,
+    old: Bundle, choice: Choice, labelled: Rows, means: Vectors, made: Path, reader: Encoder,
     report: Reporter,
 ) -> int | None:  # fmt: skip
     """Write the adapted vectors in an index like the passages'; its search effort."""
-    moved = _Adapted(old.vectors.stored(), labelled, unit(own_sums), choice.xs.dense_weight)
+    moved = _Adapted(old.vectors.stored(), labelled, means, choice.xs.dense_weight)
     with tempfile.TemporaryFile(dir=made) as scratch:
         # Flat on disk first: an index is trained on a sample of all. Written, not mapped: on a full
         # disk a write fails, and a map kills the process.
         for rows in chunks(len(moved)):
             moved[rows].tofile(scratch)
         scratch.flush()
-        shape = (len(moved), own_sums.shape[1])
+        shape = (len(moved), means.shape[1])
         vectors = np.memmap(scratch, np.float32, "r", shape=shape)
         report.stage("indexing", len(moved))
         build = old.manifest.build

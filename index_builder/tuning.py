@@ -80,12 +80,13 @@ def hold_out(known: KnownQueries, asking: Vectors, texts: Rows, seed: int) -> li
     order = np.random.default_rng(seed).permutation(int(texts.max()) + 1)
     questions, asked = [], 0
     for fifth in np.array_split(order, _FIFTHS):
-        if asked < _MOST:
-            held = np.flatnonzero(np.isin(texts, fifth))[: _MOST - asked]
-            left = np.flatnonzero(~np.isin(texts, texts[held]))
-            new = KnownQueries(asking[held], known.labels.select(held))
-            questions.append(Question(known.select(left), new))
-            asked += len(held)
+        if asked >= _MOST:
+            break
+        held = np.flatnonzero(np.isin(texts, fifth))[: _MOST - asked]
+        left = np.flatnonzero(~np.isin(texts, texts[held]))
+        new = KnownQueries(asking[held], known.labels.select(held))
+        questions.append(Question(known.select(left), new))
+        asked += len(held)
     return questions
 
 
@@ -105,11 +106,13 @@ def make_unseen(
     hidden = np.array_split(generator.permutation(labelled), _TENTHS)
     had, asked, questions = np.diff(labels.indptr), 0, []
     for rows in hidden:
+        if asked >= _MOST:
+            break
         left = labels.without_passages(rows)
         has = np.diff(left.indptr)
         unseen = np.flatnonzero((had > 0) & (has == 0))
         rest = np.flatnonzero(has > 0)
-        if len(unseen) and len(rest) and asked < _MOST:
+        if len(unseen) and len(rest):
             some = np.sort(generator.permutation(unseen)[: _MOST - asked])
             left_known = KnownQueries(known.vectors[rest], left.select(rest))
             questions.append(Question(left_known, KnownQueries(asking[some], labels.select(some))))
@@ -223,7 +226,7 @@ class _Candidates:
         self.count = len(asked.vectors)
         votes = _exact_votes(index, known, asked.vectors)
         labelled = np.unique(known.labels.rows)
-        means = _means(known, labelled)
+        means = unit(sums(known, labelled))
         depth = min(_DEPTH, index.count)
         _, nearest = index.search(asked.vectors, depth)
         _, moved = faiss.knn(
@@ -296,10 +299,11 @@ def _cut(scores: Grades) -> int:
 def _exact_votes(index: VectorIndex, known: KnownQueries, asked: Vectors) -> Votes:
     most = min(max(_NEIGHBOURS), len(known.vectors))
     near, numbers = faiss.knn(asked, known.vectors, most, metric=faiss.METRIC_INNER_PRODUCT)
-    places, owner = known.labels.places(numbers.ravel())
-    rows = known.labels.rows[places]
-    scores = label_scores(index, known)[places]
-    return Votes(near, numbers, owner, rows, scores, known.labels.weights[places])
+    some, which = np.unique(numbers.ravel(), return_inverse=True)
+    found = known.select(some)  # the labels of others need no scores
+    places, owner = found.labels.places(which)
+    rows, weights = found.labels.rows[places], found.labels.weights[places]
+    return Votes(near, numbers, owner, rows, label_scores(index, found)[places], weights)
 
 
 def label_scores(index: VectorIndex, known: KnownQueries) -> Grades:
@@ -329,10 +333,6 @@ def sums(known: KnownQueries, labelled: Rows) -> Vectors:
 
 
 _CHUNK, _ROWS = 65_536, 4_096
-
-
-def _means(known: KnownQueries, labelled: Rows) -> Vectors:
-    return unit(sums(known, labelled))
 
 
 def _scores(

@@ -24,6 +24,7 @@ import shutil
 from pathlib import Path
 from typing import IO, Any
 
+from bundle.sync import sync as _sync
 from models.errors import FieldError
 
 
@@ -139,11 +140,3 @@ def publish(bundle: Path, out: Path) -> None:
 def key(*parts: Any) -> str:
     """A short hash of ``parts``, which must be JSON-able."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

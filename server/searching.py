@@ -155,7 +155,9 @@ class Searching:
         """
         (plain,) = self._nearest(self._bundle.vectors, [query], vector[None], [depth])
         assert not isinstance(plain, LurcherError)  # noqa: S101 (the same filter has passed)
-        rows = np.unique(np.concatenate([adapted, plain[1], self._passing(query, spoken_for)]))
+        rows = np.unique(
+            np.concatenate([adapted, plain[1], spoken_for[self._passing(query, spoken_for)]])
+        )
         passages, means = self._bundle.vectors.vectors(rows), self._means(rows)
         dense, mean = passages @ vector, means @ vector
         weight = self._xs.dense_weight if query.dense_weight is None else query.dense_weight
@@ -222,8 +224,7 @@ class Searching:
                 hits.append(hit)
                 continue
             theirs = order[starts[place] : starts[place + 1]]
-            if query.conditions:
-                theirs = theirs[np.isin(rows[theirs], self._allowed(query.conditions))]
+            theirs = theirs[self._passing(query, rows[theirs])]
             best = theirs[: query.top_k]
             spoke = None
             if query.explain:
@@ -310,11 +311,11 @@ class Searching:
     def _allowed(self, conditions: tuple[Condition, ...]) -> Rows:
         return self._bundle.passages.rows(conditions)
 
-    def _passing(self, query: Query, rows: Rows) -> Rows:
-        """Those of ``rows`` that the filter of ``query`` lets through."""
+    def _passing(self, query: Query, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which of ``rows`` (n,) the filter of ``query`` lets through."""
         if not query.conditions:
-            return rows
-        return rows[np.isin(rows, self._allowed(query.conditions))]
+            return np.ones(len(rows), bool)
+        return np.isin(rows, self._allowed(query.conditions))
 
     def _voters(self, votes: Votes, mine: Rows, cast: Vectors, row: int) -> list[Spoke]:
         """Who of the entries ``mine`` spoke most for the passage ``row``, by what they cast."""

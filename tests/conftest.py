@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from index_builder.adapt import adapt
 from index_builder.build import BuildOptions, build
+from index_builder.neighbours import NeighbourOptions
 from models.encoders.config import load_config
 from models.encoders.student import QUERY_GRAPH, STUDENT_FILE, Figure, StudentConfig
 from models.pretrained import DEFAULT_ENCODER
+from tests.tickets import tickets
 
 TOPICS = {
     "en": [
@@ -87,6 +90,18 @@ def small_bundle(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -
     """The bundle of ``small_corpus``, encoded by the encoder that ships. Copy it to change it."""
     out = tmp_path_factory.mktemp("bundle") / "small.lurcher"
     build(small_corpus, out, BuildOptions(seed=1))
+    return out
+
+
+@pytest.fixture(scope="session")
+def ticket_bundle(
+    small_bundle: Path,
+    small_records: list[dict[str, Any]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """``small_bundle`` with ``tickets`` put in, tuned for them; only to be read."""
+    out = tmp_path_factory.mktemp("tickets") / "tickets.lurcher"
+    adapt(small_bundle, tickets(small_records), NeighbourOptions(keep_unseen=0), out)
     return out
 
 

@@ -4,37 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from selenium.webdriver import Chrome
 
-from index_builder.adapt import adapt
-from index_builder.judged.known import Known
-from index_builder.neighbours import Judged, NeighbourOptions
 from tests.e2e.browsing import QUERY, Page, watched
 from tests.e2e.page_stub import ATTACK, LONG_WORD, Stub
 from tests.server.serving import running, settings
+from tests.tickets import TICKET
 
-TICKET = "ticket number {} is still open"
 ASKED, STAGES = ".hit:nth-child({}) .asked", ".hit:nth-child({}) .chips .stage"
 
 
 @pytest.fixture(scope="module")
-def known_url(
-    small_bundle: Path,
-    small_records: list[dict[str, Any]],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[str]:
-    """Where a server listens whose passages answer tickets that have nothing to do with their texts."""
-    queries = [
-        Known(f"t{i}", TICKET.format(i * 7919), {record["id"]: 1.0}, "tickets.tsv")
-        for i, record in enumerate(small_records)
-    ]
-    asked = [Known(f"a{q.id}", f"is {q.text}?", q.labels, "asked.tsv") for q in queries]
-    out = tmp_path_factory.mktemp("known") / "known.lurcher"
-    adapt(small_bundle, Judged(queries, asked), NeighbourOptions(keep_unseen=0), out)
-    with running(settings(out, log_level="warning")) as client:
+def known_url(ticket_bundle: Path) -> Iterator[str]:
+    """Where a server listens whose passages answer tickets."""
+    with running(settings(ticket_bundle, log_level="warning")) as client:
         yield client.url
 
 

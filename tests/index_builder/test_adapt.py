@@ -38,6 +38,7 @@ from models.errors import BundleError, CorpusError, FieldError
 from models.pretrained import PROFILES
 
 WriteStudent = Callable[..., Path]
+State = Callable[[Path], dict[str, Any]]
 WriteJsonl = Callable[[Path, Sequence[Any]], Path]
 
 OPTIONS = NeighbourOptions()
@@ -64,19 +65,6 @@ def shared(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     out = tmp_path_factory.mktemp("shared") / "known.lurcher"
     adapt(small_bundle, Judged(known_queries()), OPTIONS, out)
     return out
-
-
-@pytest.fixture
-def old(small_bundle: Path, tmp_path: Path) -> Path:
-    """A bundle in a folder of its own."""
-    (tmp_path / "bundles").mkdir()
-    return shutil.copytree(small_bundle, tmp_path / "bundles" / "small.lurcher")
-
-
-def state(bundle: Path) -> dict[str, Any]:
-    """Everything by which a bundle could be seen to have changed."""
-    files = [f for f in bundle.rglob("*") if f.is_file()]
-    return {str(f): (hash_file(f), f.stat().st_ino, f.stat().st_mtime_ns) for f in files}
 
 
 def content(bundle: Path) -> dict[str, tuple[str, str, dict[str, float]]]:
@@ -115,7 +103,7 @@ def test_the_new_bundle_is_sound_and_says_what_it_knows(old: Path) -> None:
         assert getattr(manifest, part) == getattr(before, part)
 
 
-def test_passages_are_shared_and_the_old_bundle_stays_as_it_was(old: Path) -> None:
+def test_passages_are_shared_and_the_old_bundle_stays_as_it_was(old: Path, state: State) -> None:
     before = state(old)
     out, manifest = adapt(old, Judged(known_queries()), OPTIONS)
     assert state(old) == before
@@ -256,18 +244,26 @@ def test_bundle_beside_an_adapted_one_has_the_same_name(shared: Path, tmp_path: 
 # What is refused, before anything is there.
 
 
-def refuse(bundle: Path, judged: Judged, named: str, options: NeighbourOptions = OPTIONS) -> None:
-    before = state(bundle)
-    out = bundle.parent / "new" / "out.lurcher"
-    with pytest.raises(FieldError, match=named):
-        adapt(bundle, judged, options, out)
-    assert state(bundle) == before
-    assert list(bundle.parent.rglob("*out*")) == []
-    if out.parent.exists():
-        assert list(out.parent.iterdir()) == []
+@pytest.fixture
+def refuse(state: State) -> Callable[..., None]:
+    """A function that fails unless known queries are refused and everything stays as it was."""
+
+    def refused(
+        bundle: Path, judged: Judged, named: str, options: NeighbourOptions = OPTIONS
+    ) -> None:
+        before = state(bundle)
+        out = bundle.parent / "new" / "out.lurcher"
+        with pytest.raises(FieldError, match=named):
+            adapt(bundle, judged, options, out)
+        assert state(bundle) == before
+        assert list(bundle.parent.rglob("*out*")) == []
+        if out.parent.exists():
+            assert list(out.parent.iterdir()) == []
+
+    return refused
 
 
-def test_unknown_passages_are_counted_or_left_out(old: Path) -> None:
+def test_unknown_passages_are_counted_or_left_out(old: Path, refuse: Callable[..., None]) -> None:
     known = known_queries()
     known[0].labels.update({"nowhere-1": 1.0, "nowhere-2": 1.0})
     known.append(Known("lost", "nobody answers it", {"nowhere-1": 1.0}, "known.tsv"))
@@ -279,7 +275,7 @@ def test_unknown_passages_are_counted_or_left_out(old: Path) -> None:
     assert content(out)["en0"][2] == {"en-animals-0": 1.0}
 
 
-def test_judgements_of_another_corpus_are_refused(old: Path) -> None:
+def test_judgements_of_another_corpus_are_refused(old: Path, refuse: Callable[..., None]) -> None:
     others = [replace(query, labels={f"x{query.id}": 1.0}) for query in known_queries()]
     skipping = NeighbourOptions(skip_unknown=True)
     refuse(old, Judged(others), "none of 15 judged passages is in the bundle", skipping)
@@ -299,7 +295,7 @@ def test_queries_too_few_to_tune_on_vote_with_safe_settings(
     assert set(content(out)) == {query.id for query in known}
 
 
-def test_what_is_there_already_is_left_alone(old: Path) -> None:
+def test_what_is_there_already_is_left_alone(old: Path, state: State) -> None:
     before = state(old)
     with pytest.raises(FieldError, match=r"out: .*small\.lurcher exists"):
         adapt(old, Judged(known_queries()), OPTIONS, old)
@@ -316,7 +312,9 @@ def test_a_share_is_from_0_to_1(keep: float) -> None:
         NeighbourOptions(keep_unseen=keep)
 
 
-def test_an_encoder_made_for_dot_products_is_refused(old: Path) -> None:
+def test_an_encoder_made_for_dot_products_is_refused(
+    old: Path, refuse: Callable[..., None]
+) -> None:
     config = load_config(old / ENCODER).model_copy(update={"similarity": "dot"})
     (old / ENCODER / CONFIG_FILE).write_text(config.model_dump_json())
     manifest = read_manifest(old)
@@ -539,7 +537,9 @@ def start(
         (60_000, "long_queries"),
     ],
 )
-def test_a_full_disk_is_one_error_and_leaves_nothing(old: Path, limit: int, queries: str) -> None:
+def test_a_full_disk_is_one_error_and_leaves_nothing(
+    old: Path, limit: int, queries: str, state: State
+) -> None:
     before = state(old)
     # A limit on the size of any one file fails a write as a full disk does, and needs no disk.
     prologue = f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))"
@@ -554,7 +554,9 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(old: Path, limit: int, quer
 @pytest.mark.parametrize(
     "place", ["neighbours.choose", "neighbours.tune", "derive.write_manifest", "workspace._sync"]
 )
-def test_killed_half_way_there_is_no_bundle_and_a_rerun_makes_it(old: Path, place: str) -> None:
+def test_killed_half_way_there_is_no_bundle_and_a_rerun_makes_it(
+    old: Path, place: str, state: State
+) -> None:
     before = state(old)
     assert start(old, f"{place} = kill").returncode == -signal.SIGKILL
     assert [f for f in old.parent.iterdir() if not f.name.startswith(".")] == [old]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,19 +27,7 @@ from models.errors import BundleError, FieldError, ModelError, ModelNotFound
 from models.pretrained import DEFAULT_ENCODER
 
 WriteStudent = Callable[..., Path]
-
-
-@pytest.fixture
-def old(small_bundle: Path, tmp_path: Path) -> Path:
-    """A bundle in a folder of its own."""
-    (tmp_path / "bundles").mkdir()
-    return shutil.copytree(small_bundle, tmp_path / "bundles" / "small.lurcher")
-
-
-def state(bundle: Path) -> dict[str, Any]:
-    """Everything by which a bundle could be seen to have changed."""
-    files = [f for f in bundle.rglob("*") if f.is_file()]
-    return {str(f): (hash_file(f), f.stat().st_ino, f.stat().st_mtime_ns) for f in files}
+State = Callable[[Path], dict[str, Any]]
 
 
 def test_the_new_bundle_is_sound_and_says_who_reads_queries(
@@ -65,7 +52,7 @@ def test_the_new_bundle_is_sound_and_says_who_reads_queries(
 
 
 def test_passages_are_shared_and_the_old_bundle_stays_as_it_was(
-    old: Path, write_student: WriteStudent
+    old: Path, write_student: WriteStudent, state: State
 ) -> None:
     before = state(old)
     out, manifest = swap_encoder(old, write_student())
@@ -128,7 +115,7 @@ def test_only_what_the_manifest_lists_is_taken_along(
     ],
 )
 def test_a_student_of_another_is_refused(
-    old: Path, write_student: WriteStudent, changes: dict[str, Any], named: str
+    old: Path, write_student: WriteStudent, changes: dict[str, Any], named: str, state: State
 ) -> None:
     before = state(old)
     with pytest.raises(FieldError, match=named):
@@ -137,7 +124,9 @@ def test_a_student_of_another_is_refused(
     assert list(old.parent.iterdir()) == [old]
 
 
-def test_what_is_there_already_is_left_alone(old: Path, write_student: WriteStudent) -> None:
+def test_what_is_there_already_is_left_alone(
+    old: Path, write_student: WriteStudent, state: State
+) -> None:
     before = state(old)
     with pytest.raises(FieldError, match=r"out: .*small\.lurcher exists"):
         swap_encoder(old, write_student(), old)
@@ -292,7 +281,7 @@ def start(old: Path, student: Path, prologue: str) -> subprocess.CompletedProces
 
 
 def test_a_full_disk_is_one_error_and_leaves_nothing(
-    old: Path, write_student: WriteStudent
+    old: Path, write_student: WriteStudent, state: State
 ) -> None:
     before = state(old)
     # A limit on the size of any one file fails a write as a full disk does, and needs no disk.
@@ -309,7 +298,7 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(
     "place", ["swap.merge", "swap.tune", "derive.write_manifest", "workspace._sync"]
 )
 def test_killed_half_way_there_is_no_bundle_and_a_rerun_makes_it(
-    old: Path, write_student: WriteStudent, place: str
+    old: Path, write_student: WriteStudent, place: str, state: State
 ) -> None:
     student, before = write_student(), state(old)
     assert start(old, student, f"{place} = kill").returncode == -signal.SIGKILL

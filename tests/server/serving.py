@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -99,6 +100,16 @@ def accepts(port: int) -> bool:
     except ConnectionError:
         return False
     return True
+
+
+def port_of(server: subprocess.Popen[str]) -> int:
+    """The port that a server's process logs; its other log lines up to then are dropped."""
+    assert server.stderr is not None
+    for line in server.stderr:
+        entry = json.loads(line)
+        if entry["event"] == "listening":
+            return int(entry["url"].rpartition(":")[2])
+    raise AssertionError("the server ended before it listened")
 
 
 class Gate:

@@ -23,7 +23,16 @@ from bundle.feedback import FeedbackLog, Given, Pair, read_feedback
 from models.engines import EngineName
 from server.live import Change
 from server.pipeline import Pipeline
-from tests.server.serving import PATIENCE, Client, Reply, assert_problem, running, settings, until
+from tests.server.serving import (
+    PATIENCE,
+    Client,
+    Reply,
+    assert_problem,
+    port_of,
+    running,
+    settings,
+    until,
+)
 
 PATH = "/v1/feedback"
 CAT, TRAIN = "en-animals-0", "en-travel-0"
@@ -369,15 +378,6 @@ def test_until_the_server_is_ready_feedback_gets_503(small_bundle: Path, log: Pa
 
 
 # As a process.
-
-
-def port_of(server: subprocess.Popen[str]) -> int:
-    assert server.stderr is not None
-    for line in server.stderr:
-        entry = json.loads(line)
-        if entry["event"] == "listening":
-            return int(entry["url"].rpartition(":")[2])
-    raise AssertionError("the server ended before it listened")
 
 
 @pytest.fixture

@@ -8,29 +8,14 @@ from typing import Any
 
 import pytest
 
-from index_builder.adapt import adapt
-from index_builder.judged.known import Known
-from index_builder.neighbours import Judged, NeighbourOptions
 from tests.server.serving import Client, assert_problem, running, settings
-
-TICKET = "ticket number {} is still open"
+from tests.tickets import TICKET
 
 
 @pytest.fixture(scope="module")
-def known(
-    small_bundle: Path,
-    small_records: list[dict[str, Any]],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Client]:
-    """A server whose passages are known to answer tickets that have nothing to do with their texts."""
-    queries = [
-        Known(f"t{i}", TICKET.format(i * 7919), {record["id"]: 1.0}, "tickets.tsv")
-        for i, record in enumerate(small_records)
-    ]
-    asked = [Known(f"a{i}", q.text.upper(), q.labels, "asked.tsv") for i, q in enumerate(queries)]
-    out = tmp_path_factory.mktemp("known") / "known.lurcher"
-    adapt(small_bundle, Judged(queries, asked), NeighbourOptions(keep_unseen=0), out)
-    with running(settings(out)) as client:
+def known(ticket_bundle: Path) -> Iterator[Client]:
+    """A server whose passages answer tickets."""
+    with running(settings(ticket_bundle)) as client:
         yield client
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.serving import PATIENCE, Client, accepts, until
+from tests.server.serving import PATIENCE, Client, accepts, port_of, until
 
 SERVE = [sys.executable, "-c", "import cli; cli.main()", "serve"]
 
@@ -50,16 +50,6 @@ def process(*command: str | Path, **environment: str) -> Iterator[subprocess.Pop
             yield started
         finally:
             started.kill()
-
-
-def port_of(server: subprocess.Popen[str]) -> int:
-    """The port that the server logs; its other log lines up to then are dropped."""
-    assert server.stderr is not None
-    for line in server.stderr:
-        entry = json.loads(line)
-        if entry["event"] == "listening":
-            return int(entry["url"].rpartition(":")[2])
-    raise AssertionError("the server ended before it listened")
 
 
 def refused(*arguments: str | Path) -> str:
