@@ -20,6 +20,7 @@ from models.errors import FieldError, LurcherError
 if TYPE_CHECKING:
     from bundle.manifest import Manifest
     from index_builder.progress import Reporter
+    from index_builder.tokens import TokenOptions
     from models.encoders.student import StudentConfig
 
 app = typer.Typer(
@@ -29,11 +30,22 @@ app = typer.Typer(
     help="A retrieval server for machines without a GPU.",
 )
 
+training = typer.Typer(no_args_is_help=True, help="Train what ranks, on queries of your own.")
+app.add_typer(training, name="train")
+
 _console = Console()
 _errors = Console(stderr=True)
 
 BundlePath = Annotated[
     Path, typer.Argument(metavar="BUNDLE", help="A folder that `lurcher build` wrote.")
+]
+
+
+RankOption = Annotated[
+    Literal["auto", "off", "maxsim", "decoder"],
+    typer.Option(
+        help="How the best are put into a new order; auto: maxsim, where there are tokens."
+    ),
 ]
 
 
@@ -95,6 +107,21 @@ def build(
     ] = False,
     window: Annotated[int, typer.Option(help="Words a passage, for a folder of texts.")] = 200,
     overlap: Annotated[int, typer.Option(help="Words that neighbouring passages share.")] = 40,
+    no_tokens: Annotated[
+        bool, typer.Option("--no-tokens", help="Leave out the tokens, and with them ranking.")
+    ] = False,
+    token_bits: Annotated[
+        int | None,
+        typer.Option(help="Bits a token, a multiple of 8; default: what is good for the encoder."),
+    ] = None,
+    token_share: Annotated[
+        float | None,
+        typer.Option(help="Share of a passage's tokens that is left when like ones are merged."),
+    ] = None,
+    ranker: Annotated[
+        Path | None,
+        typer.Option(help="A decoder that `lurcher train ranker` wrote; default: the encoder's."),
+    ] = None,
 ) -> None:
     """Turn a corpus into a bundle; called again after a kill, go on where it was."""
     from index_builder.adapt import read_sources
@@ -114,6 +141,7 @@ def build(
     options = BuildOptions(
         encoder or DEFAULT_ENCODER, index, recall, skip_bad_lines, window, overlap,
         student=PROFILES[profile] if profile else None,
+        tokens=_token_options(no_tokens, token_bits, token_share), ranker=ranker,
         judged=read_sources(judged, skip_unknown=skip_unknown) if judged else None,
         neighbours=NeighbourOptions(skip_unknown=skip_unknown),
     )  # fmt: skip
@@ -139,6 +167,15 @@ def build(
         )
 
 
+def _token_options(none: bool, bits: int | None, share: float | None) -> TokenOptions | None:
+    """What `build` is asked for. Raises FieldError."""
+    from index_builder.tokens import SHARE, TokenOptions
+
+    if none and (bits is not None or share is not None):
+        raise FieldError("no_tokens", "leaves nothing to set --token-bits or --token-share for")
+    return None if none else TokenOptions(bits, SHARE if share is None else share)
+
+
 @app.command("inspect")
 def inspect_bundle(bundle: BundlePath) -> None:
     """Show what a bundle holds: its parts, their bytes, and what was measured when it was built."""
@@ -156,11 +193,40 @@ def inspect_bundle(bundle: BundlePath) -> None:
         _print_section(title, {k: v for k, v in values.items() if v not in ("", {}, [])})
     if manifest.encoder.student is not None:
         _print_section("student against teacher", _kept(manifest.encoder.student))
+    _print_tokens(manifest)
+    if manifest.ranker is not None:
+        figures = {
+            f"{measure}, development": f"{before:.4f} to {after:.4f}"
+            for measure, (before, after) in manifest.ranker.figures.items()
+        }
+        _print_section("decoder", {"name": manifest.ranker.name, **figures})
     _print_neighbours(manifest)
     total = sum(file["bytes"] for file in files.values())
     per_passage = total / max(1, manifest.passages)
     _print_section("bytes", {path: f"{file['bytes']:>15,}" for path, file in files.items()})
     _print_section("total", {"bytes": f"{total:,}", "bytes a passage": f"{per_passage:,.0f}"})
+
+
+def _print_tokens(manifest: Manifest) -> None:
+    """What ranking reads, and what it takes: codes, positions, numbers and the coder together."""
+    from bundle.tokens import CODER
+
+    tokens, dimension = manifest.tokens, manifest.encoder.dimension
+    if tokens is None:
+        return
+    total, passages = tokens.bytes + manifest.files[CODER].bytes, max(1, manifest.passages)
+    before = max(1, tokens.tokens)
+    rows = {
+        "bits": f"{tokens.bits}, of {dimension} dimensions",
+        "share": tokens.share,
+        "tokens": f"{tokens.tokens:,}, {tokens.tokens / passages:,.1f} a passage",
+        "codes": f"{tokens.codes:,}, {tokens.codes / passages:,.1f} a passage",
+        "bytes": f"{total:,}, with {manifest.files[CODER].bytes:,} of the coder",
+        "bytes a passage": f"{total / passages:,.1f}; "
+        f"{2 * dimension * tokens.tokens / passages:,.1f} as float16 states",
+        "bytes a token": f"{total / before:,.2f}; {2 * dimension} as float16 states",
+    }
+    _print_section("tokens", rows)
 
 
 def _kept(student: StudentConfig) -> dict[str, str]:
@@ -233,6 +299,23 @@ def swap_encoder(
             f"and found {swapped.built_recall:.3f} before",
             highlight=False,
         )
+
+
+@app.command("swap-ranker")
+def swap_ranker(
+    bundle: BundlePath,
+    ranker: Annotated[Path, typer.Argument(help="A decoder that `lurcher train ranker` wrote.")],
+    out: Annotated[
+        Path | None,
+        typer.Argument(help="The bundle to write; default: NAME-RANKER.lurcher beside BUNDLE."),
+    ] = None,
+) -> None:
+    """Let a decoder rank a bundle's passages, in a new bundle; no passage is read anew."""
+    from index_builder.ranker import swap_ranker as swap
+
+    made, manifest = swap(bundle, ranker, out)
+    if manifest.ranker is not None:
+        _console.print(f"{made}: {manifest.ranker.name} ranks, if asked to", highlight=False)
 
 
 @app.command()
@@ -336,6 +419,11 @@ def search(
         Literal["auto", "off", "xs", "xl"],
         typer.Option(help="How known queries count; auto: as the bundle was tuned."),
     ] = "auto",
+    rank: RankOption = "auto",
+    candidates: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many are ranked; default: 100, or --top-k if that is more."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a hit.")] = False,
 ) -> None:
     """Answer one query, without a server."""
@@ -349,9 +437,12 @@ def search(
         raise FieldError("query", "must hold more than white space")
     if lone_surrogate(query) is not None:
         raise FieldError("query", "is not valid Unicode")
+    if candidates is not None and candidates < top_k:
+        raise FieldError("candidates", f"must be at least --top-k, which is {top_k}")
     conditions = tuple(parse(filter_)) if filter_ else ()
     pipeline = Pipeline(Bundle.open(bundle))
-    (result,) = pipeline.run([Query(query, top_k, conditions, mode=pefa)])
+    asked = Query(query, top_k, conditions, mode=pefa, rank=rank, candidates=candidates)
+    (result,) = pipeline.run([asked])
     if isinstance(result, LurcherError):
         raise result
     for found in result.found:
@@ -384,6 +475,17 @@ def evaluate(
         Literal["auto", "off", "xs", "xl"],
         typer.Option(help="How known queries count; auto: as the bundle was tuned."),
     ] = "auto",
+    rank: RankOption = "auto",
+    candidates: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many are ranked, and at most found; default: 100."),
+    ] = None,
+    against_rank: Annotated[
+        Literal["auto", "off", "maxsim", "decoder"] | None,
+        typer.Option(
+            help="How --against ranks; without it, compare BUNDLE with itself, so ranked."
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures here too.")
     ] = None,
@@ -398,8 +500,11 @@ def evaluate(
 
     texts, judged = read_queries(queries), read_qrels(qrels)
     with ExitStack() as opened:
-        searcher = opened.enter_context(open_searcher(target, pefa))
-        other = opened.enter_context(open_searcher(against)) if against else None
+        searcher = opened.enter_context(open_searcher(target, pefa, rank, candidates))
+        other = None
+        if against is not None or against_rank is not None:
+            theirs = (target, pefa) if against is None else (against, "auto")
+            other = opened.enter_context(open_searcher(*theirs, against_rank or "auto", candidates))
         found = measure(searcher, texts, judged, limit, other)
     if json_file is not None:
         json_file.write_text(json.dumps(found.as_dict(), indent=1) + "\n")
@@ -550,6 +655,102 @@ def _weights(text: str | None) -> dict[str, float]:
     return found
 
 
+@training.command("tokens")
+def train_tokens(
+    bundle: BundlePath,
+    out: Annotated[
+        Path, typer.Option(help="The file to write; put it into the encoder's folder to use it.")
+    ],
+    queries: Annotated[Path, typer.Option(help="queries.jsonl: one {_id, text} a line.")],
+    qrels: Annotated[Path, typer.Option(help="What answers them: query id, passage id, grade.")],
+    dev_queries: Annotated[Path, typer.Option(help="Judged queries to choose by.")],
+    dev_qrels: Annotated[Path, typer.Option(help="Their judgements.")],
+    steps: Annotated[int, typer.Option(help="Steps of training.")] = 500,
+    recovery: Annotated[
+        float, typer.Option(help="Weight of what the codes lose of the states (BTR).")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of which queries are drawn, and their order.")] = 0,
+) -> None:
+    """Make the projection by which an encoder's token states become 1-bit codes, from judged queries."""
+    try:
+        from training.tokens.loop import Plan, Report
+        from training.tokens.train import train_tokens as run
+    except ModuleNotFoundError as error:
+        raise _missing(error, "train") from error
+
+    def report(found: Report) -> None:
+        loss = "" if found.loss is None else f"loss {found.loss:.4f}, "
+        _errors.print(f"step {found.step:,}: {loss}MRR@10 {found.quality:.4f}", highlight=False)
+
+    plan = Plan(steps=steps, recovery=recovery, seed=seed)
+    run(bundle, (queries, qrels), (dev_queries, dev_qrels), out, plan, report)
+    _console.print(f"{out}: to be named projection.npz in the encoder's folder", highlight=False)
+
+
+@training.command("ranker")
+def train_ranker(
+    bundle: BundlePath,
+    out: Annotated[Path, typer.Option(help="The decoder's folder.")],
+    queries: Annotated[Path, typer.Option(help="queries.jsonl: one {_id, text} a line.")],
+    qrels: Annotated[Path, typer.Option(help="What answers them: query id, passage id, grade.")],
+    dev_queries: Annotated[
+        Path | None,
+        typer.Option(help="Judged queries to choose weights by; default: a tenth of the others."),
+    ] = None,
+    dev_qrels: Annotated[Path | None, typer.Option(help="Their judgements.")] = None,
+    cross_scores: Annotated[
+        Path | None,
+        typer.Option(help="A cross-encoder's scores to learn from: query id, passage id, score."),
+    ] = None,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out judgements of unknown ids.")
+    ] = False,
+    candidates: Annotated[
+        int, typer.Option(help="How many it learns to tell apart: the best by tokens.")
+    ] = 50,
+    steps: Annotated[int, typer.Option(help="Steps of training; more may learn by heart.")] = 1_000,
+    batch: Annotated[int, typer.Option(help="Queries a step.")] = 16,
+    negatives: Annotated[int, typer.Option(help="Wrong passages a query, in a step.")] = 19,
+    width: Annotated[int, typer.Option(help="Numbers a query token.")] = 64,
+    heads: Annotated[int, typer.Option(help="Attention heads.")] = 4,
+    layers: Annotated[int, typer.Option(help="Layers that read the query alone.")] = 1,
+    crossings: Annotated[int, typer.Option(help="Layers that read passages.")] = 1,
+    dropout: Annotated[float, typer.Option(help="Share left out at random in training.")] = 0.1,
+    learning_rate: Annotated[float, typer.Option(help="The highest; it rises, then falls.")] = 1e-3,
+    checks: Annotated[
+        int, typer.Option(help="Checkpoints measured, of which the best is kept.")
+    ] = 5,
+    seed: Annotated[int, typer.Option(help="Of the weights and the order of queries.")] = 0,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to train.")] = "cpu",
+) -> None:
+    """Make a decoder that ranks a bundle's passages better than its tokens alone, from judged queries."""
+    try:
+        from training.ranker.loop import Schedule
+        from training.ranker.train import Plan, Sources
+        from training.ranker.train import train_ranker as run
+    except ModuleNotFoundError as error:
+        raise _missing(error, "train") from error
+
+    sources = Sources(
+        queries, qrels, _pair("dev_qrels", dev_queries, dev_qrels), cross_scores, skip_unknown
+    )
+    schedule = Schedule(
+        steps, batch, negatives, learning_rate=learning_rate, checks=checks, seed=seed
+    )
+    plan = Plan(width, heads, layers, crossings, dropout, candidates, schedule, device)
+
+    def report(line: str) -> None:
+        _errors.print(line, markup=False, highlight=False)
+
+    config = run(bundle, sources, out, plan, report)
+    _console.print(f"{out}: the weights of step {config.steps:,}", highlight=False)
+    found = {
+        name: f"{after:.4f}, {before:.4f} before"
+        for name, (before, after) in config.figures.items()
+    }
+    _print_section("development", found)
+
+
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Print the answers and stop.")] = False,
@@ -638,7 +839,7 @@ def bench(
     name: Annotated[
         str,
         typer.Argument(
-            help="ablation, build, encoder, feedback, neighbours, pefa, server or students."
+            help="ablation, build, encoder, feedback, neighbours, pefa, ranker, server, students or tokens."
         ),
     ],
 ) -> None:
@@ -657,7 +858,8 @@ def bench(
 
 
 _BENCHMARKS = (
-    "ablation", "build", "encoder", "feedback", "neighbours", "pefa", "server", "students",
+    "ablation", "build", "encoder", "feedback", "neighbours", "pefa", "ranker", "server", "students",
+    "tokens",
 )  # fmt: skip
 
 

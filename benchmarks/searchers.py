@@ -12,7 +12,7 @@ import httpx
 from bundle.bundle import Bundle
 from models.errors import LurcherError, ServiceError
 from server.pipeline import Pipeline
-from server.searching import Asked, Query
+from server.searching import Asked, Query, RankMode
 
 Ranking = list[tuple[str, float]]
 
@@ -31,8 +31,8 @@ class Searcher(Protocol):
 class BundleSearcher:
     """A bundle, searched in this process by the server's own pipeline."""
 
-    def __init__(self, path: Path, pefa: Asked) -> None:
-        self._pefa = pefa
+    def __init__(self, path: Path, pefa: Asked, rank: RankMode, candidates: int | None) -> None:
+        self._pefa, self._rank, self._candidates = pefa, rank, candidates
         self._bundle = Bundle.open(path)
         self._pipeline = Pipeline(self._bundle)
         self.name = self._bundle.manifest.name
@@ -40,8 +40,12 @@ class BundleSearcher:
     def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
         """Passage ids with scores, best first, for each query."""
         rankings: list[Ranking] = []
+        k = min(k, self._candidates or k)
         for start in range(0, len(queries), _BATCH):
-            batch = [Query(text, k, mode=self._pefa) for text in queries[start : start + _BATCH]]
+            batch = [
+                Query(text, k, mode=self._pefa, rank=self._rank, candidates=self._candidates)
+                for text in queries[start : start + _BATCH]
+            ]
             for result in self._pipeline.run(batch):
                 if isinstance(result, LurcherError):
                     raise result
@@ -56,18 +60,19 @@ class BundleSearcher:
 class ServerSearcher:
     """A running server, asked over HTTP by ``/v1/search/batch``."""
 
-    def __init__(self, url: str, pefa: Asked) -> None:
-        self._pefa = pefa
+    def __init__(self, url: str, pefa: Asked, rank: RankMode, candidates: int | None) -> None:
+        self._pefa, self._rank, self._candidates = pefa, rank, candidates
         self._client = httpx.Client(base_url=url.rstrip("/"), timeout=60)
         self.name = url
 
     def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
         """Passage ids with scores, best first, for each query. Raises ServiceError."""
         rankings: list[Ranking] = []
+        k = min(k, self._candidates or k)
         for start in range(0, len(queries), _BATCH):
             body = {
                 "queries": list(queries[start : start + _BATCH]), "top_k": k, "include": [],
-                "pefa": {"mode": self._pefa},
+                "pefa": {"mode": self._pefa}, "rank": self._rank, "candidates": self._candidates,
             }  # fmt: skip
             try:
                 reply = self._client.post("/v1/search/batch", json=body)
@@ -87,10 +92,18 @@ class ServerSearcher:
 
 
 @contextmanager
-def open_searcher(target: str, pefa: Asked = "auto") -> Iterator[Searcher]:
-    """A searcher of ``target``, a URL or the path of a bundle, for the time of the block."""
-    is_url = target.startswith(("http://", "https://"))
+def open_searcher(
+    target: str, pefa: Asked = "auto", rank: RankMode = "auto", candidates: int | None = None
+) -> Iterator[Searcher]:
+    """A searcher of ``target``, a URL or the path of a bundle, for the time of the block.
+
+    Where ``candidates`` are ranked, no more than these are found.
+    """
+    if rank == "off":
+        candidates = None
     with closing(
-        ServerSearcher(target, pefa) if is_url else BundleSearcher(Path(target), pefa)
+        ServerSearcher(target, pefa, rank, candidates)
+        if target.startswith(("http://", "https://"))
+        else BundleSearcher(Path(target), pefa, rank, candidates)
     ) as searcher:
         yield searcher

@@ -9,6 +9,9 @@
       segments/000000/
         passages.db              ids, titles, texts, metadata                  bundle.passages
         vectors.faiss            one vector a passage, by row                  bundle.vectors
+        tokens.*                 packed 1-bit tokens, unless left out          bundle.tokens
+      tokens/                    how token states become codes
+      ranker/                    a decoder, if there is one                   models.ranker.decoder
       neighbours/                known queries, if there are any               bundle.neighbours
 
 Nothing in a bundle is ever executed or unpickled: ONNX, FAISS, SQLite and JSON only.
@@ -22,13 +25,16 @@ from pathlib import Path
 from bundle.manifest import Manifest, changed_files, read_manifest
 from bundle.neighbours import QUERIES, Neighbours
 from bundle.passages import Passages
+from bundle.tokens import TokenStore
 from bundle.vectors import VectorIndex
 from models.encoders.config import CONFIG_FILE, load_config
 from models.encoders.encoder import Encoder
 from models.engines import EngineName
 from models.errors import BundleCorrupt, LurcherError, ModelError
+from models.ranker.decoder import DECODER_FILE, Decoder, load_decoder_config
 
 ENCODER = "encoder"
+RANKER = "ranker"
 SEGMENT = "segments/000000"
 PASSAGES = f"{SEGMENT}/passages.db"
 VECTORS = f"{SEGMENT}/vectors.faiss"
@@ -42,6 +48,7 @@ class Bundle:
     manifest: Manifest
     passages: Passages
     vectors: VectorIndex
+    tokens: TokenStore | None
     neighbours: Neighbours | None
 
     @classmethod
@@ -55,9 +62,15 @@ class Bundle:
             for file, reason in changed_files(path, manifest).items():
                 raise BundleCorrupt(path, file, reason)
         vectors = VectorIndex.open(path / VECTORS, manifest.figures.search_effort)
+        coded = manifest.tokens
+        tokens = (
+            None
+            if coded is None
+            else TokenStore.open(path, SEGMENT, coded, manifest.encoder, manifest.passages)
+        )
         known = manifest.neighbours
         neighbours = None if known is None else Neighbours.open(path, known, vectors.count)
-        bundle = cls(path, manifest, Passages(path / PASSAGES), vectors, neighbours)
+        bundle = cls(path, manifest, Passages(path / PASSAGES), vectors, tokens, neighbours)
         for problem in bundle.inconsistencies():
             bundle.close()
             raise problem
@@ -68,6 +81,16 @@ class Bundle:
     ) -> Encoder:
         """The encoder of this bundle's queries. Raises ModelError."""
         return Encoder.load(self.path / ENCODER, "query", threads, engine)
+
+    def decoder(
+        self, threads: int | None = None, engine: EngineName = "onnxruntime"
+    ) -> Decoder | None:
+        """What ranks better than late interaction, if the bundle has it. Raises ModelError."""
+        if self.manifest.ranker is None or self.tokens is None:
+            return None
+        decoder = Decoder.load(self.path / RANKER, threads, engine)
+        decoder.check(self.manifest.encoder, self.tokens.coder)
+        return decoder
 
     def files(self) -> list[Path]:
         """Its files but the manifest, relative to it."""
@@ -96,6 +119,13 @@ class Bundle:
                 problems.append(BundleCorrupt(self.path, config, "not the manifest's encoder"))
         except ModelError as error:
             problems.append(BundleCorrupt(self.path, config, str(error)))
+        if self.manifest.ranker is not None:
+            config = f"{RANKER}/{DECODER_FILE}"
+            try:
+                if load_decoder_config(self.path / RANKER) != self.manifest.ranker:
+                    problems.append(BundleCorrupt(self.path, config, "not the manifest's decoder"))
+            except ModelError as error:
+                problems.append(BundleCorrupt(self.path, config, str(error)))
         return problems
 
     def close(self) -> None:
@@ -119,6 +149,7 @@ def verify(path: Path) -> list[str]:
         try:
             vector = bundle.query_encoder().encode(["a trial query"])
             bundle.vectors.search(vector, 1)
+            bundle.decoder()
         finally:
             bundle.close()
     except LurcherError as error:

@@ -18,8 +18,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bundle.neighbours import NeighbourSettings
+from bundle.tokens import TokenSettings
 from models.encoders.config import EncoderConfig
 from models.errors import BundleCorrupt, BundleNotFound, BundleVersionError
+from models.ranker.decoder import DecoderConfig
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -91,6 +93,8 @@ class Manifest(_Part):
     build: BuildSettings
     figures: Figures
     swap: Swap | None = None
+    tokens: TokenSettings | None = None
+    ranker: DecoderConfig | None = None
     neighbours: NeighbourSettings | None = None
     segments: list[Segment]
     files: dict[str, FileEntry]

@@ -3,7 +3,8 @@
 ::
 
     passages   corpus readers -> passages.db        fails on the first bad record, within seconds
-    vectors    passages.db -> scratch/vectors.f32   the long one; resumes at the passage
+    tokens     a sample of passages -> tokens/coder.npz
+    vectors    passages.db -> scratch/vectors.f32, tokens.*    the long one; resumes at the passage
     index      vectors.f32 -> vectors.faiss
     seal       measure, copy the encoder, hash, write the manifest, rename
 """
@@ -15,14 +16,14 @@ import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
 import faiss
 
-from bundle.bundle import ENCODER, PASSAGES, VECTORS, Bundle
+from bundle.bundle import ENCODER, PASSAGES, SEGMENT, VECTORS, Bundle
 from bundle.manifest import (
     FORMAT_VERSION,
     BuildSettings,
@@ -35,6 +36,7 @@ from bundle.manifest import (
 )
 from bundle.neighbours import NEIGHBOURS
 from bundle.passages import Passage, Passages, PassageWriter
+from bundle.tokens import CODER, describe, token_files
 from bundle.vectors import (
     VectorIndex,
     build_index,
@@ -62,13 +64,18 @@ from index_builder.neighbours import (
     check_similarity,
 )
 from index_builder.progress import Reporter, Silent
+from index_builder.ranker import put_ranker, ranker_beside
+from index_builder.tokens import Coding, TokenOptions, calibrate, trained_projection
 from index_builder.workspace import Workspace, key
 from models.encoders.config import EncoderConfig
 from models.encoders.encoder import Encoder
 from models.encoders.merge import copy_encoder, merge, student_of
 from models.errors import BundleError, CorpusError, FieldError
 from models.pretrained import DEFAULT_ENCODER
+from models.ranker.decoder import DecoderConfig, load_decoder_config
 from models.threads import available_cpus
+from models.tokens.coder import TokenCoder
+from models.tokens.projection import Projection
 
 _BATCH = 1_024
 
@@ -80,7 +87,9 @@ class BuildOptions:
     ``index`` is ``auto`` (by size), or a FAISS factory string; ``recall`` the share of exact
     search's first hundred that the index must find; ``window`` and ``overlap`` are in words and
     split the files of a text folder. ``student`` is the folder of one that reads queries instead.
-    ``judged`` are known queries to put in, as ``neighbours`` says.
+    ``tokens`` None leaves the token store out, and with it ranking. ``ranker`` is the folder of a decoder,
+    None: the encoder's own, if it fits. ``judged`` are known queries to put
+    in, as ``neighbours`` says.
     """
 
     encoder: Path = DEFAULT_ENCODER
@@ -91,6 +100,8 @@ class BuildOptions:
     overlap: int = 40
     seed: int = 0
     student: Path | None = None
+    tokens: TokenOptions | None = field(default_factory=TokenOptions)
+    ranker: Path | None = None
     judged: Judged | None = None
     neighbours: NeighbourOptions = field(default_factory=NeighbourOptions)
 
@@ -118,6 +129,14 @@ def build(
     records = read_corpus(corpus, options.window, options.overlap)
     encoder = Encoder.load(options.encoder, "passage")
     # What cannot be fails now, not after hours.
+    projection = None
+    if options.tokens is not None:
+        dimension = encoder.config.dimension
+        projection = trained_projection(options.encoder, options.tokens, dimension)
+    if options.ranker is not None:
+        if options.tokens is None:
+            raise FieldError("ranker", "needs tokens to read, which are to be left out")
+        load_decoder_config(options.ranker)
     if options.judged is not None:
         check_similarity(encoder.config)
     if options.student is not None:
@@ -126,7 +145,7 @@ def build(
         empty_index(encoder.config.dimension, options.index)
     workspace = Workspace(out)
     try:
-        return _build(corpus, files, records, encoder, workspace, options, report)
+        return _build(corpus, files, records, encoder, projection, workspace, options, report)
     except CorpusError:
         workspace.discard()  # nothing worth going on with: the corpus has to change
         raise
@@ -140,7 +159,7 @@ def build(
 
 def _build(
     corpus: Path, files: list[Path], records: Iterator[Record], encoder: Encoder,
-    workspace: Workspace, options: BuildOptions, report: Reporter,
+    projection: Projection | None, workspace: Workspace, options: BuildOptions, report: Reporter,
 ) -> Manifest:  # fmt: skip
     faiss.omp_set_num_threads(available_cpus())
     root, scratch = workspace.bundle, workspace.scratch
@@ -149,7 +168,10 @@ def _build(
     # What other code wrote is not gone on with.
     written_by = [lurcher_version(), FORMAT_VERSION]
     passages_key = key(written_by, stamps, options.window, options.overlap, options.skip_bad_lines)
-    vectors_key = key(passages_key, encoder.config.fingerprint)
+    token_options = options.tokens and [*astuple(options.tokens), options.seed]
+    space = projection and projection.space
+    tokens_key = key(passages_key, encoder.config.fingerprint, token_options, space)
+    vectors_key = key(tokens_key, "vectors")
     index_key = key(vectors_key, options.index, options.seed)
 
     skipped_note = scratch / "skipped.json"
@@ -161,9 +183,23 @@ def _build(
     try:
         if options.judged is not None:  # they may not fit, which is to be heard of first
             to_labels(options.judged.known, passages.rows_of, options.neighbours.skip_unknown)
-        raw = [vectors_file(scratch), flags_file(scratch)]
+        if workspace.begin("tokens", tokens_key, [root / CODER]):
+            # Without tokens, too: an earlier run may have left a coder.
+            shutil.rmtree((root / CODER).parent, ignore_errors=True)
+            if options.tokens is not None:
+                (root / CODER).parent.mkdir()
+                coder = calibrate(
+                    passages, encoder, options.tokens, projection, options.seed, report
+                )
+                coder.save(root / CODER)
+            workspace.done("tokens")
+        coding = None
+        if options.tokens is not None:
+            coder = TokenCoder.load(root / CODER)
+            coding = Coding(coder, options.tokens.share, root / SEGMENT)
+        raw = [vectors_file(scratch), flags_file(scratch), *token_files(root, SEGMENT)]
         if workspace.begin("vectors", vectors_key, raw):
-            encode_passages(passages, encoder, scratch, report)
+            encode_passages(passages, encoder, scratch, report, coding)
             workspace.done("vectors")
         vectors = encoded_vectors(scratch, passages.count, encoder.config.dimension)
 
@@ -177,6 +213,7 @@ def _build(
 
         shutil.rmtree(root / NEIGHBOURS, ignore_errors=True)  # of a build that was killed
         encoder_config = _put_encoder(options, root / ENCODER)
+        ranker = _put_ranker(options, root, encoder_config, coding)
         queries = sample_queries(passages, options.seed)
         effort, recall = tune(
             VectorIndex.open(root / VECTORS, None), vectors,
@@ -202,6 +239,10 @@ def _build(
             recall_at_100=round(recall, 4),
             recall_queries=len(queries),
         ),
+        tokens=None
+        if coding is None
+        else describe(root, SEGMENT, coding.coder, coding.share, encoder_config),
+        ranker=ranker,
         segments=[Segment(name="000000", passages=vectors.shape[0])],
         files=list_files(root),
     )
@@ -298,6 +339,16 @@ def _keep_lines(path: Path, count: int) -> None:
 
 def _database_files(path: Path) -> list[Path]:
     return [path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")]
+
+
+def _put_ranker(
+    options: BuildOptions, root: Path, encoder: EncoderConfig, coding: Coding | None
+) -> DecoderConfig | None:
+    """Copy the decoder that ranks into the bundle, if there is one to copy."""
+    if coding is None:
+        return None
+    folder = options.ranker or ranker_beside(options.encoder, encoder, coding.coder)
+    return put_ranker(folder, root, encoder, coding.coder)
 
 
 def _put_encoder(options: BuildOptions, target: Path) -> EncoderConfig:

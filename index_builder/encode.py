@@ -1,12 +1,13 @@
-"""Passages to vectors, resumable at any passage.
+"""Passages to vectors and tokens, resumable at any passage.
 
-Two plain files grow side by side, one entry a passage in row order: ``vectors.f32`` (d float32 each)
-and ``flags.u8`` (TRUNCATED, EMPTY). The second is written after the first, so its length is how many
+Plain files grow side by side, one entry a passage in row order: ``vectors.f32`` (d float32 each), the
+token store's, and ``flags.u8`` (TRUNCATED, EMPTY). The last is written last, so its length is how many
 passages are done.
 """
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from bundle.passages import Passages
 from bundle.vectors import Vectors
 from index_builder.progress import Reporter
+from index_builder.tokens import Coding
 from models.encoders.encoder import Encoder
 
 TRUNCATED = 1  # longer than the encoder reads
@@ -33,14 +35,27 @@ def flags_file(scratch: Path) -> Path:
     return scratch / "flags.u8"
 
 
-def encode_passages(passages: Passages, encoder: Encoder, scratch: Path, report: Reporter) -> None:
+def encode_passages(
+    passages: Passages, encoder: Encoder, scratch: Path, report: Reporter,
+    coding: Coding | None = None,
+) -> None:  # fmt: skip
     """Write the vector of every passage into ``scratch``, going on from what is there.
 
-    A passage with neither title nor text gets the zero vector: no query comes near it.
+    With ``coding``, its tokens too, of the same pass. A passage with neither title nor text gets the zero
+    vector and no token: no query comes near it.
     """
     width = 4 * encoder.config.dimension
-    with vectors_file(scratch).open("ab") as vectors, flags_file(scratch).open("ab") as flags:
+    with ExitStack() as files:
+        vectors = files.enter_context(vectors_file(scratch).open("ab"))
+        flags = files.enter_context(flags_file(scratch).open("ab"))
         start = min(vectors.tell() // width, flags.tell())
+        if coding is not None:
+            store = files.enter_context(coding.writer(encoder))
+            start = min(start, store.passages)
+        if start < passages.count:
+            start -= start % _CHUNK  # other batches round otherwise, and a sign may change by it
+        if coding is not None:
+            store.keep(start)
         vectors.truncate(start * width)
         flags.truncate(start)
         report.stage("encoding", passages.count, start)
@@ -49,7 +64,11 @@ def encode_passages(passages: Passages, encoder: Encoder, scratch: Path, report:
             texts = [passage.content for passage in passages.get(rows)]
             tokens = encoder.tokenise(texts)
             empty = np.array([not text for text in texts])
-            found = encoder.encode_tokens(tokens)
+            if coding is None:
+                found = encoder.encode_tokens(tokens)
+            else:
+                found, coded = coding.encode(encoder, tokens)
+                store.append(coded)
             found[empty] = 0.0
             vectors.write(found.tobytes())
             vectors.flush()

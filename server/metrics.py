@@ -28,6 +28,10 @@ class Metrics:
             "lurcher_batch_queries", "Queries encoded together.",
             buckets=(1, 2, 4, 8, 16, 32, 64, 128), registry=r,
         )  # fmt: skip
+        self.degraded = Counter(
+            "lurcher_degraded_searches", "Searches that left a stage out to keep their deadline.",
+            ["stage"], registry=r,
+        )  # fmt: skip
         self.waiting = Gauge("lurcher_waiting_queries", "Queries that wait now.", registry=r)
         self.feedback_pairs = Counter(
             "lurcher_feedback_pairs", "Pairs sent as feedback.", ["outcome"], registry=r

@@ -1,20 +1,25 @@
-"""One batch of queries through the stages: encode, search, fetch."""
+"""One batch of queries through the stages: encode, search, rank, fetch; and what needs the same parts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import faiss
+import numpy as np
 
 from bundle.bundle import Bundle
 from bundle.passages import Passage
+from bundle.vectors import Vectors
 from models.engines import EngineName
-from models.errors import LurcherError
+from models.errors import FieldError, LurcherError
 from models.threads import available_cpus
 from server.live import Change
+from server.matches import Match, matches
+from server.ranking import Asked, Ranking
+from server.reranking import PassageSide, Read, Reading, Rerank, Reranked, Reranking
 from server.searching import Hits, Query, Searching, Spoke
 
 
@@ -22,24 +27,32 @@ from server.searching import Hits, Query, Searching, Spoke
 class Found:
     """One passage found; ``score`` is what the hits are ordered by.
 
-    ``dense`` is the inner product of query and passage, ``neighbours`` what known queries say of it, None
-    where they were not asked, and ``spoke`` which of them it was, if that was asked.
+    ``dense`` is the inner product of query and passage, ``neighbours`` what known queries say of it and
+    ``mixed`` both, ``late`` how well its tokens meet the query's, each None where it was not asked;
+    ``spoke`` says which known queries it was, and ``matches`` which tokens met, if that was asked.
     """
 
     passage: Passage
     score: float
     dense: float
     neighbours: float | None = None
+    mixed: float | None = None
+    late: float | None = None
     spoke: list[Spoke] | None = None
+    matches: list[Match] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one search found, best first; ``seconds`` by stage are those of the whole batch."""
+    """What one search found, best first.
+
+    ``seconds`` by stage are those of the whole batch; ``degraded`` are stages left out for want of time.
+    """
 
     found: list[Found]
     truncated: bool
     seconds: dict[str, float]
+    degraded: list[str] = field(default_factory=list)
 
 
 class _Stopwatch:
@@ -65,26 +78,86 @@ class Pipeline:
         self.bundle = bundle
         self._encoder = bundle.query_encoder(threads, engine)
         self._searching = Searching(bundle)
+        self._ranking = Ranking(bundle.tokens, bundle.decoder(threads, engine))
+        self._side = PassageSide(bundle, self._encoder, threads, engine)
+        self._reranking = Reranking(bundle, self._encoder, self._side, self._ranking)
 
     def run(self, queries: Sequence[Query]) -> list[Result | LurcherError]:
         """The result of each query, in order; an error in the place of a query at fault."""
         faiss.omp_set_num_threads(self._threads)  # OpenMP keeps it for each thread that calls
         watch = _Stopwatch()
+        plans = [self._ranking.plan(query) for query in queries]
         with watch.stage("encode"):
             tokens = self._encoder.tokenise([query.text for query in queries])
-            vectors = self._encoder.encode_tokens(tokens)
+            asked: list[Asked | None] = [None] * len(queries)
+            if any(isinstance(plan, int) for plan in plans):
+                vectors, states = self._encoder.encode_states(tokens)
+                asked = [
+                    self._ranking.asked(self._encoder, text, found)
+                    if isinstance(plan, int)
+                    else None
+                    for plan, text, found in zip(plans, tokens, states, strict=True)
+                ]
+            else:
+                vectors = self._encoder.encode_tokens(tokens)
         with watch.stage("search"):
-            found = self._searching.run(queries, vectors)
+            deep = [
+                replace(query, top_k=plan) if isinstance(plan, int) else query
+                for query, plan in zip(queries, plans, strict=True)
+            ]
+            found = self._searching.run(deep, vectors)
+        with watch.stage("rank"):
+            ranked = [
+                plan if isinstance(plan, FieldError) else self._ranked(query, one, hits)
+                for query, plan, one, hits in zip(queries, plans, asked, found, strict=True)
+            ]
         with watch.stage("fetch"):
-            rows = {row for hits in found if isinstance(hits, Hits) for row in hits.rows.tolist()}
+            rows = {row for hits in ranked if isinstance(hits, Hits) for row in hits.rows.tolist()}
             order = sorted(rows)
             passages = dict(zip(order, self.bundle.passages.get(order), strict=True))
+            met = [
+                self._matches(query, one, hits, passages)
+                for query, one, hits in zip(queries, asked, ranked, strict=True)
+            ]
         return [
-            Result(_found(hits, passages), text.truncated, watch.seconds)
+            Result(
+                _found(hits, passages, theirs), text.truncated, watch.seconds,
+                ["rank"] if one is not None and hits.rank is None else [],
+            )
             if isinstance(hits, Hits)
             else hits
-            for hits, text in zip(found, tokens, strict=True)
+            for hits, theirs, text, one in zip(ranked, met, tokens, asked, strict=True)
+        ]  # fmt: skip
+
+    def _ranked(
+        self, query: Query, asked: Asked | None, hits: Hits | LurcherError
+    ) -> Hits | LurcherError:
+        """The hits that ``query`` gets, ranked if it ``asked`` and time is left."""
+        if asked is None or not isinstance(hits, Hits):
+            return hits
+        hits = self._ranking.run(query, asked, hits)
+        return hits.take(np.arange(min(query.top_k, len(hits.rows))))
+
+    def _matches(
+        self, query: Query, asked: Asked | None, hits: Hits | LurcherError,
+        passages: dict[int, Passage],
+    ) -> list[list[Match]] | None:  # fmt: skip
+        """Where the query's tokens met those of each hit, if it wants to know and they were ranked."""
+        if not query.matches or asked is None or not isinstance(hits, Hits) or hits.late is None:
+            return None
+        places = self._encoder.own_spans(query.text)
+        return [
+            matches(self._ranking, asked, places, self._side.reader, row, passages[row])
+            for row in hits.rows.tolist()
         ]
+
+    def read(self, works: Sequence[Reading]) -> list[Read]:
+        """What the texts of ``works`` come to as passages. Raises ModelError."""
+        return self._reranking.read(works)
+
+    def rerank(self, work: Rerank) -> Reranked:
+        """The scores of the passages of ``work``."""
+        return self._reranking.rerank(work)
 
     def learn(self, changes: Sequence[Change]) -> None:
         """Take in judgements; the next search knows them."""
@@ -94,18 +167,17 @@ class Pipeline:
         live.learn(changes, texts, vectors, self.bundle.vectors.vectors)
 
 
-def _found(hits: Hits, passages: dict[int, Passage]) -> list[Found]:
+def _found(hits: Hits, passages: dict[int, Passage], met: list[list[Match]] | None) -> list[Found]:
     """``hits`` with what is in their passages."""
-    dense = hits.dense.tolist()
-    none: list[None] = [None] * len(dense)
+    none: list[None] = [None] * len(hits.rows)
+
+    def column(scores: Vectors | None) -> list[float] | list[None]:
+        return none if scores is None else scores.tolist()
+
     return [
         Found(passages[row], *scores)
         for row, *scores in zip(
-            hits.rows.tolist(),
-            dense if hits.mixed is None else hits.mixed.tolist(),
-            dense,
-            none if hits.neighbours is None else hits.neighbours.tolist(),
-            none if hits.spoke is None else hits.spoke,
-            strict=True,
+            hits.rows.tolist(), hits.best.tolist(), hits.dense.tolist(), column(hits.neighbours),
+            column(hits.mixed), column(hits.late), hits.spoke or none, met or none, strict=True,
         )
-    ]
+    ]  # fmt: skip

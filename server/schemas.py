@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from server.filters import Filter, Text
 
-Include = Literal["text", "metadata", "scores", "highlights", "neighbours"]
+Include = Literal["text", "metadata", "scores", "highlights", "neighbours", "matches"]
 
 DEFAULT_INCLUDE: list[Include] = ["text", "metadata", "scores"]
 
@@ -52,9 +52,25 @@ class SearchOptions(_Request):
         ),
     ] = {}
     include: Annotated[
-        list[Include], Field(max_length=5, description="Parts of a hit to return.")
+        list[Include], Field(max_length=6, description="Parts of a hit to return.")
     ] = DEFAULT_INCLUDE
     pefa: Annotated[Pefa, Field(description="Whether and how known queries count.")] = Pefa()
+    rank: Annotated[
+        Literal["auto", "off", "maxsim", "decoder"],
+        Field(
+            description="How the first stage's best are put in order. `maxsim`: by late interaction with the "
+            "passages' 1-bit tokens. `decoder`: by a trained decoder on top of that, if the bundle has one. "
+            "`auto`: `maxsim`, if the bundle has tokens. `off`: not."
+        ),
+    ] = "auto"
+    candidates: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="How many of the first stage's best are ranked, at least `top_k`. "
+            "Default: 100, or `top_k` if that is more.",
+        ),
+    ] = None
     timeout_ms: Annotated[
         int | None,
         Field(ge=1, description="After so long the answer is 504; at most the server's own."),
@@ -83,7 +99,21 @@ class Scores(BaseModel):
         description="What known queries say, if they were asked: by `xs` the inner product with their "
         "mean, by `xl` the sum of their votes.",
     )
-    mixed: float | None = Field(default=None, description="Both, mixed by lambda.")
+    mixed: float | None = Field(
+        default=None, description="Both, mixed by lambda: the first stage's score."
+    )
+    late: float | None = Field(
+        default=None,
+        description="Late interaction (MaxSim), if the hits were ranked: the cosine of each token of the "
+        "query with the 1-bit token of the passage that meets it best, in the mean by how much the query's "
+        "tokens tell; -1 to 1, and -1 for a passage without tokens.",
+    )
+    rank: float | None = Field(
+        default=None,
+        description="What ranked hits are ordered by: the first stage's score, in which `late` takes three "
+        "quarters of the place of `dense`. Without known queries 0.25 dense + 0.75 late: -1 to 1 for "
+        "models with unit-norm vectors.",
+    )
 
 
 class Neighbour(BaseModel):
@@ -102,6 +132,21 @@ class Span(BaseModel):
     end: int
 
 
+class TokenMatch(BaseModel):
+    """A token of the query and the passage's token that it met best."""
+
+    query: Span = Field(description="The query's token.")
+    part: Literal["title", "text"] = Field(description="Where the passage's token stands.")
+    passage: Span = Field(
+        description="The passage's token, in that part; where similar ones share a code, one of them."
+    )
+    similarity: float = Field(description="Their cosine, -1 to 1.")
+    weight: float = Field(
+        description="How much the query's token tells. Weight times similarity, added up over a hit's "
+        "matches, is its score `late`, but for tokens that stand for no character."
+    )
+
+
 class Hit(BaseModel):
     """One passage found."""
 
@@ -118,6 +163,10 @@ class Hit(BaseModel):
     neighbours: list[Neighbour] = Field(
         default=[], description="If included: the known queries that spoke most for it."
     )
+    matches: list[TokenMatch] = Field(
+        default=[],
+        description="If included and the hits were ranked: where each token of the query met the passage.",
+    )
 
 
 class Timings(BaseModel):
@@ -126,6 +175,7 @@ class Timings(BaseModel):
     queue: float
     encode: float
     search: float
+    rank: float
     fetch: float
     total: float
 
@@ -137,7 +187,9 @@ class SearchReply(BaseModel):
     timings_ms: Timings
     bundle: str
     truncated: bool = Field(description="The query was longer than the encoder reads.")
-    degraded: list[str] = Field(description="Stages left out to keep the deadline.")
+    degraded: list[str] = Field(
+        description="Stages left out to keep the deadline: `rank`, or none."
+    )
 
 
 class FieldProblem(BaseModel):
@@ -172,7 +224,76 @@ class BatchReply(BaseModel):
     results: list[BatchItem]
     timings_ms: dict[str, float]
     bundle: str
-    degraded: list[str]
+    degraded: list[str] = Field(description="Stages left out for any of the queries.")
+
+
+class Document(_Request):
+    """A text to score."""
+
+    text: Text
+
+
+class RerankRequest(_Request):
+    """A query and what to score for it: exactly one of `documents` and `passages`."""
+
+    query: Annotated[Text, Field(min_length=1, examples=["who invented the telescope"])]
+    documents: Annotated[
+        list[Text | Document] | None,
+        Field(
+            min_length=1, description="Texts, read for this request as a build reads passages.",
+            examples=[["The telescope was invented in the Netherlands.", "Bread needs yeast."]],
+        ),
+    ] = None  # fmt: skip
+    passages: Annotated[
+        list[Text] | None, Field(min_length=1, description="Ids of the bundle's passages.")
+    ] = None
+    top_n: Annotated[int | None, Field(ge=1, description="Most results; default: all.")] = None
+    return_documents: Annotated[bool, Field(description="Whether results have their text.")] = False
+    model: Annotated[
+        Text | None, Field(description="For clients that send one; the bundle's is what there is.")
+    ] = None
+    timeout_ms: Annotated[
+        int | None,
+        Field(ge=1, description="After so long the answer is 504; at most the server's own."),
+    ] = None
+
+
+class RerankedDocument(BaseModel):
+    """The text of a document or passage."""
+
+    text: str
+
+
+class RerankResult(BaseModel):
+    """One document or passage."""
+
+    index: int = Field(description="Its place in the request, from 0.")
+    relevance_score: float = Field(
+        description="As `scores.rank` of a search without known queries: 0.25 times the inner product "
+        "of the vectors and 0.75 times late interaction; -1 to 1 for models with unit-norm vectors."
+    )
+    id: str | None = Field(default=None, description="The passage's, if ids were given.")
+    document: RerankedDocument | None = Field(default=None, description="If it was to be returned.")
+
+
+class RerankMeta(BaseModel):
+    """What is to be said of all results."""
+
+    bundle: str
+    model: str = Field(description="The bundle's encoder.")
+    truncated: bool = Field(description="The query was longer than the encoder reads.")
+    truncated_documents: list[int] = Field(
+        description="Places of the documents that were longer than the encoder reads."
+    )
+    timings_ms: dict[str, float]
+
+
+class RerankReply(BaseModel):
+    """The documents or passages, best first."""
+
+    id: str = Field(description="The request's, as in `X-Request-Id`.")
+    results: list[RerankResult]
+    meta: RerankMeta
 
 
 class BundleReply(BaseModel):
@@ -186,6 +307,9 @@ class BundleReply(BaseModel):
     encoder: dict[str, Any]
     build: dict[str, Any]
     figures: dict[str, Any]
+    tokens: dict[str, Any] | None = Field(
+        description="What ranking reads, if the bundle has it: 1-bit tokens, their number and size."
+    )
     filter_fields: list[str]
     limits: dict[str, int]
 

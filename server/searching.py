@@ -25,6 +25,7 @@ from models.neighbours.votes import Votes, margin_votes, mix
 from server.live import Live
 
 Asked = Mode | Literal["auto"]
+RankMode = Literal["auto", "off", "maxsim", "decoder"]
 
 # How deep each side looks before both are mixed.
 CANDIDATES = 100
@@ -34,7 +35,11 @@ _NAMED, _LOOKED_AT = 3, 1_000
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What one search asks; ``dense_weight`` is lambda, None what was tuned."""
+    """What one search asks; ``dense_weight`` is lambda, None what was tuned.
+
+    ``candidates`` are ranked, None: as many as is usual. After ``until``, on the clock of perf_counter,
+    ranking is left out. ``matches`` asks which tokens met, where hits were ranked.
+    """
 
     text: str
     top_k: int = 10
@@ -42,6 +47,10 @@ class Query:
     mode: Asked = "auto"
     dense_weight: float | None = None
     explain: bool = False
+    rank: RankMode = "auto"
+    candidates: int | None = None
+    until: float | None = None
+    matches: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +65,39 @@ class Spoke:
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Rows of passages with scores (n,), best first; without known queries only ``dense``."""
+    """Rows of passages with scores (n,), best first.
+
+    ``neighbours`` and ``mixed`` are there if known queries were asked, ``late`` and ``rank`` if the hits were
+    ranked; ``dense_weight`` is what ``dense`` counts in ``mixed``.
+    """
 
     rows: Rows
     dense: Vectors
     neighbours: Vectors | None = None
     mixed: Vectors | None = None
     spoke: list[list[Spoke]] | None = None
+    dense_weight: float = 1.0
+    late: Vectors | None = None
+    rank: Vectors | None = None
+
+    @property
+    def best(self) -> Vectors:
+        """What the hits are ordered by: the last stage's scores."""
+        if self.rank is not None:
+            return self.rank
+        return self.dense if self.mixed is None else self.mixed
+
+    def take(self, places: Rows) -> Hits:
+        """Those at ``places``, in that order."""
+
+        def of(scores: Vectors | None) -> Vectors | None:
+            return None if scores is None else scores[places]
+
+        spoke = None if self.spoke is None else [self.spoke[i] for i in places.tolist()]
+        return Hits(
+            self.rows[places], self.dense[places], of(self.neighbours), of(self.mixed), spoke,
+            self.dense_weight, of(self.late), of(self.rank),
+        )  # fmt: skip
 
 
 class Searching:
@@ -144,6 +179,7 @@ class Searching:
             self._means(rows) @ vector,
             scores,
             self._known_of_each(query, rows, vector),
+            self._xs.dense_weight,
         )
 
     def _moved(
@@ -165,7 +201,7 @@ class Searching:
         mixed = np.where(means.any(axis=1), xs_scores(dense, mean, agreement, weight), dense)
         best = np.argsort(-mixed, kind="stable")[: query.top_k]
         spoke = self._known_of_each(query, rows[best], vector)
-        return Hits(rows[best], dense[best], mean[best], mixed[best], spoke)
+        return Hits(rows[best], dense[best], mean[best], mixed[best], spoke, weight)
 
     def _means(self, rows: Rows) -> Vectors:
         """The mean directions (n, d) of the known queries of ``rows``; zeros for none."""
@@ -232,7 +268,9 @@ class Searching:
                 spoke = [
                     self._voters(votes, mine, cast[asker == place], int(r)) for r in rows[best]
                 ]
-            hits.append(Hits(rows[best], dense[best], neighbours[best], mixed[best], spoke))
+            hits.append(
+                Hits(rows[best], dense[best], neighbours[best], mixed[best], spoke, weights[place])
+            )
         return hits
 
     def _votes(self, vectors: Vectors, k: int, of_bundle: bool = True) -> Votes:

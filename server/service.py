@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from math import inf
+from time import perf_counter
+from typing import Any
 
+import numpy as np
 import structlog
 
 from bundle.bundle import Bundle
 from bundle.feedback import FeedbackLog
+from bundle.passages import Rows
 from models.engines import EngineName
-from models.errors import BundleError, LurcherError, NotReady
+from models.errors import BundleError, DeadlinePassed, LurcherError, NotReady
+from models.threads import available_cpus
 from server.batching import Batcher, Gone, Run
 from server.feedback import Feedback
 from server.intake import Intake, replay
 from server.live import Change
 from server.metrics import Metrics
 from server.pipeline import Pipeline, Result
+from server.reranking import Read, Reading, Rerank, Reranked
 from server.searching import Query
 from server.settings import Settings
 
 _log = structlog.get_logger()
+
+Work = Query | Change | Reading | Rerank
+Answer = Result | Read | Reranked | LurcherError
+
+# Of a search's time, the part by whose end its hits are ranked or stay as they are.
+_RANKED_BY = 0.9
+# Texts of one request that are read together, for each core: long ones are over in a tenth of a second.
+_READ_TOGETHER = 4
 
 
 class Service:
@@ -36,7 +51,7 @@ class Service:
         self._make_pipeline = pipeline
         self.metrics = Metrics()
         self._bundle: Bundle | None = None
-        self._batcher: Batcher[Query | Change, Result] | None = None
+        self._batcher: Batcher[Work, Any] | None = None  # each kind of work has its own result
         self._intake: Intake | None = None
 
     async def load(self) -> None:
@@ -71,23 +86,50 @@ class Service:
             raise
         return bundle, pipeline, (log, feedback)
 
-    def _measured(self, pipeline: Pipeline) -> Run[Query | Change, Result]:
-        def run(works: Sequence[Query | Change]) -> Sequence[Result | LurcherError]:
+    def _measured(self, pipeline: Pipeline) -> Run[Work, Any]:
+        def run(works: Sequence[Work]) -> Sequence[Answer]:
             # First, so that who searches beside a feedback request may find what it changed.
             changes = [work for work in works if isinstance(work, Change)]
             learnt = _learn(pipeline, changes) if changes else _NOTHING
-            queries = [work for work in works if isinstance(work, Query)]
-            results = pipeline.run(queries) if queries else []
-            if queries:
-                self.metrics.batch_queries.observe(len(queries))
-            for stage, seconds in next(
-                (r.seconds for r in results if isinstance(r, Result)), {}
-            ).items():
-                self.metrics.stage_seconds.labels(stage).observe(seconds)
-            found = iter(results)
-            return [learnt if isinstance(work, Change) else next(found) for work in works]
+            results = self._search(pipeline, [work for work in works if isinstance(work, Query)])
+            read = self._read(pipeline, [work for work in works if isinstance(work, Reading)])
+            return [
+                learnt if isinstance(work, Change)
+                else next(results) if isinstance(work, Query)
+                else next(read) if isinstance(work, Reading)
+                else self._rerank(pipeline, work)
+                for work in works
+            ]  # fmt: skip
 
         return run
+
+    def _search(self, pipeline: Pipeline, queries: Sequence[Query]) -> Iterator[Answer]:
+        if not queries:
+            return iter(())
+        results = pipeline.run(queries)
+        self.metrics.batch_queries.observe(len(queries))
+        found = [result for result in results if isinstance(result, Result)]
+        for stage, seconds in found[0].seconds.items() if found else ():
+            self.metrics.stage_seconds.labels(stage).observe(seconds)
+        for stage in (stage for result in found for stage in result.degraded):
+            self.metrics.degraded.labels(stage).inc()
+        return iter(results)
+
+    def _read(self, pipeline: Pipeline, works: Sequence[Reading]) -> Iterator[Answer]:
+        if not works:
+            return iter(())
+        try:
+            with self.metrics.stage_seconds.labels("read").time():
+                return iter(pipeline.read(works))
+        except LurcherError as error:  # not that of queries in the same batch
+            return iter([error] * len(works))
+
+    def _rerank(self, pipeline: Pipeline, work: Rerank) -> Answer:
+        try:
+            with self.metrics.stage_seconds.labels("rerank").time():
+                return pipeline.rerank(work)
+        except LurcherError as error:
+            return error
 
     @property
     def ready(self) -> bool:
@@ -108,11 +150,63 @@ class Service:
 
         Raises NotReady, QueueFull or DeadlinePassed.
         """
+        seconds = self._seconds(timeout_ms)
+        until = perf_counter() + _RANKED_BY * seconds
+        works = [replace(query, until=until) for query in queries]
+        return await self._ready.submit(works, seconds, gone)
+
+    async def rerank(
+        self, query: str, passages: Rows | Sequence[str], timeout_ms: int | None, gone: Gone
+    ) -> tuple[Reranked, list[int]]:
+        """The scores of ``passages``, rows of the bundle or texts, and which of the texts were cut.
+
+        Raises NotReady, QueueFull, DeadlinePassed, or what the pipeline raised.
+        """
+        seconds = self._seconds(timeout_ms)
+        try:
+            async with asyncio.timeout(seconds):
+                if isinstance(passages, np.ndarray):
+                    (scored,) = await self._all([Rerank(query, passages)], gone)
+                    return scored, []
+                read = await self._read_all(passages, gone)
+                (scored,) = await self._all([Rerank(query, read)], gone, however_full=True)
+                return scored, [i for i, one in enumerate(read) if one.truncated]
+        except TimeoutError as error:
+            raise DeadlinePassed(f"no answer within {seconds * 1000:.0f} ms") from error
+
+    async def _read_all(self, texts: Sequence[str], gone: Gone) -> tuple[Read, ...]:
+        """What ``texts`` come to, a few at a time, so that searches get in between however many there are."""
+        read: list[Read] = []
+        threads = self.settings.threads or available_cpus()
+        # What never fits into the queue would be told to try again for ever.
+        step = min(_READ_TOGETHER * threads, self.settings.max_waiting)
+        for first in range(0, len(texts), step):
+            if first and await gone():
+                raise DeadlinePassed("the client has gone")
+            works = [Reading(text) for text in texts[first : first + step]]
+            # What was begun is finished: else the work on the first ones would be for nothing.
+            read += await self._all(works, gone, however_full=first > 0)
+        return tuple(read)
+
+    async def _all(
+        self, works: Sequence[Work], gone: Gone, *, however_full: bool = False
+    ) -> list[Any]:
+        """The results of ``works``, however long they take. Raises NotReady, QueueFull or the first error."""
+        answers = await self._ready.submit(works, inf, gone, however_full=however_full)
+        for answer in answers:
+            if isinstance(answer, LurcherError):
+                raise answer
+        return [answer[0] for answer in answers if not isinstance(answer, LurcherError)]
+
+    @property
+    def _ready(self) -> Batcher[Work, Any]:
         if self._batcher is None:
             raise NotReady("the bundle is still being loaded")
+        return self._batcher
+
+    def _seconds(self, timeout_ms: int | None) -> float:
         limit = self.settings.timeout_ms
-        seconds = min(timeout_ms or limit, limit) / 1_000
-        return await self._batcher.submit(queries, seconds, gone)
+        return min(timeout_ms or limit, limit) / 1_000
 
     @property
     def intake(self) -> Intake:
@@ -126,13 +220,9 @@ class Service:
 
         Raises NotReady, or what the pipeline raised.
         """
-        if self._batcher is None:
-            raise NotReady("the bundle is still being loaded")
         # One work a change, so that searches get in between however many there are. The queue's limit is
         # for searches: the intake has one of its own, and would else wait for a moment without any.
-        for answer in await self._batcher.submit(changes, inf, _still_there, however_full=True):
-            if isinstance(answer, LurcherError):
-                raise answer
+        await self._all(changes, _still_there, however_full=True)
 
     async def close(self) -> None:
         """Stop taking feedback and queries, finish those in hand, close the bundle."""

@@ -47,6 +47,13 @@ class Settings(BaseSettings):
         20_000, ge=1, description="Most hits that all queries of one request may ask for together."
     )
     max_top_k: int = Field(1_000, ge=1, description="Most hits a query may ask for.")
+    max_candidates: int = Field(
+        1_000, ge=1, description="Most passages that one query may have ranked."
+    )
+    max_ranked: int = Field(
+        100_000, ge=1,
+        description="Most passages that all queries of one request may have ranked together.",
+    )  # fmt: skip
     max_waiting: int = Field(
         2_048, ge=1, description="Queries that may wait before new ones get 429."
     )

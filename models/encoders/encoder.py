@@ -36,6 +36,8 @@ class Encoder:
         self._prompt = prompt
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "encoder") if threads > 1 else None
+        one, other = (t.ids for t in self.tokenise(["a", "b"]))
+        self._around = _shared(one, other), _shared(one[::-1], other[::-1])
 
     @classmethod
     def load(
@@ -59,6 +61,11 @@ class Encoder:
             threads or available_cpus(),
         )
 
+    @property
+    def vocabulary(self) -> int:
+        """How many different tokens there are."""
+        return self._tokenizer.vocabulary
+
     def tokenise(self, texts: Sequence[str]) -> list[Tokens]:
         """The tokens of each text, prompt and special tokens included."""
         return self._tokenizer([self._prompt + text for text in texts])
@@ -81,13 +88,39 @@ class Encoder:
         vectors = np.zeros((len(tokens), self.config.dimension), np.float32)
         states: list[Vectors] = [vectors[:0]] * len(tokens)
 
-        def keep(batch: list[int], found: Sequence[Vectors]) -> None:
-            vectors[batch] = found[0]
-            for row, text in enumerate(batch):
-                states[text] = found[1][row, : len(tokens[text].ids)].copy()
+        def keep(text: int, vector: Vectors, found: Vectors) -> None:
+            vectors[text] = vector
+            states[text] = found.copy()
 
-        self._run(tokens, ["vector", "token_states"], keep)
+        self.visit_states(tokens, keep)
         return vectors, states
+
+    def visit_states(
+        self, tokens: Sequence[Tokens], visit: Callable[[int, Vectors, Vectors], None]
+    ) -> None:
+        """Show ``visit`` each text's number, vector (d,) and token states (L, d), in no fixed order.
+
+        It is called from several threads, and what it is shown is gone afterwards. So many passages are
+        read in little memory, and what is made of their states is made side by side.
+        """
+
+        def each(batch: list[int], found: Sequence[Vectors]) -> None:
+            for row, text in enumerate(batch):
+                visit(text, found[0][row], found[1][row, : len(tokens[text].ids)])
+
+        self._run(tokens, ["vector", "token_states"], each)
+
+    def own_tokens(self, tokens: Tokens) -> slice:
+        """Which of a text's tokens are its own: neither special ones nor the prompt's."""
+        before, after = self._around
+        return slice(before, max(before, len(tokens.ids) - after))
+
+    def own_spans(self, text: str) -> list[tuple[int, int]]:
+        """Where each of a text's own tokens stands in it: start and end, in Unicode code points."""
+        spans, (before, after) = self._tokenizer.spans(self._prompt + text), self._around
+        prompt = len(self._prompt)
+        own = spans[before : max(before, len(spans) - after)]
+        return [(max(start - prompt, 0), max(end - prompt, 0)) for start, end in own]
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """The vector of each text, (n, d) float32; texts beyond ``max_tokens`` are cut."""
@@ -114,3 +147,8 @@ class Encoder:
                 encode(batch)
         else:
             list(self._pool.map(encode, batches))
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many entries two lists begin with in common."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)

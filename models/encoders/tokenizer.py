@@ -38,6 +38,11 @@ class Tokenizer:
         # cutting it first keeps a 1 MB passage cheap.
         self._max_chars = max_tokens * 100
 
+    @property
+    def vocabulary(self) -> int:
+        """How many different tokens there are, added ones included."""
+        return int(self._tokenizer.get_vocab_size())
+
     def __call__(self, texts: Sequence[str]) -> list[Tokens]:
         """The tokens of each text."""
         cut = [text[: self._max_chars] for text in texts]
@@ -46,6 +51,14 @@ class Tokenizer:
             Tokens(e.ids, bool(e.overflowing) or len(text) > self._max_chars)
             for e, text in zip(encodings, texts, strict=True)
         ]
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where each token of ``text`` stands in it: start and end, in Unicode code points.
+
+        Special tokens stand nowhere: theirs are empty.
+        """
+        found: list[tuple[int, int]] = self._tokenizer.encode(text[: self._max_chars]).offsets
+        return found
 
 
 def pad(batch: Sequence[Sequence[int]]) -> tuple[Ids, Ids]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 
+from bundle.tokens import TokenSettings
 from server.errors import responses
 from server.schemas import BundleReply
 from server.service import Service
@@ -26,13 +29,21 @@ async def bundle(request: Request) -> BundleReply:
         encoder=manifest.encoder.model_dump(),
         build=manifest.build.model_dump(),
         figures=manifest.figures.model_dump(),
+        tokens=None if manifest.tokens is None else _tokens(manifest.tokens),
         filter_fields=loaded.passages.fields,
         limits={
             "top_k": settings.max_top_k,
             "queries": settings.max_queries,
             "hits": settings.max_hits,
+            "candidates": settings.max_candidates,
+            "ranked": settings.max_ranked,
             "query_chars": settings.max_query_chars,
             "body_bytes": settings.max_body_bytes,
             "timeout_ms": settings.timeout_ms,
         },
     )
+
+
+def _tokens(store: TokenSettings) -> dict[str, Any]:
+    bytes_a_token = round(store.bytes / max(1, store.tokens), 2)
+    return {**store.model_dump(exclude={"encoder"}), "bytes_a_token": bytes_a_token}

@@ -13,6 +13,7 @@ from server.errors import problem, responses
 from server.filters import conditions
 from server.highlights import best_sentence, query_words
 from server.pipeline import Found, Result
+from server.ranking import CANDIDATES
 from server.schemas import (
     BatchItem,
     BatchReply,
@@ -26,6 +27,7 @@ from server.schemas import (
     SearchRequest,
     Span,
     Timings,
+    TokenMatch,
 )
 from server.searching import Query
 from server.service import Service
@@ -41,7 +43,7 @@ async def search(body: SearchRequest, request: Request) -> Response:
     """The passages nearest to one query."""
     start = perf_counter()
     service: Service = request.app.state.service
-    _check_top_k(body, service.settings)
+    _check_numbers(body, service.settings)
     tests = tuple(conditions(body.filter))
     query = _query("query", body.query, body, tests, service.settings)
     (found,) = await service.search([query], body.timeout_ms, request.is_disconnected)
@@ -54,7 +56,7 @@ async def search(body: SearchRequest, request: Request) -> Response:
         timings_ms=_timings(result, waited, start),
         bundle=service.bundle.manifest.name,
         truncated=result.truncated,
-        degraded=[],
+        degraded=result.degraded,
     )
     return Response(
         reply.model_dump_json(exclude_unset=True),
@@ -73,10 +75,19 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
         raise HTTPException(
             413, f"queries: {len(body.queries)} queries, at most {limit} in one request"
         )
-    _check_top_k(body, service.settings)
+    _check_numbers(body, service.settings)
     if len(body.queries) * body.top_k > service.settings.max_hits:
         limit = service.settings.max_hits
         raise HTTPException(413, f"queries times top_k: at most {limit} hits in one request")
+    ranks = body.rank == "maxsim" or (body.rank == "auto" and service.bundle.tokens is not None)
+    if (
+        ranks
+        and len(body.queries) * _candidates(body, service.settings) > service.settings.max_ranked
+    ):
+        limit = service.settings.max_ranked
+        raise HTTPException(
+            413, f"queries times candidates: at most {limit} passages are ranked for one request"
+        )
     tests = tuple(conditions(body.filter))
     asked = [
         _query_or_error(f"queries.{i}", text, body, tests, service.settings)
@@ -86,10 +97,12 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
     answers = await service.search(good, body.timeout_ms, request.is_disconnected) if good else []
     found = iter(answers)
     items = []
+    degraded: set[str] = set()
     for query in asked:
         answer = next(found) if isinstance(query, Query) else query
         if isinstance(query, Query) and not isinstance(answer, LurcherError):
             result, _ = answer
+            degraded.update(result.degraded)
             hits = _hits(query, result.found, body.include)
             items.append(BatchItem(hits=hits, truncated=result.truncated))
         elif isinstance(answer, LurcherError):
@@ -98,29 +111,50 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
         results=items,
         timings_ms={"total": _milliseconds(perf_counter() - start)},
         bundle=service.bundle.manifest.name,
-        degraded=[],
+        degraded=sorted(degraded),
     )
     return Response(reply.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
-def _check_top_k(options: SearchOptions, settings: Settings) -> None:
-    """Raise FieldError where more hits are asked for than the settings allow."""
-    if options.top_k > settings.max_top_k:
+def _check_numbers(options: SearchOptions, settings: Settings) -> None:
+    """Raise FieldError where more is asked for than the settings allow, or fewer candidates than hits."""
+    top_k, candidates = options.top_k, options.candidates
+    if top_k > settings.max_top_k:
         raise FieldError("top_k", f"at most {settings.max_top_k} hits are allowed")
+    if candidates is None:
+        return
+    if candidates > settings.max_candidates:
+        raise FieldError("candidates", f"at most {settings.max_candidates} are allowed")
+    if candidates < top_k:
+        raise FieldError("candidates", f"must be at least top_k, which is {top_k}")
+
+
+def _candidates(options: SearchOptions, settings: Settings) -> int:
+    """How many passages are ranked for a query, if any are."""
+    usual = max(options.top_k, min(CANDIDATES, settings.max_candidates))
+    return usual if options.candidates is None else options.candidates
 
 
 def _query(
     field: str, text: str, options: SearchOptions, tests: tuple[Condition, ...], settings: Settings
 ) -> Query:
     """The query that ``field`` of a request asks. Raises FieldError."""
+    check_query(field, text, settings)
+    return Query(
+        text, options.top_k, tests, options.pefa.mode, options.pefa.dense_weight,
+        explain="neighbours" in options.include, rank=options.rank,
+        candidates=_candidates(options, settings), matches="matches" in options.include,
+    )  # fmt: skip
+
+
+def check_query(field: str, text: str, settings: Settings) -> None:
+    """Raise FieldError where the ``text`` in ``field`` cannot be a query."""
     if not text.strip():
         raise FieldError(field, "must hold more than white space")
     if len(text) > settings.max_query_chars:
         raise FieldError(
             field, f"{len(text)} characters, at most {settings.max_query_chars} are allowed"
         )
-    pefa, explain = options.pefa, "neighbours" in options.include
-    return Query(text, options.top_k, tests, pefa.mode, pefa.dense_weight, explain)
 
 
 def _query_or_error(
@@ -147,9 +181,12 @@ def _hit(words: frozenset[str], found: Found, include: list[Include]) -> Hit:
         hit.metadata = passage.metadata
     if "scores" in include:
         hit.scores = Scores(dense=round(found.dense, 6))
-        if found.neighbours is not None:
+        if found.neighbours is not None and found.mixed is not None:
             hit.scores.neighbours = round(found.neighbours, 6)
-            hit.scores.mixed = hit.score
+            hit.scores.mixed = round(found.mixed, 6)
+        if found.late is not None:
+            hit.scores.late = round(found.late, 6)
+            hit.scores.rank = hit.score
     if "neighbours" in include:
         hit.neighbours = [
             Neighbour(
@@ -159,9 +196,21 @@ def _hit(words: frozenset[str], found: Found, include: list[Include]) -> Hit:
             for known in found.spoke or []
         ]  # fmt: skip
     if "highlights" in include:
-        span = best_sentence(words, passage.text)
-        hit.highlights = [Span(start=span[0], end=span[1])] if span else []
+        place = best_sentence(words, passage.text)
+        hit.highlights = [_span(place)] if place else []
+    if "matches" in include:
+        hit.matches = [
+            TokenMatch(
+                query=_span(met.query), part=met.part, passage=_span(met.passage),
+                similarity=round(met.similarity, 6), weight=round(met.weight, 6),
+            )
+            for met in found.matches or []
+        ]  # fmt: skip
     return hit
+
+
+def _span(place: tuple[int, int]) -> Span:
+    return Span(start=place[0], end=place[1])
 
 
 def _timings(result: Result, waited: float, start: float) -> Timings:

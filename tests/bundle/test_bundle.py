@@ -14,9 +14,10 @@ import faiss
 import numpy as np
 import pytest
 
-from bundle.bundle import PASSAGES, VECTORS, Bundle, verify
+from bundle.bundle import PASSAGES, RANKER, SEGMENT, VECTORS, Bundle, verify
 from bundle.manifest import MANIFEST, list_files, read_manifest, write_manifest
 from bundle.passages import Condition
+from bundle.tokens import CODER
 from models.errors import BundleCorrupt, BundleError, BundleNotFound, BundleVersionError
 
 FILES = [
@@ -26,7 +27,10 @@ FILES = [
     "encoder/tokenizer.json",
     "encoder/vocabulary.bin",
     PASSAGES,
+    *(f"{SEGMENT}/tokens.{part}" for part in ("bin", "idx", "pos")),
     VECTORS,
+    CODER,
+    *(f"{RANKER}/{name}" for name in ("decoder.json", "pair.onnx", "query.onnx")),
 ]
 
 

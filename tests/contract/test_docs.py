@@ -51,7 +51,9 @@ def fields() -> list[str]:
     models = (schemas.SearchRequest, schemas.BatchRequest, schemas.SearchReply, schemas.Hit,
               schemas.Timings, schemas.BatchReply, schemas.Problem, schemas.FeedbackRequest,
               schemas.FeedbackPair, schemas.FeedbackReply, schemas.RefusedPair,
-              schemas.RemovalQuery, schemas.RemovalReply, schemas.FeedbackCounts)  # fmt: skip
+              schemas.RemovalQuery, schemas.RemovalReply, schemas.FeedbackCounts,
+              schemas.Scores, schemas.TokenMatch, schemas.RerankRequest, schemas.RerankReply,
+              schemas.RerankResult, schemas.RerankMeta)  # fmt: skip
     return sorted({name for model in models for name in model.model_fields})
 
 

@@ -15,6 +15,10 @@ GOOD: list[tuple[str, Any]] = [
     ("/v1/search", {"query": "brot", "filter": {"lang": "de", "year": {"gte": 2000, "lt": 2010}},
                     "include": ["text", "highlights"], "timeout_ms": 5_000}),
     ("/v1/search/batch", {"queries": ["cat", "train"], "filter": {"tags": {"in": ["odd", 3]}}}),
+    ("/v1/search", {"query": "brot", "rank": "maxsim", "candidates": 20, "include": ["matches"]}),
+    ("/v1/rerank", {"query": "cat", "documents": ["a cat", {"text": "bread"}], "top_n": 1,
+                    "return_documents": True, "model": "x"}),
+    ("/v1/rerank", {"query": "cat", "passages": ["en-animals-0", "de-food-1"], "timeout_ms": 9_000}),
     ("/v1/feedback", {"pairs": [{"query": "a cat", "passage": "en-animals-0", "weight": 2},
                                 {"query": "brot", "passage": "unknown"}], "bundle": "small"}),
 ]  # fmt: skip

@@ -16,6 +16,8 @@ from tests.server.serving import Client
 ROUTES = [
     "POST /v1/search",
     "POST /v1/search/batch",
+    "POST /v1/rerank",
+    "POST /v2/rerank",
     "GET /v1/bundle",
     "GET /v1/feedback",
     "POST /v1/feedback",

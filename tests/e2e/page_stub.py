@@ -41,7 +41,7 @@ def hit(text: str, best: str = "", **others: Any) -> dict[str, Any]:
     plain = {
         "id": "4983",
         "score": 0.7312,
-        "scores": {"dense": 0.7312},
+        "scores": {"dense": 0.5512, "late": 0.7912, "rank": 0.7312},
         "title": "Aspirin and stroke",
     }
     return {**plain, "text": text, "metadata": {"year": 2015}, "highlights": spans, **others}
@@ -88,7 +88,14 @@ HITS = {
 }
 NORMAL = [
     hit(f"A trial. {BEST} It did not lower mortality.", BEST),
-    hit(LONG, BEST, id="27", title="A long one", score=0.52, scores={"dense": 0.52}),
+    hit(
+        LONG,
+        BEST,
+        id="27",
+        title="A long one",
+        score=0.52,
+        scores={"dense": 0.52, "late": 0.52, "rank": 0.52},
+    ),
     *[hit("Other words.", id=f"n{i}", title=f"Hit {i}", score=0.5 - i / 50) for i in range(3, 11)],
 ]
 PROBLEM = {
@@ -122,6 +129,7 @@ BUNDLE = {
     "passages": 5183,
     "encoder": {"name": "minilm-l6", "dimension": 384},
     "filter_fields": sorted(FIELDS),
+    "tokens": {"bits": 160, "share": 0.36},
 }
 
 
@@ -267,7 +275,8 @@ class Handler(BaseHTTPRequestHandler):
                 "timings_ms": {
                     "queue": 0.1,
                     "encode": 3.2,
-                    "search": 0.4,
+                    "search": 0.3,
+                    "rank": 0.1,
                     "fetch": 0.1,
                     "total": 4.0,
                 },

@@ -38,7 +38,7 @@ def test_known_query_is_named_below_the_hit_that_it_spoke_for(known: Page) -> No
     assert not known.seen(STAGES.format(1))
     known.one(".name").click()
     names = [chip.text.split()[0] for chip in known.all(STAGES.format(1))]
-    assert names == ["dense", "neighbours", "mixed"]
+    assert names == ["dense", "neighbours", "mixed", "late", "rank"]
 
 
 def test_nothing_is_said_where_there_are_no_known_queries(page: Page) -> None:
@@ -47,7 +47,11 @@ def test_nothing_is_said_where_there_are_no_known_queries(page: Page) -> None:
     assert not any(line.is_displayed() for line in page.all(".asked"))
     assert not any(verdict.is_displayed() for verdict in page.all(".verdict"))
     page.one(".name").click()
-    assert [chip.text.split()[0] for chip in page.all(STAGES.format(1))] == ["dense"]
+    assert [chip.text.split()[0] for chip in page.all(STAGES.format(1))] == [
+        "dense",
+        "late",
+        "rank",
+    ]
 
 
 def test_three_known_queries_at_most_each_with_its_share(stubbed: Page, stub: Stub) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.bundle import ENCODER, PASSAGES, VECTORS, Bundle, verify
+from bundle.bundle import ENCODER, PASSAGES, SEGMENT, VECTORS, Bundle, verify
 from bundle.feedback import FeedbackLog, Given, LimitsNoted, Pair, Removal
 from bundle.manifest import hash_file, list_files, read_manifest, write_manifest
 from bundle.neighbours import (
@@ -29,6 +29,7 @@ from bundle.neighbours import (
     XlSettings,
 )
 from bundle.tally import Limits
+from bundle.tokens import CODER
 from index_builder.adapt import adapt, read_sources
 from index_builder.judged.known import Known
 from index_builder.neighbours import Judged, NeighbourOptions
@@ -99,7 +100,7 @@ def test_the_new_bundle_is_sound_and_says_what_it_knows(old: Path) -> None:
     assert known.development == "known queries held out"
     assert known.trials[0].mode == "off"
     before = read_manifest(old)
-    for part in ("build", "encoder", "figures", "segments", "swap"):
+    for part in ("build", "encoder", "figures", "segments", "swap", "tokens"):
         assert getattr(manifest, part) == getattr(before, part)
 
 
@@ -111,7 +112,8 @@ def test_passages_are_shared_and_the_old_bundle_stays_as_it_was(old: Path, state
     for file, entry in read_manifest(old).files.items():
         assert manifest.files[file] == entry == hash_file(out / file)
         assert (out / file).samefile(old / file)
-    assert {PASSAGES, VECTORS} < set(read_manifest(old).files)
+    tokens = {f"{SEGMENT}/tokens.{part}" for part in ("bin", "pos", "idx")}
+    assert {PASSAGES, VECTORS, CODER} | tokens < set(read_manifest(old).files)
     new = set(manifest.files) - set(read_manifest(old).files)
     assert {str(Path(file).parent) for file in new} == {NEIGHBOURS}
 

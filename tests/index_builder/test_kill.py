@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from bundle.bundle import VECTORS, Bundle, verify
+from bundle.bundle import SEGMENT, VECTORS, Bundle, verify
+from bundle.tokens import CODER
 from index_builder import build as build_module
 from index_builder import encode
 from index_builder.build import build
@@ -78,11 +79,13 @@ def undisturbed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 def assert_same(out: Path, undisturbed: Path) -> None:
     assert verify(out) == []
-    assert (out / VECTORS).read_bytes() == (undisturbed / VECTORS).read_bytes()
+    for file in [VECTORS, CODER, *(f"{SEGMENT}/tokens.{part}" for part in ("bin", "pos", "idx"))]:
+        assert (out / file).read_bytes() == (undisturbed / file).read_bytes(), file
     with closing(Bundle.open(out)) as one, closing(Bundle.open(undisturbed)) as other:
         assert one.passages.count == COUNT
         assert one.passages.get(range(COUNT)) == other.passages.get(range(COUNT))
         assert one.manifest.figures == other.manifest.figures
+        assert one.manifest.tokens == other.manifest.tokens
     assert not out.with_name(f"{out.name}.partial").exists()
 
 
@@ -110,6 +113,27 @@ def test_killed_at_any_moment_a_build_is_not_there_or_sound_and_a_rerun_finishes
 # The moments that chance seldom meets: between two steps that belong together.
 PLACES = {
     "passages finished, and not noted as done": "workspace.Workspace.done = kill",
+    "coder half written": """
+build.TokenCoder.save = lambda self, file: (file.write_bytes(b"PK half"), kill())
+""",
+    "coder written, and not noted": """
+done = workspace.Workspace.done
+workspace.Workspace.done = lambda self, stage: kill() if stage == "tokens" else done(self, stage)
+""",
+    "codes written, how many they are not": """
+from bundle import tokens
+append = tokens.TokenWriter.append
+def some(self, coded):
+    if self.passages:
+        tokens.np.array = kill
+    append(self, coded)
+tokens.TokenWriter.append = some
+""",
+    "tokens written, their vectors not": """
+from bundle.tokens import TokenWriter
+append = TokenWriter.append
+TokenWriter.append = lambda self, coded: (append(self, coded), self.passages > 40 and kill())
+""",
     "vectors done, and not noted": """
 done = workspace.Workspace.done
 workspace.Workspace.done = lambda self, stage: kill() if stage == "vectors" else done(self, stage)
@@ -143,12 +167,12 @@ def test_killed_again_and_again_a_build_still_ends(
     """Each run is killed after one more chunk of vectors than was there: it cannot start over."""
     out = tmp_path / "out.lurcher"
     prologue = """
-tokenise = encode.Encoder.tokenise
+run = encode.Coding.encode
 calls = []
-def counted(self, texts):
-    calls.append(len(texts))
-    return kill() if len(calls) > 6 else tokenise(self, texts)
-encode.Encoder.tokenise = counted
+def counted(self, encoder, tokens):
+    calls.append(len(tokens))
+    return kill() if len(calls) > 6 else run(self, encoder, tokens)
+encode.Coding.encode = counted
 """
     runs = 0
     scratch = out.with_name(f"{out.name}.partial") / "scratch"

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.bundle import PASSAGES, VECTORS, Bundle, verify
+from bundle.bundle import PASSAGES, SEGMENT, VECTORS, Bundle, verify
 from bundle.manifest import hash_file, list_files, read_manifest, write_manifest
+from bundle.tokens import CODER
 from bundle.vectors import Vectors, build_index, write_index
 from index_builder.build import BuildOptions, build
 from index_builder.measure import recall
@@ -28,6 +29,8 @@ from models.pretrained import DEFAULT_ENCODER
 
 WriteStudent = Callable[..., Path]
 State = Callable[[Path], dict[str, Any]]
+
+TOKENS = [f"{SEGMENT}/tokens.{part}" for part in ("bin", "pos", "idx")]
 
 
 def test_the_new_bundle_is_sound_and_says_who_reads_queries(
@@ -44,7 +47,8 @@ def test_the_new_bundle_is_sound_and_says_who_reads_queries(
     assert manifest.swap is not None
     assert manifest.swap.model_dump() == {"built_effort": None, "built_recall": 1.0, "recall": 1.0}
     before = read_manifest(old)
-    assert (manifest.build, manifest.segments) == (before.build, before.segments)
+    for part in ("build", "segments", "tokens"):
+        assert getattr(manifest, part) == getattr(before, part)
     with closing(Bundle.open(out)) as bundle:
         query = bundle.query_encoder(1).encode(["yeast makes the dough go up"])
         _, rows = bundle.vectors.search(query, 3)
@@ -58,7 +62,7 @@ def test_passages_are_shared_and_the_old_bundle_stays_as_it_was(
     out, manifest = swap_encoder(old, write_student())
     assert state(old) == before
     assert sorted(f.name for f in old.parent.iterdir()) == sorted([old.name, out.name])
-    for file in (PASSAGES, VECTORS):
+    for file in (PASSAGES, VECTORS, CODER, *TOKENS):
         assert hash_file(out / file) == read_manifest(old).files[file] == manifest.files[file]
         assert (out / file).samefile(old / file)
     for name in ("encoder.onnx", "vocabulary.bin", "tokenizer.json"):
@@ -74,7 +78,7 @@ def test_on_another_file_system_they_are_copied(
     monkeypatch.setattr(os, "link", refuse)
     out, manifest = swap_encoder(old, write_student())
     assert verify(out) == []
-    for file in (PASSAGES, VECTORS):
+    for file in (PASSAGES, VECTORS, CODER, *TOKENS):
         assert not (out / file).samefile(old / file)
         assert manifest.files[file] == read_manifest(old).files[file]
 

@@ -122,6 +122,52 @@ def test_states_are_those_of_a_text_alone(encoder: Encoder) -> None:
         assert cosines.min() > 0.99, text
 
 
+def test_visitors_see_what_is_otherwise_kept(encoder: Encoder) -> None:
+    tokens = encoder.tokenise(TEXTS * 5)
+    vectors, states = encoder.encode_states(tokens)
+    seen: dict[int, tuple[npt.NDArray[Any], npt.NDArray[Any]]] = {}
+
+    def look(text: int, vector: npt.NDArray[Any], found: npt.NDArray[Any]) -> None:
+        assert text not in seen
+        seen[text] = vector.copy(), found.copy()
+
+    encoder.visit_states(tokens, look)
+    assert sorted(seen) == list(range(len(tokens)))
+    for text, (vector, found) in seen.items():
+        np.testing.assert_array_equal(vector, vectors[text])
+        np.testing.assert_array_equal(found, states[text])
+
+
+def test_what_a_visitor_raises_is_heard_of(encoder: Encoder) -> None:
+    def refuse(*_: Any) -> None:
+        raise KeyError("not this one")
+
+    with pytest.raises(KeyError, match="not this one"):
+        encoder.visit_states(encoder.tokenise(TEXTS * 5), refuse)
+
+
+@pytest.mark.parametrize("prompt", ["", "query: ", "Represent this sentence:"])
+def test_a_texts_own_tokens_are_neither_special_nor_the_prompts(
+    tmp_path: Path, encoder: Encoder, prompt: str
+) -> None:
+    folder = shutil.copytree(DEFAULT_ENCODER, tmp_path / "prompted")
+    config = json.loads((folder / "config.json").read_text()) | {"passage_prompt": prompt}
+    (folder / "config.json").write_text(json.dumps(config))
+    prompted = Encoder.load(folder, "passage", 1)
+    for text in ["a cat", "query: a", "", "word " * 400]:
+        (tokens,), (plain,) = prompted.tokenise([text]), encoder.tokenise([text])
+        own = tokens.ids[prompted.own_tokens(tokens)]
+        bare = plain.ids[1:-1]  # without [CLS] and [SEP]
+        assert own == bare[: len(own)]
+        assert tokens.truncated or len(own) == len(bare)
+        assert len(tokens.ids) == len(own) + 2 + len(encoder.tokenise([prompt])[0].ids[1:-1])
+
+
+def test_every_token_is_in_the_vocabulary(encoder: Encoder) -> None:
+    assert encoder.vocabulary == 30_522
+    assert max(max(tokens.ids) for tokens in encoder.tokenise(TEXTS)) < encoder.vocabulary
+
+
 def test_no_text_has_no_states(encoder: Encoder) -> None:
     vectors, states = encoder.encode_states([])
     assert vectors.shape == (0, 384)

@@ -63,7 +63,7 @@ def test_body_that_is_no_object(live: Client, body: bytes) -> None:
         (b'{"query": "cat", "filter": {"year": null}}', "filter.year"),
         (b'{"query": "cat", "filter": {"year": [1, 2]}}', "filter.year"),
         (
-            b'{"query": "cat", "include": ["text", "text", "text", "text", "text", "text"]}',
+            b'{"query": "cat", "include": ["text", "text", "text", "text", "text", "text", "text"]}',
             "include",
         ),
     ],

@@ -28,8 +28,10 @@ def test_a_known_query_finds_its_passage(
             TICKET.format(i * 7919), pefa={"mode": mode}, include=["scores", "neighbours"]
         ).json()
         first = body["hits"][0]
+        scores = first["scores"]
         assert first["id"] == small_records[i]["id"]
-        assert first["score"] == first["scores"]["mixed"] > first["scores"]["dense"]
+        assert first["score"] == scores["rank"]
+        assert scores["mixed"] > scores["dense"]
         spoke = first["neighbours"][0]
         assert (spoke["id"], spoke["query"]) == (f"t{i}", TICKET.format(i * 7919))
         assert spoke["similarity"] == pytest.approx(1, abs=1e-3)
@@ -38,7 +40,7 @@ def test_a_known_query_finds_its_passage(
 
 def test_off_asks_nobody(known: Client) -> None:
     reply = known.search(
-        TICKET.format(7919), pefa={"mode": "off"}, include=["scores", "neighbours"]
+        TICKET.format(7919), pefa={"mode": "off"}, rank="off", include=["scores", "neighbours"]
     )
     for hit in reply.json()["hits"]:
         assert hit["scores"] == {"dense": hit["score"]}

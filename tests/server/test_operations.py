@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from index_builder.tokens import BITS, SHARE
 from server.routes.page import content_security_policy
 from tests.server.serving import Client, Gate, assert_problem, running, settings
 
@@ -83,8 +84,17 @@ def test_bundle_says_what_is_loaded_and_the_limits(live: Client) -> None:
     assert body["encoder"]["dimension"] == 384
     assert body["filter_fields"] == ["flag", "lang", "score", "tags", "year"]
     assert body["limits"] == {"top_k": 200, "queries": 20, "hits": 1_000, "query_chars": 2_000,
-                              "body_bytes": 200_000, "timeout_ms": 10_000}  # fmt: skip
+                              "candidates": 300, "ranked": 2_500, "body_bytes": 200_000,
+                              "timeout_ms": 10_000}  # fmt: skip
     assert {"build", "figures", "created", "lurcher_version"} <= set(body)
+    tokens = body["tokens"]
+    assert set(tokens) == {"bits", "share", "tokens", "codes", "bytes", "bytes_a_token"}
+    assert (tokens["bits"], tokens["share"]) == (BITS, SHARE)
+    assert tokens["bytes_a_token"] == pytest.approx(tokens["bytes"] / tokens["tokens"], abs=0.01)
+
+
+def test_bundle_says_that_it_has_no_tokens(tokenless: Client) -> None:
+    assert tokenless.get("/v1/bundle").json()["tokens"] is None
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
@@ -104,6 +114,10 @@ def test_openapi_states_the_limits_of_this_server(live: Client) -> None:
     assert schemas["SearchRequest"]["properties"]["top_k"]["maximum"] == 200
     assert schemas["SearchRequest"]["properties"]["query"]["maxLength"] == 2_000
     assert schemas["BatchRequest"]["properties"]["queries"]["maxItems"] == 20
+    assert schemas["BatchRequest"]["properties"]["candidates"]["anyOf"][0]["maximum"] == 300
+    rerank = schemas["RerankRequest"]["properties"]
+    assert rerank["query"]["maxLength"] == 2_000
+    assert [rerank[name]["anyOf"][0]["maxItems"] for name in ("documents", "passages")] == [300] * 2
     assert "HTTPValidationError" not in schemas
 
 

@@ -33,7 +33,8 @@ def test_reply_has_the_documented_parts(live: Client) -> None:
     assert re.fullmatch(r"en-animals-\d", first["id"])
     assert first["text"].startswith(CAT)
     assert first["metadata"]["lang"] == "en"
-    assert first["scores"] == {"dense": first["score"]}
+    assert set(first["scores"]) == {"dense", "late", "rank"}
+    assert first["scores"]["rank"] == first["score"]
     scores = [hit["score"] for hit in body["hits"]]
     assert scores == sorted(scores, reverse=True)
     assert all(-1 <= score <= 1 for score in scores)
@@ -42,7 +43,7 @@ def test_reply_has_the_documented_parts(live: Client) -> None:
 def test_timings_are_in_the_body_and_in_a_header(live: Client) -> None:
     reply = live.search(CAT)
     timings = reply.json()["timings_ms"]
-    assert set(timings) == {"queue", "encode", "search", "fetch", "total"}
+    assert set(timings) == {"queue", "encode", "search", "rank", "fetch", "total"}
     assert all(ms >= 0 for ms in timings.values())
     stages = sum(ms for stage, ms in timings.items() if stage != "total")
     assert stages <= timings["total"]

@@ -1,0 +1,193 @@
+"""The token store: every passage's packed 1-bit tokens, memory-mapped.
+
+::
+
+    segments/000000/
+      tokens.bin    codes of bits / 8 bytes, passage after passage, each passage's in its tokens' order
+      tokens.pos    of each code, where the token nearest to it stands in its passage
+      tokens.idx    of each passage, how many codes it has and how many tokens it had
+    tokens/
+      coder.npz     how token states become codes                              models.tokens.coder
+
+Places and numbers are unsigned integers of as few bytes as the encoder's longest passage needs: one and
+two for 256 tokens. Nothing but ``tokens.idx`` is read when a store is opened.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from bundle.passages import Rows
+from models.encoders.config import EncoderConfig
+from models.encoders.student import SHA256
+from models.errors import BundleCorrupt, ModelError
+from models.tokens.coder import Coded, Codes, TokenCoder
+
+CODER = "tokens/coder.npz"
+_CODES, _POSITIONS, _COUNTS = "tokens.bin", "tokens.pos", "tokens.idx"
+
+
+class TokenSettings(BaseModel):
+    """What the manifest says of the token store."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bits: int = Field(ge=8, multiple_of=8, description="a code")
+    share: float = Field(gt=0, le=1, description="of the tokens that are kept")
+    encoder: str = Field(pattern=SHA256, description="fingerprint of what made the token states")
+    tokens: int = Field(ge=0, description="that the passages had, without special ones")
+    codes: int = Field(ge=0)
+    bytes: int = Field(ge=0, description="codes, positions and numbers of codes together")
+
+
+def position_type(max_tokens: int) -> np.dtype[Any]:
+    """The type of a token's place in a passage."""
+    return np.min_scalar_type(max_tokens - 1)
+
+
+def count_type(max_tokens: int) -> np.dtype[Any]:
+    """The type of how many codes a passage has."""
+    return np.min_scalar_type(max_tokens)
+
+
+class TokenWriter:
+    """Appends the tokens of passages to a segment, going on after those that are whole."""
+
+    def __init__(self, segment: Path, bits: int, max_tokens: int) -> None:
+        self._width = bits // 8
+        self._position, self._count = position_type(max_tokens), count_type(max_tokens)
+        self._files = [(segment / name).open("ab") for name in (_CODES, _POSITIONS, _COUNTS)]
+        self._index = segment / _COUNTS
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        for file in self._files:
+            file.close()
+
+    @property
+    def passages(self) -> int:
+        """How many are there whole."""
+        codes, positions, _ = self._files
+        held = min(codes.tell() // self._width, positions.tell() // self._position.itemsize)
+        ends = np.cumsum(_numbers(self._index, self._count)[:, 0], dtype=np.int64)
+        return int(np.searchsorted(ends, held, side="right"))
+
+    def keep(self, passages: int) -> None:
+        """Forget all but the first ``passages``, which are there."""
+        codes = int(_numbers(self._index, self._count)[:passages, 0].sum(dtype=np.int64))
+        sizes = (self._width, self._position.itemsize, 2 * self._count.itemsize)
+        for file, size, entries in zip(self._files, sizes, (codes, codes, passages), strict=True):
+            file.seek(file.truncate(size * entries))
+
+    def append(self, coded: Sequence[Coded]) -> None:
+        """Write the tokens of the next passages."""
+        codes, positions, counts = self._files
+        codes.writelines(one.codes.tobytes() for one in coded)
+        positions.writelines(one.positions.astype(self._position).tobytes() for one in coded)
+        for file in (codes, positions):
+            file.flush()
+        numbers = [(len(one.codes), one.tokens) for one in coded]
+        counts.write(np.array(numbers, self._count).tobytes())
+        counts.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStore:
+    """The tokens of an opened bundle; safe to share between threads."""
+
+    settings: TokenSettings
+    coder: TokenCoder
+    codes: Codes  # (n, bits/8)
+    positions: npt.NDArray[Any]  # (n,) unsigned
+    starts: Rows  # (passages + 1,) int64, each passage's first code
+
+    @classmethod
+    def open(
+        cls, bundle: Path, segment: str, settings: TokenSettings, encoder: EncoderConfig, passages: int
+    ) -> TokenStore:  # fmt: skip
+        """That of ``segment`` in the folder ``bundle``, of so many ``passages``. Raises BundleCorrupt."""
+        if settings.encoder != encoder.fingerprint:
+            reason = "its tokens are of another encoder than the bundle's"
+            raise BundleCorrupt(bundle, f"{segment}/{_CODES}", reason)
+        try:
+            coder = TokenCoder.load(bundle / CODER)
+        except ModelError as error:
+            raise BundleCorrupt(bundle, CODER, str(error)) from error
+        if coder.bits != settings.bits or len(coder.mean) != encoder.dimension:
+            has = f"{len(coder.mean)} dimensions to {coder.bits} bits"
+            reason = f"{has}, expected {encoder.dimension} to {settings.bits}"
+            raise BundleCorrupt(bundle, CODER, reason)
+        width = settings.bits // 8
+
+        def mapped(name: str, kind: npt.DTypeLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+            file, needed = bundle / segment / name, math.prod(shape) * np.dtype(kind).itemsize
+            has = file.stat().st_size if file.is_file() else 0
+            if has != needed:
+                raise BundleCorrupt(bundle, f"{segment}/{name}", f"{has} bytes, expected {needed}")
+            if not needed:
+                return np.zeros(shape, kind)
+            return np.memmap(file, kind, "r", shape=shape).view(np.ndarray)
+
+        numbers = mapped(_COUNTS, count_type(encoder.max_tokens), (passages, 2))
+        codes, tokens = numbers.sum(axis=0, dtype=np.int64).tolist()
+        if (codes, tokens) != (settings.codes, settings.tokens):
+            expected = f"{settings.codes} of {settings.tokens}"
+            reason = f"counts {codes} codes of {tokens} tokens, expected {expected}"
+            raise BundleCorrupt(bundle, f"{segment}/{_COUNTS}", reason)
+        starts = np.concatenate([[0], np.cumsum(numbers[:, 0], dtype=np.int64)])
+        return cls(
+            settings, coder, mapped(_CODES, np.uint8, (settings.codes, width)),
+            mapped(_POSITIONS, position_type(encoder.max_tokens), (settings.codes,)), starts,
+        )  # fmt: skip
+
+    def of(self, rows: Rows) -> tuple[Codes, Rows]:
+        """The codes (n, bits/8) of passages ``rows`` (C,) in that order, and each one's number (C,)."""
+        places, counts = self._places(rows)
+        return self.codes[places], counts
+
+    def positions_of(self, row: int) -> Rows:
+        """Where the token nearest to each code of the passage ``row`` stands in it, (n,) from 0."""
+        return self.positions[self.starts[row] : self.starts[row + 1]].astype(np.int64)
+
+    def _places(self, rows: Rows) -> tuple[Rows, Rows]:
+        counts = self.starts[rows + 1] - self.starts[rows]
+        ends = np.cumsum(counts)
+        shifts = np.repeat(self.starts[rows] - (ends - counts), counts)
+        return shifts + np.arange(len(shifts)), counts
+
+
+def token_files(bundle: Path, segment: str) -> list[Path]:
+    """What a store of ``segment`` consists of, but for the coder."""
+    return [bundle / segment / name for name in (_CODES, _POSITIONS, _COUNTS)]
+
+
+def describe(
+    bundle: Path, segment: str, coder: TokenCoder, share: float, encoder: EncoderConfig
+) -> TokenSettings:
+    """What the manifest says of the store that was written for ``segment``."""
+    files = token_files(bundle, segment)
+    codes, tokens = _numbers(files[2], count_type(encoder.max_tokens)).sum(axis=0, dtype=np.int64)
+    return TokenSettings(
+        bits=coder.bits, share=share, encoder=encoder.fingerprint, tokens=int(tokens),
+        codes=int(codes), bytes=sum(file.stat().st_size for file in files),
+    )  # fmt: skip
+
+
+def _numbers(file: Path, kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Codes and tokens of each passage, (n, 2)."""
+    found = np.fromfile(file, kind)
+    return found[: len(found) // 2 * 2].reshape(-1, 2)

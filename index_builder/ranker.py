@@ -1,0 +1,72 @@
+"""A decoder into a bundle: when it is built, or in a new bundle that shares the other's files."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from bundle.bundle import RANKER, Bundle
+from bundle.manifest import Manifest
+from index_builder.derive import derive
+from models.encoders.config import EncoderConfig
+from models.errors import FieldError, ModelError
+from models.ranker.decoder import (
+    DECODER_FILE,
+    PAIR_GRAPH,
+    QUERY_GRAPH,
+    Decoder,
+    DecoderConfig,
+    check_decoder,
+    load_decoder_config,
+)
+from models.tokens.coder import TokenCoder
+
+
+def ranker_beside(encoder: Path, config: EncoderConfig, coder: TokenCoder) -> Path | None:
+    """The decoder that comes with the encoder in the folder ``encoder``, if it reads ``coder``'s codes."""
+    folder = encoder / RANKER
+    if not (folder / DECODER_FILE).exists():
+        return None
+    try:
+        check_decoder(load_decoder_config(folder), config, coder)
+    except ModelError:  # other bits were asked for, or it is another encoder's
+        return None
+    return folder
+
+
+def put_ranker(
+    folder: Path | None, root: Path, encoder: EncoderConfig, coder: TokenCoder
+) -> DecoderConfig | None:
+    """Copy the decoder in ``folder`` into the unfinished bundle at ``root``, in place of any there.
+
+    Raises ModelError, ModelNotFound where it cannot be used for that encoder and coder.
+    """
+    shutil.rmtree(root / RANKER, ignore_errors=True)
+    if folder is None:
+        return None
+    Decoder.load(folder, 1).check(encoder, coder)
+    (root / RANKER).mkdir()
+    for name in (DECODER_FILE, QUERY_GRAPH, PAIR_GRAPH):
+        shutil.copyfile(folder / name, root / RANKER / name)
+    return load_decoder_config(root / RANKER)
+
+
+def swap_ranker(bundle: Path, ranker: Path, out: Path | None = None) -> tuple[Path, Manifest]:
+    """The new bundle and its manifest: ``bundle``, ranked by the decoder in the folder ``ranker``.
+
+    ``out`` None is ``NAME-RANKER.lurcher`` beside ``bundle``. Raises FieldError where ``out`` exists or the
+    bundle has no tokens, ModelError for a decoder that does not fit, BundleError.
+    """
+    with closing(Bundle.open(bundle)) as old:
+        if old.tokens is None:
+            raise FieldError("bundle", f"{bundle} has no tokens to rank by; build it again")
+        coder, encoder = old.tokens.coder, old.manifest.encoder
+        name = bundle.resolve().name.removesuffix(".lurcher")
+        out = out or bundle.resolve().with_name(f"{name}-{ranker.resolve().name}.lurcher")
+
+        def write(made: Path) -> dict[str, Any]:
+            return {"ranker": put_ranker(ranker, made, encoder, coder)}
+
+        return out, derive(old, out, RANKER, write)

@@ -1,0 +1,125 @@
+"""Passages' token states to codes: a coder made for the corpus, and what of it writes the token store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bundle.passages import Passages
+from bundle.tokens import TokenWriter
+from bundle.vectors import Vectors
+from index_builder.progress import Reporter
+from models.encoders.encoder import Encoder
+from models.encoders.tokenizer import Tokens
+from models.errors import FieldError, ModelError
+from models.tokens.coder import (
+    Coded,
+    TokenCoder,
+    check_bits,
+    document_frequency,
+    fit,
+)
+from models.tokens.projection import PROJECTION_FILE, Projection
+
+# By the curve in docs/tokens: 8 bytes a token of a passage are to be enough, all counted.
+BITS, SHARE = 160, 0.36
+
+# Passages that the coder is made of; of 200 it was as good as of 1,000.
+_SAMPLE = 256
+# Passages whose tokens are counted.
+_COUNTED = 16_384
+_CHUNK = 1_024
+# Passages whose states are in memory at once.
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class TokenOptions:
+    """What the token store is asked to be; ``bits`` None: as many as are good for the encoder."""
+
+    bits: int | None = None
+    share: float = SHARE
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise FieldError("token_share", f"must be above 0 and at most 1, not {self.share}")
+
+    def bits_for(self, dimension: int) -> int:
+        """Bits a code, for an encoder of so many dimensions. Raises FieldError where it has too few."""
+        bits = min(BITS, dimension // 8 * 8) if self.bits is None else self.bits
+        check_bits(bits, dimension)
+        return bits
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """Where the tokens of passages go, and how they become codes."""
+
+    coder: TokenCoder
+    share: float
+    segment: Path
+
+    def writer(self, encoder: Encoder) -> TokenWriter:
+        """What appends the tokens of that encoder's passages."""
+        return TokenWriter(self.segment, self.coder.bits, encoder.config.max_tokens)
+
+    def encode(self, encoder: Encoder, tokens: list[Tokens]) -> tuple[Vectors, list[Coded]]:
+        """Vectors (n, d) and codes of passages, of one pass of ``encoder``."""
+        vectors = np.zeros((len(tokens), encoder.config.dimension), np.float32)
+        coded: list[Coded | None] = [None] * len(tokens)
+
+        def code(text: int, vector: Vectors, states: Vectors) -> None:
+            vectors[text] = vector
+            own = encoder.own_tokens(tokens[text])
+            coded[text] = self.coder.code(states[own], tokens[text].ids[own], self.share)
+
+        encoder.visit_states(tokens, code)
+        return vectors, [one for one in coded if one is not None]
+
+
+def trained_projection(folder: Path, options: TokenOptions, dimension: int) -> Projection | None:
+    """The projection that was trained for the encoder in ``folder``, if there is one to as many bits.
+
+    Raises FieldError for bits that cannot be had, ModelError where it cannot be used.
+    """
+    bits = options.bits_for(dimension)
+    if not (folder / PROJECTION_FILE).exists():
+        return None
+    found = Projection.of(folder / PROJECTION_FILE)
+    if found.dimension != dimension:
+        raise ModelError(
+            f"{folder / PROJECTION_FILE}: {found.dimension} dimensions, not {dimension}"
+        )
+    return found if found.bits == bits else None
+
+
+def calibrate(
+    passages: Passages, encoder: Encoder, options: TokenOptions, projection: Projection | None,
+    seed: int, report: Reporter,
+) -> TokenCoder:  # fmt: skip
+    """A coder for the token states of ``passages``, made of a sample of them.
+
+    ``projection`` is a trained one, None: principal components. Raises FieldError.
+    """
+    report.stage("calibrating", None)
+    rows = np.random.default_rng(seed).permutation(passages.count)[:_COUNTED]
+    counted = (
+        tokens.ids[encoder.own_tokens(tokens)]
+        for first in range(0, len(rows), _CHUNK)
+        for tokens in encoder.tokenise(_texts(passages, rows[first : first + _CHUNK].tolist()))
+    )
+    frequency = document_frequency(counted, encoder.vocabulary)
+    sampled = encoder.tokenise(_texts(passages, rows[:_SAMPLE].tolist()))
+    states = (
+        found[encoder.own_tokens(tokens)]
+        for some in (sampled[i : i + _AT_ONCE] for i in range(0, len(sampled), _AT_ONCE))
+        for found, tokens in zip(encoder.encode_states(some)[1], some, strict=True)
+    )
+    dimension = encoder.config.dimension
+    return fit(states, dimension, frequency, options.bits_for(dimension), seed, projection)
+
+
+def _texts(passages: Passages, rows: list[int]) -> list[str]:
+    return [passage.content for passage in passages.get(sorted(rows))]

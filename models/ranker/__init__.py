@@ -1,0 +1,1 @@
+"""Scores of a query and its candidates, from packed 1-bit tokens."""

@@ -1,0 +1,151 @@
+"""Candidates' scores by a trained decoder, from packed 1-bit codes.
+
+Its formulas are in ``training/ranker/decoder.py``, and in ``decoder_twin.py``.
+
+A folder holds::
+
+    query.onnx      states (L, d), weights (L,) -> read (L, width), keys (L, heads bits)
+    pair.onnx       codes (C, M, bits/8) uint8, counts (C,) int64, prior (C,),
+                    read, keys, points (L, bits), weights (L,) -> scores (C,)
+    decoder.json    DecoderConfig
+
+All are float32 where nothing else is said. The first graph runs once a request; the second once for so many
+candidates as fit in the cache, with codes padded to the longest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.encoders.config import EncoderConfig
+from models.encoders.reading import read_description
+from models.encoders.student import SHA256
+from models.encoders.tokenizer import length_buckets
+from models.engines import Engine, EngineName, open_engine
+from models.errors import ModelError
+from models.threads import available_cpus
+from models.tokens.clustering import Integers, Vectors
+from models.tokens.coder import Codes, TokenCoder
+
+QUERY_GRAPH = "query.onnx"
+PAIR_GRAPH = "pair.onnx"
+DECODER_FILE = "decoder.json"
+
+# Padded codes a run of the second graph.
+_CODES_AT_ONCE = 1_024
+
+
+class DecoderConfig(BaseModel):
+    """What a decoder fits to, how large it is, and what it was trained on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    encoder: str = Field(pattern=SHA256, description="fingerprint of what makes token states")
+    space: str = Field(pattern=SHA256, description="of the projections to codes")
+    bits: int = Field(gt=0, multiple_of=8, description="a code")
+    dimension: int = Field(gt=0, description="of a token state")
+    width: int = Field(gt=0)
+    heads: int = Field(gt=0)
+    layers: int = Field(ge=0, description="that read the query alone")
+    crossings: int = Field(gt=0, description="layers that read codes")
+    candidates: int = Field(
+        gt=0, description="best by late interaction, that it learnt to tell apart"
+    )
+    questions: int = Field(ge=0, description="it was trained on")
+    steps: int = Field(ge=0, description="of training, up to the weights that were kept")
+    seed: int
+    figures: dict[str, tuple[float, float]] = Field(
+        default_factory=dict, description="of development questions, by measure: before, after"
+    )
+
+
+def load_decoder_config(folder: Path) -> DecoderConfig:
+    """What the decoder in ``folder`` says of itself. Raises ModelNotFound, ModelError."""
+    return read_description(folder, DECODER_FILE, DecoderConfig, "a decoder")
+
+
+def check_decoder(config: DecoderConfig, encoder: EncoderConfig, coder: TokenCoder) -> None:
+    """Raises ModelError, naming what differs, unless the decoder reads what these two make."""
+    for what, ours, theirs in (
+        ("encoder", config.encoder, encoder.fingerprint),
+        ("bits", config.bits, coder.bits),
+        ("projection", config.space, coder.space),
+    ):
+        if ours != theirs:
+            reason = f"it was trained for another {what}: {ours}, not {theirs}"
+            raise ModelError(f"decoder {config.name} does not fit: {reason}")
+
+
+class Decoder:
+    """Both graphs; safe to call from several threads at once."""
+
+    def __init__(self, config: DecoderConfig, query: Engine, pair: Engine, threads: int) -> None:
+        self.config = config
+        self._query, self._pair = query, pair
+        self._pool = ThreadPoolExecutor(threads, "decoder") if threads > 1 else None
+
+    @classmethod
+    def load(
+        cls, folder: Path, threads: int | None = None, engine: EngineName = "onnxruntime"
+    ) -> Decoder:
+        """The decoder in ``folder``, running ``threads`` batches at a time (None: one a core).
+
+        Raises ModelError or ModelNotFound.
+        """
+        config = load_decoder_config(folder)
+        query, pair = (open_engine(engine, folder / name, 1) for name in (QUERY_GRAPH, PAIR_GRAPH))
+        return cls(config, query, pair, threads or available_cpus())
+
+    def check(self, encoder: EncoderConfig, coder: TokenCoder) -> None:
+        """Raises ModelError, naming what differs, unless it reads what ``encoder`` and ``coder`` make."""
+        check_decoder(self.config, encoder, coder)
+
+    def scores(
+        self, states: Vectors, weights: Vectors, points: Vectors, codes: Codes, counts: Integers,
+        prior: Vectors,
+    ) -> Vectors:  # fmt: skip
+        """The score (C,) of each candidate, on the scale of ``prior`` (C,), its score by late interaction.
+
+        ``states`` (L, d) are the query's own tokens', ``points`` (L, bits) and ``weights`` (L,) what the
+        coder makes of them. ``counts`` (C,) says how many of ``codes`` (n, bits/8) each candidate has, one
+        after the other. A query without tokens leaves the scores as they are.
+        """
+        found = prior.astype(np.float32)
+        if not len(states) or not len(counts):
+            return found
+        read, keys = self._query.run(["read", "keys"], {"states": states, "weights": weights})
+        asked = {"read": read, "keys": keys, "points": points, "weights": weights}
+        ends = np.cumsum(counts)
+
+        def score(batch: list[int]) -> None:
+            inputs: dict[str, npt.NDArray[Any]] = dict(asked)
+            inputs["codes"] = padded(codes, ends, counts, batch)
+            inputs["counts"], inputs["prior"] = counts[batch], found[batch]
+            (found[batch],) = self._pair.run(["scores"], inputs)
+
+        self._run(score, list(length_buckets(counts.tolist(), _CODES_AT_ONCE)))
+        return found
+
+    def _run(self, work: Callable[[list[int]], None], batches: list[list[int]]) -> None:
+        if self._pool is None or len(batches) == 1:
+            for batch in batches:
+                work(batch)
+        else:
+            list(self._pool.map(work, batches))
+
+
+def padded(codes: Codes, ends: Integers, counts: Integers, batch: list[int]) -> Codes:
+    """The codes (B, M, bits/8) of ``batch``, of passages whose codes end at ``ends`` (C,); M >= 1."""
+    width = max(1, int(counts[batch].max()))
+    found = np.zeros((len(batch), width, codes.shape[1]), np.uint8)
+    for place, row in enumerate(batch):
+        found[place, : counts[row]] = codes[ends[row] - counts[row] : ends[row]]
+    return found

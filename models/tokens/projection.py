@@ -1,0 +1,89 @@
+"""Token states to the space of codes: one matrix for passages, one for queries.
+
+Made of principal components, or trained (training/tokens) and kept beside the encoder. Codes and what was
+learnt from them, such as a decoder, fit together only in one space, which ``space`` names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import ModelError
+from models.tokens.products import Vectors
+
+PROJECTION_FILE = "projection.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """Both matrices, (d, bits) float32."""
+
+    passages: Vectors
+    queries: Vectors
+
+    @property
+    def dimension(self) -> int:
+        """Of a token state."""
+        return int(self.passages.shape[0])
+
+    @property
+    def bits(self) -> int:
+        """Bits a code; a multiple of 8."""
+        return int(self.passages.shape[1])
+
+    @property
+    def space(self) -> str:
+        """``sha256:...`` over both."""
+        digest = hashlib.sha256()
+        for part in (self.passages, self.queries):
+            digest.update(np.ascontiguousarray(part, "<f4").tobytes())
+        return f"sha256:{digest.hexdigest()}"
+
+    def save(self, file: Path) -> None:
+        """Write it to ``file``."""
+        with file.open("wb") as out:  # NumPy would add a suffix to a name
+            np.savez(out, passages=self.passages, queries=self.queries)
+
+    @classmethod
+    def of(cls, file: Path) -> Projection:
+        """The one among the arrays in ``file``. Raises ModelError."""
+        parts = read_arrays(file, ("passages", "queries"))
+        passages, queries = parts["passages"], parts["queries"]
+        if (
+            passages.ndim != 2
+            or passages.shape != queries.shape
+            or not passages.size
+            or passages.shape[1] % 8
+        ):
+            raise ModelError(f"{file}: not projections to whole bytes of bits, of one shape")
+        return cls(passages, queries)
+
+
+def principal(covariance: npt.NDArray[np.float64], bits: int, seed: int) -> Projection:
+    """To the ``bits`` first principal components of states with that ``covariance`` (d, d), rotated.
+
+    A random rotation lets each dimension say about as much, so that a bit of each is worth as much.
+    """
+    components = np.linalg.eigh(covariance)[1][:, ::-1][:, :bits]
+    noise = np.random.default_rng(seed).standard_normal((bits, bits))
+    both = (components @ np.linalg.qr(noise)[0]).astype(np.float32)
+    return Projection(both, both)
+
+
+def read_arrays(file: Path, names: tuple[str, ...]) -> dict[str, Vectors]:
+    """The arrays ``names`` of an .npz file, float32 and finite. Raises ModelError."""
+    try:
+        # NumPy leaves a file of its own open where it is no archive.
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as found:
+            parts = {name: found[name] for name in names}
+    except Exception as error:  # NumPy and zipfile have a dozen for what may be wrong here
+        raise ModelError(f"{file}: cannot be read: {error}") from error
+    for name, part in parts.items():
+        if part.dtype != np.float32 or not np.isfinite(part).all():
+            raise ModelError(f"{file}: {name} is not all finite float32 numbers")
+    return parts

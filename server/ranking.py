@@ -1,0 +1,104 @@
+"""The rank stage: late interaction over the candidates' packed tokens, and a decoder on top of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+import numpy as np
+
+from bundle.passages import Rows
+from bundle.tokens import TokenStore
+from bundle.vectors import Vectors
+from models.encoders.encoder import Encoder
+from models.encoders.tokenizer import Tokens
+from models.errors import FieldError
+from models.ranker.decoder import Decoder
+from models.ranker.maxsim import blend, maxsim, replaced, similarities
+from models.tokens.coder import Codes
+from server.searching import Hits, Query
+
+# How many of the first stage's best are ranked, unless a query asks for more hits than these.
+CANDIDATES = 100
+
+# Of its estimated time, how much must be left: the passages have to be fetched, too.
+_SPARE = 2.0
+
+NO_DECODER = "this bundle has no decoder; `lurcher swap-ranker` puts one in"
+NO_TOKENS = "this bundle has no tokens to rank by; `lurcher build` makes one that has"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A query as it meets packed tokens."""
+
+    states: Vectors  # (L, d)
+    points: Vectors  # (L, bits) unit-norm
+    weights: Vectors  # (L,) that add up to 1
+
+
+class Ranking:
+    """A bundle's token store, read by queries; call it from one thread at a time."""
+
+    def __init__(self, store: TokenStore | None, decoder: Decoder | None = None) -> None:
+        self._store, self._decoder = store, decoder
+        # Of late interaction alone, and with the decoder.
+        self._seconds_a_candidate = {False: 1e-5, True: 1e-4}
+
+    @property
+    def store(self) -> TokenStore:
+        """The tokens; ask only where a plan says that there are any."""
+        assert self._store is not None  # noqa: S101 (plan has said no)
+        return self._store
+
+    def plan(self, query: Query) -> int | FieldError | None:
+        """How many candidates to rank for ``query``; None for none, or why what it asks cannot be."""
+        if query.rank == "off" or (query.rank == "auto" and self._store is None):
+            return None
+        if self._store is None:
+            return FieldError("rank", NO_TOKENS)
+        if query.rank == "decoder" and self._decoder is None:
+            return FieldError("rank", NO_DECODER)
+        return max(query.top_k, CANDIDATES if query.candidates is None else query.candidates)
+
+    def asked(self, encoder: Encoder, tokens: Tokens, states: Vectors) -> Asked:
+        """What a query of ``tokens`` with ``states`` (L, d) asks, without special tokens."""
+        own = encoder.own_tokens(tokens)
+        return Asked(states[own], *self.store.coder.queries(states[own], tokens.ids[own]))
+
+    def run(self, query: Query, asked: Asked, hits: Hits) -> Hits:
+        """``hits`` in a new order; as they are where the query's time would run out."""
+        start, count = perf_counter(), len(hits.rows)
+        decoder = self._decoder if query.rank == "decoder" else None
+        estimate, deep = self._seconds_a_candidate, decoder is not None
+        if query.until is not None and start + _SPARE * estimate[deep] * count > query.until:
+            estimate[deep] *= 0.9  # or one slow disk would put an end to all ranking
+            return hits
+        codes, counts = self.store.of(hits.rows)
+        late = maxsim(asked.points, asked.weights, codes, counts)
+        score = blend(hits.dense, late)
+        if decoder is not None:
+            score = decoder.scores(asked.states, asked.weights, asked.points, codes, counts, score)
+        first = hits.dense if hits.mixed is None else hits.mixed
+        rank = replaced(first, hits.dense, score, hits.dense_weight)
+        ranked = replace(hits, late=late, rank=rank)
+        # Few candidates say nothing of what one more costs.
+        took = (perf_counter() - start) / max(CANDIDATES, count)
+        estimate[deep] += 0.1 * (took - estimate[deep])
+        return ranked.take(np.argsort(-ranked.best, kind="stable"))
+
+    def score(self, asked: Asked, dense: Vectors, codes: Codes, counts: Rows) -> Vectors:
+        """Final scores (C,) of passages whose inner products are ``dense``, without known queries."""
+        return blend(dense, maxsim(asked.points, asked.weights, codes, counts))
+
+    def met(self, asked: Asked, row: int) -> tuple[Rows, Vectors]:
+        """Which of its own tokens (L,) in the passage ``row`` each query token met best, and how well.
+
+        A code stands for several tokens; the one nearest to it is named. Both are empty for a passage
+        without tokens.
+        """
+        codes, _ = self.store.of(np.array([row]))
+        if not len(codes):
+            return np.zeros(0, np.int64), np.zeros(0, np.float32)
+        found = similarities(asked.points, codes)
+        return self.store.positions_of(row)[found.argmax(axis=0)], found.max(axis=0)

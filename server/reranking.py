@@ -1,0 +1,119 @@
+"""Texts of a request, read as the build reads passages, and the scores of passages named or read.
+
+Reading is the work of many short turns, so that searches get in between; scoring is one short one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bundle.bundle import ENCODER, Bundle
+from bundle.passages import Rows
+from bundle.vectors import Vectors
+from models.encoders.encoder import Encoder
+from models.engines import EngineName
+from models.tokens.coder import Coded
+from server.ranking import Ranking
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text to read, as a passage's content is: without blanks around it."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a passage comes to: its vector (d,), its codes, and whether it was longer than is read."""
+
+    vector: Vectors
+    coded: Coded
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rerank:
+    """Passages to score for a query: rows of the bundle, or some just read."""
+
+    query: str
+    passages: Rows | tuple[Read, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reranked:
+    """The scores (C,) of the passages, and whether the query was longer than the encoder reads."""
+
+    scores: Vectors
+    truncated: bool
+
+
+class PassageSide:
+    """The encoder of a bundle's passages, loaded when first needed where it is not the queries'."""
+
+    def __init__(self, bundle: Bundle, queries: Encoder, threads: int, engine: EngineName) -> None:
+        self._bundle, self._threads, self._engine = bundle, threads, engine
+        self._queries = queries
+        config = queries.config
+        alike = config.query_prompt == config.passage_prompt
+        self._reader = queries if alike else None  # the same tokens
+        same = alike and config.query_graph == config.passage_graph
+        self._encoder = queries if same else None
+
+    @property
+    def reader(self) -> Encoder:
+        """What tokenises passages. Raises ModelError."""
+        return self._reader or self.encoder
+
+    @property
+    def encoder(self) -> Encoder:
+        """What encodes passages. Raises ModelError."""
+        if self._encoder is None:
+            folder = self._bundle.path / ENCODER
+            self._encoder = Encoder.load(folder, "passage", self._threads, self._engine)
+        return self._encoder
+
+
+class Reranking:
+    """Scores of passages beside a search; call it from one thread at a time."""
+
+    def __init__(
+        self, bundle: Bundle, queries: Encoder, side: PassageSide, ranking: Ranking
+    ) -> None:
+        self._bundle, self._queries, self._side, self._ranking = bundle, queries, side, ranking
+
+    def read(self, works: Sequence[Reading]) -> list[Read]:
+        """What the texts come to, by the pass that the build makes over passages. Raises ModelError."""
+        encoder, store = self._side.encoder, self._ranking.store
+        texts = [work.text.strip() for work in works]
+        tokens = encoder.tokenise(texts)
+        read: list[Read | None] = [None] * len(works)
+
+        def take(text: int, vector: Vectors, states: Vectors) -> None:
+            own = encoder.own_tokens(tokens[text])
+            coded = store.coder.code(states[own], tokens[text].ids[own], store.settings.share)
+            # No query comes near a passage of nothing.
+            kept = vector.copy() if texts[text] else np.zeros_like(vector)
+            read[text] = Read(kept, coded, tokens[text].truncated)
+
+        encoder.visit_states(tokens, take)
+        return [one for one in read if one is not None]
+
+    def rerank(self, work: Rerank) -> Reranked:
+        """The scores of the passages of ``work``: what a search ranks them by, without known queries."""
+        (tokens,) = self._queries.tokenise([work.query])
+        (vector,), (states,) = self._queries.encode_states([tokens])
+        asked = self._ranking.asked(self._queries, tokens, states)
+        if isinstance(work.passages, tuple):
+            vectors = np.stack([one.vector for one in work.passages])
+            codes = np.concatenate([one.coded.codes for one in work.passages])
+            counts = np.array([len(one.coded.codes) for one in work.passages])
+        else:
+            vectors = self._bundle.vectors.vectors(work.passages)
+            codes, counts = self._ranking.store.of(work.passages)
+        return Reranked(
+            self._ranking.score(asked, vectors @ vector, codes, counts), tokens.truncated
+        )

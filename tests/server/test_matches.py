@@ -1,0 +1,188 @@
+"""Which tokens met: the very words in query and passage, whatever is written there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer as HubTokenizer
+from tokenizers import decoders, models, pre_tokenizers
+
+from bundle.bundle import Bundle
+from bundle.passages import Passage
+from models.encoders.tokenizer import Tokenizer
+from server.matches import in_passage
+from server.pipeline import Found, Pipeline, Result
+from server.searching import Query
+from tests.server.odd import ODD
+from tests.server.serving import Client
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+@pytest.fixture(scope="module", params=["plain", "prompted"])
+def odd(request: pytest.FixtureRequest) -> Iterator[Pipeline]:
+    """A pipeline over ``ODD``, of an encoder without prompts and of one with different ones."""
+    yield from opened(request.getfixturevalue(f"{request.param}_odd_bundle"))
+
+
+@pytest.fixture(scope="module")
+def own_codes(plain_odd_bundle: Path) -> Iterator[Pipeline]:
+    """A pipeline over ``ODD`` in which no token shares its code with another."""
+    yield from opened(plain_odd_bundle)
+
+
+def opened(path: Path) -> Iterator[Pipeline]:
+    bundle = Bundle.open(path)
+    yield Pipeline(bundle, 1)
+    bundle.close()
+
+
+def ask(pipeline: Pipeline, text: str, **options: Any) -> dict[str, Found]:
+    query = Query(text, len(ODD), matches=True, **options)
+    (result,) = pipeline.run([query])
+    assert isinstance(result, Result)
+    return {found.passage.id: found for found in result.found}
+
+
+def words(found: Found, query: str) -> list[tuple[str, str, str]]:
+    """Of each match: the query's token, the part, and the passage's token."""
+    parts = {"title": found.passage.title, "text": found.passage.text}
+    return [
+        (query[m.query[0] : m.query[1]], m.part, parts[m.part][m.passage[0] : m.passage[1]])
+        for m in found.matches or []
+    ]
+
+
+@pytest.mark.parametrize(
+    ("id_", "query", "met"),
+    [
+        ("one", "telescope", ("telescope", "text", "telescope")),
+        ("titled", "galileo", ("galileo", "title", "Galileo")),
+        ("titled", "  A Telescope ", ("Telescope", "text", "telescope")),
+        ("title only", "moons", ("moons", "title", "moons")),
+        ("padded", "note", ("note", "text", "note")),
+        ("emoji", "naive", ("naive", "text", "naïve")),
+        ("marked", "text", ("text", "text", "text")),
+        ("long", "dunes", ("dunes", "text", "dunes")),
+    ],
+)
+def test_a_word_meets_itself(
+    own_codes: Pipeline, id_: str, query: str, met: tuple[str, str, str]
+) -> None:
+    assert met in words(ask(own_codes, query)[id_], query)
+
+
+def test_a_word_meets_itself_behind_a_prompt(prompted_odd_bundle: Path) -> None:
+    """``one`` has one token, so its code is nobody else's."""
+    for pipeline in opened(prompted_odd_bundle):
+        query = "a telescope"
+        met = words(ask(pipeline, query)["one"], query)
+        assert met == [("a", "text", "telescope"), ("telescope", "text", "telescope")]
+
+
+def test_matches_are_the_best_met_tokens_and_add_up_to_the_late_score(odd: Pipeline) -> None:
+    query = "who built the naïve telescope of Jupiter 🐕?"
+    found = ask(odd, query)
+    for id_, one in found.items():
+        assert one.matches is not None
+        if id_ in ("empty", "blank"):
+            assert one.matches == []
+            assert one.late == -1
+            continue
+        assert one.late == pytest.approx(
+            sum(m.weight * m.similarity for m in one.matches), abs=1e-5
+        )
+        assert sum(m.weight for m in one.matches) == pytest.approx(1, abs=1e-5)
+        for match in one.matches:
+            assert -1 <= match.similarity <= 1
+            whole = one.passage.title if match.part == "title" else one.passage.text
+            assert 0 <= match.passage[0] < match.passage[1] <= len(whole)
+            assert whole[match.passage[0] : match.passage[1]].strip()
+            assert query[match.query[0] : match.query[1]].strip()
+
+
+def test_matches_stay_within_what_is_read_of_a_long_passage(odd: Pipeline) -> None:
+    for match in ask(odd, "a penguin in the sand dunes")["long"].matches or []:
+        assert match.part == "title" or match.passage[1] < len("sand dunes wander ") * 100
+
+
+def test_a_query_beyond_the_limit_has_matches_for_what_is_read(odd: Pipeline) -> None:
+    found = ask(odd, "telescope " * 2_000)["one"]
+    assert found.matches
+    assert max(m.query[1] for m in found.matches) < 10 * 260
+
+
+def test_matches_are_there_for_who_asks(odd: Pipeline) -> None:
+    (bare,) = odd.run([Query("telescope")])
+    assert isinstance(bare, Result)
+    assert all(found.matches is None for found in bare.found)
+    assert all(found.matches is None for found in ask(odd, "telescope", rank="off").values())
+
+
+@given(texts, texts)
+def test_every_character_of_the_content_is_found_again(title: str, text: str) -> None:
+    passage = Passage("id", text, title)
+    for start, character in enumerate(passage.content):
+        for end in {start + 1, len(passage.content)}:
+            place = in_passage(passage, (start, end))
+            if end == start + 1 and place is not None:
+                part, (first, last) = place
+                assert last == first + 1
+                assert (title if part == "title" else text)[first] == character
+            elif end == start + 1:
+                assert character == " "  # between both
+
+
+@given(texts, texts, st.integers(0, 30), st.integers(0, 30))
+def test_what_is_found_is_part_of_the_content(title: str, text: str, a: int, b: int) -> None:
+    passage = Passage("id", text, title)
+    span = (min(a, b, len(passage.content)), min(max(a, b), len(passage.content)))
+    place = in_passage(passage, span)
+    if place is not None:
+        part, (first, last) = place
+        piece = (title if part == "title" else text)[first:last]
+        assert piece
+        assert piece in passage.content[span[0] : span[1]]
+
+
+def test_a_token_over_the_seam_belongs_where_more_of_it_is() -> None:
+    passage = Passage("id", "dog", "hot")
+    assert in_passage(passage, (0, 7)) == ("text", (0, 3))
+    assert in_passage(passage, (1, 5)) == ("title", (1, 3))
+    assert in_passage(passage, (3, 4)) is None
+    assert in_passage(passage, (2, 2)) is None
+
+
+def test_spans_are_of_code_points_whatever_a_token_is(tmp_path: Path) -> None:
+    """A tokeniser of bytes, as GPT-2's: four tokens for an emoji, each of which stands for all of it."""
+    signs = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tiny = HubTokenizer(models.BPE({sign: i for i, sign in enumerate(signs)}, []))
+    tiny.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tiny.decoder = decoders.ByteLevel()
+    tiny.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = Tokenizer(tmp_path / "tokenizer.json", 9)
+    text = "é🎯 a" + "b" * 20
+    spans = tokenizer.spans(text)
+    assert spans == [(0, 1)] * 2 + [(1, 2)] * 4 + [(2, 3), (3, 4), (4, 5)]
+    assert len(spans) == len(tokenizer([text])[0].ids)
+
+
+def test_reply_has_the_matches_in_order_of_the_query(live: Client) -> None:
+    query = "the cat sleeps 💤"
+    (hit,) = live.search(query, top_k=1, include=["text", "scores", "matches"]).json()["hits"]
+    matches = hit["matches"]
+    assert [set(m) for m in matches] == [{"query", "part", "passage", "similarity", "weight"}] * 4
+    asked = [query[m["query"]["start"] : m["query"]["end"]] for m in matches]
+    assert asked == ["the", "cat", "sleeps", "💤"]
+    cat = matches[1]
+    assert cat["part"] == "text"
+    assert hit["text"][cat["passage"]["start"] : cat["passage"]["end"]] == "cat"
+    assert np.dot(
+        [m["similarity"] for m in matches], [m["weight"] for m in matches]
+    ) == pytest.approx(hit["scores"]["late"], abs=1e-5)

@@ -1,0 +1,191 @@
+"""Ranking over HTTP: ``rank`` and ``candidates``, the scores, what is left out when time is short."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import pytest
+
+from models.errors import LurcherError
+from server.pipeline import Pipeline, Result
+from server.searching import Query
+from tests.server.serving import Client, assert_problem, running, settings
+
+SILL = "the warm sill of a window"
+
+
+def hits(client: Client, query: str, **options: Any) -> list[dict[str, Any]]:
+    reply = client.search(query, **options)
+    assert reply.status == 200, reply.body
+    found: list[dict[str, Any]] = reply.json()["hits"]
+    return found
+
+
+def test_ranked_hits_have_the_scores_of_both_stages(live: Client) -> None:
+    ranked = hits(live, SILL, top_k=60)
+    for hit in ranked:
+        scores = hit["scores"]
+        assert set(scores) == {"dense", "late", "rank"}
+        assert hit["score"] == scores["rank"]
+        assert -1 <= scores["late"] <= 1
+        wanted = 0.25 * scores["dense"] + 0.75 * scores["late"]
+        assert scores["rank"] == pytest.approx(wanted, abs=2e-6)
+    assert [h["score"] for h in ranked] == sorted((h["score"] for h in ranked), reverse=True)
+    assert [h["id"] for h in ranked] != [h["id"] for h in hits(live, SILL, top_k=60, rank="off")]
+
+
+def test_off_leaves_the_first_stage(live: Client) -> None:
+    plain = hits(live, SILL, top_k=60, rank="off", include=["scores", "matches"])
+    for hit in plain:
+        assert hit["scores"] == {"dense": hit["score"]}
+        assert hit["matches"] == []
+
+
+def test_only_the_candidates_are_ranked(live: Client) -> None:
+    first = [h["id"] for h in hits(live, SILL, top_k=8, rank="off")]
+    ranked = [h["id"] for h in hits(live, SILL, top_k=3, candidates=8, rank="maxsim")]
+    everything = [h["id"] for h in hits(live, SILL, top_k=8)]
+    assert set(ranked) < set(first)
+    assert (
+        ranked == [id_ for id_ in [h["id"] for h in hits(live, SILL, top_k=60)] if id_ in first][:3]
+    )
+    assert everything == [h["id"] for h in hits(live, SILL, top_k=8, candidates=300)]
+
+
+def test_filters_hold_for_what_is_ranked(live: Client) -> None:
+    found = hits(live, SILL, top_k=60, filter={"lang": "fr"}, candidates=60)
+    assert len(found) == 20
+    assert {h["metadata"]["lang"] for h in found} == {"fr"}
+    assert all("late" in h["scores"] for h in found)
+
+
+@pytest.mark.parametrize("path", ["/v1/search", "/v1/search/batch"])
+@pytest.mark.parametrize(
+    ("options", "field", "says"),
+    [
+        ({"rank": "crossencoder"}, "rank", "maxsim"),
+        ({"rank": True}, "rank", "maxsim"),
+        ({"candidates": 0}, "candidates", "1"),
+        ({"candidates": "20"}, "candidates", "integer"),
+        ({"candidates": 10_001}, "candidates", "at most 300"),
+        ({"candidates": 301}, "candidates", "at most 300"),
+        ({"candidates": 9}, "candidates", "top_k, which is 10"),
+        ({"candidates": 49, "top_k": 50}, "candidates", "top_k, which is 50"),
+    ],
+)
+def test_what_cannot_be_asked_is_named(
+    live: Client, path: str, options: dict[str, Any], field: str, says: str
+) -> None:
+    asked = {"query": "a cat"} if path == "/v1/search" else {"queries": ["a cat"]}
+    problem = assert_problem(live.post(path, {**asked, **options}), 422)
+    assert problem["errors"][0]["field"] == field
+    assert says in problem["errors"][0]["reason"]
+
+
+def test_too_many_candidates_in_all_are_refused(live: Client) -> None:
+    """At most 2,500 are ranked for one request; a query without a number of its own has 100."""
+    asked = {"queries": ["cat"] * 10, "candidates": 251, "include": []}
+    problem = assert_problem(live.post("/v1/search/batch", asked), 413)
+    assert "candidates" in problem["detail"]
+    assert "2500" in problem["detail"]
+    for fewer in ({"candidates": 250}, {"rank": "off"}):
+        assert live.post("/v1/search/batch", {**asked, **fewer}).status == 200
+    assert live.post("/v1/search/batch", {"queries": ["cat"] * 20, "include": []}).status == 200
+
+
+def test_a_bundle_without_tokens_names_the_command_that_makes_one(tokenless: Client) -> None:
+    problem = assert_problem(tokenless.search("a cat", rank="maxsim"), 422)
+    assert problem["errors"][0]["field"] == "rank"
+    assert "`lurcher build`" in problem["detail"]
+    batch = tokenless.post("/v1/search/batch", {"queries": ["a cat"], "rank": "maxsim"}).json()
+    assert batch["results"][0]["error"]["errors"][0]["field"] == "rank"
+    plain = hits(tokenless, "a cat", rank="off")
+    assert hits(tokenless, "a cat") == plain
+    assert hits(tokenless, "a cat", candidates=50) == plain
+    assert all(set(hit["scores"]) == {"dense"} for hit in plain)
+
+
+def test_a_bundle_without_tokens_has_no_limit_on_what_it_does_not_rank(tokenless: Client) -> None:
+    asked = {"queries": ["cat"] * 200, "candidates": 1_000, "include": [], "top_k": 1}
+    assert tokenless.post("/v1/search/batch", asked).status == 200
+
+
+class Hasty(Pipeline):
+    """Has no time left for queries with the word ``hurry``; notes how much the others have."""
+
+    left: list[float] = []  # noqa: RUF012 (of the class: the server makes the pipeline)
+
+    def run(self, queries: Sequence[Query]) -> list[Result | LurcherError]:
+        for query in queries:
+            if query.until is not None:
+                self.left.append(query.until - perf_counter())
+        return super().run([replace(q, until=0.0) if "hurry" in q.text else q for q in queries])
+
+
+def test_a_late_search_is_answered_unranked_and_says_so(small_bundle: Path) -> None:
+    counted = 'lurcher_degraded_searches_total{stage="rank"}'
+    with running(settings(small_bundle), Hasty) as client:
+        body = client.search("hurry to the window", include=["scores", "matches"]).json()
+        assert body["degraded"] == ["rank"]
+        assert len(body["hits"]) == 10
+        for hit in body["hits"]:
+            assert hit["scores"] == {"dense": hit["score"]}
+            assert hit["matches"] == []
+        assert client.metric(counted) == 1
+        off = client.search("hurry to the window", rank="off").json()
+        assert off["degraded"] == []
+        for queries, degraded in ((["a cat", "hurry"], ["rank"]), (["a cat", "bread"], [])):
+            batch = client.post("/v1/search/batch", {"queries": queries}).json()
+            assert batch["degraded"] == degraded
+            assert set(batch["results"][0]["hits"][0]["scores"]) == {"dense", "late", "rank"}
+        assert client.metric(counted) == 2
+
+
+def test_ranking_has_most_of_the_requests_own_time(small_bundle: Path) -> None:
+    with running(settings(small_bundle), Hasty) as client:
+        Hasty.left.clear()
+        client.search("a cat", timeout_ms=5_000)
+        client.search("a cat")
+        client.search("a cat", timeout_ms=10**9)
+        short, usual, longest = Hasty.left
+    assert 2 < short < 5
+    assert 7 < usual < 10
+    assert 7 < longest < 10
+
+
+def test_stage_is_timed(live: Client) -> None:
+    before = live.metric('lurcher_stage_seconds_count{stage="rank"}')
+    reply = live.search(SILL)
+    assert reply.json()["timings_ms"]["rank"] > 0
+    assert "rank;dur=" in reply.headers["server-timing"]
+    assert live.metric('lurcher_stage_seconds_count{stage="rank"}') == before + 1
+
+
+def test_a_batch_ranks_as_single_searches_do(live: Client) -> None:
+    queries = [SILL, "glacier", "Brot und Hefe"]
+    asked = {"queries": queries, "candidates": 20, "top_k": 5, "rank": "maxsim"}
+    batch = live.post("/v1/search/batch", asked).json()["results"]
+    for item, query in zip(batch, queries, strict=True):
+        alone = hits(live, query, candidates=20, top_k=5)
+        assert [h["id"] for h in item["hits"]] == [h["id"] for h in alone]
+        assert [h["score"] for h in item["hits"]] == pytest.approx(
+            [h["score"] for h in alone], abs=1e-3
+        )
+
+
+def test_feedback_still_counts_where_hits_are_ranked(small_bundle: Path, tmp_path: Path) -> None:
+    query, wanted = "a sleepy pet", "fr-music-3"
+    with running(settings(small_bundle, feedback=tmp_path / "feedback.log")) as client:
+        assert hits(client, query, top_k=1)[0]["id"] != wanted
+        pairs = [{"query": query, "passage": wanted, "weight": 5}]
+        assert client.post("/v1/feedback", {"pairs": pairs}).json()["accepted"] == 1
+        first = hits(client, query, include=["scores", "neighbours", "matches"])[0]
+    assert first["id"] == wanted
+    assert set(first["scores"]) == {"dense", "neighbours", "mixed", "late", "rank"}
+    assert first["score"] == first["scores"]["rank"] > first["scores"]["late"]
+    assert first["neighbours"][0]["query"] == query
+    assert first["matches"]

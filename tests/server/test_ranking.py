@@ -1,0 +1,238 @@
+"""The rank stage against its slow twin: every candidate's tokens, one by one, in plain loops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pytest
+
+from bundle.bundle import Bundle
+from bundle.passages import Condition
+from models.errors import FieldError, LurcherError
+from models.ranker.maxsim import LATE_WEIGHT
+from server.pipeline import Found, Pipeline, Result
+from server.ranking import CANDIDATES, Ranking
+from server.searching import Hits, Query
+from tests.tickets import TICKET
+
+ENGLISH = (Condition("lang", "in", ("en",)),)
+NOTHING = (Condition("year", "range", (None, None, 1900, None)),)
+PAST = 0.0  # on the clock of perf_counter, and nothing that is read now is earlier
+
+
+@pytest.fixture(scope="module")
+def pipeline(small_bundle: Path) -> Iterator[Pipeline]:
+    bundle = Bundle.open(small_bundle)
+    yield Pipeline(bundle, 1)
+    bundle.close()
+
+
+@pytest.fixture(scope="module")
+def known(ticket_bundle: Path) -> Iterator[Pipeline]:
+    bundle = Bundle.open(ticket_bundle)
+    yield Pipeline(bundle, 1)
+    bundle.close()
+
+
+def ask(pipeline: Pipeline, query: Query) -> Result:
+    (result,) = pipeline.run([query])
+    assert isinstance(result, Result), result
+    return result
+
+
+def late_twin(bundle: Bundle, text: str, rows: list[int]) -> list[float]:
+    """How well the tokens of each of the passages at ``rows`` meet those of ``text``."""
+    store = bundle.tokens
+    assert store is not None
+    encoder = bundle.query_encoder(1)
+    (tokens,) = encoder.tokenise([text])
+    states = encoder.encode_states([tokens])[1][0][1:-1]  # without [CLS] and [SEP]
+    points, weights = store.coder.queries(states, tokens.ids[1:-1])
+    totals = []
+    for row in rows:
+        codes = store.codes[store.starts[row] : store.starts[row + 1]]
+        signs = [np.where(np.unpackbits(code) == 1, 1.0, -1.0) for code in codes]
+        best = [
+            max((float(sign @ point) / len(sign) ** 0.5 for sign in signs), default=-1.0)
+            for point in points
+        ]
+        totals.append(float(np.dot(best, weights)))
+    return totals
+
+
+def first_stage(pipeline: Pipeline, query: Query, depth: int) -> list[Found]:
+    return ask(pipeline, replace(query, rank="off", top_k=depth)).found
+
+
+def twin(pipeline: Pipeline, query: Query, dense_weight: float) -> dict[str, tuple[float, float]]:
+    """The late and the final score of each candidate by its id, best first."""
+    candidates = first_stage(pipeline, query, max(query.top_k, query.candidates or CANDIDATES))
+    ids = [found.passage.id for found in candidates]
+    rows = pipeline.bundle.passages.rows_of(ids)
+    scored = {}
+    lates = late_twin(pipeline.bundle, query.text, [rows[id_] for id_ in ids])
+    for found, late in zip(candidates, lates, strict=True):
+        final = found.score + dense_weight * LATE_WEIGHT * (late - found.dense)
+        scored[found.passage.id] = (late, final)
+    return dict(sorted(scored.items(), key=lambda one: -one[1][1]))
+
+
+def assert_as_twin(pipeline: Pipeline, query: Query, dense_weight: float = 1.0) -> None:
+    found = ask(pipeline, query).found
+    wanted = list(twin(pipeline, query, dense_weight).items())[: query.top_k]
+    assert [f.passage.id for f in found] == [id_ for id_, _ in wanted]
+    assert np.allclose([(f.late, f.score) for f in found], [s for _, s in wanted], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        Query("a sleeping cat", 60),
+        Query("eine Katze", 3, ENGLISH),
+        Query("glaciers carve valleys", 5, candidates=7),
+        Query("bread", 60, ENGLISH, rank="maxsim"),
+        Query("!", 4),
+    ],
+)
+def test_hits_are_ordered_as_the_twin_orders_them(pipeline: Pipeline, query: Query) -> None:
+    assert_as_twin(pipeline, query)
+
+
+@pytest.mark.parametrize("mode", ["xs", "xl"])
+@pytest.mark.parametrize("weight", [0.25, 1.0])
+def test_known_queries_keep_their_part(known: Pipeline, mode: str, weight: float) -> None:
+    text = TICKET.format(7919) + " and a cat sleeps"
+    query = Query(text, 20, mode=mode, dense_weight=weight)  # type: ignore[arg-type]  # one of them
+    assert_as_twin(known, query, weight)
+    for found in ask(known, query).found:
+        assert found.neighbours is not None
+        assert found.mixed is not None
+        assert found.late is not None
+        assert found.score == pytest.approx(
+            found.mixed + weight * LATE_WEIGHT * (found.late - found.dense), abs=1e-5
+        )
+
+
+def test_ranking_changes_the_order(pipeline: Pipeline) -> None:
+    query = Query("the warm sill of a window", 60)
+    ranked = [f.passage.id for f in ask(pipeline, query).found]
+    plain = [f.passage.id for f in first_stage(pipeline, query, 60)]
+    assert ranked != plain
+    assert sorted(ranked) == sorted(plain)
+
+
+def test_a_query_is_ranked_alike_alone_and_in_company(pipeline: Pipeline) -> None:
+    texts = ["a sleeping cat", "brot " * 40, "music", "Le pain"]
+    queries = [Query(text, 12, rank=rank) for text in texts for rank in ("auto", "off", "maxsim")]  # type: ignore[arg-type]
+    for query, result in zip(queries, pipeline.run(queries), strict=True):
+        assert isinstance(result, Result)
+        alone = ask(pipeline, query).found
+        assert [f.passage.id for f in result.found] == [f.passage.id for f in alone]
+        for one, other in zip(result.found, alone, strict=True):
+            assert one.score == pytest.approx(other.score, abs=1e-3)
+            assert (one.late is None) == (query.rank == "off")
+
+
+def test_nothing_found_is_nothing_ranked(pipeline: Pipeline) -> None:
+    result = ask(pipeline, Query("a cat", 5, NOTHING, matches=True))
+    assert result.found == []
+    assert result.degraded == []
+
+
+def test_no_time_left_leaves_the_first_stages_order(pipeline: Pipeline) -> None:
+    late = Query("the warm sill of a window", 7, until=PAST, matches=True)
+    soon = replace(late, until=perf_counter() + 60)
+    lacking, ranked = pipeline.run([late, soon])
+    assert isinstance(lacking, Result)
+    assert isinstance(ranked, Result)
+    plain = first_stage(pipeline, late, 7)
+    assert [f.passage.id for f in lacking.found] == [f.passage.id for f in plain]
+    assert np.allclose([f.score for f in lacking.found], [f.dense for f in plain], atol=1e-5)
+    assert all(f.late is None and f.matches is None for f in lacking.found)
+    assert (lacking.degraded, ranked.degraded) == (["rank"], [])
+    assert len(ranked.found) == 7
+
+
+def test_one_slow_ranking_does_not_end_all_ranking(small_bundle: Path) -> None:
+    bundle = Bundle.open(small_bundle)
+    pipeline = Pipeline(bundle, 1)
+    (tokens,) = bundle.query_encoder(1).tokenise(["a cat"])
+    ranking = Ranking(bundle.tokens)
+    ranking._seconds_a_candidate[False] = 1.0  # a disk that stood still
+    encoder = bundle.query_encoder(1)
+    asked = ranking.asked(encoder, tokens, encoder.encode_states([tokens])[1][0])
+    rows = np.arange(60)
+    hits = Hits(rows, bundle.vectors.vectors(rows) @ encoder.encode(["a cat"])[0])
+    tries = 0
+    while ranking.run(Query("a cat", until=perf_counter() + 10), asked, hits).rank is None:
+        tries += 1
+        assert tries < 100
+    assert tries > 0
+    assert ask(pipeline, Query("a cat")).degraded == []
+    bundle.close()
+
+
+def test_a_bundle_without_tokens_ranks_nothing_and_says_so_if_it_must(
+    tokenless_bundle: Path,
+) -> None:
+    bundle = Bundle.open(tokenless_bundle)
+    pipeline = Pipeline(bundle, 1)
+    auto, off, maxsim = pipeline.run(
+        [Query("a cat"), Query("a cat", rank="off"), Query("a cat", rank="maxsim")]
+    )
+    assert isinstance(auto, Result)
+    assert isinstance(off, Result)
+    assert auto.found == off.found
+    assert auto.degraded == []
+    assert isinstance(maxsim, LurcherError)
+    assert isinstance(maxsim, FieldError)
+    assert maxsim.field == "rank"
+    assert "lurcher build" in maxsim.reason
+    bundle.close()
+
+
+# The decoder.
+
+
+def test_a_decoder_ranks_what_late_interaction_ranked(pipeline: Pipeline) -> None:
+    query = Query("what makes the dough rise", top_k=60)
+    plain, deep = ask(pipeline, query), ask(pipeline, replace(query, rank="decoder"))
+    late = {one.passage.id: one.score for one in plain.found}
+    assert {one.passage.id for one in deep.found} == set(late)
+    bundle = pipeline.bundle
+    decoder, store = bundle.decoder(1), bundle.tokens
+    assert decoder is not None
+    assert store is not None
+    encoder = bundle.query_encoder(1)
+    (tokens,) = encoder.tokenise([query.text])
+    states = encoder.encode_states([tokens])[1][0][1:-1]
+    points, weights = store.coder.queries(states, tokens.ids[1:-1])
+    for one in deep.found:
+        row = bundle.passages.rows_of([one.passage.id])[one.passage.id]
+        codes, counts = store.of(np.array([row]))
+        prior = np.array([late[one.passage.id]], np.float32)
+        (score,) = decoder.scores(states, weights, points, codes, counts, prior)
+        assert one.score == pytest.approx(float(score), abs=1e-4)
+    assert [one.score for one in deep.found] == sorted((o.score for o in deep.found), reverse=True)
+
+
+def test_known_queries_keep_their_part_beside_a_decoder(known: Pipeline) -> None:
+    query = Query(TICKET, top_k=60, mode="xl", dense_weight=0.0)
+    off, deep = ask(known, replace(query, rank="off")), ask(known, replace(query, rank="decoder"))
+    mixed = {one.passage.id: one.mixed for one in off.found}
+    for one in deep.found:  # where the vectors count nothing, neither does what stands in for them
+        assert one.score == pytest.approx(one.mixed, abs=1e-6)
+        assert one.mixed == pytest.approx(mixed[one.passage.id], abs=1e-6)
+
+
+def test_a_bundle_without_a_decoder_says_how_to_get_one(small_bundle: Path) -> None:
+    with closing(Bundle.open(small_bundle)) as bundle:
+        error = Ranking(bundle.tokens).plan(Query("a cat", rank="decoder"))
+    assert isinstance(error, FieldError)
+    assert error.field == "rank"
+    assert "swap-ranker" in error.reason

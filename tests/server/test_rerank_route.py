@@ -1,0 +1,367 @@
+"""``POST /v1/rerank``: passages of the bundle and texts brought along, scored as a search scores."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bundle.bundle import Bundle
+from models.engines import EngineName
+from models.errors import LurcherError, ModelError
+from server.keys import key_hash
+from server.pipeline import Pipeline, Result
+from server.reranking import Read, Reading
+from server.searching import Query
+from tests.server.odd import ODD
+from tests.server.serving import (
+    JSON,
+    PATIENCE,
+    Client,
+    Reply,
+    assert_problem,
+    running,
+    settings,
+    until,
+)
+
+PATH = "/v1/rerank"
+QUERY = "when does the dough of the bread rise"
+# Twice the same text, read in other company: another sum order can turn a bit that lies at zero.
+ALIKE = 3e-3
+
+
+@pytest.fixture(scope="module")
+def prompted(prompted_odd_bundle: Path) -> Iterator[Client]:
+    """A server whose passages are read with another prompt than queries."""
+    with running(settings(prompted_odd_bundle)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def odd(plain_odd_bundle: Path) -> Iterator[Client]:
+    with running(settings(plain_odd_bundle)) as client:
+        yield client
+
+
+def rerank(client: Client, query: str, path: str = PATH, **body: Any) -> Reply:
+    return client.post(path, {"query": query, **body})
+
+
+def scores(reply: Reply) -> dict[int, float]:
+    """The score of each by its place in the request, best first."""
+    assert reply.status == 200, reply.body
+    return {one["index"]: one["relevance_score"] for one in reply.json()["results"]}
+
+
+def content(record: dict[str, Any]) -> str:
+    return f"{record.get('title', '')} {record['text']}"
+
+
+def test_reply_has_the_documented_parts(live: Client) -> None:
+    reply = rerank(live, QUERY, documents=["a cat", {"text": "Yeast makes dough rise"}, "rain"])
+    assert reply.headers["content-type"] == "application/json"
+    body = reply.json()
+    assert set(body) == {"id", "results", "meta"}
+    assert body["id"] == reply.headers["x-request-id"]
+    assert [set(one) for one in body["results"]] == [{"index", "relevance_score"}] * 3
+    assert body["results"][0]["index"] == 1
+    found = list(scores(reply).values())
+    assert found == sorted(found, reverse=True)
+    assert all(-1 <= score <= 1 for score in found)
+    meta = body["meta"]
+    assert set(meta) == {"bundle", "model", "truncated", "truncated_documents", "timings_ms"}
+    assert (meta["bundle"], meta["model"]) == ("small", "all-MiniLM-L6-v2")
+    assert (meta["truncated"], meta["truncated_documents"]) == (False, [])
+    assert meta["timings_ms"]["total"] > 0
+
+
+def test_passages_score_as_a_search_scores_them(live: Client) -> None:
+    hits = live.search(QUERY, top_k=60, include=[], pefa={"mode": "off"}).json()["hits"]
+    ids = sorted(hit["id"] for hit in hits)
+    results = rerank(live, QUERY, passages=ids).json()["results"]
+    assert [one["id"] for one in results] == [hit["id"] for hit in hits]
+    assert all(ids[one["index"]] == one["id"] for one in results)
+    found = [one["relevance_score"] for one in results]
+    assert found == pytest.approx([hit["score"] for hit in hits], abs=3e-6)
+
+
+@pytest.mark.parametrize("query", [QUERY, "Katze 🐈", "!"])
+def test_texts_score_as_the_passages_that_have_them(
+    live: Client, small_records: list[dict[str, Any]], query: str
+) -> None:
+    ids = [record["id"] for record in small_records]
+    stored = scores(rerank(live, query, passages=ids))
+    brought = scores(rerank(live, query, documents=[content(r) for r in small_records]))
+    for place, score in stored.items():
+        assert brought[place] == pytest.approx(score, abs=ALIKE)
+
+
+@pytest.mark.parametrize("server", ["odd", "prompted"])
+def test_odd_texts_score_as_odd_passages(server: str, request: pytest.FixtureRequest) -> None:
+    """An empty one, one of one token, one that is too long; and each side may have its own prompt."""
+    client: Client = request.getfixturevalue(server)
+    query = "the telescope of Galileo"
+    stored = scores(rerank(client, query, passages=[record["id"] for record in ODD]))
+    reply = rerank(client, query, documents=[content(record) for record in ODD])
+    brought = scores(reply)
+    for place, score in stored.items():
+        assert brought[place] == pytest.approx(score, abs=ALIKE), ODD[place]["id"]
+    names = [record["id"] for record in ODD]
+    assert brought[names.index("empty")] == brought[names.index("blank")] == -0.75
+    assert set(list(brought)[:2]) == {names.index("titled"), names.index("one")}
+    assert reply.json()["meta"]["truncated_documents"] == [names.index("long")]
+
+
+def test_codes_of_a_text_are_those_that_the_build_wrote(prompted_odd_bundle: Path) -> None:
+    bundle = Bundle.open(prompted_odd_bundle)
+    assert bundle.tokens is not None
+    read = Pipeline(bundle, 1).read([Reading(content(record)) for record in ODD])
+    for row, one in enumerate(read):
+        written, _ = bundle.tokens.of(np.array([row]))
+        assert one.coded.codes.shape == written.shape
+        different = np.unpackbits(one.coded.codes ^ written).sum()
+        assert different <= 0.005 * written.size * 8
+        moved = one.coded.positions != bundle.tokens.positions_of(row)
+        assert np.count_nonzero(moved) <= 0.02 * len(moved)
+        (vector,) = bundle.vectors.vectors(np.array([row]))
+        np.testing.assert_allclose(one.vector, vector, atol=1e-3)
+    bundle.close()
+
+
+def test_second_route_is_the_same(live: Client) -> None:
+    body = {"documents": ["bread", "a cat"], "model": "rerank-v3.5", "top_n": 1}
+    assert scores(rerank(live, QUERY, "/v2/rerank", **body)) == scores(rerank(live, QUERY, **body))
+
+
+def test_top_n_cuts_the_results(live: Client) -> None:
+    documents = ["rain", "the dough rises", "a cat", "dough", "bread"]
+    everything = scores(rerank(live, QUERY, documents=documents))
+    assert list(scores(rerank(live, QUERY, documents=documents, top_n=2))) == list(everything)[:2]
+    assert list(scores(rerank(live, QUERY, documents=documents, top_n=99))) == list(everything)
+
+
+def test_documents_are_returned_if_asked(live: Client, small_records: list[dict[str, Any]]) -> None:
+    documents = ["  🐈 ", {"text": "bread"}, ""]
+    results = rerank(live, "bread", documents=documents, return_documents=True).json()["results"]
+    texts = ["  🐈 ", "bread", ""]
+    assert [one["document"] for one in results] == [{"text": texts[r["index"]]} for r in results]
+    by_id = {record["id"]: record["text"] for record in small_records}
+    ids = ["en-food-1", "de-food-2", "en-food-1"]
+    results = rerank(live, "bread", passages=ids, return_documents=True, top_n=3).json()["results"]
+    assert sorted(one["index"] for one in results) == [0, 1, 2]
+    for one in results:
+        assert one["id"] == ids[one["index"]]
+        assert one["document"] == {"text": by_id[one["id"]]}
+
+
+def test_equal_texts_stay_in_their_order(live: Client) -> None:
+    assert list(scores(rerank(live, QUERY, documents=["bread"] * 5))) == [0, 1, 2, 3, 4]
+
+
+def test_long_query_is_cut_and_says_so(live: Client) -> None:
+    reply = rerank(live, "cat " * 499, documents=["a cat"])
+    assert reply.json()["meta"]["truncated"] is True
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "says"),
+    [
+        ({}, "documents", "documents or passages"),
+        ({"documents": ["a"], "passages": ["en-food-0"]}, "documents", "documents or passages"),
+        ({"documents": []}, "documents", "at least 1"),
+        ({"passages": []}, "passages", "at least 1"),
+        ({"passages": ["en-food-0", "nobody", "no one"]}, "passages.1", "no passage has this id"),
+        ({"passages": [""]}, "passages.0", "no passage has this id"),
+        ({"passages": [3]}, "passages.0", "string"),
+        ({"documents": "a cat"}, "documents", "list"),
+        ({"documents": ["a", 3]}, "documents.1", ""),
+        ({"documents": [{"txt": "a"}]}, "documents.0", ""),
+        ({"documents": [{"text": "a", "title": "b"}]}, "documents.0", ""),
+        ({"documents": ["a"], "top_n": 0}, "top_n", "greater"),
+        ({"documents": ["a"], "top_n": "1"}, "top_n", "integer"),
+        ({"documents": ["a"], "return_documents": 1}, "return_documents", "boolean"),
+        ({"documents": ["a"], "max_tokens_per_doc": 9}, "max_tokens_per_doc", "not permitted"),
+        ({"documents": ["a"], "timeout_ms": 0}, "timeout_ms", "greater"),
+        ({"documents": ["a"], "query": " "}, "query", "white space"),
+        ({"documents": ["a"], "query": "x" * 2_001}, "query", "at most 2000"),
+    ],
+)
+def test_what_cannot_be_asked_is_named(
+    live: Client, body: dict[str, Any], field: str, says: str
+) -> None:
+    problem = assert_problem(live.post(PATH, {"query": "a cat", **body}), 422)
+    error = problem["errors"][0]
+    assert error["field"] == field or error["field"].startswith(f"{field}.")
+    assert says in error["reason"]
+
+
+def test_lone_surrogate_is_named(live: Client) -> None:
+    raw = b'{"query": "a", "documents": ["b", "\\ud800"]}'
+    problem = assert_problem(live.post(PATH, raw), 422)
+    assert problem["errors"][0]["field"].startswith("documents.1")
+
+
+@pytest.mark.parametrize("field", ["documents", "passages"])
+def test_too_many_are_refused(live: Client, field: str) -> None:
+    problem = assert_problem(live.post(PATH, {"query": "a", field: ["a"] * 10_001}), 413)
+    assert field in problem["detail"]
+    assert "at most 300" in problem["detail"]
+
+
+def test_too_much_text_is_refused(live: Client) -> None:
+    problem = assert_problem(rerank(live, "a", documents=["x" * 1_000] * 200), 413)
+    assert "200000 bytes" in problem["detail"]
+
+
+def test_as_many_as_allowed_are_scored(live: Client) -> None:
+    assert len(scores(rerank(live, QUERY, documents=["bread", "a cat", ""] * 100))) == 300
+
+
+@pytest.mark.parametrize("body", [{"documents": ["a"]}, {"passages": ["en-food-0"]}])
+def test_a_bundle_without_tokens_names_the_command_that_makes_one(
+    tokenless: Client, body: dict[str, Any]
+) -> None:
+    problem = assert_problem(tokenless.post(PATH, {"query": "a cat", **body}), 422)
+    assert problem["errors"][0]["field"] in body
+    assert "`lurcher build`" in problem["detail"]
+
+
+def test_a_key_is_needed_where_searches_need_one(small_bundle: Path) -> None:
+    with running(settings(small_bundle, read_keys=[key_hash("secret")])) as client:
+        for path in (PATH, "/v2/rerank"):
+            body = {"query": "a", "passages": ["en-food-0"]}
+            assert_problem(client.post(path, body), 401)
+            assert client.post(path, body, X_API_Key="secret").status == 200
+
+
+class Watched:
+    """Makes pipelines that note what they do; reading begins only while the gate is open."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.open.set()
+        self.done: list[str | int] = []  # a search's text, or how many texts were read
+        self.begun = threading.Event()
+        self.broken = False
+
+    def pipeline(self, bundle: Bundle, threads: int | None, engine: EngineName) -> Pipeline:
+        return _Watched(bundle, threads, engine, self)
+
+
+class _Watched(Pipeline):
+    def __init__(
+        self, bundle: Bundle, threads: int | None, engine: EngineName, watch: Watched
+    ) -> None:
+        super().__init__(bundle, threads, engine)
+        self._watch = watch
+
+    def run(self, queries: Sequence[Query]) -> list[Result | LurcherError]:
+        self._watch.done += [query.text for query in queries]
+        return super().run(queries)
+
+    def read(self, works: Sequence[Reading]) -> list[Read]:
+        self._watch.begun.set()
+        assert self._watch.open.wait(PATIENCE)
+        self._watch.done.append(len(works))
+        if self._watch.broken:
+            raise ModelError("no passages' encoder")
+        return super().read(works)
+
+
+@pytest.fixture
+def watch() -> Watched:
+    return Watched()
+
+
+@pytest.fixture
+def watched(small_bundle: Path, watch: Watched) -> Iterator[Client]:
+    """A ready server of one core, whose queue holds twenty; shut its gate and it reads no text to the end."""
+    limits = {"max_waiting": 20, "max_queries": 20}
+    with running(settings(small_bundle, **limits), watch.pipeline) as client:
+        watch.done.clear()
+        yield client
+        watch.open.set()
+
+
+def test_searches_get_in_between_the_texts_of_one_request(watched: Client, watch: Watched) -> None:
+    watch.open.clear()
+    with ThreadPoolExecutor(2) as threads:
+        reranking = threads.submit(rerank, watched, QUERY, documents=["bread"] * 12)
+        assert watch.begun.wait(PATIENCE)
+        searching = threads.submit(watched.search, "between")
+        until(lambda: watched.metric("lurcher_waiting_queries") == 1)
+        watch.open.set()
+        assert searching.result(PATIENCE).status == 200
+        assert len(scores(reranking.result(PATIENCE))) == 12
+    assert watch.done == [4, "between", 4, 4]
+
+
+def test_a_queue_shorter_than_what_is_read_together_is_enough(small_bundle: Path) -> None:
+    with running(settings(small_bundle, max_waiting=2, max_queries=2)) as client:
+        assert len(scores(rerank(client, QUERY, documents=["bread"] * 5))) == 5
+
+
+def test_passed_deadline_is_504_and_the_rest_is_never_read(watched: Client, watch: Watched) -> None:
+    watch.open.clear()
+    problem = assert_problem(rerank(watched, QUERY, documents=["a"] * 40, timeout_ms=50), 504)
+    assert "within 50 ms" in problem["detail"]
+    watch.open.set()
+    assert watched.search("next").status == 200
+    assert watch.done == [4, "next"]
+
+
+def test_texts_of_a_client_that_has_gone_are_not_read(watched: Client, watch: Watched) -> None:
+    watch.open.clear()
+    body = b'{"query": "gone", "documents": [' + b'"a", ' * 39 + b'"a"]}'
+    with socket.create_connection(("127.0.0.1", watched.port), PATIENCE) as connection:
+        connection.sendall(
+            b"POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        assert watch.begun.wait(PATIENCE)
+    for _ in range(3):  # by then the server has heard that the connection is closed
+        assert watched.get("/livez").status == 200
+    watch.open.set()
+    assert watched.search("next").status == 200
+    assert watch.done == [4, "next"]
+
+
+def test_full_queue_is_429(watched: Client, watch: Watched) -> None:
+    watch.open.clear()
+    with ThreadPoolExecutor(3) as threads:
+        first = threads.submit(rerank, watched, QUERY, documents=["bread"] * 2)
+        assert watch.begun.wait(PATIENCE)
+        second = threads.submit(watched.post, "/v1/search/batch", {"queries": ["a"] * 20})
+        until(lambda: watched.metric("lurcher_waiting_queries") == 20)
+        refused = watched.post(PATH, {"query": "a", "documents": ["b"]})
+        assert_problem(refused, 429)
+        assert int(refused.headers["retry-after"]) >= 1
+        watch.open.set()
+        assert first.result(PATIENCE).status == second.result(PATIENCE).status == 200
+
+
+def test_searches_are_not_hurt_by_texts_that_cannot_be_read(
+    watched: Client, watch: Watched
+) -> None:
+    watch.broken = True
+    with ThreadPoolExecutor(8) as threads:
+        failing = [threads.submit(rerank, watched, "a", documents=["b"]) for _ in range(3)]
+        searches = [threads.submit(watched.search, "a cat") for _ in range(5)]
+        assert {reply.result(PATIENCE).status for reply in searches} == {200}
+        for reply in failing:
+            assert_problem(reply.result(PATIENCE), 500)
+    assert rerank(watched, "a", passages=["en-food-0"]).status == 200
+
+
+def test_stages_are_timed(watched: Client) -> None:
+    assert rerank(watched, "a", documents=["b"] * 20).status == 200
+    assert watched.metric('lurcher_stage_seconds_count{stage="read"}') == 5
+    assert watched.metric('lurcher_stage_seconds_count{stage="rerank"}') == 1
+    assert watched.request("POST", PATH, b"{}", JSON).status == 422
