@@ -6,7 +6,7 @@ DEV    := .venv-dev/installed
 TRAIN  := .venv-train/installed
 DEEPSPARSE := .venv-deepsparse/installed
 
-.PHONY: demo test test-train test-deepsparse lint bench bench-scale bench-students bench-ablation bench-pefa bench-neighbours bench-deepsparse train train-students clean
+.PHONY: demo test test-train test-deepsparse lint bench bench-scale bench-students bench-ablation bench-pefa bench-neighbours bench-tokens bench-ranker bench-deepsparse train train-students train-ranker clean
 
 # Without a terminal nobody could stop the server, so there it prints its answers and ends.
 demo: $(BASE)
@@ -69,6 +69,15 @@ bench-neighbours: build/known.lurcher
 	.venv-train/bin/lurcher bench feedback build/squad-open.lurcher \
 	    --queries $(DATA)/squad-open/queries.jsonl --qrels $(DATA)/squad-pefa/qrels/known.tsv
 
+# What late interaction gains at how many bytes a token: some 45 minutes, and 3 GB in build/tokens.
+bench-tokens: $(TRAIN) build/squad-open.lurcher build/nfcorpus.lurcher build/scifact.lurcher
+	OMP_NUM_THREADS=1 .venv-train/bin/lurcher bench tokens --bundles build --data $(DATA)
+
+# The rank stage beside a cross-encoder, whose weights make no difference to its time: some 6 minutes.
+bench-ranker: $(TRAIN) build/squad-open.lurcher
+	.venv-train/bin/lurcher bench ranker build/squad-open.lurcher \
+	    --queries $(DATA)/squad-open/queries.jsonl --qrels $(DATA)/squad-open/qrels/test.tsv
+
 # The sets that checkpoints are chosen by.
 CHOSEN_BY = build/squad-open.lurcher build/nfcorpus.lurcher build/scifact.lurcher
 
@@ -94,6 +103,18 @@ STUDENTS ?= fast balanced sparse
 train-students: $(TRAIN) $(CHOSEN_BY)
 	for name in $(STUDENTS); do .venv-train/bin/python -m training.students $$name \
 	    --bundles build --data $(DATA) || exit; done
+
+# Train the projection to 1-bit tokens and the decoder that ship: half an hour on two cores, most of it reading
+# the passages twice.
+SQUAD = --queries $(DATA)/squad-open/queries.jsonl --qrels $(DATA)/squad-open/qrels/train.tsv \
+    --dev-queries $(DATA)/squad-open/queries.jsonl --dev-qrels $(DATA)/squad-open/qrels/dev.tsv
+build/untrained: | $(TRAIN)
+	mkdir -p build && cp -r models/pretrained/all-MiniLM-L6-v2 $@ && rm -r $@/projection.npz $@/ranker
+build/untrained.lurcher: build/untrained
+	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --encoder $<
+train-ranker: $(TRAIN) build/untrained.lurcher build/squad-open.lurcher
+	.venv-train/bin/lurcher train tokens build/untrained.lurcher $(SQUAD) --out build/projection.npz
+	.venv-train/bin/lurcher train ranker build/squad-open.lurcher $(SQUAD) --out build/ranker
 
 $(BASE): pyproject.toml constraints/base.txt
 	$(PYTHON) -m venv .venv

@@ -151,7 +151,7 @@ def _measure(one: _Set, bundles: Path, data: Path) -> Iterator[Row]:
                 yield Row(title, method, label, _figures(_ranked(learnt, test, score, ids), test))
             chosen = {"xs": str(settings.xs), "xl": str(settings.xl), "auto": settings.mode}
             for mode in ("xs", "xl", "auto"):
-                with open_searcher(str(made), mode) as searcher:
+                with open_searcher(str(made), mode, "off") as searcher:
                     found = searcher.search(test.texts, DEPTH)
                 yield Row(title, f"ours, {mode}", chosen[mode], _figures(found, test))
 

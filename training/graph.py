@@ -24,7 +24,7 @@ from models.errors import ModelError
 from training.original import Array, Recipe
 
 # The oldest in which ReduceMax takes its axes as an input, as the INT8 rewriting does.
-_OPSET = 18
+OPSET = 18
 _INPUTS = ("input_ids", "attention_mask")
 # What weights sum to where no token has any; a weight below it a token counts as none.
 _LEAST_WEIGHT = np.float32(1e-6)
@@ -47,7 +47,7 @@ def build_graph(
     mean pooling. ``work`` is a folder for files in between. Raises ModelError where optimum cannot
     trace it, or where tokens are not embedded in exactly one place of its graph.
     """
-    with _quiet():
+    with quiet_tracing():
         traced = _trace(transformer, work / "traced")
     finisher = _Finisher(traced)
     if correction is not None:
@@ -56,7 +56,7 @@ def build_graph(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_tracing() -> Iterator[None]:
     """Hides what tracing warns of by design, and nothing else."""
     with warnings.catch_warnings():
         # optimum 0.1 traces; the torch.export path it would have to take instead is not there.
@@ -82,7 +82,7 @@ def _trace(folder: Path, work: Path) -> onnx.ModelProto:
             output=work,
             task="feature-extraction",
             library_name="transformers",
-            opset=_OPSET,
+            opset=OPSET,
             local_files_only=True,
             do_validation=False,  # check_parity does, with more texts
         )

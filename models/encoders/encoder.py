@@ -36,8 +36,8 @@ class Encoder:
         self._prompt = prompt
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "encoder") if threads > 1 else None
-        one, other = (t.ids for t in self.tokenise(["a", "b"]))
-        self._around = _shared(one, other), _shared(one[::-1], other[::-1])
+        without, text = (t.ids for t in self.tokenise(["", "a a a a"]))
+        self._around = _shared(without, text), _shared(without[::-1], text[::-1])
 
     @classmethod
     def load(

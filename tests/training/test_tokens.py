@@ -1,0 +1,149 @@
+"""Training of the projection to 1-bit codes: the sign's gradient, the score, and what comes out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the [train] extra is not installed")
+pytest.importorskip("transformers", reason="the [train] extra is not installed")
+
+import torch
+
+from bundle.bundle import Bundle
+from index_builder.tokens import TokenOptions, trained_projection
+from models.errors import CorpusError, FieldError, ModelError
+from models.ranker.maxsim import blend, maxsim
+from models.tokens.projection import PROJECTION_FILE, Projection
+from training.ranker.questions import Judged, Questions, token_store
+from training.tokens.loop import Material, Plan, Report, train
+from training.tokens.pooled import pooled
+from training.tokens.ste import Scorer, sign
+from training.tokens.train import train_tokens
+
+PLAN = Plan(steps=20, questions_a_batch=16, negatives=9, learning_rate=3e-3, depth=20, checks=4)
+
+
+@pytest.fixture(scope="module")
+def opened(bundle: Path) -> Iterator[Bundle]:
+    with closing(Bundle.open(bundle)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def asked(opened: Bundle) -> Judged:
+    """Forty questions in the words of one passage, answered by another: to be learnt by heart."""
+    passages = opened.passages.get(range(40))
+    texts = [" ".join(p.text.split()[:4]) for p in passages]
+    return Judged(
+        texts, [f"q{row}" for row in range(40)], [{(row + 40) % 80: 1} for row in range(40)]
+    )
+
+
+@pytest.fixture(scope="module")
+def material(opened: Bundle, asked: Judged, tmp_path_factory: pytest.TempPathFactory) -> Material:
+    work, encoder = tmp_path_factory.mktemp("tokens"), opened.query_encoder(1)
+    questions = Questions.make(work / "questions", opened, encoder, asked, 20, 20)
+    share = token_store(opened).settings.share
+    merged = pooled(opened, share, work / "passages")
+    return Material(questions, encoder.encode(asked.texts), opened, merged)
+
+
+def test_the_sign_is_hard_forward_and_soft_backward() -> None:
+    points = torch.tensor([-0.5, -0.01, 0.0, 0.01, 0.5], requires_grad=True)
+    signs = sign(points)
+    assert signs.tolist() == [-1, -1, -1, 1, 1]
+    signs.sum().backward()
+    assert points.grad is not None
+    slope = 8 * (1 - torch.tanh(8 * points.detach()) ** 2)
+    torch.testing.assert_close(points.grad, slope)
+
+
+def test_an_untrained_scorer_ranks_as_the_bundle_does(material: Material, opened: Bundle) -> None:
+    store = token_store(opened)
+    scorer, questions = Scorer(store.coder.projection), material.questions
+    with torch.inference_mode():
+        found = material.scores(scorer, np.array([3]), questions.rows[[3]])[0] / scorer.scale
+    own, rows = questions.tokens(3), questions.rows[3]
+    late = maxsim(
+        questions.points[own].astype(np.float32), np.array(questions.weights[own]), *store.of(rows)
+    )
+    dense = opened.vectors.vectors(rows) @ material.vectors[3]
+    # Float16 turns a bit here and there.
+    np.testing.assert_allclose(found.numpy(), blend(dense, late), atol=0.02)
+
+
+def test_passages_without_tokens_and_missing_candidates_have_scores() -> None:
+    scorer = Scorer(Projection(np.eye(8, dtype=np.float32), np.eye(8, dtype=np.float32)))
+    scored = scorer(
+        [torch.ones(1, 8)], [torch.ones(1)], [torch.ones(2, 8)], [[2, 0]], torch.zeros(1, 2)
+    )
+    np.testing.assert_allclose((scored / scorer.scale).detach().numpy(), [[0.75, -0.75]], rtol=1e-6)
+
+
+def test_training_learns_and_keeps_the_best(
+    material: Material, opened: Bundle, asked: Judged, tmp_path: Path
+) -> None:
+    reports: list[Report] = []
+    found = train(opened, asked, asked, PLAN, tmp_path, reports.append)
+    assert [one.step for one in reports] == [0, 5, 10, 15, 20]
+    assert max(one.quality for one in reports) > reports[0].quality
+    assert found.space != token_store(opened).coder.space
+    again = train(opened, asked, asked, PLAN, tmp_path)  # with what the first run left
+    assert again.space == found.space
+
+
+def test_recovery_pulls_codes_towards_the_states(opened: Bundle) -> None:
+    scorer = Scorer(token_store(opened).coder.projection)
+    merged = torch.randn(50, scorer.passages.shape[0], generator=torch.Generator().manual_seed(0))
+    optimiser = torch.optim.Adam(scorer.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(10):
+        loss = scorer.recovery(merged)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+def _files(folder: Path, asked: Judged, bundle: Bundle) -> tuple[Path, Path]:
+    queries, qrels = folder / "queries.jsonl", folder / "qrels.tsv"
+    lines = [{"_id": id_, "text": text} for id_, text in zip(asked.ids, asked.texts, strict=True)]
+    queries.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = bundle.passages.get([next(iter(found)) for found in asked.relevant])
+    pairs = [f"{id_}\t{p.id}\t1" for id_, p in zip(asked.ids, rows, strict=True)]
+    qrels.write_text("\n".join(["query-id\tcorpus-id\tscore", *pairs]) + "\n")
+    return queries, qrels
+
+
+def test_what_is_written_is_found_beside_the_encoder(
+    bundle: Path, opened: Bundle, asked: Judged, tmp_path: Path
+) -> None:
+    files, out = _files(tmp_path, asked, opened), tmp_path / PROJECTION_FILE
+    made = train_tokens(bundle, files, files, out, PLAN)
+    dimension, bits = made.dimension, made.bits
+    found = trained_projection(tmp_path, TokenOptions(bits=bits), dimension)
+    assert found is not None
+    assert found.space == made.space
+    assert trained_projection(tmp_path, TokenOptions(bits=8), dimension) is None or bits == 8
+    with pytest.raises(ModelError, match="dimensions, not 16"):
+        trained_projection(tmp_path, TokenOptions(bits=8), 16)
+    with pytest.raises(FieldError, match=r"out: .* exists already"):
+        train_tokens(bundle, files, files, out, PLAN)
+
+
+def test_bad_plans_and_unknown_passages_are_named(
+    bundle: Path, opened: Bundle, asked: Judged, tmp_path: Path
+) -> None:
+    with pytest.raises(FieldError, match="steps: must be at least 4"):
+        train(opened, asked, asked, Plan(steps=2, checks=4), tmp_path)
+    queries, qrels = _files(tmp_path, asked, opened)
+    qrels.write_text("q0\tnowhere\t1\n")
+    with pytest.raises(CorpusError, match=r"qrels\.tsv.*nowhere"):
+        train_tokens(bundle, (queries, qrels), (queries, qrels), tmp_path / "new.npz", PLAN)

@@ -1,0 +1,1 @@
+"""What makes the models that score a query and its candidates."""

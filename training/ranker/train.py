@@ -1,0 +1,222 @@
+"""``lurcher train ranker``: a decoder that ranks better than late interaction, from judged queries.
+
+::
+
+    OUT.partial/     plan.sha256      what the rest was made for; another plan starts afresh
+                     questions/       with candidates and scores          training.ranker.questions
+                     development/     the same, to choose weights by
+                     checkpoint.pt    how far the training is             training.ranker.loop
+    OUT/             query.onnx, pair.onnx, decoder.json                  models.ranker.decoder
+                     curve.csv, curve.svg                                 training.ranker.plot
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bundle.bundle import Bundle
+from evaluation.judgements import read_qrels, read_queries
+from models.errors import CorpusError, FieldError, ModelError
+from models.ranker.decoder import DecoderConfig
+from training.ranker.batches import Says
+from training.ranker.cross_scores import read_cross_scores
+from training.ranker.decoder import Decoder, Shape
+from training.ranker.export import export_decoder
+from training.ranker.loop import Point, Schedule, best_of, train
+from training.ranker.plot import write_curve
+from training.ranker.questions import Judged, Questions, judged, token_store
+
+# What the first stage finds, as in a search.
+_DEPTH = 100
+# Development questions, at most; where there are none a tenth of the others is held out, at most so many.
+_DEVELOPMENT, _HELD_OUT = 1_000, 500
+_FEWEST = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a decoder is to be, and how it is trained; ``candidates`` are the best by late interaction."""
+
+    width: int = 64
+    heads: int = 4
+    layers: int = 1
+    crossings: int = 1
+    dropout: float = 0.1
+    candidates: int = 50
+    schedule: Schedule = field(default_factory=Schedule)
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        Shape(1, 8, self.width, self.heads, self.layers, self.crossings)  # raises
+        if not 0 <= self.dropout < 1:
+            raise FieldError("dropout", f"must be from 0 to below 1, not {self.dropout}")
+        if not 2 <= self.candidates <= _DEPTH:
+            raise FieldError("candidates", f"must be from 2 to {_DEPTH}, not {self.candidates}")
+        if torch.device(self.device).type == "cuda" and not torch.cuda.is_available():
+            raise FieldError("device", "torch sees no GPU here; train on the cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Files of judged queries, and of what a cross-encoder says of them."""
+
+    queries: Path
+    qrels: Path
+    development: tuple[Path, Path] | None = None  # queries and judgements
+    cross_scores: Path | None = None
+    skip_unknown: bool = False
+
+
+def train_ranker(
+    target: Path, sources: Sources, out: Path, plan: Plan, report: Callable[[str], None] = lambda _: None
+) -> DecoderConfig:  # fmt: skip
+    """The decoder now in the new folder ``out``, for bundles whose tokens are coded as those at ``target``.
+
+    A run that was killed goes on where it was when it is called again. Raises CorpusError, FieldError,
+    ModelError, BundleError and ParityError; then there is no ``out``, and what is done is kept for a rerun.
+    """
+    if out.exists():
+        raise FieldError("out", f"{out} exists already; name a new folder or remove it first")
+    work = out.with_name(f"{out.name}.partial")
+    try:
+        with closing(Bundle.open(target)) as bundle:
+            config = _train(bundle, sources, out.name, work, plan, report)
+        (work / "made").rename(out)
+    # torch raises RuntimeError where memory runs out.
+    except (OSError, RuntimeError) as error:
+        reason = f"cannot be made: {error}; what is done is kept in {work}"
+        raise ModelError(f"{out}: {reason}") from error
+    shutil.rmtree(work, ignore_errors=True)
+    return config
+
+
+def _train(
+    bundle: Bundle, sources: Sources, name: str, work: Path, plan: Plan, report: Callable[[str], None]
+) -> DecoderConfig:  # fmt: skip
+    """The decoder in the folder ``made`` below ``work``."""
+    store, schedule = token_store(bundle), plan.schedule
+    training, development = _split(bundle, sources, schedule)
+    made_for: list[object] = [
+        asdict(plan),
+        bundle.manifest.checksum,
+        asdict(training),
+        asdict(development),
+    ]
+    if sources.cross_scores is not None:
+        made_for.append(hashlib.sha256(sources.cross_scores.read_bytes()).hexdigest())
+    _begin(work, made_for)
+    encoder = bundle.query_encoder()
+
+    def mined(what: str, asked: Judged) -> Questions:
+        with suppress(FileNotFoundError):
+            return Questions.open(work / what, bundle)
+        shutil.rmtree(work / what, ignore_errors=True)
+        done = 0
+
+        def count(more: int) -> None:
+            nonlocal done
+            done += more
+            report(f"{what}: {done:,} of {len(asked):,} searched")
+
+        return Questions.make(work / what, bundle, encoder, asked, _DEPTH, plan.candidates, count)
+
+    held, asked = mined("development", development), mined("questions", training)
+    says = _says(sources, bundle, training, asked)
+    dimension = bundle.manifest.encoder.dimension
+    shape = Shape(dimension, store.coder.bits, plan.width, plan.heads, plan.layers, plan.crossings)
+    torch.manual_seed(schedule.seed)
+    decoder = Decoder(shape, plan.dropout)
+
+    def tell(point: Point) -> None:
+        parts = [] if point.loss is None else [f"loss {point.loss:.4f}"]
+        parts += [f"{measure} {value:.4f}" for measure, value in (point.quality or {}).items()]
+        report(f"step {point.step:,} of {schedule.steps:,}: {', '.join(parts)}")
+
+    curve = train(
+        decoder, asked, held, store, schedule, work,
+        says=says, device=torch.device(plan.device), report=tell,
+    )  # fmt: skip
+    first, best = curve[0], best_of(curve)
+    figures = {
+        measure: (value, (best.quality or {})[measure])
+        for measure, value in (first.quality or {}).items()
+    }
+    config = DecoderConfig(
+        name=name, encoder=bundle.manifest.encoder.fingerprint, space=store.coder.space,
+        bits=shape.bits, dimension=dimension, width=plan.width, heads=plan.heads,
+        layers=plan.layers, crossings=plan.crossings, candidates=plan.candidates,
+        questions=len(asked), steps=best.step, seed=schedule.seed, figures=figures,
+    )  # fmt: skip
+    if not best.step:
+        report(
+            "nothing learnt did better on the development queries: it ranks as late interaction does"
+        )
+    made = work / "made"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    export_decoder(decoder, config, made)
+    write_curve(curve, made)
+    return config
+
+
+def _split(bundle: Bundle, sources: Sources, schedule: Schedule) -> tuple[Judged, Judged]:
+    """The questions to train on, no more than the steps will read, and those to choose weights by."""
+    found = judged(
+        bundle, read_queries(sources.queries), read_qrels(sources.qrels), sources.qrels,
+        sources.skip_unknown,
+    )  # fmt: skip
+    order = np.random.default_rng(schedule.seed).permutation(len(found))
+    if sources.development is None:
+        size = min(_HELD_OUT, max(1, len(found) // 10))
+        held, order = found.take(np.sort(order[:size])), order[size:]
+    else:
+        queries, qrels = sources.development
+        held = judged(bundle, read_queries(queries), read_qrels(qrels), qrels, sources.skip_unknown)
+        some = np.random.default_rng(schedule.seed).permutation(len(held))[:_DEVELOPMENT]
+        held = held.take(np.sort(some))
+        asked = set(held.texts)
+        order = order[[found.texts[place] not in asked for place in order.tolist()]]
+    order = order[: schedule.steps * schedule.batch]
+    if len(order) < _FEWEST:
+        reason = f"{len(order)} judged queries are left to train on; {_FEWEST} at least"
+        raise FieldError("queries", reason)
+    return found.take(np.sort(order)), held
+
+
+def _begin(work: Path, made_for: Sequence[object]) -> None:
+    """Make ``work`` ready for what is to be made: what was begun there for something else goes."""
+    noted = hashlib.sha256(json.dumps(made_for, sort_keys=True).encode()).hexdigest()
+    file = work / "plan.sha256"
+    if file.exists() and file.read_text() == noted:
+        return
+    if work.exists():
+        shutil.rmtree(work)
+    work.mkdir(parents=True)
+    file.write_text(noted)
+
+
+def _says(sources: Sources, bundle: Bundle, training: Judged, questions: Questions) -> Says | None:
+    """What the cross-encoder says of rows, by question's number; None without a file of it."""
+    if sources.cross_scores is None:
+        return None
+    by_query = read_cross_scores(sources.cross_scores)
+    rows = bundle.passages.rows_of(list({p for scores in by_query.values() for p in scores}))
+    says: Says = {}
+    for number, place in enumerate(questions.kept.tolist()):
+        scores = by_query.get(training.ids[place], {})
+        known = {rows[passage]: score for passage, score in scores.items() if passage in rows}
+        if known:
+            says[number] = known
+    if not says:
+        reason = f"no score of a query to train on and a passage of {bundle.path}"
+        raise CorpusError(sources.cross_scores, None, reason)
+    return says

@@ -1,0 +1,1 @@
+"""Training of how token states become 1-bit codes (BTR's binarisation-aware training)."""

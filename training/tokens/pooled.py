@@ -1,0 +1,63 @@
+"""Passages' token states, merged as the token store merges them but not yet projected or rounded.
+
+A projection is linear, so that it may come after the mean of a cluster: each passage is read once, and
+training sees a third of its tokens, in memory-mapped files::
+
+    means.f16    mean unit state of each cluster, passage after passage, (n, d)
+    counts.npy   clusters of each passage
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bundle.bundle import ENCODER, Bundle
+from bundle.passages import Rows
+from models.encoders.encoder import Encoder
+from models.tokens.products import Vectors
+from training.ranker.questions import token_store
+
+_CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """The merged token states of a bundle's passages."""
+
+    means: npt.NDArray[np.float16]  # (n, d)
+    starts: Rows  # (passages + 1,)
+
+    def of(self, rows: Rows) -> tuple[Vectors, Rows]:
+        """Those (n, d) of passages ``rows`` (C,), one after the other, and how many each has (C,)."""
+        parts = [self.means[self.starts[row] : self.starts[row + 1]] for row in rows.tolist()]
+        return np.concatenate(parts).astype(np.float32), self.starts[rows + 1] - self.starts[rows]
+
+
+def pooled(bundle: Bundle, share: float, folder: Path) -> Pooled:
+    """The states of all passages of ``bundle``, which are read unless ``folder`` has them all."""
+    means, counts = folder / "means.f16", folder / "counts.npy"
+    if not counts.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(counts, _write(bundle, share, means))
+    starts = np.concatenate([[0], np.cumsum(np.load(counts))])
+    shape = (int(starts[-1]), bundle.manifest.encoder.dimension)
+    return Pooled(np.memmap(means, np.float16, "r", shape=shape), starts)
+
+
+def _write(bundle: Bundle, share: float, file: Path) -> Rows:
+    coder, encoder = token_store(bundle).coder, Encoder.load(bundle.path / ENCODER, "passage")
+    counts: list[int] = []
+    with file.open("wb") as out:
+        for first in range(0, bundle.passages.count, _CHUNK):
+            rows = range(first, min(first + _CHUNK, bundle.passages.count))
+            tokens = encoder.tokenise([p.content for p in bundle.passages.get(rows)])
+            for text, states in zip(tokens, encoder.encode_states(tokens)[1], strict=True):
+                own = encoder.own_tokens(text)
+                merged = coder.merged(states[own], text.ids[own], share)
+                out.write(merged.astype(np.float16).tobytes())
+                counts.append(len(merged))
+    return np.array(counts, np.int64)

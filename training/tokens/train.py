@@ -1,0 +1,45 @@
+"""``lurcher train tokens``: a projection of token states to 1-bit codes, from judged queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from bundle.bundle import Bundle
+from evaluation.judgements import read_qrels, read_queries
+from models.errors import FieldError
+from models.tokens.projection import Projection
+from training.ranker.questions import Judged, judged
+from training.tokens.loop import Plan, Report, train
+
+# Development questions, at most.
+_DEVELOPMENT = 600
+
+
+def train_tokens(
+    target: Path, asked: tuple[Path, Path], development: tuple[Path, Path], out: Path, plan: Plan,
+    report: Callable[[Report], None] = lambda _: None,
+) -> Projection:  # fmt: skip
+    """The projection now in the new file ``out``, which starts from that of the bundle at ``target``.
+
+    ``asked`` and ``development`` are files of queries and of judgements. What does not change while training
+    stays in ``OUT.partial`` for another run. Raises CorpusError, FieldError, ModelError, BundleError.
+    """
+    if out.exists():
+        raise FieldError("out", f"{out} exists already; name a new file or remove it first")
+    with closing(Bundle.open(target)) as bundle:
+
+        def some(files: tuple[Path, Path], most: int) -> Judged:
+            queries, qrels = files
+            found = judged(bundle, read_queries(queries), read_qrels(qrels), qrels)
+            order = np.random.default_rng(plan.seed).permutation(len(found))
+            return found.take(np.sort(order[:most]))
+
+        training = some(asked, plan.steps * plan.questions_a_batch)
+        held, work = some(development, _DEVELOPMENT), out.with_name(f"{out.name}.partial")
+        projection = train(bundle, training, held, plan, work, report)
+    projection.save(out)
+    return projection
