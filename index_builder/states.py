@@ -1,0 +1,68 @@
+"""Passages to the state store, resumable at any passage and in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bundle.passages import Passages
+from bundle.states import Codec, Form, Halves, Packed, Signs, StateWriter
+from bundle.vectors import Vectors
+from index_builder.progress import Reporter
+from models.ranker.seq2seq import Seq2SeqEncoder
+
+# Passages encoded before anything is written: enough to sort by length, few enough to be kept packed
+# (of 512 tokens and 768 dimensions at float16, 200 MB).
+_CHUNK = 256
+# Passages that means and scales are made of, and states of each.
+_SAMPLE, _STATES = 256, 64
+
+
+def calibrate(
+    passages: Passages, encoder: Seq2SeqEncoder, form: Form, seed: int, report: Reporter
+) -> Codec:
+    """How the states of ``passages`` are kept as ``form``, by a sample of them where it matters."""
+    if form == "float16":
+        return Halves(encoder.config.dimension)
+    report.stage("calibrating", None)
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.permutation(passages.count)[:_SAMPLE])
+    tokens = encoder.tokenise(_texts(passages, rows.tolist()))
+    # Drawn beforehand: passages are read in no fixed order.
+    drawn = [np.sort(rng.permutation(len(one.ids))[:_STATES]) for one in tokens]
+    sample: list[Vectors | None] = [None] * len(tokens)
+
+    def keep(text: int, states: Vectors) -> None:
+        sample[text] = states[drawn[text]]
+
+    encoder.visit_states(tokens, keep)
+    return Signs.fit(np.concatenate([one for one in sample if one is not None]))
+
+
+def encode_states(
+    passages: Passages, encoder: Seq2SeqEncoder, codec: Codec, segment: Path, report: Reporter
+) -> None:
+    """Write the states of every passage into the folder ``segment``, going on from what is there.
+
+    A passage with neither title nor text has the states of what the encoder makes of no text. Raises
+    ModelError for states that ``codec`` cannot keep.
+    """
+    with StateWriter(segment, codec, encoder.config.max_tokens) as store:
+        report.stage("states", passages.count, store.passages)
+        for first in range(store.passages, passages.count, _CHUNK):
+            rows = range(first, min(first + _CHUNK, passages.count))
+            tokens = encoder.tokenise(_texts(passages, rows))
+            packed: list[Packed | None] = [None] * len(tokens)
+
+            def keep(text: int, states: Vectors, packed: list[Packed | None] = packed) -> None:
+                packed[text] = codec.pack(states)
+
+            encoder.visit_states(tokens, keep)
+            store.append([one for one in packed if one is not None], [t.truncated for t in tokens])
+            report.advance(len(rows))
+
+
+def _texts(passages: Passages, rows: Sequence[int]) -> list[str]:
+    return [passage.content for passage in passages.get(rows)]

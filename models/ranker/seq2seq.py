@@ -1,0 +1,261 @@
+"""A passage's score by an encoder-decoder, from the passage's encoder states and the query alone.
+
+ED2LM (Hui et al. 2022): the encoder reads passages offline; online the decoder reads the query after
+them, all of its tokens in one pass, and generates nothing. A folder holds::
+
+    encoder.onnx      input_ids, attention_mask -> last_hidden_state
+    decoder.onnx      input_ids, encoder_hidden_states, encoder_attention_mask -> logits
+    tokenizer.json    Hugging Face tokeniser, without padding or truncation
+    config.json       RankerConfig
+
+What the decoder reads and what it is asked for, of a query of n tokens::
+
+    reads       start   q_1   ...   q_n
+    asked for   q_1     q_2   ...   the end, or "true" rather than "false"
+
+    likelihood(q, p) = sum_t log p(q_t | q_<t, p), or its mean; with the end's, where no word follows
+    relevance(q, p)  = log p(true | q, p) - log p(false | q, p)
+    both(q, p)       = likelihood + relevance
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.encoders.config import CONFIG_FILE, TOKENIZER_FILE
+from models.encoders.encoder import TOKEN_BUDGET, Vectors
+from models.encoders.reading import read_description
+from models.encoders.student import SHA256
+from models.encoders.tokenizer import Ids, Tokenizer, Tokens, length_buckets, pad
+from models.engines import Engine, EngineName, open_engine
+from models.errors import FieldError, ModelError
+from models.threads import available_cpus
+
+ENCODER_GRAPH = "encoder.onnx"
+DECODER_GRAPH = "decoder.onnx"
+
+# Scales: a likelihood is in nats, for the whole query or a token, and at most 0; relevance is in nats of
+# odds, 0 where the decoder does not know; neither can be compared between queries of different models.
+ScoreForm = Literal["likelihood", "relevance", "both"]
+
+
+class Words(BaseModel):
+    """Ids of the tokens that say, after a query, whether the passage answers it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    true: int = Field(ge=0)
+    false: int = Field(ge=0)
+
+
+class RankerConfig(BaseModel):
+    """How a folder's graphs turn a query and a passage into a score."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    architecture: str
+    dimension: int = Field(gt=0)
+    max_tokens: int = Field(gt=0, description="of a passage, special tokens included")
+    max_query_tokens: int = Field(gt=0, description="special tokens included")
+    passage_prompt: str = ""
+    query_prompt: str = ""
+    start: int = Field(ge=0, description="id of what the decoder reads before a query")
+    end: int = Field(ge=0, description="id of what ends a text")
+    words: Words | None = Field(
+        default=None, description="that follow a query, in place of its end"
+    )
+    score: ScoreForm
+    likelihood: Literal["sum", "mean"]
+    source: str = Field(
+        pattern=SHA256, description="of the original's weights, files in name order"
+    )
+    fingerprint: str = Field(pattern=SHA256, description="of all that decides a passage's states")
+
+    @model_validator(mode="after")
+    def _has_the_words_it_scores_by(self) -> Self:
+        if self.words is None and self.score != "likelihood":
+            raise ValueError(f"score {self.score} needs words")
+        return self
+
+
+def load_ranker_config(folder: Path) -> RankerConfig:
+    """The configuration in ``folder``.
+
+    Raises ModelNotFound where there is none, ModelError where it cannot be used.
+    """
+    return read_description(folder, CONFIG_FILE, RankerConfig, "a ranker")
+
+
+class Seq2SeqEncoder:
+    """Passages to states, offline; safe to call from several threads at once."""
+
+    def __init__(
+        self, config: RankerConfig, tokenizer: Tokenizer, engine: Engine, threads: int
+    ) -> None:
+        self.config = config
+        self._tokenizer = tokenizer
+        self._engine = engine
+        self._batches = _Batches(threads)
+
+    @classmethod
+    def load(
+        cls, folder: Path, threads: int | None = None, engine: EngineName = "onnxruntime"
+    ) -> Seq2SeqEncoder:
+        """The encoder in ``folder``, reading ``threads`` batches at a time (None: one a core).
+
+        Raises ModelError or ModelNotFound.
+        """
+        config = load_ranker_config(folder)
+        tokenizer = Tokenizer(folder / TOKENIZER_FILE, config.max_tokens)
+        graph = open_engine(engine, folder / ENCODER_GRAPH, 1)
+        return cls(config, tokenizer, graph, threads or available_cpus())
+
+    def tokenise(self, texts: Sequence[str]) -> list[Tokens]:
+        """The tokens of each passage, prompt and special tokens included."""
+        return self._tokenizer([self.config.passage_prompt + text for text in texts])
+
+    def visit_states(self, tokens: Sequence[Tokens], visit: Callable[[int, Vectors], None]) -> None:
+        """Show ``visit`` each text's number and states (L, d) float32, in no fixed order.
+
+        It is called from several threads, and what it is shown is gone afterwards.
+        """
+
+        def encode(batch: list[int]) -> None:
+            input_ids, mask = pad([tokens[i].ids for i in batch])
+            inputs = {"input_ids": input_ids, "attention_mask": mask}
+            (found,) = self._engine.run(["last_hidden_state"], inputs)
+            for row, text in enumerate(batch):
+                visit(text, found[row, : len(tokens[text].ids)])
+
+        self._batches.run(encode, [len(t.ids) for t in tokens])
+
+    def encode(self, texts: Sequence[str]) -> list[Vectors]:
+        """Each text's states (L, d) float32, one a token; texts beyond ``max_tokens`` are cut."""
+        states: dict[int, Vectors] = {}
+
+        def keep(text: int, found: Vectors) -> None:
+            states[text] = found.copy()
+
+        self.visit_states(self.tokenise(texts), keep)
+        return [states[text] for text in range(len(texts))]
+
+
+class Seq2SeqDecoder:
+    """A query and passages' states to scores, online; safe to call from several threads at once."""
+
+    def __init__(
+        self, config: RankerConfig, tokenizer: Tokenizer, engine: Engine, threads: int
+    ) -> None:
+        self.config = config
+        self._tokenizer = tokenizer
+        self._engine = engine
+        self._batches = _Batches(threads)
+
+    @classmethod
+    def load(
+        cls, folder: Path, threads: int | None = None, engine: EngineName = "onnxruntime"
+    ) -> Seq2SeqDecoder:
+        """The decoder in ``folder``, running ``threads`` batches at a time (None: one a core).
+
+        Raises ModelError or ModelNotFound.
+        """
+        config = load_ranker_config(folder)
+        tokenizer = Tokenizer(folder / TOKENIZER_FILE, config.max_query_tokens)
+        words = [] if config.words is None else [config.words.true, config.words.false]
+        if (last := max(config.start, config.end, *words)) >= tokenizer.vocabulary:
+            reason = f"token {last} is not one of the tokeniser's {tokenizer.vocabulary}"
+            raise ModelError(f"{folder / CONFIG_FILE}: {reason}")
+        graph = open_engine(engine, folder / DECODER_GRAPH, 1)
+        return cls(config, tokenizer, graph, threads or available_cpus())
+
+    def scores(self, query: str, states: Sequence[Vectors]) -> Vectors:
+        """The score (C,) float32 of each passage of ``states`` (L, d), of any float type.
+
+        A passage without states scores as one of which nothing is known. Raises FieldError for states
+        of another number of dimensions.
+        """
+        width = self.config.dimension
+        if wrong := [one.shape[1] for one in states if one.shape[1] != width]:
+            raise FieldError("states", f"have {wrong[0]} dimensions, not the ranker's {width}")
+        own = self._tokenizer([self.config.query_prompt + query])[0].ids[:-1]  # without the end
+        read = np.array([[self.config.start, *own]], np.int64)
+        scores = np.zeros(len(states), np.float32)
+
+        def score(batch: list[int]) -> None:
+            padded, mask = _pad_states([states[i] for i in batch], width)
+            inputs: dict[str, npt.NDArray[Any]] = {
+                "input_ids": np.tile(read, (len(batch), 1)),
+                "encoder_hidden_states": padded,
+                "encoder_attention_mask": mask,
+            }
+            (logits,) = self._engine.run(["logits"], inputs)
+            scores[batch] = score_logits(logits, own, self.config)
+
+        # A logit for each token of the vocabulary at each of the query's: the query may be the longer side.
+        self._batches.run(score, [max(len(one), read.shape[1]) for one in states])
+        return scores
+
+
+def score_logits(logits: Vectors, ids: Sequence[int], config: RankerConfig) -> Vectors:
+    """Scores (C,) float32 of what the decoder says (C, n + 1, vocabulary), of a query of n ``ids``."""
+    scores = np.zeros(len(logits), np.float32)
+    if config.score != "relevance":
+        asked = [*ids, config.end] if config.words is None else ids
+        scores += _log_probabilities(logits, asked).sum(axis=1)
+        if config.likelihood == "mean":
+            scores /= max(1, len(asked))
+    if config.score != "likelihood" and config.words is not None:
+        # The softmax over the vocabulary divides both alike.
+        after = logits[:, len(ids)]
+        scores += after[:, config.words.true] - after[:, config.words.false]
+    return scores
+
+
+def _log_probabilities(logits: Vectors, ids: Sequence[int]) -> Vectors:
+    """log p of ``ids`` (n,) at the first n places of ``logits`` (C, >= n, vocabulary), (C, n)."""
+    places = logits[:, : len(ids)]
+    top = places.max(axis=2, keepdims=True)
+    total = np.log(np.exp(places - top).sum(axis=2)) + top[:, :, 0]
+    found: Vectors = places[:, np.arange(len(ids)), np.asarray(ids, np.int64)] - total
+    return found
+
+
+def _pad_states(states: Sequence[Vectors], width: int) -> tuple[Vectors, Ids]:
+    """States (B, L, d) float32 and mask (B, L) int64 of a batch.
+
+    Where all of a passage is masked, attention spreads evenly over zeros and so adds nothing.
+    """
+    length = max(1, *(len(one) for one in states))
+    padded = np.zeros((len(states), length, width), np.float32)
+    mask = np.zeros((len(states), length), np.int64)
+    for row, one in enumerate(states):
+        padded[row, : len(one)] = one
+        mask[row, : len(one)] = 1
+    return padded, mask
+
+
+class _Batches:
+    """Batches of about equal lengths, as many at once as there are ``threads``."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, "ranker") if threads > 1 else None
+
+    def run(self, work: Callable[[list[int]], None], lengths: Sequence[int]) -> None:
+        """Give ``work`` each batch of positions into ``lengths``."""
+        budget = min(TOKEN_BUDGET, math.ceil(sum(lengths) / self._threads))
+        batches: Iterable[list[int]] = length_buckets(lengths, budget)
+        if self._pool is None:
+            for batch in batches:
+                work(batch)
+        else:
+            list(self._pool.map(work, batches))
