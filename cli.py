@@ -665,6 +665,9 @@ def train_tokens(
     qrels: Annotated[Path, typer.Option(help="What answers them: query id, passage id, grade.")],
     dev_queries: Annotated[Path, typer.Option(help="Judged queries to choose by.")],
     dev_qrels: Annotated[Path, typer.Option(help="Their judgements.")],
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out judgements of unknown ids.")
+    ] = False,
     steps: Annotated[int, typer.Option(help="Steps of training.")] = 500,
     recovery: Annotated[
         float, typer.Option(help="Weight of what the codes lose of the states (BTR).")
@@ -683,7 +686,7 @@ def train_tokens(
         _errors.print(f"step {found.step:,}: {loss}MRR@10 {found.quality:.4f}", highlight=False)
 
     plan = Plan(steps=steps, recovery=recovery, seed=seed)
-    run(bundle, (queries, qrels), (dev_queries, dev_qrels), out, plan, report)
+    run(bundle, (queries, qrels), (dev_queries, dev_qrels), out, plan, report, skip_unknown)
     _console.print(f"{out}: to be named projection.npz in the encoder's folder", highlight=False)
 
 

@@ -112,7 +112,7 @@ class Scores(BaseModel):
         default=None,
         description="What ranked hits are ordered by: the first stage's score, in which `late` takes three "
         "quarters of the place of `dense`. Without known queries 0.25 dense + 0.75 late: -1 to 1 for "
-        "models with unit-norm vectors.",
+        "models with unit-norm vectors. By a decoder, that plus what it adds, which has no bounds.",
     )
 
 
@@ -309,6 +309,9 @@ class BundleReply(BaseModel):
     figures: dict[str, Any]
     tokens: dict[str, Any] | None = Field(
         description="What ranking reads, if the bundle has it: 1-bit tokens, their number and size."
+    )
+    ranker: dict[str, Any] | None = Field(
+        description="The decoder that `rank` may name, if the bundle has it."
     )
     filter_fields: list[str]
     limits: dict[str, int]

@@ -30,6 +30,7 @@ async def bundle(request: Request) -> BundleReply:
         build=manifest.build.model_dump(),
         figures=manifest.figures.model_dump(),
         tokens=None if manifest.tokens is None else _tokens(manifest.tokens),
+        ranker=None if manifest.ranker is None else manifest.ranker.model_dump(),
         filter_fields=loaded.passages.fields,
         limits={
             "top_k": settings.max_top_k,

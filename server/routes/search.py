@@ -79,9 +79,9 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
     if len(body.queries) * body.top_k > service.settings.max_hits:
         limit = service.settings.max_hits
         raise HTTPException(413, f"queries times top_k: at most {limit} hits in one request")
-    ranks = body.rank == "maxsim" or (body.rank == "auto" and service.bundle.tokens is not None)
     if (
-        ranks
+        body.rank != "off"
+        and service.bundle.tokens is not None
         and len(body.queries) * _candidates(body, service.settings) > service.settings.max_ranked
     ):
         limit = service.settings.max_ranked

@@ -113,7 +113,7 @@ def _train(
     ]
     if sources.cross_scores is not None:
         made_for.append(hashlib.sha256(sources.cross_scores.read_bytes()).hexdigest())
-    _begin(work, made_for)
+    begin(work, made_for)
     encoder = bundle.query_encoder()
 
     def mined(what: str, asked: Judged) -> Questions:
@@ -192,7 +192,7 @@ def _split(bundle: Bundle, sources: Sources, schedule: Schedule) -> tuple[Judged
     return found.take(np.sort(order)), held
 
 
-def _begin(work: Path, made_for: Sequence[object]) -> None:
+def begin(work: Path, made_for: Sequence[object]) -> None:
     """Make ``work`` ready for what is to be made: what was begun there for something else goes."""
     noted = hashlib.sha256(json.dumps(made_for, sort_keys=True).encode()).hexdigest()
     file = work / "plan.sha256"

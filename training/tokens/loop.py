@@ -7,6 +7,7 @@ the gradient let through the sign. The encoder stays as it is, so no passage is 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,11 +144,10 @@ def quality(scorer: Scorer, held: Material) -> float:
 def _material(bundle: Bundle, asked: Judged, depth: int, work: Path, name: str) -> Material:
     reader = bundle.query_encoder()
     folder = work / name
-    questions = (
-        Questions.open(folder, bundle)
-        if (folder / "kept.npy").exists()
-        else Questions.make(folder, bundle, reader, asked, depth, depth)
-    )
+    if not (folder / "kept.npy").exists():  # which is written last
+        shutil.rmtree(folder, ignore_errors=True)
+        Questions.make(folder, bundle, reader, asked, depth, depth)
+    questions = Questions.open(folder, bundle)
     vectors = reader.encode([asked.texts[i] for i in questions.kept.tolist()])
     share = token_store(bundle).settings.share
     return Material(questions, vectors, bundle, pooled(bundle, share, work / "passages"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from evaluation.judgements import read_qrels, read_queries
 from models.errors import FieldError
 from models.tokens.projection import Projection
 from training.ranker.questions import Judged, judged
+from training.ranker.train import begin
 from training.tokens.loop import Plan, Report, train
 
 # Development questions, at most.
@@ -21,12 +24,13 @@ _DEVELOPMENT = 600
 
 def train_tokens(
     target: Path, asked: tuple[Path, Path], development: tuple[Path, Path], out: Path, plan: Plan,
-    report: Callable[[Report], None] = lambda _: None,
+    report: Callable[[Report], None] = lambda _: None, skip_unknown: bool = False,
 ) -> Projection:  # fmt: skip
     """The projection now in the new file ``out``, which starts from that of the bundle at ``target``.
 
-    ``asked`` and ``development`` are files of queries and of judgements. What does not change while training
-    stays in ``OUT.partial`` for another run. Raises CorpusError, FieldError, ModelError, BundleError.
+    ``asked`` and ``development`` are files of queries and of judgements. What was read of passages and
+    queries stays in ``OUT.partial`` until it is done, for another run of the same. Raises CorpusError,
+    FieldError, ModelError, BundleError.
     """
     if out.exists():
         raise FieldError("out", f"{out} exists already; name a new file or remove it first")
@@ -34,12 +38,14 @@ def train_tokens(
 
         def some(files: tuple[Path, Path], most: int) -> Judged:
             queries, qrels = files
-            found = judged(bundle, read_queries(queries), read_qrels(qrels), qrels)
+            found = judged(bundle, read_queries(queries), read_qrels(qrels), qrels, skip_unknown)
             order = np.random.default_rng(plan.seed).permutation(len(found))
             return found.take(np.sort(order[:most]))
 
         training = some(asked, plan.steps * plan.questions_a_batch)
         held, work = some(development, _DEVELOPMENT), out.with_name(f"{out.name}.partial")
+        begin(work, [bundle.manifest.checksum, plan.depth, asdict(training), asdict(held)])
         projection = train(bundle, training, held, plan, work, report)
     projection.save(out)
+    shutil.rmtree(work, ignore_errors=True)
     return projection
