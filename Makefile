@@ -69,7 +69,7 @@ bench-neighbours: build/known.lurcher
 	.venv-train/bin/lurcher bench feedback build/squad-open.lurcher \
 	    --queries $(DATA)/squad-open/queries.jsonl --qrels $(DATA)/squad-pefa/qrels/known.tsv
 
-# What late interaction gains at how many bytes a token: some 45 minutes, and 3 GB in build/tokens.
+# What late interaction gains at how many bytes a token: half an hour, and 3 GB in build/tokens.
 bench-tokens: $(TRAIN) build/squad-open.lurcher build/nfcorpus.lurcher build/scifact.lurcher
 	OMP_NUM_THREADS=1 .venv-train/bin/lurcher bench tokens --bundles build --data $(DATA)
 

@@ -1,0 +1,198 @@
+"""``lurcher bench ranker``: the time of the rank stage, beside cross-encoders and other kernels.
+
+One query at a time. The ways take turns of a few queries, so that a machine that slows down slows all of
+them, and each finds its own data in the caches, as a server would. The ranker starts from the query's
+states and the candidates' rows; cross-encoders from token ids. What counts are the ratios.
+
+A cross-encoder takes seconds a query. It reads a few of the queries, spread over the run, and its ratio is
+to what the rank stage takes for those.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.cross_encoder import (
+    GRAPH,
+    Pair,
+    PairTokenizer,
+    Scorer,
+    Scores,
+    candidate_pairs,
+    export,
+    load,
+    score_torch,
+    start,
+)  # fmt: skip
+from benchmarks.ranker_kernels import KERNELS, LOSSY, Kernel
+from bundle.bundle import Bundle
+from evaluation.judgements import read_qrels, read_queries
+from models.errors import FieldError, ParityError
+from models.ranker.maxsim import best_met, similarities
+from models.threads import available_cpus
+from models.tokens.products import Vectors
+from server.ranking import NO_TOKENS, Ranking
+from server.searching import Hits, Query
+
+_DEPTHS = (100, 1_000)
+_TURN = 25
+RANK = "rank stage"
+_BUDGETS = (512, 2_048, 8_192)  # padded tokens a batch of pairs
+_TRIED = 100  # pairs that a budget is tried on
+
+Form = Callable[[Sequence[Pair], int], Scores]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to score the candidates of a query, named by its number; only every so manieth is asked."""
+
+    run: Callable[[int], object]
+    every: int = 1
+
+
+def main(
+    bundle: Annotated[Path, typer.Argument(help="A bundle with tokens.")],
+    queries: Annotated[Path, typer.Option(help="queries.jsonl.")],
+    qrels: Annotated[Path, typer.Option(help="Whose queries to ask.")],
+    cross: Annotated[
+        Path | None, typer.Option(help="A trained cross-encoder; default: one with random weights.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Queries asked.")] = 500,
+    pairs: Annotated[
+        int, typer.Option(help="Pairs each cross-encoder reads; 3 queries at least.")
+    ] = 1_000,
+    threads: Annotated[int | None, typer.Option(help="Cores for cross-encoders; all.")] = None,
+) -> None:
+    """Print percentiles of each way for 100 and 1,000 candidates, and their ratios to the rank stage."""
+    console, cores = Console(width=120), threads or available_cpus()
+    texts = read_queries(queries)
+    asked = [texts[id_] for id_ in read_qrels(qrels) if id_ in texts][:limit]
+    before = _load()
+    with ExitStack() as opened:
+        used = opened.enter_context(closing(Bundle.open(bundle)))
+        if used.tokens is None:
+            raise FieldError("bundle", NO_TOKENS)
+        tokenizer, forms = opened.enter_context(_cross_encoders(cross, cores))
+        for depth in dict.fromkeys(min(depth, used.passages.count) for depth in _DEPTHS):
+            every = max(1, len(asked) // max(3, pairs // depth))
+            read = candidate_pairs(used, tokenizer, asked[::every], depth)
+            ways = _late(used, asked, depth) | {
+                f"cross-encoder, {name}": _reading(form, read, every)
+                for name, form in forms.items()
+            }
+            seconds = take_turns(ways, len(asked))
+            settings = used.tokens.settings
+            title = f"{depth:,} candidates, {settings.bits} bits, share {settings.share:g}"
+            console.print(_table(title, seconds))
+    blas = os.environ.get("OMP_NUM_THREADS", "not set")
+    console.print(
+        f"Cross-encoders on {cores} cores, all else on one; load {before} before, {_load()} after; "
+        f"OMP_NUM_THREADS {blas}.",
+        highlight=False,
+    )
+
+
+def take_turns(ways: Mapping[str, Way], queries: int) -> dict[str, dict[int, float]]:
+    """The seconds of each way by the number of the query, of those from 0 to ``queries`` that it takes."""
+    seconds: dict[str, dict[int, float]] = {name: {} for name in ways}
+    for first in range(0, queries, _TURN):
+        for name, way in ways.items():
+            mine = [i for i in range(first, min(first + _TURN, queries)) if i % way.every == 0]
+            if mine and way.every == 1:
+                way.run(mine[0])  # what another's turn has pushed out of the caches comes back
+            for i in mine:
+                begun = perf_counter()
+                way.run(i)
+                seconds[name][i] = perf_counter() - begun
+    return seconds
+
+
+def ratio(seconds: Mapping[int, float], to: Mapping[int, float]) -> float:
+    """How many times the median of ``to`` the median of ``seconds`` is, for the queries of the first."""
+    return float(np.median(list(seconds.values())) / np.median([to[i] for i in seconds]))
+
+
+def _late(bundle: Bundle, asked: Sequence[str], depth: int) -> dict[str, Way]:
+    """The rank stage as the server has it, and what is its only costly part with other kernels."""
+    ranking, encoder = Ranking(bundle.tokens), bundle.query_encoder()
+    tokens = encoder.tokenise(asked)
+    vectors, states = encoder.encode_states(tokens)
+    points = [ranking.asked(encoder, *each) for each in zip(tokens, states, strict=True)]
+    found = [
+        Hits(rows, dense)
+        for dense, rows in zip(*bundle.vectors.search(vectors, depth), strict=True)
+    ]
+    queries = [Query(text) for text in asked]
+
+    def rank(i: int) -> None:
+        ranking.run(queries[i], points[i], found[i])
+
+    def score(kernel: Kernel, i: int) -> Vectors:
+        codes, counts = ranking.store.of(found[i].rows)
+        return best_met(kernel(points[i].points, codes), counts) @ points[i].weights
+
+    for name, kernel in KERNELS.items():
+        if name not in LOSSY and not np.allclose(
+            score(kernel, 0), score(similarities, 0), atol=1e-5
+        ):
+            raise ParityError(f"{name}: other scores than the ranker's")
+    return {RANK: Way(rank)} | {
+        name: Way(partial(score, kernel)) for name, kernel in KERNELS.items()
+    }
+
+
+@contextmanager
+def _cross_encoders(
+    folder: Path | None, cores: int
+) -> Iterator[tuple[PairTokenizer, dict[str, Form]]]:
+    """The tokeniser and both forms of the cross-encoder in ``folder``, or of one that nobody trained."""
+    before = torch.get_num_threads()
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as opened:
+        network, tokenizer = start() if folder is None else load(folder)
+        if folder is None:
+            export(network, Path(scratch) / GRAPH)
+        scorer = opened.enter_context(closing(Scorer((folder or Path(scratch)) / GRAPH, cores)))
+        torch.set_num_threads(cores)
+        opened.callback(torch.set_num_threads, before)
+        yield tokenizer, {"torch float32": partial(score_torch, network), "ONNX INT8": scorer}
+
+
+def _reading(form: Form, read: Sequence[Sequence[Pair]], every: int) -> Way:
+    """A cross-encoder that reads the pairs of every so manieth query, in batches as is fastest for it."""
+
+    def first(budget: int) -> float:
+        begun = perf_counter()
+        form(read[0][:_TRIED], budget)
+        return perf_counter() - begun
+
+    first(_BUDGETS[0])  # what is made on first use
+    budget = min(_BUDGETS, key=first)
+    return Way(lambda i: form(read[i // every], budget), every)
+
+
+def _table(title: str, seconds: Mapping[str, Mapping[int, float]]) -> Table:
+    table = Table("", "queries", "p50", "p95", "p99", "times the rank stage", title=title)
+    for name, taken in seconds.items():
+        marks = np.percentile(list(taken.values()), [50, 95, 99])
+        shown = [f"{1_000 * mark:,.2f} ms" for mark in marks]
+        table.add_row(name, f"{len(taken)}", *shown, f"{ratio(taken, seconds[RANK]):,.2f}")
+    return table
+
+
+def _load() -> str:
+    return " ".join(f"{mean:.2f}" for mean in os.getloadavg())
