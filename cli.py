@@ -120,7 +120,14 @@ def build(
     ] = None,
     ranker: Annotated[
         Path | None,
-        typer.Option(help="A decoder that `lurcher train ranker` wrote; default: the encoder's."),
+        typer.Option(
+            help="A decoder that `lurcher train ranker` wrote, or a T5 that `lurcher export-ranker` did; "
+            "default: the encoder's decoder."
+        ),
+    ] = None,
+    states: Annotated[
+        Literal["float16", "1-bit"] | None,
+        typer.Option(help="How a T5's states of passages are kept; default: float16."),
     ] = None,
 ) -> None:
     """Turn a corpus into a bundle; called again after a kill, go on where it was."""
@@ -142,6 +149,7 @@ def build(
         encoder or DEFAULT_ENCODER, index, recall, skip_bad_lines, window, overlap,
         student=PROFILES[profile] if profile else None,
         tokens=_token_options(no_tokens, token_bits, token_share), ranker=ranker,
+        states=states,
         judged=read_sources(judged, skip_unknown=skip_unknown) if judged else None,
         neighbours=NeighbourOptions(skip_unknown=skip_unknown),
     )  # fmt: skip
@@ -195,11 +203,14 @@ def inspect_bundle(bundle: BundlePath) -> None:
         _print_section("student against teacher", _kept(manifest.encoder.student))
     _print_tokens(manifest)
     if manifest.ranker is not None:
+        measured = getattr(manifest.ranker, "figures", {})  # a T5 was not trained here
         figures = {
             f"{measure}, development": f"{before:.4f} to {after:.4f}"
-            for measure, (before, after) in manifest.ranker.figures.items()
+            for measure, (before, after) in measured.items()
         }
         _print_section("decoder", {"name": manifest.ranker.name, **figures})
+    if manifest.states is not None:
+        _print_section("states", manifest.states.model_dump(exclude={"ranker"}))
     _print_neighbours(manifest)
     total = sum(file["bytes"] for file in files.values())
     per_passage = total / max(1, manifest.passages)
@@ -549,6 +560,47 @@ def export(
         query_prompt=query_prompt, passage_prompt=passage_prompt, max_tokens=max_tokens,
     )  # fmt: skip
     _console.print(f"{out}: {config.name}, {config.dimension} dimensions, {config.precision}")
+
+
+@app.command("export-ranker")
+def export_ranker(
+    model: Annotated[
+        str, typer.Argument(help="A folder or hub name of a T5ForConditionalGeneration.")
+    ],
+    out: Annotated[Path, typer.Argument(help="The folder to write, for `lurcher build --ranker`.")],
+    name: Annotated[str | None, typer.Option(help="Default: MODEL's.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Where passages are cut; default: MODEL's, at most 512.")
+    ] = None,
+    max_query_tokens: Annotated[int, typer.Option(help="Where queries are cut.")] = 64,
+    passage_prompt: Annotated[str, typer.Option(help="Text before each passage.")] = "",
+    query_prompt: Annotated[str, typer.Option(help="Text before each query.")] = "",
+    words: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            help="What it writes after a query that the passage answers, and one that it does not."
+        ),
+    ] = None,
+    score: Annotated[
+        Literal["likelihood", "relevance", "both"] | None,
+        typer.Option(help="Default: relevance where there are --words, or else likelihood."),
+    ] = None,
+    likelihood: Annotated[
+        Literal["sum", "mean"], typer.Option(help="Over a query's tokens.")
+    ] = "mean",
+) -> None:
+    """Take any T5 apart for ranking, checked against the original."""
+    try:
+        from training.ranker.t5 import export_t5
+    except ModuleNotFoundError as error:
+        raise _missing(error, "train") from error
+
+    config = export_t5(
+        model, out, name=name, max_tokens=max_tokens, max_query_tokens=max_query_tokens,
+        passage_prompt=passage_prompt, query_prompt=query_prompt, words=words, score=score,
+        likelihood=likelihood,
+    )  # fmt: skip
+    _console.print(f"{out}: {config.name}, {config.dimension} dimensions, by {config.score}")
 
 
 @app.command()

@@ -10,8 +10,10 @@
         passages.db              ids, titles, texts, metadata                  bundle.passages
         vectors.faiss            one vector a passage, by row                  bundle.vectors
         tokens.*                 packed 1-bit tokens, unless left out          bundle.tokens
+        states.*                 a T5's states of the passages, if one ranks   bundle.states
       tokens/                    how token states become codes
-      ranker/                    a decoder, if there is one                   models.ranker.decoder
+      states/                    how those states become bits, if they do
+      ranker/                    what ranks by request, if there is anything  models.ranker
       neighbours/                known queries, if there are any               bundle.neighbours
 
 Nothing in a bundle is ever executed or unpickled: ONNX, FAISS, SQLite and JSON only.
@@ -22,16 +24,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.manifest import Manifest, changed_files, read_manifest
+from bundle.manifest import MANIFEST, Manifest, changed_files, read_manifest
 from bundle.neighbours import QUERIES, Neighbours
 from bundle.passages import Passages
+from bundle.states import StateStore
 from bundle.tokens import TokenStore
 from bundle.vectors import VectorIndex
 from models.encoders.config import CONFIG_FILE, load_config
 from models.encoders.encoder import Encoder
 from models.engines import EngineName
 from models.errors import BundleCorrupt, LurcherError, ModelError
-from models.ranker.decoder import DECODER_FILE, Decoder, load_decoder_config
+from models.ranker.decoder import DECODER_FILE, Decoder, DecoderConfig, load_decoder_config
+from models.ranker.seq2seq import RankerConfig, Seq2SeqDecoder, load_ranker_config
 
 ENCODER = "encoder"
 RANKER = "ranker"
@@ -49,6 +53,7 @@ class Bundle:
     passages: Passages
     vectors: VectorIndex
     tokens: TokenStore | None
+    states: StateStore | None
     neighbours: Neighbours | None
 
     @classmethod
@@ -68,9 +73,10 @@ class Bundle:
             if coded is None
             else TokenStore.open(path, SEGMENT, coded, manifest.encoder, manifest.passages)
         )
+        states = _states(path, manifest)
         known = manifest.neighbours
         neighbours = None if known is None else Neighbours.open(path, known, vectors.count)
-        bundle = cls(path, manifest, Passages(path / PASSAGES), vectors, tokens, neighbours)
+        bundle = cls(path, manifest, Passages(path / PASSAGES), vectors, tokens, states, neighbours)
         for problem in bundle.inconsistencies():
             bundle.close()
             raise problem
@@ -86,11 +92,19 @@ class Bundle:
         self, threads: int | None = None, engine: EngineName = "onnxruntime"
     ) -> Decoder | None:
         """What ranks better than late interaction, if the bundle has it. Raises ModelError."""
-        if self.manifest.ranker is None or self.tokens is None:
+        if not isinstance(self.manifest.ranker, DecoderConfig) or self.tokens is None:
             return None
         decoder = Decoder.load(self.path / RANKER, threads, engine)
         decoder.check(self.manifest.encoder, self.tokens.coder)
         return decoder
+
+    def reader(
+        self, threads: int | None = None, engine: EngineName = "onnxruntime"
+    ) -> Seq2SeqDecoder | None:
+        """What ranks by ``states``, if the bundle has them. Raises ModelError."""
+        if self.states is None:
+            return None
+        return Seq2SeqDecoder.load(self.path / RANKER, threads, engine)
 
     def files(self) -> list[Path]:
         """Its files but the manifest, relative to it."""
@@ -120,9 +134,11 @@ class Bundle:
         except ModelError as error:
             problems.append(BundleCorrupt(self.path, config, str(error)))
         if self.manifest.ranker is not None:
-            config = f"{RANKER}/{DECODER_FILE}"
+            decoder = isinstance(self.manifest.ranker, DecoderConfig)
+            config = f"{RANKER}/{DECODER_FILE if decoder else CONFIG_FILE}"
+            load = load_decoder_config if decoder else load_ranker_config
             try:
-                if load_decoder_config(self.path / RANKER) != self.manifest.ranker:
+                if load(self.path / RANKER) != self.manifest.ranker:
                     problems.append(BundleCorrupt(self.path, config, "not the manifest's decoder"))
             except ModelError as error:
                 problems.append(BundleCorrupt(self.path, config, str(error)))
@@ -133,6 +149,18 @@ class Bundle:
         self.passages.close()
         if self.neighbours is not None:
             self.neighbours.close()
+
+
+def _states(path: Path, manifest: Manifest) -> StateStore | None:
+    """The states of the bundle at ``path``, if it is a T5 that ranks it. Raises BundleCorrupt."""
+    ranker, states = manifest.ranker, manifest.states
+    if isinstance(ranker, RankerConfig) and states is not None:
+        return StateStore.open(path, SEGMENT, states, ranker, manifest.passages)
+    if isinstance(ranker, RankerConfig) or states is not None:
+        raise BundleCorrupt(
+            path, MANIFEST, "of states and a ranker that reads them it has only one"
+        )
+    return None
 
 
 def verify(path: Path) -> list[str]:
@@ -150,6 +178,7 @@ def verify(path: Path) -> list[str]:
             vector = bundle.query_encoder().encode(["a trial query"])
             bundle.vectors.search(vector, 1)
             bundle.decoder()
+            bundle.reader()
         finally:
             bundle.close()
     except LurcherError as error:

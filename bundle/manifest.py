@@ -18,10 +18,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bundle.neighbours import NeighbourSettings
+from bundle.states import StateSettings
 from bundle.tokens import TokenSettings
 from models.encoders.config import EncoderConfig
 from models.errors import BundleCorrupt, BundleNotFound, BundleVersionError
 from models.ranker.decoder import DecoderConfig
+from models.ranker.seq2seq import RankerConfig
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -94,7 +96,8 @@ class Manifest(_Part):
     figures: Figures
     swap: Swap | None = None
     tokens: TokenSettings | None = None
-    ranker: DecoderConfig | None = None
+    ranker: DecoderConfig | RankerConfig | None = None
+    states: StateSettings | None = None
     neighbours: NeighbourSettings | None = None
     segments: list[Segment]
     files: dict[str, FileEntry]

@@ -183,7 +183,7 @@ class StateStore:
         if settings.ranker != ranker.fingerprint:
             reason = "its states are of another ranker than the bundle's"
             raise BundleCorrupt(bundle, f"{segment}/{_STATES}", reason)
-        codec = _codec(bundle, settings.form, ranker.dimension)
+        codec = load_codec(bundle, settings.form, ranker.dimension)
         kind = count_type(ranker.max_tokens)
         numbers = _mapped(bundle, f"{segment}/{_COUNTS}", kind, (passages, 2))
         starts = np.concatenate([[0], np.cumsum(numbers[:, 0], dtype=np.int64)])
@@ -220,7 +220,8 @@ def describe(bundle: Path, segment: str, codec: Codec, ranker: RankerConfig) -> 
     )  # fmt: skip
 
 
-def _codec(bundle: Path, form: Form, dimension: int) -> Codec:
+def load_codec(bundle: Path, form: Form, dimension: int) -> Codec:
+    """How ``bundle`` keeps states of so many dimensions. Raises BundleCorrupt."""
     if form == "float16":
         return Halves(dimension)
     try:

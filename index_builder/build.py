@@ -6,6 +6,8 @@
     tokens     a sample of passages -> tokens/coder.npz
     vectors    passages.db -> scratch/vectors.f32, tokens.*    the long one; resumes at the passage
     index      vectors.f32 -> vectors.faiss
+    signs      a sample of passages -> states/signs.npz, where a T5 ranks and its states become bits
+    states     passages.db -> states.*                         as long; resumes at the passage
     seal       measure, copy the encoder, hash, write the manifest, rename
 """
 
@@ -23,7 +25,7 @@ from pathlib import Path
 
 import faiss
 
-from bundle.bundle import ENCODER, PASSAGES, SEGMENT, VECTORS, Bundle
+from bundle.bundle import ENCODER, PASSAGES, RANKER, SEGMENT, VECTORS, Bundle
 from bundle.manifest import (
     FORMAT_VERSION,
     BuildSettings,
@@ -36,6 +38,7 @@ from bundle.manifest import (
 )
 from bundle.neighbours import NEIGHBOURS
 from bundle.passages import Passage, Passages, PassageWriter
+from bundle.states import Form
 from bundle.tokens import CODER, describe, token_files
 from bundle.vectors import (
     VectorIndex,
@@ -64,7 +67,14 @@ from index_builder.neighbours import (
     check_similarity,
 )
 from index_builder.progress import Reporter, Silent
-from index_builder.ranker import put_ranker, ranker_beside
+from index_builder.ranker import (
+    open_seq2seq,
+    put_ranker,
+    put_seq2seq,
+    ranker_beside,
+    read_ranker,
+)
+from index_builder.states import store_states
 from index_builder.tokens import Coding, TokenOptions, calibrate, trained_projection
 from index_builder.workspace import Workspace, key
 from models.encoders.config import EncoderConfig
@@ -72,7 +82,8 @@ from models.encoders.encoder import Encoder
 from models.encoders.merge import copy_encoder, merge, student_of
 from models.errors import BundleError, CorpusError, FieldError
 from models.pretrained import DEFAULT_ENCODER
-from models.ranker.decoder import DecoderConfig, load_decoder_config
+from models.ranker.decoder import DecoderConfig
+from models.ranker.seq2seq import RankerConfig, Seq2SeqEncoder
 from models.threads import available_cpus
 from models.tokens.coder import TokenCoder
 from models.tokens.projection import Projection
@@ -87,9 +98,9 @@ class BuildOptions:
     ``index`` is ``auto`` (by size), or a FAISS factory string; ``recall`` the share of exact
     search's first hundred that the index must find; ``window`` and ``overlap`` are in words and
     split the files of a text folder. ``student`` is the folder of one that reads queries instead.
-    ``tokens`` None leaves the token store out, and with it ranking. ``ranker`` is the folder of a decoder,
-    None: the encoder's own, if it fits. ``judged`` are known queries to put
-    in, as ``neighbours`` says.
+    ``tokens`` None leaves the token store out, and with it late interaction. ``ranker`` is the folder of a
+    decoder or of a T5, None: the encoder's own decoder, if it fits. ``states`` is how a T5's are kept, None:
+    as float16. ``judged`` are known queries to put in, as ``neighbours`` says.
     """
 
     encoder: Path = DEFAULT_ENCODER
@@ -102,6 +113,7 @@ class BuildOptions:
     student: Path | None = None
     tokens: TokenOptions | None = field(default_factory=TokenOptions)
     ranker: Path | None = None
+    states: Form | None = None
     judged: Judged | None = None
     neighbours: NeighbourOptions = field(default_factory=NeighbourOptions)
 
@@ -133,10 +145,14 @@ def build(
     if options.tokens is not None:
         dimension = encoder.config.dimension
         projection = trained_projection(options.encoder, options.tokens, dimension)
+    reader = None
     if options.ranker is not None:
-        if options.tokens is None:
+        if isinstance(read_ranker(options.ranker), RankerConfig):
+            reader = open_seq2seq(options.ranker)
+        elif options.tokens is None:
             raise FieldError("ranker", "needs tokens to read, which are to be left out")
-        load_decoder_config(options.ranker)
+    if options.states is not None and reader is None:
+        raise FieldError("states", "is for a T5 as --ranker, that `lurcher export-ranker` wrote")
     if options.judged is not None:
         check_similarity(encoder.config)
     if options.student is not None:
@@ -145,7 +161,9 @@ def build(
         empty_index(encoder.config.dimension, options.index)
     workspace = Workspace(out)
     try:
-        return _build(corpus, files, records, encoder, projection, workspace, options, report)
+        return _build(
+            corpus, files, records, encoder, projection, reader, workspace, options, report
+        )
     except CorpusError:
         workspace.discard()  # nothing worth going on with: the corpus has to change
         raise
@@ -159,7 +177,8 @@ def build(
 
 def _build(
     corpus: Path, files: list[Path], records: Iterator[Record], encoder: Encoder,
-    projection: Projection | None, workspace: Workspace, options: BuildOptions, report: Reporter,
+    projection: Projection | None, reader: Seq2SeqEncoder | None, workspace: Workspace,
+    options: BuildOptions, report: Reporter,
 ) -> Manifest:  # fmt: skip
     faiss.omp_set_num_threads(available_cpus())
     root, scratch = workspace.bundle, workspace.scratch
@@ -211,9 +230,12 @@ def _build(
             del index  # tuning opens the file, and two copies would double the memory
             workspace.done("index")
 
+        form = options.states or "float16"
+        states = store_states(passages, passages_key, reader, form, options.seed, workspace, report)
+
         shutil.rmtree(root / NEIGHBOURS, ignore_errors=True)  # of a build that was killed
         encoder_config = _put_encoder(options, root / ENCODER)
-        ranker = _put_ranker(options, root, encoder_config, coding)
+        ranker = _put_ranker(options, root, encoder_config, coding, reader)
         queries = sample_queries(passages, options.seed)
         effort, recall = tune(
             VectorIndex.open(root / VECTORS, None), vectors,
@@ -243,6 +265,7 @@ def _build(
         if coding is None
         else describe(root, SEGMENT, coding.coder, coding.share, encoder_config),
         ranker=ranker,
+        states=states,
         segments=[Segment(name="000000", passages=vectors.shape[0])],
         files=list_files(root),
     )
@@ -342,9 +365,14 @@ def _database_files(path: Path) -> list[Path]:
 
 
 def _put_ranker(
-    options: BuildOptions, root: Path, encoder: EncoderConfig, coding: Coding | None
-) -> DecoderConfig | None:
-    """Copy the decoder that ranks into the bundle, if there is one to copy."""
+    options: BuildOptions, root: Path, encoder: EncoderConfig, coding: Coding | None,
+    reader: Seq2SeqEncoder | None,
+) -> DecoderConfig | RankerConfig | None:  # fmt: skip
+    """Copy what ranks into the bundle, if there is anything to copy."""
+    if reader is not None and options.ranker is not None:
+        return put_seq2seq(options.ranker, root)
+    # An earlier run may have been asked for one.
+    shutil.rmtree(root / RANKER, ignore_errors=True)
     if coding is None:
         return None
     folder = options.ranker or ranker_beside(options.encoder, encoder, coding.coder)

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from bundle.bundle import SEGMENT
 from bundle.passages import Passages
-from bundle.states import Codec, Form, Halves, Packed, Signs, StateWriter
+from bundle.states import (
+    SIGNS,
+    Codec,
+    Form,
+    Halves,
+    Packed,
+    Signs,
+    StateSettings,
+    StateWriter,
+    describe,
+    load_codec,
+    state_files,
+)
 from bundle.vectors import Vectors
 from index_builder.progress import Reporter
+from index_builder.workspace import Workspace, key
 from models.ranker.seq2seq import Seq2SeqEncoder
 
 # Passages encoded before anything is written: enough to sort by length, few enough to be kept packed
@@ -18,6 +33,36 @@ from models.ranker.seq2seq import Seq2SeqEncoder
 _CHUNK = 256
 # Passages that means and scales are made of, and states of each.
 _SAMPLE, _STATES = 256, 64
+
+
+def store_states(
+    passages: Passages, passages_key: str, encoder: Seq2SeqEncoder | None, form: Form, seed: int,
+    workspace: Workspace, report: Reporter,
+) -> StateSettings | None:  # fmt: skip
+    """The stages ``signs`` and ``states`` of a build: what the manifest says of the store they fill.
+
+    ``encoder`` None leaves none behind, not even that of an earlier run.
+    """
+    root = workspace.bundle
+    made_by = encoder and [encoder.config.fingerprint, form, seed if form == "1-bit" else None]
+    signs_key = key(passages_key, made_by)
+    if workspace.begin("signs", signs_key, [root / SIGNS]):
+        shutil.rmtree((root / SIGNS).parent, ignore_errors=True)
+        if encoder is not None:
+            codec = calibrate(passages, encoder, form, seed, report)
+            if isinstance(codec, Signs):
+                (root / SIGNS).parent.mkdir()
+                codec.save(root / SIGNS)
+        workspace.done("signs")
+    if workspace.begin("states", key(signs_key, "states"), state_files(root, SEGMENT)):
+        if encoder is not None:
+            codec = load_codec(root, form, encoder.config.dimension)
+            encode_states(passages, encoder, codec, root / SEGMENT, report)
+        workspace.done("states")
+    if encoder is None:
+        return None
+    codec = load_codec(root, form, encoder.config.dimension)
+    return describe(root, SEGMENT, codec, encoder.config)
 
 
 def calibrate(

@@ -18,7 +18,7 @@ from models.errors import FieldError, LurcherError
 from models.threads import available_cpus
 from server.live import Change
 from server.matches import Match, matches
-from server.ranking import Asked, Ranking
+from server.ranking import Asked, Ranking, Reader
 from server.reranking import PassageSide, Read, Reading, Rerank, Reranked, Reranking
 from server.searching import Hits, Query, Searching, Spoke
 
@@ -78,7 +78,9 @@ class Pipeline:
         self.bundle = bundle
         self._encoder = bundle.query_encoder(threads, engine)
         self._searching = Searching(bundle)
-        self._ranking = Ranking(bundle.tokens, bundle.decoder(threads, engine))
+        decoder, states = bundle.reader(threads, engine), bundle.states
+        reader = None if decoder is None or states is None else Reader(decoder, states)
+        self._ranking = Ranking(bundle.tokens, bundle.decoder(threads, engine), reader)
         self._side = PassageSide(bundle, self._encoder, threads, engine)
         self._reranking = Reranking(bundle, self._encoder, self._side, self._ranking)
 
@@ -90,7 +92,7 @@ class Pipeline:
         with watch.stage("encode"):
             tokens = self._encoder.tokenise([query.text for query in queries])
             asked: list[Asked | None] = [None] * len(queries)
-            if any(isinstance(plan, int) for plan in plans):
+            if self.bundle.tokens is not None and any(isinstance(plan, int) for plan in plans):
                 vectors, states = self._encoder.encode_states(tokens)
                 asked = [
                     self._ranking.asked(self._encoder, text, found)
@@ -108,7 +110,7 @@ class Pipeline:
             found = self._searching.run(deep, vectors)
         with watch.stage("rank"):
             ranked = [
-                plan if isinstance(plan, FieldError) else self._ranked(query, one, hits)
+                plan if isinstance(plan, FieldError) else self._ranked(query, plan, one, hits)
                 for query, plan, one, hits in zip(queries, plans, asked, found, strict=True)
             ]
         with watch.stage("fetch"):
@@ -122,18 +124,18 @@ class Pipeline:
         return [
             Result(
                 _found(hits, passages, theirs), text.truncated, watch.seconds,
-                ["rank"] if one is not None and hits.rank is None else [],
+                ["rank"] if plan is not None and hits.rank is None else [],
             )
             if isinstance(hits, Hits)
             else hits
-            for hits, theirs, text, one in zip(ranked, met, tokens, asked, strict=True)
+            for hits, theirs, text, plan in zip(ranked, met, tokens, plans, strict=True)
         ]  # fmt: skip
 
     def _ranked(
-        self, query: Query, asked: Asked | None, hits: Hits | LurcherError
+        self, query: Query, plan: int | None, asked: Asked | None, hits: Hits | LurcherError
     ) -> Hits | LurcherError:
-        """The hits that ``query`` gets, ranked if it ``asked`` and time is left."""
-        if asked is None or not isinstance(hits, Hits):
+        """The hits that ``query`` gets, ranked if there is a ``plan`` to and time is left."""
+        if plan is None or not isinstance(hits, Hits):
             return hits
         hits = self._ranking.run(query, asked, hits)
         return hits.take(np.arange(min(query.top_k, len(hits.rows))))

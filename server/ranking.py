@@ -1,4 +1,8 @@
-"""The rank stage: late interaction over the candidates' packed tokens, and a decoder on top of it."""
+"""The rank stage: late interaction over the candidates' packed tokens, and a decoder on top of it.
+
+A T5's decoder reads its own states of the candidates instead. What it says of them are logarithms of
+likelihoods or of odds, which nothing is added to: they order the hits alone.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from time import perf_counter
 import numpy as np
 
 from bundle.passages import Rows
+from bundle.states import StateStore
 from bundle.tokens import TokenStore
 from bundle.vectors import Vectors
 from models.encoders.encoder import Encoder
@@ -15,6 +20,7 @@ from models.encoders.tokenizer import Tokens
 from models.errors import FieldError
 from models.ranker.decoder import Decoder
 from models.ranker.maxsim import blend, maxsim, replaced, similarities
+from models.ranker.seq2seq import Seq2SeqDecoder
 from models.tokens.coder import Codes
 from server.searching import Hits, Query
 
@@ -23,6 +29,9 @@ CANDIDATES = 100
 
 # Of its estimated time, how much must be left: the passages have to be fetched, too.
 _SPARE = 2.0
+
+# A T5 takes about as long for each of few candidates as for each of many.
+_FEW_READ = 10
 
 NO_DECODER = "this bundle has no decoder; `lurcher swap-ranker` puts one in"
 NO_TOKENS = "this bundle has no tokens to rank by; `lurcher build` makes one that has"
@@ -37,13 +46,29 @@ class Asked:
     weights: Vectors  # (L,) that add up to 1
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A T5's decoder and what it reads."""
+
+    decoder: Seq2SeqDecoder
+    states: StateStore
+
+    def scores(self, text: str, rows: Rows) -> Vectors:
+        """Of each of the passages ``rows`` (C,), for the query ``text``: (C,) float32."""
+        return self.decoder.scores(text, self.states.of(rows))
+
+
 class Ranking:
     """A bundle's token store, read by queries; call it from one thread at a time."""
 
-    def __init__(self, store: TokenStore | None, decoder: Decoder | None = None) -> None:
-        self._store, self._decoder = store, decoder
-        # Of late interaction alone, and with the decoder.
-        self._seconds_a_candidate = {False: 1e-5, True: 1e-4}
+    def __init__(
+        self, store: TokenStore | None, decoder: Decoder | None = None,
+        reader: Reader | None = None,
+    ) -> None:  # fmt: skip
+        """``decoder`` or ``reader`` is what ``rank: "decoder"`` asks; a reader needs no tokens."""
+        self._store, self._decoder, self._reader = store, decoder, reader
+        # Of late interaction alone, and with what the bundle has on top.
+        self._seconds_a_candidate = {False: 1e-5, True: 1e-4 if reader is None else 1e-2}
 
     @property
     def store(self) -> TokenStore:
@@ -55,10 +80,11 @@ class Ranking:
         """How many candidates to rank for ``query``; None for none, or why what it asks cannot be."""
         if query.rank == "off" or (query.rank == "auto" and self._store is None):
             return None
-        if self._store is None:
-            return FieldError("rank", NO_TOKENS)
-        if query.rank == "decoder" and self._decoder is None:
-            return FieldError("rank", NO_DECODER)
+        if query.rank != "decoder" or self._reader is None:
+            if self._store is None:
+                return FieldError("rank", NO_TOKENS)
+            if query.rank == "decoder" and self._decoder is None:
+                return FieldError("rank", NO_DECODER)
         return max(query.top_k, CANDIDATES if query.candidates is None else query.candidates)
 
     def asked(self, encoder: Encoder, tokens: Tokens, states: Vectors) -> Asked:
@@ -66,26 +92,37 @@ class Ranking:
         own = encoder.own_tokens(tokens)
         return Asked(states[own], *self.store.coder.queries(states[own], tokens.ids[own]))
 
-    def run(self, query: Query, asked: Asked, hits: Hits) -> Hits:
-        """``hits`` in a new order; as they are where the query's time would run out."""
+    def run(self, query: Query, asked: Asked | None, hits: Hits) -> Hits:
+        """``hits`` in a new order; as they are where the query's time would run out.
+
+        ``asked`` None is for a bundle without tokens.
+        """
         start, count = perf_counter(), len(hits.rows)
-        decoder = self._decoder if query.rank == "decoder" else None
-        estimate, deep = self._seconds_a_candidate, decoder is not None
+        estimate, deep = self._seconds_a_candidate, query.rank == "decoder"
         if query.until is not None and start + _SPARE * estimate[deep] * count > query.until:
             estimate[deep] *= 0.9  # or one slow disk would put an end to all ranking
             return hits
+        reader = self._reader if deep else None
+        ranked = hits if asked is None else self._met(query, asked, hits)
+        if reader is not None:
+            ranked = replace(ranked, rank=reader.scores(query.text, hits.rows))
+        # Few candidates say nothing of what one more costs.
+        took = (perf_counter() - start) / max(_FEW_READ if reader else CANDIDATES, count)
+        estimate[deep] += 0.1 * (took - estimate[deep])
+        return ranked.take(np.argsort(-ranked.best, kind="stable"))
+
+    def _met(self, query: Query, asked: Asked, hits: Hits) -> Hits:
+        """``hits`` with what their tokens say of them, and the decoder that reads tokens, if asked for."""
         codes, counts = self.store.of(hits.rows)
         late = maxsim(asked.points, asked.weights, codes, counts)
         score = blend(hits.dense, late)
-        if decoder is not None:
-            score = decoder.scores(asked.states, asked.weights, asked.points, codes, counts, score)
+        if query.rank == "decoder" and self._decoder is not None:
+            score = self._decoder.scores(
+                asked.states, asked.weights, asked.points, codes, counts, score
+            )
         first = hits.dense if hits.mixed is None else hits.mixed
         rank = replaced(first, hits.dense, score, hits.dense_weight)
-        ranked = replace(hits, late=late, rank=rank)
-        # Few candidates say nothing of what one more costs.
-        took = (perf_counter() - start) / max(CANDIDATES, count)
-        estimate[deep] += 0.1 * (took - estimate[deep])
-        return ranked.take(np.argsort(-ranked.best, kind="stable"))
+        return replace(hits, late=late, rank=rank)
 
     def score(self, asked: Asked, dense: Vectors, codes: Codes, counts: Rows) -> Vectors:
         """Final scores (C,) of passages whose inner products are ``dense``, without known queries."""

@@ -59,7 +59,8 @@ class SearchOptions(_Request):
         Literal["auto", "off", "maxsim", "decoder"],
         Field(
             description="How the first stage's best are put in order. `maxsim`: by late interaction with the "
-            "passages' 1-bit tokens. `decoder`: by a trained decoder on top of that, if the bundle has one. "
+            "passages' 1-bit tokens. `decoder`: by a trained decoder on top of that, or by a T5 alone, "
+            "whichever the bundle has. "
             "`auto`: `maxsim`, if the bundle has tokens. `off`: not."
         ),
     ] = "auto"
@@ -112,7 +113,9 @@ class Scores(BaseModel):
         default=None,
         description="What ranked hits are ordered by: the first stage's score, in which `late` takes three "
         "quarters of the place of `dense`. Without known queries 0.25 dense + 0.75 late: -1 to 1 for "
-        "models with unit-norm vectors. By a decoder, that plus what it adds, which has no bounds.",
+        "models with unit-norm vectors. By a decoder, that plus what it adds, which has no bounds. "
+        "By a T5, what it says alone, in nats: the query's log-likelihood, at most 0, or log-odds that the "
+        "passage answers it, or their sum.",
     )
 
 
@@ -311,7 +314,7 @@ class BundleReply(BaseModel):
         description="What ranking reads, if the bundle has it: 1-bit tokens, their number and size."
     )
     ranker: dict[str, Any] | None = Field(
-        description="The decoder that `rank` may name, if the bundle has it."
+        description="The decoder or T5 that `rank` may name, if the bundle has it."
     )
     filter_fields: list[str]
     limits: dict[str, int]

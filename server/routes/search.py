@@ -80,8 +80,7 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
         limit = service.settings.max_hits
         raise HTTPException(413, f"queries times top_k: at most {limit} hits in one request")
     if (
-        body.rank != "off"
-        and service.bundle.tokens is not None
+        _ranks(body, service)
         and len(body.queries) * _candidates(body, service.settings) > service.settings.max_ranked
     ):
         limit = service.settings.max_ranked
@@ -127,6 +126,13 @@ def _check_numbers(options: SearchOptions, settings: Settings) -> None:
         raise FieldError("candidates", f"at most {settings.max_candidates} are allowed")
     if candidates < top_k:
         raise FieldError("candidates", f"must be at least top_k, which is {top_k}")
+
+
+def _ranks(body: BatchRequest, service: Service) -> bool:
+    """Whether the queries of ``body`` are ranked, if they are answered at all."""
+    if body.rank == "decoder" and service.bundle.states is not None:
+        return True
+    return body.rank != "off" and service.bundle.tokens is not None
 
 
 def _candidates(options: SearchOptions, settings: Settings) -> int:

@@ -1,0 +1,370 @@
+"""A T5 in a bundle, from its checkpoint to a search that it orders."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from typer.testing import CliRunner
+
+pytest.importorskip("torch", reason="the [train] extra is not installed")
+pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not installed")
+
+import torch
+
+import cli
+from bundle.bundle import RANKER, SEGMENT, Bundle, verify
+from bundle.manifest import list_files, read_manifest, write_manifest
+from bundle.passages import Condition
+from bundle.states import SIGNS, Form
+from index_builder.build import BuildOptions, build
+from index_builder.ranker import swap_ranker
+from index_builder.swap import swap_encoder
+from models.encoders.config import CONFIG_FILE, TOKENIZER_FILE
+from models.errors import BundleCorrupt, FieldError, ModelError, ModelNotFound
+from models.pretrained import DEFAULT_ENCODER, PROFILES
+from models.ranker.seq2seq import DECODER_GRAPH, ENCODER_GRAPH
+from server.pipeline import Found, Pipeline, Result
+from server.searching import Query
+
+QUERY = "where does a lurcher go"
+STATES, COUNTS = f"{SEGMENT}/states.bin", f"{SEGMENT}/states.idx"
+WORDS = [*QUERY.split(), "dog", "it", "heat", "turns", "cycle", "water", "wind", "of", "the"]
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    draw = np.random.default_rng(5)
+    found = [" ".join(draw.choice(WORDS, size=draw.integers(1, 50))) for _ in range(39)]
+    return ["", *found]
+
+
+@pytest.fixture(scope="module")
+def corpus(texts: list[str], write_jsonl: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    lines = ({"id": str(i), "text": text, "n": i} for i, text in enumerate(texts))
+    found: Path = write_jsonl(tmp_path_factory.mktemp("corpus") / "corpus.jsonl", lines)
+    return found
+
+
+@pytest.fixture(scope="module")
+def checkpoint(transformers: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A T5 of random weights, large enough that attention tells passages apart."""
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+    pieces = dict.fromkeys([f"▁{word}" for word in WORDS], -2.0)
+    pieces |= dict.fromkeys(sorted(set("".join(WORDS))), -9.0) | {"▁": -9.0}
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    backend = Tokenizer(models.Unigram([*special, *pieces.items()], unk_id=2))
+    backend.normalizer = normalizers.NFKC()
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
+    )
+    torch.manual_seed(0)
+    network = transformers.T5ForConditionalGeneration(
+        transformers.T5Config(
+            vocab_size=64, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4,
+            decoder_start_token_id=0,
+        )
+    )  # fmt: skip
+    for name, parameter in network.named_parameters():
+        if parameter.dim() == 2:
+            torch.nn.init.normal_(parameter, std=2.0 if name == "shared.weight" else 0.3)
+    network.save_pretrained(folder)
+    transformers.T5TokenizerFast(
+        tokenizer_object=backend, extra_ids=0, model_max_length=40
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ranker(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("ranker") / "t5"
+    found = CliRunner().invoke(
+        cli.app,
+        ["export-ranker", str(checkpoint), str(out), "--likelihood", "sum", "--max-tokens", "32"],
+    )
+    assert found.exit_code == 0, found.output
+    assert "tiny, 32 dimensions, by likelihood" in " ".join(found.output.split())
+    return out
+
+
+@pytest.fixture(scope="module")
+def bundle(corpus: Path, ranker: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bundle") / "t5.lurcher"
+    found = CliRunner().invoke(cli.app, ["build", str(corpus), str(out), "--ranker", str(ranker)])
+    assert found.exit_code == 0, found.output
+    return out
+
+
+@pytest.fixture(scope="module")
+def wanted(transformers: Any, checkpoint: Path, texts: list[str]) -> dict[str, float]:
+    """The likelihood of the query after each passage, as transformers computes it."""
+    network = transformers.T5ForConditionalGeneration.from_pretrained(checkpoint).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
+
+    def ids(text: str) -> Any:
+        return tokenizer(text, truncation=True, max_length=32, return_tensors="pt").input_ids
+
+    labels = ids(QUERY)
+    with torch.inference_mode():
+        return {
+            str(i): -network(input_ids=ids(text), labels=labels).loss.item() * labels.shape[1]
+            for i, text in enumerate(texts)
+        }
+
+
+def ask(bundle: Path, query: Query) -> Result:
+    with closing(Bundle.open(bundle)) as opened:
+        (result,) = Pipeline(opened, 1).run([query])
+    assert isinstance(result, Result), result
+    return result
+
+
+def search(bundle: Path, **changes: Any) -> list[Found]:
+    return ask(bundle, Query(QUERY, 40, rank="decoder", **changes)).found
+
+
+def assert_as_transformers(found: list[Found], wanted: dict[str, float]) -> None:
+    scores = [one.score for one in found]
+    # float16 has 11 bits: of a sum of about 100 nats that leaves some hundredths.
+    assert scores == pytest.approx([wanted[one.passage.id] for one in found], abs=0.1)
+    assert scores == sorted(scores, reverse=True)
+    best = sorted(wanted.values(), reverse=True)
+    assert scores == pytest.approx(best[: len(scores)], abs=0.1)
+
+
+def test_hits_are_ordered_as_transformers_would(bundle: Path, wanted: dict[str, float]) -> None:
+    found = search(bundle)
+    assert len(found) == 40
+    assert np.ptp(list(wanted.values())) > 5  # or any order would do
+    assert_as_transformers(found, wanted)
+    plain = ask(bundle, Query(QUERY, 40, rank="maxsim")).found
+    assert {f.passage.id: f.late for f in found} == {f.passage.id: f.late for f in plain}
+    assert [f.passage.id for f in found] != [f.passage.id for f in plain]
+
+
+def test_only_candidates_are_read(bundle: Path, wanted: dict[str, float]) -> None:
+    first = ask(bundle, Query(QUERY, 7, rank="off")).found
+    with closing(Bundle.open(bundle)) as opened:
+        (result,) = Pipeline(opened, 1).run([Query(QUERY, 7, rank="decoder", candidates=7)])
+    assert isinstance(result, Result)
+    ids = {f.passage.id for f in first}
+    assert {f.passage.id for f in result.found} == ids
+    assert_as_transformers(result.found, {id_: wanted[id_] for id_ in ids})
+
+
+def test_no_time_left_is_no_reading(bundle: Path) -> None:
+    result = ask(bundle, Query(QUERY, 40, rank="decoder", until=0.0))
+    assert result.degraded == ["rank"]
+    plain = ask(bundle, Query(QUERY, 40, rank="off"))
+    assert [f.passage.id for f in result.found] == [f.passage.id for f in plain.found]
+
+
+def test_nothing_found_is_nothing_read(bundle: Path) -> None:
+    below_all = Condition("n", "range", (None, None, -1, None))
+    assert search(bundle, conditions=(below_all,)) == []
+
+
+def test_a_bundle_keeps_what_serving_needs(bundle: Path, ranker: Path) -> None:
+    assert verify(bundle) == []
+    files = {file.name for file in (bundle / RANKER).iterdir()}
+    assert files == {CONFIG_FILE, TOKENIZER_FILE, DECODER_GRAPH}
+    states = read_manifest(bundle).states
+    assert states is not None
+    assert states.form == "float16"
+    assert states.bytes == (bundle / STATES).stat().st_size + (bundle / COUNTS).stat().st_size
+    assert not (bundle / SIGNS).exists()
+    shown = CliRunner().invoke(cli.app, ["inspect", str(bundle)]).output
+    assert re.search(r"\nstates\n  form +float16\n", shown)
+
+
+@pytest.mark.parametrize("form", ["float16", "1-bit"])
+def test_it_needs_no_tokens(
+    corpus: Path, ranker: Path, tmp_path: Path, wanted: dict[str, float], form: Form
+) -> None:
+    out = tmp_path / "out.lurcher"
+    build(corpus, out, BuildOptions(tokens=None, ranker=ranker, states=form))
+    assert verify(out) == []
+    found = search(out)
+    assert len(found) == 40
+    assert all(one.late is None for one in found)
+    if form == "float16":
+        assert_as_transformers(found, wanted)
+    assert (out / SIGNS).exists() == (form == "1-bit")
+    off, auto = (ask(out, Query(QUERY, 40, rank=rank)) for rank in ("off", "auto"))  # type: ignore[arg-type]
+    assert off.found == auto.found
+    with closing(Bundle.open(out)) as opened:
+        (refused,) = Pipeline(opened, 1).run([Query(QUERY, rank="maxsim")])
+    assert isinstance(refused, FieldError)
+
+
+def test_a_swapped_encoder_keeps_it(bundle: Path, tmp_path: Path) -> None:
+    out, manifest = swap_encoder(bundle, PROFILES["fast"], tmp_path / "fast.lurcher")
+    assert verify(out) == []
+    assert manifest.states == read_manifest(bundle).states
+    before, after = search(bundle), search(out)
+    assert [f.passage.id for f in after] == [f.passage.id for f in before]
+
+
+def test_a_decoder_takes_its_place(bundle: Path, ranker: Path, tmp_path: Path) -> None:
+    with pytest.raises(FieldError, match="only `lurcher build` makes"):
+        swap_ranker(bundle, ranker, tmp_path / "t5.lurcher")
+    out, manifest = swap_ranker(bundle, DEFAULT_ENCODER / RANKER, tmp_path / "new.lurcher")
+    assert manifest.states is None
+    assert not (out / STATES).exists()
+    assert (bundle / STATES).exists()
+    assert verify(out) == []
+
+
+# What does not fit.
+
+
+def broken(bundle: Path, tmp_path: Path, **changes: Any) -> Path:
+    """A copy whose manifest is changed, and knows all files as they are."""
+    copy = tmp_path / "broken.lurcher"
+    if not copy.exists():
+        shutil.copytree(bundle, copy)
+    update = {"files": list_files(copy), **changes}
+    write_manifest(copy, read_manifest(bundle).model_copy(update=update))
+    return copy
+
+
+@pytest.mark.parametrize("name", [STATES, COUNTS, f"{RANKER}/{CONFIG_FILE}"])
+def test_files_that_do_not_fit_are_corrupt(bundle: Path, tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "broken.lurcher"
+    shutil.copytree(bundle, copy)
+    (copy / name).write_bytes((copy / name).read_bytes()[:-3])
+    with pytest.raises(BundleCorrupt, match=re.escape(name)):
+        Bundle.open(broken(bundle, tmp_path))
+
+
+@pytest.mark.parametrize("part", ["states", "ranker"])
+def test_one_without_the_other_is_corrupt(bundle: Path, tmp_path: Path, part: str) -> None:
+    with pytest.raises(BundleCorrupt, match="only one"):
+        Bundle.open(broken(bundle, tmp_path, **{part: None}))
+
+
+def test_another_rankers_configuration_is_corrupt(bundle: Path, tmp_path: Path) -> None:
+    config = read_manifest(bundle).ranker
+    assert config is not None
+    other = config.model_copy(update={"name": "other"})
+    with pytest.raises(BundleCorrupt, match=re.escape(f"{RANKER}/{CONFIG_FILE}: not the")):
+        Bundle.open(broken(bundle, tmp_path, ranker=other))
+
+
+def test_a_folder_of_neither_kind_is_refused(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelNotFound, match=r"neither decoder\.json.* nor config\.json"):
+        build(corpus, tmp_path / "o.lurcher", BuildOptions(ranker=tmp_path / "empty"))
+    with pytest.raises(ModelError, match="not a ranker's configuration"):  # an encoder's
+        build(corpus, tmp_path / "o.lurcher", BuildOptions(ranker=DEFAULT_ENCODER))
+    assert [file.name for file in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.parametrize("graph", [ENCODER_GRAPH, DECODER_GRAPH])
+def test_a_t5_without_a_graph_is_refused(
+    corpus: Path, ranker: Path, tmp_path: Path, graph: str
+) -> None:
+    shutil.copytree(ranker, tmp_path / "t5")
+    (tmp_path / "t5" / graph).unlink()
+    with pytest.raises(ModelError, match=graph):
+        build(corpus, tmp_path / "o.lurcher", BuildOptions(ranker=tmp_path / "t5"))
+    assert [file.name for file in tmp_path.iterdir()] == ["t5"]
+
+
+def test_states_are_a_t5s(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(FieldError, match="states"):
+        build(corpus, tmp_path / "o.lurcher", BuildOptions(states="1-bit"))
+    assert not list(tmp_path.iterdir())
+
+
+# A build that is killed.
+
+COMMAND = """
+import os, signal, sys
+from bundle import states as store
+from index_builder import states, workspace
+states._CHUNK = 8
+kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+{prologue}
+import cli
+sys.argv = ["lurcher", "build", *sys.argv[1:]]
+cli.main()
+"""
+PLACES = {
+    "signs half written": """
+states.Signs.save = lambda self, file: (file.write_bytes(b"PK half"), kill())
+""",
+    "signs written, and not noted": """
+done = workspace.Workspace.done
+workspace.Workspace.done = lambda self, s: kill() if s == "signs" else done(self, s)
+""",
+    "some passages written": """
+append = store.StateWriter.append
+def some(self, *given):
+    append(self, *given)
+    if self.passages >= 16:
+        self._states.write(b"half of the next")
+        self._states.flush()
+        kill()
+states.StateWriter.append = some
+""",
+    "states written, and not noted": """
+done = workspace.Workspace.done
+workspace.Workspace.done = lambda self, s: kill() if s == "states" else done(self, s)
+""",
+}
+
+
+def run(corpus: Path, out: Path, ranker: Path, prologue: str) -> int:
+    flags = ["--no-tokens", "--ranker", str(ranker), "--states", "1-bit"]
+    command = [sys.executable, "-c", COMMAND.format(prologue=prologue), str(corpus), str(out)]
+    root = Path(__file__).parents[2]
+    return subprocess.run([*command, *flags], capture_output=True, cwd=root, check=False).returncode
+
+
+@pytest.fixture(scope="module")
+def undisturbed(corpus: Path, ranker: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "out.lurcher"
+    assert run(corpus, out, ranker, "") == 0
+    return out
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_killed_build_is_finished_by_the_next(
+    corpus: Path, ranker: Path, undisturbed: Path, tmp_path: Path, place: str
+) -> None:
+    out = tmp_path / "out.lurcher"
+    assert run(corpus, out, ranker, PLACES[place]) == -signal.SIGKILL
+    assert not out.exists()
+    if place == "some passages written":  # what is there is not made again
+        again = (
+            "\ndef check(self, *given):\n    assert self.passages >= 16\n    append(self, *given)\n"
+        )
+        prologue = "append = store.StateWriter.append" + again + "states.StateWriter.append = check"
+        assert run(corpus, out, ranker, prologue) == 0
+    else:
+        assert run(corpus, out, ranker, "") == 0
+    assert verify(out) == []
+    for name in (STATES, COUNTS, SIGNS):
+        assert (out / name).read_bytes() == (undisturbed / name).read_bytes(), name
+
+
+def test_a_rerun_without_a_ranker_leaves_no_states(
+    corpus: Path, ranker: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.lurcher"
+    assert run(corpus, out, ranker, PLACES["states written, and not noted"]) == -signal.SIGKILL
+    build(corpus, out, BuildOptions(tokens=None))
+    assert verify(out) == []
+    for name in (STATES, COUNTS, SIGNS, RANKER):
+        assert not (out / name).exists()
