@@ -44,6 +44,8 @@ def matches(
     for mine, token, similarity, weight in zip(
         query, tokens.tolist(), _floats(similarities), _floats(asked.weights), strict=True
     ):
+        if token >= len(spans):  # a store that was not made of this text
+            continue
         place = in_passage(passage, spans[token])
         if place is not None and mine[0] < mine[1]:
             found.append(Match(mine, *place, similarity, weight))

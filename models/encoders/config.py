@@ -42,7 +42,7 @@ class EncoderConfig(BaseModel):
     name: str
     architecture: str
     dimension: int = Field(gt=0)
-    max_tokens: int = Field(gt=0, description="special tokens included")
+    max_tokens: int = Field(gt=0, le=65_536, description="special tokens included")
     pooling: Literal["mean", "cls"]
     similarity: Literal["cosine", "dot"]
     query_prompt: str = ""

@@ -36,8 +36,12 @@ class Encoder:
         self._prompt = prompt
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "encoder") if threads > 1 else None
-        without, text = (t.ids for t in self.tokenise(["", "a a a a"]))
-        self._around = _shared(without, text), _shared(without[::-1], text[::-1])
+        without, *texts = (t.ids for t in self.tokenise(["", "a a a a", "b b b b"]))
+        # Two texts, as a prompt may end like one of them.
+        self._around = (
+            min(_shared(without, text) for text in texts),
+            min(_shared(without[::-1], text[::-1]) for text in texts),
+        )
 
     @classmethod
     def load(
@@ -151,4 +155,5 @@ class Encoder:
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:
     """How many entries two lists begin with in common."""
-    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -40,8 +40,8 @@ class Tokenizer:
 
     @property
     def vocabulary(self) -> int:
-        """How many different tokens there are, added ones included."""
-        return int(self._tokenizer.get_vocab_size())
+        """The highest token id and one more; ids may have holes."""
+        return max(self._tokenizer.get_vocab().values(), default=-1) + 1
 
     def __call__(self, texts: Sequence[str]) -> list[Tokens]:
         """The tokens of each text."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZIP_STORED
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +81,9 @@ def read_arrays(file: Path, names: tuple[str, ...]) -> dict[str, Vectors]:
     try:
         # NumPy leaves a file of its own open where it is no archive.
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as found:
+            # Ours are not deflated: what is takes more memory than the file's size says.
+            if any(part.compress_type != ZIP_STORED for part in found.zip.infolist()):
+                raise ValueError("compressed")
             parts = {name: found[name] for name in names}
     except Exception as error:  # NumPy and zipfile have a dozen for what may be wrong here
         raise ModelError(f"{file}: cannot be read: {error}") from error

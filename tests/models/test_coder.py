@@ -375,3 +375,10 @@ def test_a_coder_cut_short_or_changed_is_an_error_or_the_same(tmp_path: Path) ->
         except ModelError:
             continue
         np.testing.assert_array_equal(loaded.projection.passages, CODER.projection.passages)
+
+
+def test_a_deflated_file_is_refused_whatever_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "coder.npz"
+    np.savez_compressed(path, **GOOD)
+    with pytest.raises(ModelError, match=r"coder\.npz: not a token coder.*compressed"):
+        TokenCoder.load(path)

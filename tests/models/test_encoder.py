@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from models.encoders import encoder as encoder_module
 from models.encoders.config import load_config
 from models.encoders.encoder import TOKEN_BUDGET, Encoder
 from models.encoders.tokenizer import Tokenizer
@@ -237,3 +238,11 @@ def test_an_engine_gives_the_outputs_in_the_order_asked() -> None:
     states, vector = engine.run(["token_states", "vector"], inputs)
     assert states.shape == (2, 5, 384)
     assert vector.shape == (2, 384)
+
+
+@pytest.mark.parametrize(
+    ("without", "text", "before"),
+    [([1], [1, 5, 5], 1), ([1, 2], [1, 5, 2], 1), ([], [5], 0), ([9], [5, 9], 0), ([3], [3], 1)],
+)
+def test_what_two_lists_begin_with(without: list[int], text: list[int], before: int) -> None:
+    assert encoder_module._shared(without, text) == before
