@@ -9,7 +9,7 @@ Vectors = npt.NDArray[np.float32]
 
 # OpenBLAS shares a matrix product of more multiplications than this out among threads that wait for each
 # other by spinning: 0.4 ms became 12 where another process had one of two cores. Slices of this size stay
-# with one thread and in its cache, which is faster on quiet cores, too.
+# with one thread; on quiet cores they take about a fifth longer.
 MULTIPLICATIONS = 1 << 18
 
 
