@@ -28,7 +28,7 @@ from bundle.manifest import MANIFEST, Manifest, changed_files, read_manifest
 from bundle.neighbours import QUERIES, Neighbours
 from bundle.passages import Passages
 from bundle.states import StateStore
-from bundle.tokens import TokenStore
+from bundle.tokens import CODER, TokenStore
 from bundle.vectors import VectorIndex
 from models.encoders.config import CONFIG_FILE, load_config
 from models.encoders.encoder import Encoder
@@ -85,26 +85,34 @@ class Bundle:
     def query_encoder(
         self, threads: int | None = None, engine: EngineName = "onnxruntime"
     ) -> Encoder:
-        """The encoder of this bundle's queries. Raises ModelError."""
-        return Encoder.load(self.path / ENCODER, "query", threads, engine)
+        """The encoder of this bundle's queries. Raises ModelError, BundleCorrupt."""
+        encoder = Encoder.load(self.path / ENCODER, "query", threads, engine)
+        if self.tokens is not None:
+            counted = len(self.tokens.coder.frequency)
+            if counted != encoder.vocabulary:
+                reason = f"counts {counted} tokens, and the encoder knows {encoder.vocabulary}"
+                raise BundleCorrupt(self.path, CODER, reason)
+        return encoder
 
-    def decoder(
-        self, threads: int | None = None, engine: EngineName = "onnxruntime"
-    ) -> Decoder | None:
-        """What ranks better than late interaction, if the bundle has it. Raises ModelError."""
+    def decoder(self, threads: int | None = None) -> Decoder | None:
+        """What ranks better than late interaction, if the bundle has it. Raises BundleCorrupt."""
         if not isinstance(self.manifest.ranker, DecoderConfig) or self.tokens is None:
             return None
-        decoder = Decoder.load(self.path / RANKER, threads, engine)
-        decoder.check(self.manifest.encoder, self.tokens.coder)
+        try:
+            decoder = Decoder.load(self.path / RANKER, threads)
+            decoder.check(self.manifest.encoder, self.tokens.coder)
+        except ModelError as error:
+            raise BundleCorrupt(self.path, RANKER, str(error)) from error
         return decoder
 
-    def reader(
-        self, threads: int | None = None, engine: EngineName = "onnxruntime"
-    ) -> Seq2SeqDecoder | None:
-        """What ranks by ``states``, if the bundle has them. Raises ModelError."""
+    def reader(self, threads: int | None = None) -> Seq2SeqDecoder | None:
+        """What ranks by ``states``, if the bundle has them. Raises BundleCorrupt."""
         if self.states is None:
             return None
-        return Seq2SeqDecoder.load(self.path / RANKER, threads, engine)
+        try:
+            return Seq2SeqDecoder.load(self.path / RANKER, threads)
+        except ModelError as error:
+            raise BundleCorrupt(self.path, RANKER, str(error)) from error
 
     def files(self) -> list[Path]:
         """Its files but the manifest, relative to it."""

@@ -12,6 +12,7 @@ from bundle.manifest import Manifest
 from bundle.states import SIGNS, state_files
 from index_builder.derive import derive
 from models.encoders.config import CONFIG_FILE, TOKENIZER_FILE, EncoderConfig
+from models.engines import trial
 from models.errors import FieldError, ModelError, ModelNotFound
 from models.ranker.decoder import (
     DECODER_FILE,
@@ -52,8 +53,9 @@ def open_seq2seq(folder: Path) -> Seq2SeqEncoder:
 
     Raises ModelError, and FieldError where they do not fit together.
     """
-    encoder = Seq2SeqEncoder.load(folder)
-    Seq2SeqDecoder.load(folder, 1).scores("a trial query", encoder.encode(["a trial passage"]))
+    encoder, decoder = Seq2SeqEncoder.load(folder), Seq2SeqDecoder.load(folder, 1)
+    with trial(folder):
+        decoder.scores("a trial query", encoder.encode(["a trial passage"]))
     return encoder
 
 

@@ -78,9 +78,9 @@ class Pipeline:
         self.bundle = bundle
         self._encoder = bundle.query_encoder(threads, engine)
         self._searching = Searching(bundle)
-        decoder, states = bundle.reader(threads, engine), bundle.states
+        decoder, states = bundle.reader(threads), bundle.states
         reader = None if decoder is None or states is None else Reader(decoder, states)
-        self._ranking = Ranking(bundle.tokens, bundle.decoder(threads, engine), reader)
+        self._ranking = Ranking(bundle.tokens, bundle.decoder(threads), reader)
         self._side = PassageSide(bundle, self._encoder, threads, engine)
         self._reranking = Reranking(bundle, self._encoder, self._side, self._ranking)
 

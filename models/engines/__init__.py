@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy.typing as npt
+
+from models.errors import LurcherError, ModelError
 
 EngineName = Literal["onnxruntime", "deepsparse"]
 
@@ -33,3 +36,20 @@ def open_engine(name: EngineName, graph: Path, threads: int) -> Engine:
     from models.engines.ort import OnnxRuntimeEngine
 
     return OnnxRuntimeEngine(graph, threads)
+
+
+@contextmanager
+def trial(folder: Path) -> Iterator[None]:
+    """Around the first run of the graphs in ``folder``: whatever goes wrong is raised as ModelError.
+
+    A graph that loads may still be another one than its description says, such as the wrong file under
+    the right name.
+    """
+    try:
+        yield
+    except LurcherError:
+        raise
+    # Engines' exceptions share no base class but Exception, and NumPy has others for wrong shapes.
+    except Exception as error:
+        reason = f"its graphs are not those that it describes: {error}"
+        raise ModelError(f"{folder}: {reason}") from error

@@ -15,6 +15,7 @@ candidates as fit in the cache, with codes padded to the longest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,7 +29,7 @@ from models.encoders.config import EncoderConfig
 from models.encoders.reading import read_description
 from models.encoders.student import SHA256
 from models.encoders.tokenizer import length_buckets
-from models.engines import Engine, EngineName, open_engine
+from models.engines import Engine, open_engine, trial
 from models.errors import ModelError
 from models.threads import available_cpus
 from models.tokens.clustering import Integers, Vectors
@@ -76,6 +77,7 @@ def check_decoder(config: DecoderConfig, encoder: EncoderConfig, coder: TokenCod
     """Raises ModelError, naming what differs, unless the decoder reads what these two make."""
     for what, ours, theirs in (
         ("encoder", config.encoder, encoder.fingerprint),
+        ("dimension", config.dimension, encoder.dimension),
         ("bits", config.bits, coder.bits),
         ("projection", config.space, coder.space),
     ):
@@ -93,20 +95,34 @@ class Decoder:
         self._pool = ThreadPoolExecutor(threads, "decoder") if threads > 1 else None
 
     @classmethod
-    def load(
-        cls, folder: Path, threads: int | None = None, engine: EngineName = "onnxruntime"
-    ) -> Decoder:
+    def load(cls, folder: Path, threads: int | None = None) -> Decoder:
         """The decoder in ``folder``, running ``threads`` batches at a time (None: one a core).
 
-        Raises ModelError or ModelNotFound.
+        Both graphs have run once by then. Raises ModelError or ModelNotFound.
         """
         config = load_decoder_config(folder)
-        query, pair = (open_engine(engine, folder / name, 1) for name in (QUERY_GRAPH, PAIR_GRAPH))
-        return cls(config, query, pair, threads or available_cpus())
+        query, pair = (
+            open_engine("onnxruntime", folder / name, 1) for name in (QUERY_GRAPH, PAIR_GRAPH)
+        )
+        decoder = cls(config, query, pair, threads or available_cpus())
+        with trial(folder):
+            decoder._try()
+        return decoder
 
     def check(self, encoder: EncoderConfig, coder: TokenCoder) -> None:
         """Raises ModelError, naming what differs, unless it reads what ``encoder`` and ``coder`` make."""
         check_decoder(self.config, encoder, coder)
+
+    def _try(self) -> None:
+        """Score a candidate of three codes, one of none and one of one. Raises what the graphs do."""
+        length, counts = 2, np.array([3, 0, 1])
+        states = np.ones((length, self.config.dimension), np.float32)
+        points = np.ones((length, self.config.bits), np.float32) / math.sqrt(self.config.bits)
+        weights = np.full(length, 1 / length, np.float32)
+        codes = np.zeros((counts.sum(), self.config.bits // 8), np.uint8)
+        found = self.scores(states, weights, points, codes, counts, np.zeros(3, np.float32))
+        if not np.isfinite(found).all():
+            raise ValueError("a trial's scores are not finite")
 
     def scores(
         self, states: Vectors, weights: Vectors, points: Vectors, codes: Codes, counts: Integers,

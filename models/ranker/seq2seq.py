@@ -35,7 +35,7 @@ from models.encoders.encoder import TOKEN_BUDGET, Vectors
 from models.encoders.reading import read_description
 from models.encoders.student import SHA256
 from models.encoders.tokenizer import Ids, Tokenizer, Tokens, length_buckets, pad
-from models.engines import Engine, EngineName, open_engine
+from models.engines import Engine, open_engine, trial
 from models.errors import FieldError, ModelError
 from models.threads import available_cpus
 
@@ -107,16 +107,14 @@ class Seq2SeqEncoder:
         self._batches = _Batches(threads)
 
     @classmethod
-    def load(
-        cls, folder: Path, threads: int | None = None, engine: EngineName = "onnxruntime"
-    ) -> Seq2SeqEncoder:
+    def load(cls, folder: Path, threads: int | None = None) -> Seq2SeqEncoder:
         """The encoder in ``folder``, reading ``threads`` batches at a time (None: one a core).
 
         Raises ModelError or ModelNotFound.
         """
         config = load_ranker_config(folder)
         tokenizer = Tokenizer(folder / TOKENIZER_FILE, config.max_tokens)
-        graph = open_engine(engine, folder / ENCODER_GRAPH, 1)
+        graph = open_engine("onnxruntime", folder / ENCODER_GRAPH, 1)
         return cls(config, tokenizer, graph, threads or available_cpus())
 
     def tokenise(self, texts: Sequence[str]) -> list[Tokens]:
@@ -161,12 +159,10 @@ class Seq2SeqDecoder:
         self._batches = _Batches(threads)
 
     @classmethod
-    def load(
-        cls, folder: Path, threads: int | None = None, engine: EngineName = "onnxruntime"
-    ) -> Seq2SeqDecoder:
+    def load(cls, folder: Path, threads: int | None = None) -> Seq2SeqDecoder:
         """The decoder in ``folder``, running ``threads`` batches at a time (None: one a core).
 
-        Raises ModelError or ModelNotFound.
+        Its graph has run once by then. Raises ModelError or ModelNotFound.
         """
         config = load_ranker_config(folder)
         tokenizer = Tokenizer(folder / TOKENIZER_FILE, config.max_query_tokens)
@@ -174,8 +170,11 @@ class Seq2SeqDecoder:
         if (last := max(config.start, config.end, *words)) >= tokenizer.vocabulary:
             reason = f"token {last} is not one of the tokeniser's {tokenizer.vocabulary}"
             raise ModelError(f"{folder / CONFIG_FILE}: {reason}")
-        graph = open_engine(engine, folder / DECODER_GRAPH, 1)
-        return cls(config, tokenizer, graph, threads or available_cpus())
+        graph = open_engine("onnxruntime", folder / DECODER_GRAPH, 1)
+        decoder = cls(config, tokenizer, graph, threads or available_cpus())
+        with trial(folder):
+            decoder.scores("a trial query", [np.ones((2, config.dimension), np.float32)])
+        return decoder
 
     def scores(self, query: str, states: Sequence[Vectors]) -> Vectors:
         """The score (C,) float32 of each passage of ``states`` (L, d), of any float type.

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import faiss
@@ -19,6 +20,8 @@ from bundle.manifest import MANIFEST, list_files, read_manifest, write_manifest
 from bundle.passages import Condition
 from bundle.tokens import CODER
 from models.errors import BundleCorrupt, BundleError, BundleNotFound, BundleVersionError
+from models.tokens.coder import TokenCoder
+from server.pipeline import Pipeline
 
 FILES = [
     MANIFEST,
@@ -221,6 +224,37 @@ def test_verify_tries_what_the_hashes_vouch_for(bundle: Path, file: str, reason:
     rewrite(bundle)
     (line,) = verify(bundle)
     assert reason in line
+
+
+def swapped_graphs(path: Path) -> None:
+    query, pair = path / RANKER / "query.onnx", path / RANKER / "pair.onnx"
+    kept = query.read_bytes()
+    query.write_bytes(pair.read_bytes())
+    pair.write_bytes(kept)
+
+
+def fewer_frequencies(path: Path) -> None:
+    coder = TokenCoder.load(path / CODER)
+    replace(coder, frequency=coder.frequency[:-1]).save(path / CODER)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "file", "reason"),
+    [
+        (swapped_graphs, RANKER, "its graphs are not those that it describes"),
+        (fewer_frequencies, CODER, "counts 30521 tokens, and the encoder knows 30522"),
+    ],
+)
+def test_what_would_fail_in_the_first_query_fails_before_it(
+    bundle: Path, spoil: Callable[[Path], None], file: str, reason: str
+) -> None:
+    spoil(bundle)
+    rewrite(bundle)
+    (line,) = verify(bundle)
+    assert f"{file}: " in line
+    assert reason in line
+    with closing(Bundle.open(bundle)) as opened, pytest.raises(BundleCorrupt, match=reason):
+        Pipeline(opened, 1)
 
 
 def test_without_the_hashes_a_changed_file_is_not_read(bundle: Path) -> None:

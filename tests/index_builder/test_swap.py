@@ -170,6 +170,8 @@ COUNT, QUERIES = 3_000, 60
 class Rough:
     """Stands for an encoder: queries lie near passages, a student's less near than the teacher's."""
 
+    vocabulary = 30_522  # as the shipped encoder has
+
     def __init__(self, vectors: Vectors, noise: float) -> None:
         self._vectors, self._noise = vectors, noise
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,7 @@ def test_prior_is_not_written_to(config: DecoderConfig) -> None:
     ("changed", "what"),
     [
         ({"encoder": f"sha256:{'0' * 64}"}, "encoder"),
+        ({"dimension": 128}, "dimension: 128, not 384"),
         ({"bits": 24}, "bits: 24, not 16"),
         ({"space": f"sha256:{'0' * 64}"}, "projection"),
     ],
@@ -145,3 +147,22 @@ def test_folders_that_are_none(tmp_path: Path, config: DecoderConfig) -> None:
         (tmp_path / name).write_bytes(b"not ONNX")
     with pytest.raises(ModelError, match=f"{QUERY_GRAPH}: ONNX Runtime cannot load it"):
         Decoder.load(tmp_path)
+
+
+def test_graphs_that_are_others_than_described_are_found_by_a_trial(tmp_path: Path) -> None:
+    shipped = DEFAULT_ENCODER / "ranker"
+    for name in ("swapped", "wider", "coarser"):
+        shutil.copytree(shipped, tmp_path / name)
+    swapped = tmp_path / "swapped"
+    (swapped / QUERY_GRAPH).rename(swapped / "kept")
+    (swapped / PAIR_GRAPH).rename(swapped / QUERY_GRAPH)
+    (swapped / "kept").rename(swapped / PAIR_GRAPH)
+    for name, field in (("wider", '"dimension": 384'), ("coarser", '"bits": 160')):
+        file = tmp_path / name / DECODER_FILE
+        text = file.read_text()
+        assert field in text
+        file.write_text(text.replace(field, field.split(":")[0] + ": 64"))
+    for name in ("swapped", "wider", "coarser"):
+        with pytest.raises(ModelError, match=f"{name}: its graphs are not those"):
+            Decoder.load(tmp_path / name)
+    assert Decoder.load(shipped, 1).config.bits == 160
