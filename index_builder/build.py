@@ -68,6 +68,7 @@ from index_builder.neighbours import (
 )
 from index_builder.progress import Reporter, Silent
 from index_builder.ranker import (
+    check_ranker,
     open_seq2seq,
     put_ranker,
     put_seq2seq,
@@ -151,6 +152,8 @@ def build(
             reader = open_seq2seq(options.ranker)
         elif options.tokens is None:
             raise FieldError("ranker", "needs tokens to read, which are to be left out")
+    if options.tokens is not None and reader is None:
+        _check_ranker(options, encoder.config, options.tokens, projection)
     if options.states is not None and reader is None:
         raise FieldError("states", "is for a T5 as --ranker, that `lurcher export-ranker` wrote")
     if options.judged is not None:
@@ -216,6 +219,8 @@ def _build(
         if options.tokens is not None:
             coder = TokenCoder.load(root / CODER)
             coding = Coding(coder, options.tokens.share, root / SEGMENT)
+        # Before the long stage: principal components are known only now.
+        ranker = _put_ranker(options, root, encoder.config, coding, reader)
         raw = [vectors_file(scratch), flags_file(scratch), *token_files(root, SEGMENT)]
         if workspace.begin("vectors", vectors_key, raw):
             encode_passages(passages, encoder, scratch, report, coding)
@@ -235,7 +240,6 @@ def _build(
 
         shutil.rmtree(root / NEIGHBOURS, ignore_errors=True)  # of a build that was killed
         encoder_config = _put_encoder(options, root / ENCODER)
-        ranker = _put_ranker(options, root, encoder_config, coding, reader)
         queries = sample_queries(passages, options.seed)
         effort, recall = tune(
             VectorIndex.open(root / VECTORS, None), vectors,
@@ -364,6 +368,17 @@ def _database_files(path: Path) -> list[Path]:
     return [path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")]
 
 
+def _check_ranker(
+    options: BuildOptions, encoder: EncoderConfig, tokens: TokenOptions, projection: Projection | None
+) -> None:  # fmt: skip
+    """Raises ModelError, ModelNotFound where it is plain that the decoder will not fit, or cannot run."""
+    bits = tokens.bits_for(encoder.dimension)
+    space = None if projection is None else projection.space
+    folder = options.ranker or ranker_beside(options.encoder, encoder, bits, space)
+    if folder is not None:
+        check_ranker(folder, encoder, bits, space)
+
+
 def _put_ranker(
     options: BuildOptions, root: Path, encoder: EncoderConfig, coding: Coding | None,
     reader: Seq2SeqEncoder | None,
@@ -375,8 +390,9 @@ def _put_ranker(
     shutil.rmtree(root / RANKER, ignore_errors=True)
     if coding is None:
         return None
-    folder = options.ranker or ranker_beside(options.encoder, encoder, coding.coder)
-    return put_ranker(folder, root, encoder, coding.coder)
+    coder = coding.coder
+    beside = ranker_beside(options.encoder, encoder, coder.bits, coder.space)
+    return put_ranker(options.ranker or beside, root, encoder, coder)
 
 
 def _put_encoder(options: BuildOptions, target: Path) -> EncoderConfig:

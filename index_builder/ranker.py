@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,24 +61,38 @@ def open_seq2seq(folder: Path) -> Seq2SeqEncoder:
 
 
 def put_seq2seq(folder: Path, root: Path) -> RankerConfig:
-    """Copy what serving needs of the T5 in ``folder`` into the unfinished bundle at ``root``."""
-    shutil.rmtree(root / RANKER, ignore_errors=True)
-    (root / RANKER).mkdir()
-    for name in (CONFIG_FILE, TOKENIZER_FILE, DECODER_GRAPH):
-        shutil.copyfile(folder / name, root / RANKER / name)
-    return load_ranker_config(root / RANKER)
+    """Copy what serving needs of the T5 in ``folder`` into the unfinished bundle at ``root``.
+
+    Raises ModelError where that is not all it needs.
+    """
+    copy = _copy(folder, root, (CONFIG_FILE, TOKENIZER_FILE, DECODER_GRAPH))
+    with _whole(folder):
+        return Seq2SeqDecoder.load(copy, 1).config
 
 
-def ranker_beside(encoder: Path, config: EncoderConfig, coder: TokenCoder) -> Path | None:
-    """The decoder that comes with the encoder in the folder ``encoder``, if it reads ``coder``'s codes."""
+def ranker_beside(
+    encoder: Path, config: EncoderConfig, bits: int, space: str | None
+) -> Path | None:
+    """The decoder that comes with the encoder in the folder ``encoder``, if it reads such codes.
+
+    ``space`` None: not known before the corpus is read.
+    """
     folder = encoder / RANKER
     if not (folder / DECODER_FILE).exists():
         return None
     try:
-        check_decoder(load_decoder_config(folder), config, coder)
+        check_decoder(load_decoder_config(folder), config, bits, space)
     except ModelError:  # other bits were asked for, or it is another encoder's
         return None
     return folder
+
+
+def check_ranker(folder: Path, encoder: EncoderConfig, bits: int, space: str | None) -> None:
+    """Raises ModelError, ModelNotFound unless the decoder in ``folder`` runs, and reads such codes.
+
+    ``space`` None: not known before the corpus is read.
+    """
+    check_decoder(Decoder.load(folder, 1).config, encoder, bits, space)
 
 
 def put_ranker(
@@ -85,16 +100,36 @@ def put_ranker(
 ) -> DecoderConfig | None:
     """Copy the decoder in ``folder`` into the unfinished bundle at ``root``, in place of any there.
 
-    Raises ModelError, ModelNotFound where it cannot be used for that encoder and coder.
+    Raises ModelError, ModelNotFound where it cannot be used for that encoder and coder, or needs more than
+    its own files.
     """
-    shutil.rmtree(root / RANKER, ignore_errors=True)
     if folder is None:
+        shutil.rmtree(root / RANKER, ignore_errors=True)
         return None
-    Decoder.load(folder, 1).check(encoder, coder)
-    (root / RANKER).mkdir()
-    for name in (DECODER_FILE, QUERY_GRAPH, PAIR_GRAPH):
-        shutil.copyfile(folder / name, root / RANKER / name)
-    return load_decoder_config(root / RANKER)
+    check_ranker(folder, encoder, coder.bits, coder.space)
+    copy = _copy(folder, root, (DECODER_FILE, QUERY_GRAPH, PAIR_GRAPH))
+    with _whole(folder):
+        return Decoder.load(copy, 1).config
+
+
+def _copy(folder: Path, root: Path, names: tuple[str, ...]) -> Path:
+    """The new folder ``ranker`` of the bundle at ``root``, with the files ``names`` of ``folder``."""
+    copy = root / RANKER
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
+    for name in names:
+        shutil.copyfile(folder / name, copy / name)
+    return copy
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[None]:
+    """Around the load of a copy of ``folder``, which loaded itself: names what a copy can lack."""
+    try:
+        yield
+    except ModelError as error:
+        reason = "its graphs keep weights in files beside them, which a bundle does not take"
+        raise ModelError(f"{folder}: {reason}: {error}") from error
 
 
 def swap_ranker(bundle: Path, ranker: Path, out: Path | None = None) -> tuple[Path, Manifest]:

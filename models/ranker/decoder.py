@@ -73,15 +73,20 @@ def load_decoder_config(folder: Path) -> DecoderConfig:
     return read_description(folder, DECODER_FILE, DecoderConfig, "a decoder")
 
 
-def check_decoder(config: DecoderConfig, encoder: EncoderConfig, coder: TokenCoder) -> None:
-    """Raises ModelError, naming what differs, unless the decoder reads what these two make."""
+def check_decoder(
+    config: DecoderConfig, encoder: EncoderConfig, bits: int, space: str | None
+) -> None:
+    """Raises ModelError, naming what differs, unless the decoder reads such codes of that encoder.
+
+    ``space`` None is not known yet: that of principal components depends on the corpus.
+    """
     for what, ours, theirs in (
         ("encoder", config.encoder, encoder.fingerprint),
         ("dimension", config.dimension, encoder.dimension),
-        ("bits", config.bits, coder.bits),
-        ("projection", config.space, coder.space),
+        ("bits", config.bits, bits),
+        ("projection", config.space, space),
     ):
-        if ours != theirs:
+        if theirs is not None and ours != theirs:
             reason = f"it was trained for another {what}: {ours}, not {theirs}"
             raise ModelError(f"decoder {config.name} does not fit: {reason}")
 
@@ -111,7 +116,7 @@ class Decoder:
 
     def check(self, encoder: EncoderConfig, coder: TokenCoder) -> None:
         """Raises ModelError, naming what differs, unless it reads what ``encoder`` and ``coder`` make."""
-        check_decoder(self.config, encoder, coder)
+        check_decoder(self.config, encoder, coder.bits, coder.space)
 
     def _try(self) -> None:
         """Score a candidate of three codes, one of none and one of one. Raises what the graphs do."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,8 @@ from index_builder.ranker import swap_ranker
 from index_builder.tokens import TokenOptions
 from models.errors import BundleCorrupt, FieldError, ModelError, ModelNotFound
 from models.pretrained import DEFAULT_ENCODER
-from models.ranker.decoder import DECODER_FILE, load_decoder_config
+from models.ranker.decoder import DECODER_FILE, PAIR_GRAPH, Decoder, load_decoder_config
+from models.tokens.projection import PROJECTION_FILE
 
 SHIPPED = DEFAULT_ENCODER / RANKER
 
@@ -91,3 +94,74 @@ def test_a_decoder_changed_in_the_bundle_is_found(small_bundle: Path, tmp_path: 
     file.unlink()
     with pytest.raises(BundleCorrupt, match=r"ranker/decoder\.json"):
         Bundle.open(copy, check_hashes=False)
+
+
+# What does not fit is said before the corpus is encoded.
+
+
+@pytest.fixture
+def no_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def encode(*_: object) -> None:
+        raise AssertionError("passages are encoded")
+
+    monkeypatch.setattr("index_builder.build.encode_passages", encode)
+
+
+def changed(folder: Path, **fields: Any) -> Path:
+    """A copy of the shipped decoder in ``folder`` that says other things of itself."""
+    shutil.copytree(SHIPPED, folder)
+    said = json.loads((folder / DECODER_FILE).read_text())
+    (folder / DECODER_FILE).write_text(json.dumps(said | fields))
+    return folder
+
+
+OTHER = f"sha256:{'0' * 64}"
+
+
+@pytest.mark.usefixtures("no_encoding")
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [({"encoder": OTHER}, "another encoder"), ({"space": OTHER}, "another projection")],
+)
+def test_a_decoder_that_cannot_fit_is_refused_before_the_corpus_is_read(
+    small_corpus: Path, tmp_path: Path, fields: dict[str, str], what: str
+) -> None:
+    ranker = changed(tmp_path / "other", **fields)
+    with pytest.raises(ModelError, match=what):
+        build(small_corpus, tmp_path / "out.lurcher", BuildOptions(ranker=ranker))
+    assert not (tmp_path / "out.lurcher.partial").exists()
+
+
+@pytest.mark.usefixtures("no_encoding")
+def test_an_unfinished_decoder_is_refused_before_the_corpus_is_read(
+    small_corpus: Path, tmp_path: Path
+) -> None:
+    ranker = changed(tmp_path / "half")
+    (ranker / PAIR_GRAPH).unlink()
+    with pytest.raises(ModelError, match=PAIR_GRAPH):
+        build(small_corpus, tmp_path / "out.lurcher", BuildOptions(ranker=ranker))
+    assert not (tmp_path / "out.lurcher.partial").exists()
+
+
+@pytest.mark.usefixtures("no_encoding")
+def test_a_decoder_of_other_principal_components_is_refused_before_encoding(
+    small_corpus: Path, tmp_path: Path
+) -> None:
+    """What they are is known when the corpus was sampled."""
+    encoder = tmp_path / "encoder"
+    shutil.copytree(DEFAULT_ENCODER, encoder)
+    (encoder / PROJECTION_FILE).unlink()
+    with pytest.raises(ModelError, match="another projection"):
+        build(small_corpus, tmp_path / "out.lurcher", BuildOptions(encoder, ranker=SHIPPED))
+
+
+def test_a_graph_with_weights_beside_it_is_refused(small_bundle: Path, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="the [train] extra is not installed")
+    ranker = changed(tmp_path / "split")
+    graph = ranker / PAIR_GRAPH
+    model = onnx.load(graph)
+    onnx.save(model, graph, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    Decoder.load(ranker, 1)
+    with pytest.raises(ModelError, match="split: its graphs keep weights in files beside them"):
+        swap_ranker(small_bundle, ranker, tmp_path / "out.lurcher")
+    assert not (tmp_path / "out.lurcher").exists()
