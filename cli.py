@@ -448,7 +448,7 @@ def search(
         raise FieldError("query", "must hold more than white space")
     if lone_surrogate(query) is not None:
         raise FieldError("query", "is not valid Unicode")
-    if candidates is not None and candidates < top_k:
+    if rank != "off" and candidates is not None and candidates < top_k:
         raise FieldError("candidates", f"must be at least --top-k, which is {top_k}")
     conditions = tuple(parse(filter_)) if filter_ else ()
     pipeline = Pipeline(Bundle.open(bundle))

@@ -68,7 +68,7 @@ class SearchOptions(_Request):
         int | None,
         Field(
             ge=1,
-            description="How many of the first stage's best are ranked, at least `top_k`. "
+            description="How many of the first stage's best are ranked, at least `top_k` if any are. "
             "Default: 100, or `top_k` if that is more.",
         ),
     ] = None

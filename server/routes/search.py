@@ -43,7 +43,7 @@ async def search(body: SearchRequest, request: Request) -> Response:
     """The passages nearest to one query."""
     start = perf_counter()
     service: Service = request.app.state.service
-    _check_numbers(body, service.settings)
+    _check_numbers(body, service)
     tests = tuple(conditions(body.filter))
     query = _query("query", body.query, body, tests, service.settings)
     (found,) = await service.search([query], body.timeout_ms, request.is_disconnected)
@@ -75,7 +75,7 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
         raise HTTPException(
             413, f"queries: {len(body.queries)} queries, at most {limit} in one request"
         )
-    _check_numbers(body, service.settings)
+    _check_numbers(body, service)
     if len(body.queries) * body.top_k > service.settings.max_hits:
         limit = service.settings.max_hits
         raise HTTPException(413, f"queries times top_k: at most {limit} hits in one request")
@@ -115,24 +115,32 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
     return Response(reply.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
-def _check_numbers(options: SearchOptions, settings: Settings) -> None:
-    """Raise FieldError where more is asked for than the settings allow, or fewer candidates than hits."""
-    top_k, candidates = options.top_k, options.candidates
+def _check_numbers(options: SearchOptions, service: Service) -> None:
+    """Raise FieldError where more is asked for than the settings allow, or hits that are not ranked.
+
+    All hits of a query are ranked or none: else their scores would be of two kinds.
+    """
+    settings, top_k, candidates = service.settings, options.top_k, options.candidates
     if top_k > settings.max_top_k:
         raise FieldError("top_k", f"at most {settings.max_top_k} hits are allowed")
-    if candidates is None:
-        return
-    if candidates > settings.max_candidates:
+    if candidates is not None and candidates > settings.max_candidates:
         raise FieldError("candidates", f"at most {settings.max_candidates} are allowed")
-    if candidates < top_k:
+    if not _ranks(options, service):
+        return
+    if top_k > settings.max_candidates:
+        reason = (
+            f"at most {settings.max_candidates} hits can be ranked; with rank 'off' there are more"
+        )
+        raise FieldError("top_k", reason)
+    if candidates is not None and candidates < top_k:
         raise FieldError("candidates", f"must be at least top_k, which is {top_k}")
 
 
-def _ranks(body: BatchRequest, service: Service) -> bool:
-    """Whether the queries of ``body`` are ranked, if they are answered at all."""
-    if body.rank == "decoder" and service.bundle.states is not None:
+def _ranks(options: SearchOptions, service: Service) -> bool:
+    """Whether queries with ``options`` are ranked, if they are answered at all."""
+    if options.rank == "decoder" and service.bundle.states is not None:
         return True
-    return body.rank != "off" and service.bundle.tokens is not None
+    return options.rank != "off" and service.bundle.tokens is not None
 
 
 def _candidates(options: SearchOptions, settings: Settings) -> int:

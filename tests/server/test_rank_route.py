@@ -86,6 +86,28 @@ def test_what_cannot_be_asked_is_named(
     assert says in problem["errors"][0]["reason"]
 
 
+@pytest.mark.parametrize("path", ["/v1/search", "/v1/search/batch"])
+def test_more_hits_than_may_be_ranked_are_refused(small_bundle: Path, path: str) -> None:
+    asked = {"query": "a cat"} if path == "/v1/search" else {"queries": ["a cat"]}
+    with running(settings(small_bundle, max_candidates=20)) as client:
+        for options in ({}, {"rank": "maxsim"}, {"candidates": 20}):
+            problem = assert_problem(client.post(path, {**asked, **options, "top_k": 21}), 422)
+            assert problem["errors"][0]["field"] == "top_k"
+            assert "at most 20 hits can be ranked" in problem["errors"][0]["reason"]
+        assert client.post(path, {**asked, "top_k": 20}).status == 200
+        assert client.post(path, {**asked, "top_k": 60, "rank": "off"}).status == 200
+        assert len(hits(client, SILL, top_k=60, rank="off")) == 60
+
+
+def test_candidates_say_nothing_where_nothing_is_ranked(live: Client, tokenless: Client) -> None:
+    plain = hits(live, SILL, top_k=30, rank="off")
+    assert hits(live, SILL, top_k=30, rank="off", candidates=5) == plain
+    assert len(hits(tokenless, SILL, top_k=30, candidates=5)) == 30
+    for client, rank in ((live, "off"), (tokenless, "auto")):  # their limit is one of the schema
+        problem = assert_problem(client.search(SILL, rank=rank, candidates=10_001), 422)
+        assert problem["errors"][0]["field"] == "candidates"
+
+
 def test_too_many_candidates_in_all_are_refused(live: Client) -> None:
     """At most 2,500 are ranked for one request; a query without a number of its own has 100."""
     asked = {"queries": ["cat"] * 10, "candidates": 251, "include": []}
