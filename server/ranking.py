@@ -33,6 +33,10 @@ _SPARE = 2.0
 # A T5 takes about as long for each of few candidates as for each of many.
 _FEW_READ = 10
 
+# What a candidate costs whatever the query: to unpack its codes is as much as so many of the query's tokens
+# are to meet them. With it the time a token is the same from 4 tokens to 254, by tokens and by the decoder.
+_UNPACKING = 8
+
 NO_DECODER = "this bundle has no decoder; `lurcher swap-ranker` puts one in"
 NO_TOKENS = "this bundle has no tokens to rank by; `lurcher build` makes one that has"
 
@@ -67,8 +71,8 @@ class Ranking:
     ) -> None:  # fmt: skip
         """``decoder`` or ``reader`` is what ``rank: "decoder"`` asks; a reader needs no tokens."""
         self._store, self._decoder, self._reader = store, decoder, reader
-        # Of late interaction alone, and with what the bundle has on top.
-        self._seconds_a_candidate = {False: 1e-5, True: 1e-4 if reader is None else 1e-2}
+        # For a candidate and a token of the query: late interaction alone, and what the bundle has on top.
+        self._seconds_a_token = {False: 5e-7, True: 5e-6 if reader is None else 5e-4}
 
     @property
     def store(self) -> TokenStore:
@@ -98,17 +102,21 @@ class Ranking:
         ``asked`` None is for a bundle without tokens.
         """
         start, count = perf_counter(), len(hits.rows)
-        estimate, deep = self._seconds_a_candidate, query.rank == "decoder"
-        if query.until is not None and start + _SPARE * estimate[deep] * count > query.until:
+        estimate, deep = self._seconds_a_token, query.rank == "decoder"
+        reader = self._reader if deep else None
+        length = _UNPACKING + _length(query, asked, reader)
+        if (
+            query.until is not None
+            and start + _SPARE * estimate[deep] * count * length > query.until
+        ):
             estimate[deep] *= 0.9  # or one slow disk would put an end to all ranking
             return hits
-        reader = self._reader if deep else None
         ranked = hits if asked is None else self._met(query, asked, hits)
         if reader is not None:
             ranked = replace(ranked, rank=reader.scores(query.text, hits.rows))
         # Few candidates say nothing of what one more costs.
         took = (perf_counter() - start) / max(_FEW_READ if reader else CANDIDATES, count)
-        estimate[deep] += 0.1 * (took - estimate[deep])
+        estimate[deep] += 0.1 * (took / length - estimate[deep])
         return ranked.take(np.argsort(-ranked.best, kind="stable"))
 
     def _met(self, query: Query, asked: Asked, hits: Hits) -> Hits:
@@ -139,3 +147,10 @@ class Ranking:
             return np.zeros(0, np.int64), np.zeros(0, np.float32)
         found = similarities(asked.points, codes)
         return self.store.positions_of(row)[found.argmax(axis=0)], found.max(axis=0)
+
+
+def _length(query: Query, asked: Asked | None, reader: Reader | None) -> int:
+    """How many tokens of ``query`` each candidate meets, in what takes longest."""
+    if reader is not None:
+        return len(reader.decoder.reads(query.text))
+    return 0 if asked is None else len(asked.points)

@@ -176,6 +176,11 @@ class Seq2SeqDecoder:
             decoder.scores("a trial query", [np.ones((2, config.dimension), np.float32)])
         return decoder
 
+    def reads(self, query: str) -> list[int]:
+        """The ids that the decoder reads of ``query``: the start sign and its tokens, without the end."""
+        (tokens,) = self._tokenizer([self.config.query_prompt + query])
+        return [self.config.start, *tokens.ids[:-1]]
+
     def scores(self, query: str, states: Sequence[Vectors]) -> Vectors:
         """The score (C,) float32 of each passage of ``states`` (L, d), of any float type.
 
@@ -185,8 +190,8 @@ class Seq2SeqDecoder:
         width = self.config.dimension
         if wrong := [one.shape[1] for one in states if one.shape[1] != width]:
             raise FieldError("states", f"have {wrong[0]} dimensions, not the ranker's {width}")
-        own = self._tokenizer([self.config.query_prompt + query])[0].ids[:-1]  # without the end
-        read = np.array([[self.config.start, *own]], np.int64)
+        ids = self.reads(query)
+        read = np.array([ids], np.int64)
         scores = np.zeros(len(states), np.float32)
 
         def score(batch: list[int]) -> None:
@@ -197,7 +202,7 @@ class Seq2SeqDecoder:
                 "encoder_attention_mask": mask,
             }
             (logits,) = self._engine.run(["logits"], inputs)
-            scores[batch] = score_logits(logits, own, self.config)
+            scores[batch] = score_logits(logits, ids[1:], self.config)
 
         # A logit for each token of the vocabulary at each of the query's: the query may be the longer side.
         self._batches.run(score, [max(len(one), read.shape[1]) for one in states])

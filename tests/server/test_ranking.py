@@ -163,7 +163,7 @@ def test_one_slow_ranking_does_not_end_all_ranking(small_bundle: Path) -> None:
     pipeline = Pipeline(bundle, 1)
     (tokens,) = bundle.query_encoder(1).tokenise(["a cat"])
     ranking = Ranking(bundle.tokens)
-    ranking._seconds_a_candidate[False] = 1.0  # a disk that stood still
+    ranking._seconds_a_token[False] = 1.0  # a disk that stood still
     encoder = bundle.query_encoder(1)
     asked = ranking.asked(encoder, tokens, encoder.encode_states([tokens])[1][0])
     rows = np.arange(60)
@@ -175,6 +175,27 @@ def test_one_slow_ranking_does_not_end_all_ranking(small_bundle: Path) -> None:
     assert tries > 0
     assert ask(pipeline, Query("a cat")).degraded == []
     bundle.close()
+
+
+def test_a_long_query_is_known_to_take_longer(small_bundle: Path) -> None:
+    """A deadline that leaves time for a short query leaves none for one of as many tokens as are read."""
+    with closing(Bundle.open(small_bundle)) as bundle:
+        ranking, encoder = Ranking(bundle.tokens), bundle.query_encoder(1)
+        rows = np.arange(60)
+
+        def ranked(text: str) -> bool:
+            ranking._seconds_a_token[False] = 1.0
+            (tokens,) = encoder.tokenise([text])
+            vectors, states = encoder.encode_states([tokens])
+            asked = ranking.asked(encoder, tokens, states[0])
+            hits = Hits(rows, bundle.vectors.vectors(rows) @ vectors[0])
+            # Sixty candidates times twenty tokens, what is the same for all among them, and twice that.
+            query = Query(text, until=perf_counter() + 2 * 60 * 20 + 60)
+            return ranking.run(query, asked, hits).rank is not None
+
+        assert ranked("cat " * 12)
+        assert not ranked("cat " * 14)
+        assert not ranked("cat " * 300)
 
 
 def test_a_bundle_without_tokens_ranks_nothing_and_says_so_if_it_must(
