@@ -12,7 +12,7 @@ import httpx
 from bundle.bundle import Bundle
 from models.errors import LurcherError, ServiceError
 from server.pipeline import Pipeline
-from server.searching import Asked, Query, RankMode
+from server.searching import AskedMode, Query, RankMode
 
 Ranking = list[tuple[str, float]]
 
@@ -31,7 +31,7 @@ class Searcher(Protocol):
 class BundleSearcher:
     """A bundle, searched in this process by the server's own pipeline."""
 
-    def __init__(self, path: Path, pefa: Asked, rank: RankMode, candidates: int | None) -> None:
+    def __init__(self, path: Path, pefa: AskedMode, rank: RankMode, candidates: int | None) -> None:
         self._pefa, self._rank, self._candidates = pefa, rank, candidates
         self._bundle = Bundle.open(path)
         self._pipeline = Pipeline(self._bundle)
@@ -60,7 +60,7 @@ class BundleSearcher:
 class ServerSearcher:
     """A running server, asked over HTTP by ``/v1/search/batch``."""
 
-    def __init__(self, url: str, pefa: Asked, rank: RankMode, candidates: int | None) -> None:
+    def __init__(self, url: str, pefa: AskedMode, rank: RankMode, candidates: int | None) -> None:
         self._pefa, self._rank, self._candidates = pefa, rank, candidates
         self._client = httpx.Client(base_url=url.rstrip("/"), timeout=60)
         self.name = url
@@ -93,7 +93,7 @@ class ServerSearcher:
 
 @contextmanager
 def open_searcher(
-    target: str, pefa: Asked = "auto", rank: RankMode = "auto", candidates: int | None = None
+    target: str, pefa: AskedMode = "auto", rank: RankMode = "auto", candidates: int | None = None
 ) -> Iterator[Searcher]:
     """A searcher of ``target``, a URL or the path of a bundle, for the time of the block.
 

@@ -7,9 +7,9 @@ has learnt meanwhile counts in either as if it were in the bundle.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal
 
 import numpy as np
@@ -24,11 +24,11 @@ from models.neighbours.adapted import unit, xs_scores
 from models.neighbours.votes import Votes, margin_votes, mix
 from server.live import Live
 
-Asked = Mode | Literal["auto"]
+AskedMode = Mode | Literal["auto"]
 RankMode = Literal["auto", "off", "maxsim", "decoder"]
 
-# How deep each side looks before both are mixed.
-CANDIDATES = 100
+# How deep each of both sides looks, at least, where they are mixed anew.
+_DEPTH = 100
 # Known queries that are named for a hit, and at most looked at for it.
 _NAMED, _LOOKED_AT = 3, 1_000
 
@@ -44,7 +44,7 @@ class Query:
     text: str
     top_k: int = 10
     conditions: tuple[Condition, ...] = ()
-    mode: Asked = "auto"
+    mode: AskedMode = "auto"
     dense_weight: float | None = None
     explain: bool = False
     rank: RankMode = "auto"
@@ -68,14 +68,15 @@ class Hits:
     """Rows of passages with scores (n,), best first.
 
     ``neighbours`` and ``mixed`` are there if known queries were asked, ``late`` and ``rank`` if the hits were
-    ranked; ``dense_weight`` is what ``dense`` counts in ``mixed``.
+    ranked; ``dense_weight`` is what ``dense`` counts in ``mixed``. ``who`` tells of a row which known queries
+    spoke for it, if that was asked.
     """
 
     rows: Rows
     dense: Vectors
     neighbours: Vectors | None = None
     mixed: Vectors | None = None
-    spoke: list[list[Spoke]] | None = None
+    who: Callable[[int], list[Spoke]] | None = None
     dense_weight: float = 1.0
     late: Vectors | None = None
     rank: Vectors | None = None
@@ -87,15 +88,22 @@ class Hits:
             return self.rank
         return self.dense if self.mixed is None else self.mixed
 
+    @property
+    def spoke(self) -> list[list[Spoke]] | None:
+        """Which known queries spoke for each hit, if that was asked.
+
+        It is found out only now: of a hundred candidates ten are hits.
+        """
+        return None if self.who is None else [self.who(row) for row in self.rows.tolist()]
+
     def take(self, places: Rows) -> Hits:
         """Those at ``places``, in that order."""
 
         def of(scores: Vectors | None) -> Vectors | None:
             return None if scores is None else scores[places]
 
-        spoke = None if self.spoke is None else [self.spoke[i] for i in places.tolist()]
         return Hits(
-            self.rows[places], self.dense[places], of(self.neighbours), of(self.mixed), spoke,
+            self.rows[places], self.dense[places], of(self.neighbours), of(self.mixed), self.who,
             self.dense_weight, of(self.late), of(self.rank),
         )  # fmt: skip
 
@@ -154,7 +162,7 @@ class Searching:
         # The index is made for one lambda; another, or what was learnt since, changes the order.
         as_built = [not learnt and q.dense_weight in (None, self._xs.dense_weight) for q in queries]
         depths = [
-            q.top_k if same else max(q.top_k, CANDIDATES)
+            q.top_k if same else max(q.top_k, _DEPTH)
             for q, same in zip(queries, as_built, strict=True)
         ]
         found = self._nearest(self._known.adapted, queries, vectors, depths)
@@ -178,7 +186,7 @@ class Searching:
             dense,
             self._means(rows) @ vector,
             scores,
-            self._known_of_each(query, rows, vector),
+            self._knowing(query, vector),
             self._xs.dense_weight,
         )
 
@@ -200,8 +208,8 @@ class Searching:
         agreement = (passages * means).sum(axis=1)
         mixed = np.where(means.any(axis=1), xs_scores(dense, mean, agreement, weight), dense)
         best = np.argsort(-mixed, kind="stable")[: query.top_k]
-        spoke = self._known_of_each(query, rows[best], vector)
-        return Hits(rows[best], dense[best], mean[best], mixed[best], spoke, weight)
+        who = self._knowing(query, vector)
+        return Hits(rows[best], dense[best], mean[best], mixed[best], who, weight)
 
     def _means(self, rows: Rows) -> Vectors:
         """The mean directions (n, d) of the known queries of ``rows``; zeros for none."""
@@ -212,8 +220,8 @@ class Searching:
                 means[place] = unit(lengths[place] * means[place] + self.live.sum_of(row))
         return means
 
-    def _known_of_each(self, query: Query, rows: Rows, vector: Vectors) -> list[list[Spoke]] | None:
-        return [self._known_of(row, vector) for row in rows.tolist()] if query.explain else None
+    def _knowing(self, query: Query, vector: Vectors) -> Callable[[int], list[Spoke]] | None:
+        return partial(self._known_of, vector) if query.explain else None
 
     def _voted(self, queries: Sequence[Query], vectors: Vectors) -> list[Hits | LurcherError]:
         votes = self._votes(vectors, self._xl.neighbours)
@@ -262,14 +270,12 @@ class Searching:
             theirs = order[starts[place] : starts[place + 1]]
             theirs = theirs[self._passing(query, rows[theirs])]
             best = theirs[: query.top_k]
-            spoke = None
+            who = None
             if query.explain:
                 mine = np.flatnonzero(said)[asker == place]
-                spoke = [
-                    self._voters(votes, mine, cast[asker == place], int(r)) for r in rows[best]
-                ]
+                who = partial(self._voters, votes, mine, cast[asker == place])
             hits.append(
-                Hits(rows[best], dense[best], neighbours[best], mixed[best], spoke, weights[place])
+                Hits(rows[best], dense[best], neighbours[best], mixed[best], who, weights[place])
             )
         return hits
 
@@ -365,7 +371,7 @@ class Searching:
             votes.numbers.ravel()[neighbour], votes.similarities.ravel()[neighbour], shares
         )
 
-    def _known_of(self, row: int, vector: Vectors) -> list[Spoke]:
+    def _known_of(self, vector: Vectors, row: int) -> list[Spoke]:
         """Which known queries of the passage ``row`` spoke most: by label and similarity."""
         assert self._known is not None  # noqa: S101 (as in _adapted)
         base = self._known.queries.count

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from bundle.bundle import Bundle
-from bundle.passages import Condition
+from bundle.passages import Condition, Rows
+from bundle.vectors import Vectors
 from models.errors import FieldError, LurcherError
 from models.ranker.maxsim import LATE_WEIGHT
 from server.pipeline import Found, Pipeline, Result
 from server.ranking import CANDIDATES, Ranking
-from server.searching import Hits, Query
+from server.searching import Hits, Query, Searching, Spoke
 from tests.tickets import TICKET
 
 ENGLISH = (Condition("lang", "in", ("en",)),)
@@ -116,6 +117,25 @@ def test_known_queries_keep_their_part(known: Pipeline, mode: str, weight: float
         assert found.score == pytest.approx(
             found.mixed + weight * LATE_WEIGHT * (found.late - found.dense), abs=1e-5
         )
+
+
+@pytest.mark.parametrize("mode", ["xs", "xl"])
+def test_only_what_is_returned_is_explained(
+    known: Pipeline, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    named = Searching._named
+
+    def counted(self: Searching, numbers: Rows, *rest: Vectors) -> list[Spoke]:
+        asked.append(len(numbers))
+        return named(self, numbers, *rest)
+
+    monkeypatch.setattr(Searching, "_named", counted)
+    query = Query(TICKET.format(7919), 3, mode=mode, explain=True)  # type: ignore[arg-type]  # one of them
+    found = ask(known, query).found
+    assert len(asked) == len(found) == 3
+    assert found[0].spoke
+    assert [len(one.spoke or []) for one in found] == asked
 
 
 def test_ranking_changes_the_order(pipeline: Pipeline) -> None:
