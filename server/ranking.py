@@ -37,7 +37,9 @@ _FEW_READ = 10
 # are to meet them. With it the time a token is the same from 4 tokens to 254, by tokens and by the decoder.
 _UNPACKING = 8
 
-NO_DECODER = "this bundle has no decoder; `lurcher swap-ranker` puts one in"
+NO_DECODER = (
+    "this bundle has no decoder; `lurcher swap-ranker` or `lurcher build --ranker` puts one in"
+)
 NO_TOKENS = "this bundle has no tokens to rank by; `lurcher build` makes one that has"
 
 

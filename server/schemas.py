@@ -316,6 +316,9 @@ class BundleReply(BaseModel):
     ranker: dict[str, Any] | None = Field(
         description="The decoder or T5 that `rank` may name, if the bundle has it."
     )
+    states: dict[str, Any] | None = Field(
+        description="What the T5 reads, if one ranks: its states of passages, their number, form and size."
+    )
     filter_fields: list[str]
     limits: dict[str, int]
 

@@ -31,6 +31,7 @@ async def bundle(request: Request) -> BundleReply:
         figures=manifest.figures.model_dump(),
         tokens=None if manifest.tokens is None else _tokens(manifest.tokens),
         ranker=None if manifest.ranker is None else manifest.ranker.model_dump(),
+        states=None if manifest.states is None else manifest.states.model_dump(exclude={"ranker"}),
         filter_fields=loaded.passages.fields,
         limits={
             "top_k": settings.max_top_k,

@@ -277,3 +277,4 @@ def test_a_bundle_without_a_decoder_says_how_to_get_one(small_bundle: Path) -> N
     assert isinstance(error, FieldError)
     assert error.field == "rank"
     assert "swap-ranker" in error.reason
+    assert "build --ranker" in error.reason

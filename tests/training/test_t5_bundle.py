@@ -35,6 +35,7 @@ from models.pretrained import DEFAULT_ENCODER, PROFILES
 from models.ranker.seq2seq import DECODER_GRAPH, ENCODER_GRAPH
 from server.pipeline import Found, Pipeline, Result
 from server.searching import Query
+from tests.server.serving import running, settings
 
 QUERY = "where does a lurcher go"
 STATES, COUNTS = f"{SEGMENT}/states.bin", f"{SEGMENT}/states.idx"
@@ -185,6 +186,29 @@ def test_a_bundle_keeps_what_serving_needs(bundle: Path, ranker: Path) -> None:
     assert not (bundle / SIGNS).exists()
     shown = CliRunner().invoke(cli.app, ["inspect", str(bundle)]).output
     assert re.search(r"\nstates\n  form +float16\n", shown)
+
+
+def test_a_server_says_what_the_t5_reads(bundle: Path) -> None:
+    states = read_manifest(bundle).states
+    assert states is not None
+    with running(settings(bundle)) as client:
+        body = client.get("/v1/bundle").json()
+    assert body["ranker"]["architecture"] == "t5"
+    assert body["states"] == {
+        "form": "float16", "states": states.states, "truncated": states.truncated, "bytes": states.bytes,
+    }  # fmt: skip
+
+
+def test_another_graph_under_the_decoders_name_is_found(
+    bundle: Path, ranker: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(bundle, tmp_path / "copy.lurcher")
+    shutil.copyfile(ranker / ENCODER_GRAPH, copy / RANKER / DECODER_GRAPH)
+    changed = read_manifest(copy).model_copy(update={"files": list_files(copy)})
+    write_manifest(copy, changed)
+    (line,) = verify(copy)
+    assert f"{RANKER}: " in line
+    assert "its graphs are not those that it describes" in line
 
 
 @pytest.mark.parametrize("form", ["float16", "1-bit"])
