@@ -115,7 +115,7 @@ class Ranking:
             return hits
         ranked = hits if asked is None else self._met(query, asked, hits)
         if reader is not None:
-            ranked = replace(ranked, rank=reader.scores(query.text, hits.rows))
+            ranked = replace(ranked, rank=reader.scores(query.text, ranked.rows))
         # Few candidates say nothing of what one more costs.
         took = (perf_counter() - start) / max(_FEW_READ if reader else CANDIDATES, count)
         estimate[deep] += 0.1 * (took / length - estimate[deep])
@@ -132,7 +132,8 @@ class Ranking:
             )
         first = hits.dense if hits.mixed is None else hits.mixed
         rank = replaced(first, hits.dense, score, hits.dense_weight)
-        return replace(hits, late=late, rank=rank)
+        # Where known queries alone count, this orders passages of which they say the same.
+        return replace(hits, late=late, rank=rank).take(np.argsort(-score, kind="stable"))
 
     def score(self, asked: Asked, dense: Vectors, codes: Codes, counts: Rows) -> Vectors:
         """Final scores (C,) of passages whose inner products are ``dense``, without known queries."""

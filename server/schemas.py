@@ -112,7 +112,7 @@ class Scores(BaseModel):
     rank: float | None = Field(
         default=None,
         description="What ranked hits are ordered by: the first stage's score, in which `late` takes three "
-        "quarters of the place of `dense`. Without known queries 0.25 dense + 0.75 late: -1 to 1 for "
+        "quarters of the place of `dense`. Where no known query counts 0.25 dense + 0.75 late: -1 to 1 for "
         "models with unit-norm vectors. By a decoder, that plus what it adds, which has no bounds. "
         "By a T5, what it says alone, in nats: the query's log-likelihood, at most 0, or log-odds that the "
         "passage answers it, or their sum.",

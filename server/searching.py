@@ -68,8 +68,8 @@ class Hits:
     """Rows of passages with scores (n,), best first.
 
     ``neighbours`` and ``mixed`` are there if known queries were asked, ``late`` and ``rank`` if the hits were
-    ranked; ``dense_weight`` is what ``dense`` counts in ``mixed``. ``who`` tells of a row which known queries
-    spoke for it, if that was asked.
+    ranked; ``dense_weight`` (n,) is what ``dense`` counts in ``mixed``, None: all. ``who`` tells of a row
+    which known queries spoke for it, if that was asked.
     """
 
     rows: Rows
@@ -77,7 +77,7 @@ class Hits:
     neighbours: Vectors | None = None
     mixed: Vectors | None = None
     who: Callable[[int], list[Spoke]] | None = None
-    dense_weight: float = 1.0
+    dense_weight: Vectors | None = None
     late: Vectors | None = None
     rank: Vectors | None = None
 
@@ -104,7 +104,7 @@ class Hits:
 
         return Hits(
             self.rows[places], self.dense[places], of(self.neighbours), of(self.mixed), self.who,
-            self.dense_weight, of(self.late), of(self.rank),
+            of(self.dense_weight), of(self.late), of(self.rank),
         )  # fmt: skip
 
 
@@ -180,14 +180,14 @@ class Searching:
 
     def _as_built(self, query: Query, vector: Vectors, scores: Vectors, rows: Rows) -> Hits:
         """What the adapted index found, with the two sides of its scores."""
-        dense = self._bundle.vectors.vectors(rows) @ vector
+        dense, means = self._bundle.vectors.vectors(rows) @ vector, self._means(rows)
         return Hits(
             rows,
             dense,
-            self._means(rows) @ vector,
+            means @ vector,
             scores,
             self._knowing(query, vector),
-            self._xs.dense_weight,
+            _weights(means, self._xs.dense_weight),
         )
 
     def _moved(
@@ -209,7 +209,8 @@ class Searching:
         mixed = np.where(means.any(axis=1), xs_scores(dense, mean, agreement, weight), dense)
         best = np.argsort(-mixed, kind="stable")[: query.top_k]
         who = self._knowing(query, vector)
-        return Hits(rows[best], dense[best], mean[best], mixed[best], who, weight)
+        weights = _weights(means[best], weight)
+        return Hits(rows[best], dense[best], mean[best], mixed[best], who, weights)
 
     def _means(self, rows: Rows) -> Vectors:
         """The mean directions (n, d) of the known queries of ``rows``; zeros for none."""
@@ -274,9 +275,8 @@ class Searching:
             if query.explain:
                 mine = np.flatnonzero(said)[asker == place]
                 who = partial(self._voters, votes, mine, cast[asker == place])
-            hits.append(
-                Hits(rows[best], dense[best], neighbours[best], mixed[best], who, weights[place])
-            )
+            weight = np.full(len(best), weights[place], np.float32)
+            hits.append(Hits(rows[best], dense[best], neighbours[best], mixed[best], who, weight))
         return hits
 
     def _votes(self, vectors: Vectors, k: int, of_bundle: bool = True) -> Votes:
@@ -402,6 +402,11 @@ class Searching:
             else:
                 spoke.append(Spoke("", self.live.text(number - base), similarity, share))
         return spoke
+
+
+def _weights(means: Vectors, weight: float) -> Vectors:
+    """What the passages' own scores count in ``xs`` (n,): all, where no known query has moved them."""
+    return np.where(means.any(axis=1), np.float32(weight), np.float32(1))
 
 
 _NO_SCORES, _NO_ROWS = np.zeros(0, np.float32), np.zeros(0, np.int64)

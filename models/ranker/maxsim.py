@@ -67,9 +67,12 @@ def blend(dense: Vectors, late: Vectors) -> Vectors:
     return dense + np.float32(LATE_WEIGHT) * (late - dense)
 
 
-def replaced(first: Vectors, dense: Vectors, score: Vectors, dense_weight: float) -> Vectors:
+def replaced(
+    first: Vectors, dense: Vectors, score: Vectors, dense_weight: Vectors | None
+) -> Vectors:
     """``first`` (C,), the first stage's scores, with ``score`` in the place that ``dense`` had in them.
 
-    ``dense_weight`` is what the inner products counted beside known queries, which keep their part.
+    ``dense_weight`` (C,) is what the inner products counted beside known queries, which keep their part;
+    None: there are none.
     """
-    return first + np.float32(dense_weight) * (score - dense)
+    return first + (score - dense if dense_weight is None else dense_weight * (score - dense))

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +15,14 @@ import pytest
 from bundle.bundle import Bundle
 from bundle.passages import Condition, Rows
 from bundle.vectors import Vectors
+from index_builder.adapt import adapt
+from index_builder.neighbours import Judged, NeighbourOptions
 from models.errors import FieldError, LurcherError
 from models.ranker.maxsim import LATE_WEIGHT
 from server.pipeline import Found, Pipeline, Result
 from server.ranking import CANDIDATES, Ranking
 from server.searching import Hits, Query, Searching, Spoke
-from tests.tickets import TICKET
+from tests.tickets import TICKET, tickets
 
 ENGLISH = (Condition("lang", "in", ("en",)),)
 NOTHING = (Condition("year", "range", (None, None, 1900, None)),)
@@ -38,6 +41,19 @@ def known(ticket_bundle: Path) -> Iterator[Pipeline]:
     bundle = Bundle.open(ticket_bundle)
     yield Pipeline(bundle, 1)
     bundle.close()
+
+
+@pytest.fixture(scope="module")
+def few(
+    small_bundle: Path,
+    small_records: list[dict[str, Any]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Pipeline]:
+    """Of sixty passages eight have a known query."""
+    out = tmp_path_factory.mktemp("few") / "few.lurcher"
+    adapt(small_bundle, Judged(tickets(small_records[:8]).known, []), NeighbourOptions(), out)
+    with closing(Bundle.open(out)) as bundle:
+        yield Pipeline(bundle, 1)
 
 
 def ask(pipeline: Pipeline, query: Query) -> Result:
@@ -104,19 +120,51 @@ def test_hits_are_ordered_as_the_twin_orders_them(pipeline: Pipeline, query: Que
     assert_as_twin(pipeline, query)
 
 
-@pytest.mark.parametrize("mode", ["xs", "xl"])
 @pytest.mark.parametrize("weight", [0.25, 1.0])
-def test_known_queries_keep_their_part(known: Pipeline, mode: str, weight: float) -> None:
-    text = TICKET.format(7919) + " and a cat sleeps"
-    query = Query(text, 20, mode=mode, dense_weight=weight)  # type: ignore[arg-type]  # one of them
+def test_votes_keep_their_part(known: Pipeline, weight: float) -> None:
+    query = Query(TICKET.format(7919) + " and a cat sleeps", 20, mode="xl", dense_weight=weight)
     assert_as_twin(known, query, weight)
     for found in ask(known, query).found:
         assert found.neighbours is not None
-        assert found.mixed is not None
-        assert found.late is not None
-        assert found.score == pytest.approx(
-            found.mixed + weight * LATE_WEIGHT * (found.late - found.dense), abs=1e-5
-        )
+        assert_stands_in(found, weight)
+
+
+@pytest.mark.parametrize("weight", [None, 0.0, 0.25, 1.0])
+def test_moved_passages_keep_their_part_and_others_are_ranked_alone(
+    few: Pipeline, weight: float | None
+) -> None:
+    """Of a passage that no known query has moved the first stage's score is its own, so ranking is all."""
+    known = few.bundle.neighbours
+    assert known is not None
+    moved = known.settings.xs.dense_weight if weight is None else weight
+    query = Query(TICKET.format(7919) + " and a cat sleeps", 60, mode="xs", dense_weight=weight)
+    found = ask(few, query).found
+    unmoved = [one for one in found if one.neighbours == 0]
+    assert (len(unmoved), len(found)) == (52, 60)
+    for one in found:
+        assert_stands_in(one, 1.0 if one.neighbours == 0 else moved)
+    alone = ask(few, replace(query, mode="off", dense_weight=None)).found
+    scores = {one.passage.id: one.score for one in alone}
+    for one in unmoved:
+        assert one.score == pytest.approx(scores[one.passage.id], abs=1e-3)
+
+
+def assert_stands_in(found: Found, weight: float) -> None:
+    """That late interaction has its part of the place that the inner product has by ``weight``."""
+    assert found.mixed is not None
+    assert found.late is not None
+    wanted = found.mixed + weight * LATE_WEIGHT * (found.late - found.dense)
+    assert found.score == pytest.approx(wanted, abs=1e-5)
+
+
+def test_where_votes_alone_count_ranking_orders_what_they_leave_open(few: Pipeline) -> None:
+    found = ask(few, Query(TICKET.format(7919), 60, mode="xl", dense_weight=0.0)).found
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    silent = [one for one in found if one.score == 0]
+    assert 0 < len(silent) < len(found)
+    own = [(1 - LATE_WEIGHT) * one.dense + LATE_WEIGHT * (one.late or 0) for one in silent]
+    assert own == sorted(own, reverse=True)
+    assert [one.dense for one in silent] != sorted((one.dense for one in silent), reverse=True)
 
 
 @pytest.mark.parametrize("mode", ["xs", "xl"])
