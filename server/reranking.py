@@ -21,9 +21,10 @@ from server.ranking import Ranking
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A text to read, as a passage's content is: without blanks around it."""
+    """A text to read, as a passage's content is: without blanks around it, and cut to ``max_tokens``."""
 
     text: str
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,10 @@ class Reranking:
         """What the texts come to, by the pass that the build makes over passages. Raises ModelError."""
         encoder, store = self._side.encoder, self._ranking.store
         texts = [work.text.strip() for work in works]
-        tokens = encoder.tokenise(texts)
+        tokens = [
+            tokens if work.max_tokens is None else encoder.cut(tokens, work.max_tokens)
+            for tokens, work in zip(encoder.tokenise(texts), works, strict=True)
+        ]
         read: list[Read | None] = [None] * len(works)
 
         def take(text: int, vector: Vectors, states: Vectors) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
 from server.filters import Filter, Text
 
@@ -236,12 +236,21 @@ class Document(_Request):
     text: Text
 
 
+def _document(given: object) -> object:
+    """A text as the object that holds it, so that what is wrong with either is named alike."""
+    if isinstance(given, str):
+        return {"text": given}
+    if not isinstance(given, dict):
+        raise ValueError("must be a text, or an object with a `text`")
+    return given
+
+
 class RerankRequest(_Request):
     """A query and what to score for it: exactly one of `documents` and `passages`."""
 
     query: Annotated[Text, Field(min_length=1, examples=["who invented the telescope"])]
     documents: Annotated[
-        list[Text | Document] | None,
+        list[Annotated[Document, BeforeValidator(_document, json_schema_input_type=Text | Document)]] | None,
         Field(
             min_length=1, description="Texts, read for this request as a build reads passages.",
             examples=[["The telescope was invented in the Netherlands.", "Bread needs yeast."]],
@@ -252,6 +261,14 @@ class RerankRequest(_Request):
     ] = None
     top_n: Annotated[int | None, Field(ge=1, description="Most results; default: all.")] = None
     return_documents: Annotated[bool, Field(description="Whether results have their text.")] = False
+    max_tokens_per_doc: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="Each of `documents` is cut to so many tokens; default, and at most: what the "
+            "encoder reads.",
+        ),
+    ] = None
     model: Annotated[
         Text | None, Field(description="For clients that send one; the bundle's is what there is.")
     ] = None
@@ -286,7 +303,8 @@ class RerankMeta(BaseModel):
     model: str = Field(description="The bundle's encoder.")
     truncated: bool = Field(description="The query was longer than the encoder reads.")
     truncated_documents: list[int] = Field(
-        description="Places of the documents that were longer than the encoder reads."
+        description="Places of the documents that were cut: longer than `max_tokens_per_doc`, or than the "
+        "encoder reads."
     )
     timings_ms: dict[str, float]
 

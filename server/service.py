@@ -156,9 +156,12 @@ class Service:
         return await self._ready.submit(works, seconds, gone)
 
     async def rerank(
-        self, query: str, passages: Rows | Sequence[str], timeout_ms: int | None, gone: Gone
-    ) -> tuple[Reranked, list[int]]:
+        self, query: str, passages: Rows | Sequence[str], timeout_ms: int | None, gone: Gone,
+        max_tokens: int | None = None,
+    ) -> tuple[Reranked, list[int]]:  # fmt: skip
         """The scores of ``passages``, rows of the bundle or texts, and which of the texts were cut.
+
+        Texts are cut to ``max_tokens``, None: to what the encoder reads.
 
         Raises NotReady, QueueFull, DeadlinePassed, or what the pipeline raised.
         """
@@ -168,24 +171,24 @@ class Service:
                 if isinstance(passages, np.ndarray):
                     (scored,) = await self._all([Rerank(query, passages)], gone)
                     return scored, []
-                read = await self._read_all(passages, gone)
+                works = [Reading(text, max_tokens) for text in passages]
+                read = await self._read_all(works, gone)
                 (scored,) = await self._all([Rerank(query, read)], gone, however_full=True)
                 return scored, [i for i, one in enumerate(read) if one.truncated]
         except TimeoutError as error:
             raise DeadlinePassed(f"no answer within {seconds * 1000:.0f} ms") from error
 
-    async def _read_all(self, texts: Sequence[str], gone: Gone) -> tuple[Read, ...]:
-        """What ``texts`` come to, a few at a time, so that searches get in between however many there are."""
+    async def _read_all(self, works: Sequence[Reading], gone: Gone) -> tuple[Read, ...]:
+        """What the texts come to, a few at a time, so that searches get in between however many there are."""
         read: list[Read] = []
         threads = self.settings.threads or available_cpus()
         # What never fits into the queue would be told to try again for ever.
         step = min(_READ_TOGETHER * threads, self.settings.max_waiting)
-        for first in range(0, len(texts), step):
+        for first in range(0, len(works), step):
             if first and await gone():
                 raise DeadlinePassed("the client has gone")
-            works = [Reading(text) for text in texts[first : first + step]]
             # What was begun is finished: else the work on the first ones would be for nothing.
-            read += await self._all(works, gone, however_full=first > 0)
+            read += await self._all(works[first : first + step], gone, however_full=first > 0)
         return tuple(read)
 
     async def _all(

@@ -119,6 +119,13 @@ class Encoder:
         before, after = self._around
         return slice(before, max(before, len(tokens.ids) - after))
 
+    def cut(self, tokens: Tokens, most: int) -> Tokens:
+        """``tokens`` with no more than the first ``most`` of the text's own, as if it ended there."""
+        own = self.own_tokens(tokens)
+        if own.stop - own.start <= most:
+            return tokens
+        return Tokens([*tokens.ids[: own.start + most], *tokens.ids[own.stop :]], truncated=True)
+
     def own_spans(self, text: str) -> list[tuple[int, int]]:
         """Where each of a text's own tokens stands in it: start and end, in Unicode code points."""
         spans, (before, after) = self._tokenizer.spans(self._prompt + text), self._around

@@ -15,7 +15,6 @@ from server.errors import responses
 from server.ranking import NO_TOKENS
 from server.routes.search import check_query
 from server.schemas import (
-    Document,
     RerankedDocument,
     RerankMeta,
     RerankReply,
@@ -37,11 +36,11 @@ async def rerank(body: RerankRequest, request: Request) -> Response:
     service: Service = request.app.state.service
     _check(body, service)
     stored, gone = service.bundle.passages, request.is_disconnected
-    texts = None if body.documents is None else [_text(one) for one in body.documents]
+    texts = None if body.documents is None else [one.text for one in body.documents]
     ids = body.passages or []
     rows = await asyncio.to_thread(_rows, stored, ids)
     scored, cut = await service.rerank(
-        body.query, rows if texts is None else texts, body.timeout_ms, gone
+        body.query, rows if texts is None else texts, body.timeout_ms, gone, body.max_tokens_per_doc
     )
     best: list[int] = np.argsort(-scored.scores, kind="stable")[: body.top_n].tolist()
     results = [
@@ -75,6 +74,10 @@ def _check(body: RerankRequest, service: Service) -> None:
     """Raise FieldError or HTTPException for a request that the settings or the bundle forbid."""
     if (body.documents is None) == (body.passages is None):
         raise FieldError("documents", "give either documents or passages")
+    if body.documents is None and body.max_tokens_per_doc is not None:
+        raise FieldError(
+            "max_tokens_per_doc", "is for documents; passages are as the build read them"
+        )
     check_query("query", body.query, service.settings)
     field = "documents" if body.passages is None else "passages"
     count, limit = len(body.documents or body.passages or []), service.settings.max_candidates
@@ -91,7 +94,3 @@ def _rows(stored: Passages, ids: list[str]) -> Rows:
         if id_ not in rows:
             raise FieldError(f"passages.{i}", "no passage has this id")
     return np.array([rows[id_] for id_ in ids], np.int64)
-
-
-def _text(document: str | Document) -> str:
-    return document if isinstance(document, str) else document.text

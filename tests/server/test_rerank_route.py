@@ -181,13 +181,17 @@ def test_long_query_is_cut_and_says_so(live: Client) -> None:
         ({"passages": [""]}, "passages.0", "no passage has this id"),
         ({"passages": [3]}, "passages.0", "string"),
         ({"documents": "a cat"}, "documents", "list"),
-        ({"documents": ["a", 3]}, "documents.1", ""),
-        ({"documents": [{"txt": "a"}]}, "documents.0", ""),
-        ({"documents": [{"text": "a", "title": "b"}]}, "documents.0", ""),
+        ({"documents": ["a", 3]}, "documents.1", "must be a text, or an object with a `text`"),
+        ({"documents": [None]}, "documents.0", "must be a text, or an object with a `text`"),
+        ({"documents": [{"txt": "a"}]}, "documents.0.text", "required"),
+        ({"documents": [{"text": 3}]}, "documents.0.text", "string"),
+        ({"documents": [{"text": "a", "title": "b"}]}, "documents.0.title", "not permitted"),
         ({"documents": ["a"], "top_n": 0}, "top_n", "greater"),
         ({"documents": ["a"], "top_n": "1"}, "top_n", "integer"),
         ({"documents": ["a"], "return_documents": 1}, "return_documents", "boolean"),
-        ({"documents": ["a"], "max_tokens_per_doc": 9}, "max_tokens_per_doc", "not permitted"),
+        ({"documents": ["a"], "max_tokens_per_doc": 0}, "max_tokens_per_doc", "greater"),
+        ({"documents": ["a"], "max_tokens_per_doc": "9"}, "max_tokens_per_doc", "integer"),
+        ({"passages": ["en-food-0"], "max_tokens_per_doc": 9}, "max_tokens_per_doc", "documents"),
         ({"documents": ["a"], "timeout_ms": 0}, "timeout_ms", "greater"),
         ({"documents": ["a"], "query": " "}, "query", "white space"),
         ({"documents": ["a"], "query": "x" * 2_001}, "query", "at most 2000"),
@@ -205,7 +209,29 @@ def test_what_cannot_be_asked_is_named(
 def test_lone_surrogate_is_named(live: Client) -> None:
     raw = b'{"query": "a", "documents": ["b", "\\ud800"]}'
     problem = assert_problem(live.post(PATH, raw), 422)
-    assert problem["errors"][0]["field"].startswith("documents.1")
+    assert [error["field"] for error in problem["errors"]] == ["documents.1.text"]
+
+
+@pytest.mark.parametrize("path", [PATH, "/v2/rerank"])
+def test_documents_are_cut_to_so_many_tokens(live: Client, path: str) -> None:
+    """As if they ended there: what is left out does not count, and is told."""
+    long = ["bread needs yeast and patience", "a cat", "dough"]
+    cut = rerank(live, QUERY, path, documents=long, max_tokens_per_doc=2)
+    assert cut.json()["meta"]["truncated_documents"] == [0]
+    wanted = scores(rerank(live, QUERY, path, documents=["bread needs", "a cat", "dough"]))
+    assert scores(cut) == pytest.approx(wanted, abs=ALIKE)
+    whole = scores(rerank(live, QUERY, path, documents=long))
+    assert whole[0] != pytest.approx(wanted[0], abs=ALIKE)
+    uncut = rerank(live, QUERY, path, documents=long, max_tokens_per_doc=10**9)
+    assert scores(uncut) == whole
+    assert uncut.json()["meta"]["truncated_documents"] == []
+
+
+def test_documents_are_described_as_texts_or_objects(live: Client) -> None:
+    schemas = live.get("/openapi.json").json()["components"]["schemas"]
+    documents = schemas["RerankRequest"]["properties"]["documents"]["anyOf"][0]
+    kinds = [kind.get("type", kind.get("$ref")) for kind in documents["items"]["anyOf"]]
+    assert kinds == ["string", "#/components/schemas/Document"]
 
 
 @pytest.mark.parametrize("field", ["documents", "passages"])
