@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,12 +139,63 @@ def test_what_is_written_is_found_beside_the_encoder(
         train_tokens(bundle, files, files, out, PLAN)
 
 
-def test_bad_plans_and_unknown_passages_are_named(
+def test_unknown_passages_are_named(
     bundle: Path, opened: Bundle, asked: Judged, tmp_path: Path
 ) -> None:
-    with pytest.raises(FieldError, match="steps: must be at least 4"):
-        train(opened, asked, asked, Plan(steps=2, checks=4), tmp_path)
     queries, qrels = _files(tmp_path, asked, opened)
     qrels.write_text("q0\tnowhere\t1\n")
     with pytest.raises(CorpusError, match=r"qrels\.tsv.*nowhere"):
         train_tokens(bundle, (queries, qrels), (queries, qrels), tmp_path / "new.npz", PLAN)
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"steps": 4}, "steps"), ({"checks": 0}, "checks"), ({"questions_a_batch": 0}, "questions_a_batch"),
+        ({"negatives": 0}, "negatives"), ({"depth": 1}, "depth"), ({"seed": -1}, "seed"),
+        ({"learning_rate": 0.0}, "learning_rate"), ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"recovery": -0.5}, "recovery"), ({"recovery": float("inf")}, "recovery"),
+    ],
+)  # fmt: skip
+def test_plans_that_cannot_be(given: dict[str, Any], field: str) -> None:
+    with pytest.raises(FieldError) as caught:
+        Plan(**given)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("memory")])
+def test_what_a_machine_runs_out_of_is_an_error_of_ours(
+    bundle: Path, opened: Bundle, asked: Judged, tmp_path: Path, error: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    files, out = _files(tmp_path, asked, opened), tmp_path / PROJECTION_FILE
+
+    def save(_: Projection, file: Path) -> None:
+        file.write_bytes(b"PK half")
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Projection, "save", save)
+        with pytest.raises(ModelError, match=r"projection\.npz: cannot be made: .*kept in"):
+            train_tokens(bundle, files, files, out, PLAN)
+    assert not out.exists()
+    train_tokens(bundle, files, files, out, PLAN)
+    assert Projection.of(out).bits == token_store(opened).coder.bits
+
+
+def test_counts_that_were_not_written_whole_are_written_again(
+    opened: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def save(file: Path, _: object) -> None:
+        file.write_bytes(b"half")
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "save", save)
+        with pytest.raises(KilledError):
+            pooled(opened, 0.5, tmp_path)
+    found = pooled(opened, 0.5, tmp_path)
+    assert len(found.starts) == opened.passages.count + 1

@@ -7,6 +7,7 @@ the gradient let through the sign. The encoder stays as it is, so no passage is 
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,6 +42,21 @@ class Plan:
     depth: int = 50
     checks: int = 5
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("checks", 1), ("questions_a_batch", 1), ("negatives", 1), ("depth", 2), ("seed", 0),
+        ):  # fmt: skip
+            if (value := getattr(self, name)) < least:
+                raise FieldError(name, f"must be at least {least}, not {value}")
+        if self.steps < self.checks:
+            reason = f"must be at least {self.checks}, the number of checks, not {self.steps}"
+            raise FieldError("steps", reason)
+        if not 0 < self.learning_rate < math.inf:
+            reason = f"must be above 0 and finite, not {self.learning_rate}"
+            raise FieldError("learning_rate", reason)
+        if not 0 <= self.recovery < math.inf:
+            raise FieldError("recovery", f"must be at least 0 and finite, not {self.recovery}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +102,9 @@ def train(
 ) -> Projection:  # fmt: skip
     """The projection that picked best on ``development``: the one to start from, if none was better.
 
-    What is computed once goes to ``work``. Raises FieldError, ModelError for a bundle without tokens.
+    What is computed once goes to ``work``. Raises FieldError where no question holds a word, ModelError for
+    a bundle without tokens.
     """
-    if plan.steps < plan.checks:
-        raise FieldError("steps", f"must be at least {plan.checks}, the number of checks")
     store = token_store(bundle)
     trained, held = (
         _material(bundle, judged, plan.depth, work, name)

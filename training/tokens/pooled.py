@@ -42,7 +42,9 @@ def pooled(bundle: Bundle, share: float, folder: Path) -> Pooled:
     means, counts = folder / "means.f16", folder / "counts.npy"
     if not counts.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        np.save(counts, _write(bundle, share, means))
+        written = folder / "counts.new.npy"
+        np.save(written, _write(bundle, share, means))
+        written.replace(counts)  # whole, or not there: its presence says that the rest is
     starts = np.concatenate([[0], np.cumsum(np.load(counts))])
     shape = (int(starts[-1]), bundle.manifest.encoder.dimension)
     return Pooled(np.memmap(means, np.float16, "r", shape=shape), starts)
