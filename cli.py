@@ -318,7 +318,7 @@ def swap_ranker(
     ranker: Annotated[Path, typer.Argument(help="A decoder that `lurcher train ranker` wrote.")],
     out: Annotated[
         Path | None,
-        typer.Argument(help="The bundle to write; default: NAME-RANKER.lurcher beside BUNDLE."),
+        typer.Argument(help="The bundle to write; default: NAME-DECODER.lurcher beside BUNDLE."),
     ] = None,
 ) -> None:
     """Let a decoder rank a bundle's passages, in a new bundle; no passage is read anew."""
@@ -777,6 +777,7 @@ def train_ranker(
     ] = 5,
     seed: Annotated[int, typer.Option(help="Of the weights and the order of queries.")] = 0,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to train.")] = "cpu",
+    name: Annotated[str | None, typer.Option(help="What it is called; default: as --out.")] = None,
 ) -> None:
     """Make a decoder that ranks a bundle's passages better than its tokens alone, from judged queries."""
     try:
@@ -797,7 +798,7 @@ def train_ranker(
     def report(line: str) -> None:
         _errors.print(line, markup=False, highlight=False)
 
-    config = run(bundle, sources, out, plan, report)
+    config = run(bundle, sources, out, plan, report, name)
     _console.print(f"{out}: the weights of step {config.steps:,}", highlight=False)
     found = {
         name: f"{after:.4f}, {before:.4f} before"

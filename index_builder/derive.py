@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import tempfile
 from collections.abc import Callable
@@ -15,6 +16,21 @@ from bundle.manifest import Manifest, list_files, lurcher_version, write_manifes
 from index_builder.workspace import publish
 from models.encoders.merge import link_or_copy
 from models.errors import BundleError, FieldError
+
+
+def beside(bundle: Path, before: str | None, name: str) -> Path:
+    """``BUNDLE-NAME.lurcher`` beside ``BUNDLE.lurcher``, for what is called ``name``.
+
+    What was put in its place ``before``, and named the bundle then, is left out of the name.
+    """
+    stem = bundle.name.removesuffix(".lurcher")
+    if before is not None:
+        stem = stem.removesuffix(f"-{_label(before)}")
+    return bundle.with_name(f"{stem}-{_label(name)}.lurcher")
+
+
+def _label(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name)
 
 
 def derive(

@@ -11,7 +11,7 @@ from typing import Any
 from bundle.bundle import RANKER, SEGMENT, Bundle
 from bundle.manifest import Manifest
 from bundle.states import SIGNS, state_files
-from index_builder.derive import derive
+from index_builder.derive import beside, derive
 from models.encoders.config import CONFIG_FILE, TOKENIZER_FILE, EncoderConfig
 from models.engines import trial
 from models.errors import FieldError, ModelError, ModelNotFound
@@ -135,17 +135,19 @@ def _whole(folder: Path) -> Iterator[None]:
 def swap_ranker(bundle: Path, ranker: Path, out: Path | None = None) -> tuple[Path, Manifest]:
     """The new bundle and its manifest: ``bundle``, ranked by the decoder in the folder ``ranker``.
 
-    ``out`` None is ``NAME-RANKER.lurcher`` beside ``bundle``. Raises FieldError where ``out`` exists or the
-    bundle has no tokens or ``ranker`` is a T5, ModelError for a decoder that does not fit, BundleError.
+    ``out`` None is a name beside ``bundle``, made of its name and the decoder's. Raises FieldError where
+    ``out`` exists or the bundle has no tokens or ``ranker`` is a T5, ModelError for a decoder that does not
+    fit, BundleError.
     """
-    if isinstance(read_ranker(ranker), RankerConfig):
+    described = read_ranker(ranker)
+    if isinstance(described, RankerConfig):
         raise FieldError("ranker", f"{ranker} reads states, which only `lurcher build` makes")
     with closing(Bundle.open(bundle)) as old:
         if old.tokens is None:
             raise FieldError("bundle", f"{bundle} has no tokens to rank by; build it again")
         coder, encoder = old.tokens.coder, old.manifest.encoder
-        name = bundle.resolve().name.removesuffix(".lurcher")
-        out = out or bundle.resolve().with_name(f"{name}-{ranker.resolve().name}.lurcher")
+        before = None if old.manifest.ranker is None else old.manifest.ranker.name
+        out = out or beside(bundle.resolve(), before, described.name)
 
         def write(made: Path) -> dict[str, Any]:
             for file in (*state_files(made, SEGMENT), made / SIGNS):  # of a T5 that ranked before

@@ -7,7 +7,6 @@ the effort is tuned until as much is found as was before.
 
 from __future__ import annotations
 
-import re
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import faiss
 from bundle.bundle import ENCODER, Bundle
 from bundle.manifest import Manifest, Swap
 from bundle.neighbours import NeighbourSettings
-from index_builder.derive import derive
+from index_builder.derive import beside, derive
 from index_builder.measure import recall_at, sample_queries, tune
 from index_builder.progress import Reporter, Silent
 from models.encoders.encoder import Encoder
@@ -40,7 +39,8 @@ def swap_encoder(
     """
     with closing(Bundle.open(bundle)) as old:
         described = None if student is None else student_of(old.manifest.encoder, student)
-        out = out or _beside(bundle.resolve(), old.manifest, described)
+        before = None if old.manifest.swap is None else _name(old.manifest.encoder.student)
+        out = out or beside(bundle.resolve(), before, _name(described))
 
         def write(made: Path) -> dict[str, Any]:
             return _write(old, student, made, report or Silent())
@@ -90,13 +90,5 @@ def _tuned(old: Bundle, encoder: Encoder, report: Reporter) -> tuple[int | None,
     return effort, Swap(built_effort=built_effort, built_recall=built_recall, recall=recall)
 
 
-def _beside(bundle: Path, manifest: Manifest, student: StudentConfig | None) -> Path:
-    """``NAME-STUDENT.lurcher`` beside ``NAME.lurcher``; what an earlier swap added is left out."""
-    name = bundle.name.removesuffix(".lurcher")
-    if manifest.swap is not None:
-        name = name.removesuffix(f"-{_label(manifest.encoder.student)}")
-    return bundle.with_name(f"{name}-{_label(student)}.lurcher")
-
-
-def _label(student: StudentConfig | None) -> str:
-    return "teacher" if student is None else re.sub(r"[^\w.-]+", "-", student.name)
+def _name(student: StudentConfig | None) -> str:
+    return "teacher" if student is None else student.name

@@ -82,6 +82,17 @@ def test_a_swap_shares_all_else_and_the_old_bundle_stays(
         swap_ranker(small_bundle, decoder, out)
 
 
+def test_a_swapped_bundle_is_named_by_its_decoder(small_bundle: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(small_bundle, tmp_path / "wiki.lurcher")
+    ours = changed(tmp_path / "made" / "ranker", name="ours, of March")
+    first, _ = swap_ranker(bundle, ours)
+    assert first == tmp_path / "wiki-ours-of-March.lurcher"
+    second, manifest = swap_ranker(first, SHIPPED)
+    assert second == tmp_path / "wiki-squad-open.lurcher"
+    assert manifest.ranker is not None
+    assert manifest.ranker.name == "squad-open"
+
+
 def test_a_decoder_changed_in_the_bundle_is_found(small_bundle: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.lurcher"
     shutil.copytree(small_bundle, copy)

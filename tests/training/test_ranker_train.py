@@ -341,6 +341,7 @@ def test_decoder_from_files(bundle: Path, files: Sources, opened: Bundle, tmp_pa
     assert decoder.config == config
     assert opened.tokens is not None
     decoder.check(opened.manifest.encoder, opened.tokens.coder)
+    assert config.name == "out"
     assert config.questions == 32
     assert config.candidates == 20
     assert config.figures.keys() == {"MRR@10", "nDCG@10"}
@@ -375,6 +376,13 @@ def test_killed_command_goes_on_and_another_plan_starts_afresh(
     assert any("searched" in line for line in killed(wider))
     train_ranker(bundle, files, out, wider)
     assert Exported.load(out, 1).config.width == 24
+
+
+def test_a_decoder_has_the_name_it_is_given(bundle: Path, files: Sources, tmp_path: Path) -> None:
+    config = train_ranker(bundle, files, tmp_path / "out", PLAN, name="ours, of March")
+    assert config.name == "ours, of March"
+    with pytest.raises(FieldError, match="name: must hold"):
+        train_ranker(bundle, files, tmp_path / "other", PLAN, name=" ")
 
 
 def test_without_development_queries_some_are_held_out(

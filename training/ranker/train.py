@@ -77,19 +77,23 @@ class Sources:
 
 
 def train_ranker(
-    target: Path, sources: Sources, out: Path, plan: Plan, report: Callable[[str], None] = lambda _: None
+    target: Path, sources: Sources, out: Path, plan: Plan, report: Callable[[str], None] = lambda _: None,
+    name: str | None = None,
 ) -> DecoderConfig:  # fmt: skip
     """The decoder now in the new folder ``out``, for bundles whose tokens are coded as those at ``target``.
 
-    A run that was killed goes on where it was when it is called again. Raises CorpusError, FieldError,
-    ModelError, BundleError and ParityError; then there is no ``out``, and what is done is kept for a rerun.
+    It is called ``name``, None: as ``out`` is. A run that was killed goes on where it was when it is called
+    again. Raises CorpusError, FieldError, ModelError, BundleError and ParityError; then there is no ``out``,
+    and what is done is kept for a rerun.
     """
     if out.exists():
         raise FieldError("out", f"{out} exists already; name a new folder or remove it first")
+    if name is not None and not name.strip():
+        raise FieldError("name", "must hold more than white space")
     work = out.with_name(f"{out.name}.partial")
     try:
         with closing(Bundle.open(target)) as bundle:
-            config = _train(bundle, sources, out.name, work, plan, report)
+            config = _train(bundle, sources, name or out.name, work, plan, report)
         (work / "made").rename(out)
     # torch raises RuntimeError where memory runs out.
     except (OSError, RuntimeError) as error:
