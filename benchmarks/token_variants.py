@@ -19,7 +19,8 @@ from scipy.cluster.hierarchy import linkage  # type: ignore[import-untyped]  # p
 from scipy.sparse import csr_array  # type: ignore[import-untyped]  # the same
 
 from benchmarks.token_candidates import Candidates, rotation
-from bundle.tokens import count_type, position_type
+from bundle.ragged import count_type
+from bundle.tokens import position_type
 from index_builder.tokens import BITS, SHARE
 from models.ranker.maxsim import best_met, maxsim
 from models.tokens.clustering import Integers

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from bundle.passages import Rows
-from bundle.tokens import count_type
+from bundle.ragged import count_type, gather, mapped, read_index, starts_of, whole
 from bundle.vectors import Vectors
 from models.encoders.student import SHA256
 from models.errors import BundleCorrupt, ModelError
@@ -139,11 +139,9 @@ class StateWriter:
         width = codec.columns * codec.kind.itemsize
         files = [segment / name for name in (_STATES, _COUNTS)]
         self._states, self._counts = (file.open("ab") for file in files)
-        ends = _numbers(files[1], self._kind)[:, 0].cumsum(dtype=np.int64)
-        # A machine that went down may have kept the numbers and lost some of what they count.
-        whole = np.searchsorted(ends, files[0].stat().st_size // width, "right")
-        self.passages = int(whole)
-        self._states.truncate(int(ends[whole - 1]) * width if whole else 0)
+        index = read_index(files[1], self._kind)
+        self.passages = whole(index, files[0].stat().st_size // width)
+        self._states.truncate(int(starts_of(index)[self.passages]) * width)
         self._counts.truncate(self.passages * 2 * self._kind.itemsize)
 
     def __enter__(self) -> Self:
@@ -185,22 +183,19 @@ class StateStore:
             raise BundleCorrupt(bundle, f"{segment}/{_STATES}", reason)
         codec = load_codec(bundle, settings.form, ranker.dimension)
         kind = count_type(ranker.max_tokens)
-        numbers = _mapped(bundle, f"{segment}/{_COUNTS}", kind, (passages, 2))
-        starts = np.concatenate([[0], np.cumsum(numbers[:, 0], dtype=np.int64)])
+        starts = starts_of(mapped(bundle, f"{segment}/{_COUNTS}", kind, (passages, 2)))
         if starts[-1] != settings.states:
             reason = f"counts {starts[-1]} states, expected {settings.states}"
             raise BundleCorrupt(bundle, f"{segment}/{_COUNTS}", reason)
         shape = (settings.states, codec.columns)
-        packed = _mapped(bundle, f"{segment}/{_STATES}", codec.kind, shape)
+        packed = mapped(bundle, f"{segment}/{_STATES}", codec.kind, shape)
         return cls(settings, codec, packed, starts)
 
     def of(self, rows: Rows) -> list[Vectors]:
         """The states (L, d) float32 of each of the passages ``rows`` (C,), in that order."""
-        counts = self.starts[rows + 1] - self.starts[rows]
-        ends = np.cumsum(counts)
-        shifts = np.repeat(self.starts[rows] - (ends - counts), counts)
-        found = self.codec.unpack(self.packed[shifts + np.arange(len(shifts))])
-        return np.split(found, ends[:-1]) if len(rows) else []
+        places, counts = gather(self.starts, rows)
+        found = self.codec.unpack(self.packed[places])
+        return np.split(found, np.cumsum(counts)[:-1]) if len(rows) else []
 
 
 def state_files(bundle: Path, segment: str) -> list[Path]:
@@ -211,9 +206,8 @@ def state_files(bundle: Path, segment: str) -> list[Path]:
 def describe(bundle: Path, segment: str, codec: Codec, ranker: RankerConfig) -> StateSettings:
     """What the manifest says of the store that was written for ``segment``."""
     files = state_files(bundle, segment)
-    states, truncated = _numbers(files[1], count_type(ranker.max_tokens)).sum(
-        axis=0, dtype=np.int64
-    )
+    index = read_index(files[1], count_type(ranker.max_tokens))
+    states, truncated = index.sum(axis=0, dtype=np.int64)
     return StateSettings(
         form=codec.form, ranker=ranker.fingerprint, states=int(states), truncated=int(truncated),
         bytes=sum(file.stat().st_size for file in files),
@@ -231,20 +225,3 @@ def load_codec(bundle: Path, form: Form, dimension: int) -> Codec:
     if len(signs.mean) != dimension:
         raise BundleCorrupt(bundle, SIGNS, f"{len(signs.mean)} dimensions, expected {dimension}")
     return signs
-
-
-def _mapped(bundle: Path, name: str, kind: np.dtype[Any], shape: tuple[int, int]) -> Packed:
-    """The file ``name``, of exactly that shape. Raises BundleCorrupt."""
-    file, needed = bundle / name, shape[0] * shape[1] * kind.itemsize
-    has = file.stat().st_size if file.is_file() else 0
-    if has != needed:
-        raise BundleCorrupt(bundle, name, f"{has} bytes, expected {needed}")
-    if not needed:
-        return np.zeros(shape, kind)
-    return np.memmap(file, kind, "r", shape=shape).view(np.ndarray)
-
-
-def _numbers(file: Path, kind: np.dtype[Any]) -> Packed:
-    """States of each passage and whether it was cut, (n, 2), of those that are whole."""
-    found = np.fromfile(file, kind)
-    return found[: len(found) // 2 * 2].reshape(-1, 2)

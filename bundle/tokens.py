@@ -15,7 +15,6 @@ two for 256 tokens. Nothing but ``tokens.idx`` is read when a store is opened.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from bundle.passages import Rows
+from bundle.ragged import count_type, gather, mapped, read_index, starts_of, whole
 from models.encoders.config import EncoderConfig
 from models.encoders.student import SHA256
 from models.errors import BundleCorrupt, ModelError
@@ -54,11 +54,6 @@ def position_type(max_tokens: int) -> np.dtype[Any]:
     return np.min_scalar_type(max_tokens - 1)
 
 
-def count_type(max_tokens: int) -> np.dtype[Any]:
-    """The type of how many codes a passage has."""
-    return np.min_scalar_type(max_tokens)
-
-
 class TokenWriter:
     """Appends the tokens of passages to a segment, going on after those that are whole."""
 
@@ -83,12 +78,11 @@ class TokenWriter:
         """How many are there whole."""
         codes, positions, _ = self._files
         held = min(codes.tell() // self._width, positions.tell() // self._position.itemsize)
-        ends = np.cumsum(_numbers(self._index, self._count)[:, 0], dtype=np.int64)
-        return int(np.searchsorted(ends, held, side="right"))
+        return whole(read_index(self._index, self._count), held)
 
     def keep(self, passages: int) -> None:
         """Forget all but the first ``passages``, which are there."""
-        codes = int(_numbers(self._index, self._count)[:passages, 0].sum(dtype=np.int64))
+        codes = int(read_index(self._index, self._count)[:passages, 0].sum(dtype=np.int64))
         sizes = (self._width, self._position.itemsize, 2 * self._count.itemsize)
         for file, size, entries in zip(self._files, sizes, (codes, codes, passages), strict=True):
             file.seek(file.truncate(size * entries))
@@ -132,42 +126,27 @@ class TokenStore:
             reason = f"{has}, expected {encoder.dimension} to {settings.bits}"
             raise BundleCorrupt(bundle, CODER, reason)
         width = settings.bits // 8
-
-        def mapped(name: str, kind: npt.DTypeLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-            file, needed = bundle / segment / name, math.prod(shape) * np.dtype(kind).itemsize
-            has = file.stat().st_size if file.is_file() else 0
-            if has != needed:
-                raise BundleCorrupt(bundle, f"{segment}/{name}", f"{has} bytes, expected {needed}")
-            if not needed:
-                return np.zeros(shape, kind)
-            return np.memmap(file, kind, "r", shape=shape).view(np.ndarray)
-
-        numbers = mapped(_COUNTS, count_type(encoder.max_tokens), (passages, 2))
+        counts, kind = f"{segment}/{_COUNTS}", count_type(encoder.max_tokens)
+        numbers = mapped(bundle, counts, kind, (passages, 2))
         codes, tokens = numbers.sum(axis=0, dtype=np.int64).tolist()
         if (codes, tokens) != (settings.codes, settings.tokens):
             expected = f"{settings.codes} of {settings.tokens}"
             reason = f"counts {codes} codes of {tokens} tokens, expected {expected}"
-            raise BundleCorrupt(bundle, f"{segment}/{_COUNTS}", reason)
-        starts = np.concatenate([[0], np.cumsum(numbers[:, 0], dtype=np.int64)])
+            raise BundleCorrupt(bundle, counts, reason)
+        place = position_type(encoder.max_tokens)
         return cls(
-            settings, coder, mapped(_CODES, np.uint8, (settings.codes, width)),
-            mapped(_POSITIONS, position_type(encoder.max_tokens), (settings.codes,)), starts,
+            settings, coder, mapped(bundle, f"{segment}/{_CODES}", np.uint8, (settings.codes, width)),
+            mapped(bundle, f"{segment}/{_POSITIONS}", place, (settings.codes,)), starts_of(numbers),
         )  # fmt: skip
 
     def of(self, rows: Rows) -> tuple[Codes, Rows]:
         """The codes (n, bits/8) of passages ``rows`` (C,) in that order, and each one's number (C,)."""
-        places, counts = self._places(rows)
+        places, counts = gather(self.starts, rows)
         return self.codes[places], counts
 
     def positions_of(self, row: int) -> Rows:
         """Where the token nearest to each code of the passage ``row`` stands in it, (n,) from 0."""
         return self.positions[self.starts[row] : self.starts[row + 1]].astype(np.int64)
-
-    def _places(self, rows: Rows) -> tuple[Rows, Rows]:
-        counts = self.starts[rows + 1] - self.starts[rows]
-        ends = np.cumsum(counts)
-        shifts = np.repeat(self.starts[rows] - (ends - counts), counts)
-        return shifts + np.arange(len(shifts)), counts
 
 
 def token_files(bundle: Path, segment: str) -> list[Path]:
@@ -180,14 +159,9 @@ def describe(
 ) -> TokenSettings:
     """What the manifest says of the store that was written for ``segment``."""
     files = token_files(bundle, segment)
-    codes, tokens = _numbers(files[2], count_type(encoder.max_tokens)).sum(axis=0, dtype=np.int64)
+    index = read_index(files[2], count_type(encoder.max_tokens))
+    codes, tokens = index.sum(axis=0, dtype=np.int64)
     return TokenSettings(
         bits=coder.bits, share=share, encoder=encoder.fingerprint, tokens=int(tokens),
         codes=int(codes), bytes=sum(file.stat().st_size for file in files),
     )  # fmt: skip
-
-
-def _numbers(file: Path, kind: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Codes and tokens of each passage, (n, 2)."""
-    found = np.fromfile(file, kind)
-    return found[: len(found) // 2 * 2].reshape(-1, 2)

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from bundle.bundle import SEGMENT, Bundle, verify
 from bundle.manifest import MANIFEST, Manifest, list_files, read_manifest, write_manifest
+from bundle.ragged import count_type
 from bundle.tokens import (
     CODER,
     TokenSettings,
     TokenStore,
     TokenWriter,
-    count_type,
     describe,
     position_type,
     token_files,
