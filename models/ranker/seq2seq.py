@@ -95,8 +95,8 @@ def load_ranker_config(folder: Path) -> RankerConfig:
     return read_description(folder, CONFIG_FILE, RankerConfig, "a ranker")
 
 
-class Seq2SeqEncoder:
-    """Passages to states, offline; safe to call from several threads at once."""
+class _Half:
+    """Either graph with its tokeniser and threads."""
 
     def __init__(
         self, config: RankerConfig, tokenizer: Tokenizer, engine: Engine, threads: int
@@ -105,6 +105,10 @@ class Seq2SeqEncoder:
         self._tokenizer = tokenizer
         self._engine = engine
         self._batches = _Batches(threads)
+
+
+class Seq2SeqEncoder(_Half):
+    """Passages to states, offline; safe to call from several threads at once."""
 
     @classmethod
     def load(cls, folder: Path, threads: int | None = None) -> Seq2SeqEncoder:
@@ -147,16 +151,8 @@ class Seq2SeqEncoder:
         return [states[text] for text in range(len(texts))]
 
 
-class Seq2SeqDecoder:
+class Seq2SeqDecoder(_Half):
     """A query and passages' states to scores, online; safe to call from several threads at once."""
-
-    def __init__(
-        self, config: RankerConfig, tokenizer: Tokenizer, engine: Engine, threads: int
-    ) -> None:
-        self.config = config
-        self._tokenizer = tokenizer
-        self._engine = engine
-        self._batches = _Batches(threads)
 
     @classmethod
     def load(cls, folder: Path, threads: int | None = None) -> Seq2SeqDecoder:
