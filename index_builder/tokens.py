@@ -21,6 +21,7 @@ from models.tokens.coder import (
     document_frequency,
     fit,
 )
+from models.tokens.passages import encode_passages
 from models.tokens.projection import PROJECTION_FILE, Projection
 
 # By the curve in docs/tokens: 8 bytes a token of a passage are to be enough, all counted.
@@ -67,16 +68,7 @@ class Coding:
 
     def encode(self, encoder: Encoder, tokens: list[Tokens]) -> tuple[Vectors, list[Coded]]:
         """Vectors (n, d) and codes of passages, of one pass of ``encoder``."""
-        vectors = np.zeros((len(tokens), encoder.config.dimension), np.float32)
-        coded: list[Coded | None] = [None] * len(tokens)
-
-        def code(text: int, vector: Vectors, states: Vectors) -> None:
-            vectors[text] = vector
-            own = encoder.own_tokens(tokens[text])
-            coded[text] = self.coder.code(states[own], tokens[text].ids[own], self.share)
-
-        encoder.visit_states(tokens, code)
-        return vectors, [one for one in coded if one is not None]
+        return encode_passages(encoder, self.coder, self.share, tokens)
 
 
 def trained_projection(folder: Path, options: TokenOptions, dimension: int) -> Projection | None:

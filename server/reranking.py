@@ -16,6 +16,7 @@ from bundle.vectors import Vectors
 from models.encoders.encoder import Encoder
 from models.engines import EngineName
 from models.tokens.coder import Coded
+from models.tokens.passages import encode_passages
 from server.ranking import Ranking
 
 
@@ -94,17 +95,13 @@ class Reranking:
             tokens if work.max_tokens is None else encoder.cut(tokens, work.max_tokens)
             for tokens, work in zip(encoder.tokenise(texts), works, strict=True)
         ]
-        read: list[Read | None] = [None] * len(works)
-
-        def take(text: int, vector: Vectors, states: Vectors) -> None:
-            own = encoder.own_tokens(tokens[text])
-            coded = store.coder.code(states[own], tokens[text].ids[own], store.settings.share)
-            # No query comes near a passage of nothing.
-            kept = vector.copy() if texts[text] else np.zeros_like(vector)
-            read[text] = Read(kept, coded, tokens[text].truncated)
-
-        encoder.visit_states(tokens, take)
-        return [one for one in read if one is not None]
+        vectors, coded = encode_passages(encoder, store.coder, store.settings.share, tokens)
+        # No query comes near a passage of nothing.
+        vectors[[not text for text in texts]] = 0.0
+        return [
+            Read(vector, codes, text.truncated)
+            for vector, codes, text in zip(vectors, coded, tokens, strict=True)
+        ]
 
     def rerank(self, work: Rerank) -> Reranked:
         """The scores of the passages of ``work``: what a search ranks them by, without known queries."""
