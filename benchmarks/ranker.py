@@ -26,18 +26,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cross_encoder import (
-    GRAPH,
-    Pair,
-    PairTokenizer,
-    Scorer,
-    Scores,
-    candidate_pairs,
-    export,
-    load,
-    score_torch,
-    start,
-)  # fmt: skip
+from benchmarks.cross_encoder.graph import GRAPH, Scorer, export
+from benchmarks.cross_encoder.model import Scores, load, score_torch, start
+from benchmarks.cross_encoder.pairs import Pair, PairTokenizer
+from benchmarks.cross_encoder.rank import candidate_pairs
 from benchmarks.ranker_kernels import KERNELS, LOSSY, Kernel
 from bundle.bundle import Bundle
 from evaluation.judgements import read_qrels, read_queries

