@@ -129,6 +129,25 @@ def build(
         Literal["float16", "1-bit"] | None,
         typer.Option(help="How a T5's states of passages are kept; default: float16."),
     ] = None,
+    answers: Annotated[
+        bool | None,
+        typer.Option(
+            help="Keep the tokens in more detail, too, and a reader that finds answers in them; "
+            "default: --no-answers."
+        ),
+    ] = None,
+    reader: Annotated[
+        Path | None,
+        typer.Option(
+            help="A reader that `lurcher train reader` wrote, with --answers; default: the encoder's."
+        ),
+    ] = None,
+    answer_bits: Annotated[
+        int | None,
+        typer.Option(
+            help="Bits a token that answers are found in; default: what the reader was trained on."
+        ),
+    ] = None,
 ) -> None:
     """Turn a corpus into a bundle; called again after a kill, go on where it was."""
     from index_builder.adapt import read_sources
@@ -150,6 +169,8 @@ def build(
         student=PROFILES[profile] if profile else None,
         tokens=_token_options(no_tokens, token_bits, token_share), ranker=ranker,
         states=states,
+        answers=reader is not None if answers is None else answers, reader=reader,
+        answer_bits=answer_bits,
         judged=read_sources(judged, skip_unknown=skip_unknown) if judged else None,
         neighbours=NeighbourOptions(skip_unknown=skip_unknown),
     )  # fmt: skip
@@ -209,6 +230,7 @@ def inspect_bundle(bundle: BundlePath) -> None:
             for measure, (before, after) in measured.items()
         }
         _print_section("decoder", {"name": manifest.ranker.name, **figures})
+    _print_reading(manifest)
     if manifest.states is not None:
         _print_section("states", manifest.states.model_dump(exclude={"ranker"}))
     _print_neighbours(manifest)
@@ -238,6 +260,30 @@ def _print_tokens(manifest: Manifest) -> None:
         "bytes a token": f"{total / before:,.2f}; {2 * dimension} as float16 states",
     }
     _print_section("tokens", rows)
+
+
+def _print_reading(manifest: Manifest) -> None:
+    """What answering reads, and what it takes: codes, numbers and coder, alone and with the tokens'."""
+    from bundle.bundle import READER
+    from bundle.reading import READING_CODER
+    from bundle.tokens import CODER
+
+    tokens, reading, reader = manifest.tokens, manifest.reading, manifest.reader
+    if tokens is None or reading is None:
+        return
+    files, passages, before = manifest.files, max(1, manifest.passages), max(1, tokens.tokens)
+    total = reading.bytes + files[READING_CODER].bytes
+    both = total + tokens.bytes + files[CODER].bytes
+    size = sum(entry.bytes for file, entry in files.items() if file.startswith(f"{READER}/"))
+    rows = {
+        "reader": f"{reader.name}, {size:,} bytes" if reader else "none",
+        "bits": f"{reading.bits}, of {manifest.encoder.dimension} dimensions",
+        "codes": f"{reading.codes:,}, {reading.codes / passages:,.1f} a passage",
+        "bytes": f"{total:,}, with {files[READING_CODER].bytes:,} of the coder",
+        "bytes a passage": f"{total / passages:,.1f}; {both / passages:,.1f} with the tokens above",
+        "bytes a token": f"{total / before:,.2f}; {both / before:,.2f} with the tokens above",
+    }
+    _print_section("answers", rows)
 
 
 def _kept(student: StudentConfig) -> dict[str, str]:
@@ -474,10 +520,23 @@ def evaluate(
     target: Annotated[
         str, typer.Argument(metavar="BUNDLE|URL", help="A bundle, or a running server.")
     ],
-    queries: Annotated[Path, typer.Option(help="queries.jsonl: one {_id, text} a line.")],
+    queries: Annotated[
+        Path,
+        typer.Option(
+            help="queries.jsonl: one {_id, text} a line, with answers: [...] for --answers."
+        ),
+    ],
     qrels: Annotated[Path, typer.Option(help="Judgements: query id, passage id, grade, by tabs.")],
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the first so many queries.")
+    ] = None,
+    answers: Annotated[
+        bool, typer.Option("--answers", help="Measure what is answered instead: EM and F1.")
+    ] = False,
+    passages: Annotated[int, typer.Option(min=1, help="Passages read for each answer.")] = 10,
+    min_score: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Least probable answer given; default: the reader's."),
     ] = None,
     against: Annotated[
         str | None, typer.Option(help="Another bundle or URL, compared query by query.")
@@ -501,22 +560,32 @@ def evaluate(
         Path | None, typer.Option("--json", help="Write the figures here too.")
     ] = None,
 ) -> None:
-    """Measure retrieval quality: nDCG@10, MRR@10, Recall@10 and @100, with 95 % intervals."""
+    """Measure retrieval quality, nDCG@10, MRR@10, Recall@10 and @100, or answers, with 95 % intervals."""
     try:
+        from benchmarks.answers import Asking, evaluate_answers, open_answerer
         from benchmarks.evaluate import evaluate as measure
         from benchmarks.searchers import open_searcher
     except ModuleNotFoundError as error:
         raise _missing(error, "eval") from error
+    from evaluation.answers import read_answers
     from evaluation.judgements import read_qrels, read_queries
 
     texts, judged = read_queries(queries), read_qrels(qrels)
     with ExitStack() as opened:
-        searcher = opened.enter_context(open_searcher(target, pefa, rank, candidates))
-        other = None
-        if against is not None or against_rank is not None:
-            theirs = (target, pefa) if against is None else (against, "auto")
-            other = opened.enter_context(open_searcher(*theirs, against_rank or "auto", candidates))
-        found = measure(searcher, texts, judged, limit, other)
+        if answers:
+            asked = {id_: texts[id_] for id_ in judged if id_ in texts}
+            asking = Asking(passages, min_score, rank)
+            answerer = opened.enter_context(open_answerer(target, asking))
+            found = evaluate_answers(answerer, asked, read_answers(queries), limit)
+        else:
+            searcher = opened.enter_context(open_searcher(target, pefa, rank, candidates))
+            other = None
+            if against is not None or against_rank is not None:
+                theirs = (target, pefa) if against is None else (against, "auto")
+                other = opened.enter_context(
+                    open_searcher(*theirs, against_rank or "auto", candidates)
+                )
+            found = measure(searcher, texts, judged, limit, other)
     if json_file is not None:
         json_file.write_text(json.dumps(found.as_dict(), indent=1) + "\n")
     _console.print(f"{found.target}, {found.queries:,} queries", highlight=False)
@@ -790,9 +859,7 @@ def train_ranker(
     sources = Sources(
         queries, qrels, _pair("dev_qrels", dev_queries, dev_qrels), cross_scores, skip_unknown
     )
-    schedule = Schedule(
-        steps, batch, negatives, learning_rate=learning_rate, checks=checks, seed=seed
-    )
+    schedule = Schedule(steps, batch, learning_rate, checks=checks, seed=seed, negatives=negatives)
     plan = Plan(width, heads, layers, crossings, dropout, candidates, schedule, device)
 
     def report(line: str) -> None:
@@ -805,6 +872,61 @@ def train_ranker(
         for name, (before, after) in config.figures.items()
     }
     _print_section("development", found)
+
+
+@training.command("reader")
+def train_reader(
+    bundle: BundlePath,
+    out: Annotated[Path, typer.Option(help="The reader's folder.")],
+    queries: Annotated[
+        Path, typer.Option(help="queries.jsonl: one {_id, text, answers: [...]} a line.")
+    ],
+    qrels: Annotated[
+        Path, typer.Option(help="Where the answers stand: query id, passage id, grade.")
+    ],
+    dev_queries: Annotated[
+        Path | None,
+        typer.Option(help="Questions to choose weights by; default: a tenth of the others."),
+    ] = None,
+    dev_qrels: Annotated[Path | None, typer.Option(help="Their judgements.")] = None,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out judgements of unknown ids.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="The reader's name; default: OUT's.")] = None,
+    steps: Annotated[int, typer.Option(help="Steps of training.")] = 4_000,
+    batch: Annotated[int, typer.Option(help="Questions a step.")] = 24,
+    width: Annotated[int, typer.Option(help="Numbers a token.")] = 256,
+    heads: Annotated[int, typer.Option(help="Attention heads.")] = 8,
+    layers: Annotated[int, typer.Option(help="Layers that read question and passage.")] = 3,
+    inner: Annotated[int, typer.Option(help="Width of the feed-forward layers.")] = 1_024,
+    learning_rate: Annotated[float, typer.Option(help="The highest; it rises, then falls.")] = 1e-3,
+    checks: Annotated[
+        int, typer.Option(help="Checkpoints measured, of which the best is kept.")
+    ] = 10,
+    seed: Annotated[int, typer.Option(help="Of the weights and the order of questions.")] = 0,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to train.")] = "cpu",
+) -> None:
+    """Make a reader that finds answers in passages, from questions with answers."""
+    try:
+        from training.ranker.train import Sources
+        from training.reader.train import Plan
+        from training.reader.train import train_reader as run
+        from training.run import Schedule
+    except ModuleNotFoundError as error:
+        raise _missing(error, "train") from error
+
+    sources = Sources(
+        queries, qrels, _pair("dev_qrels", dev_queries, dev_qrels), skip_unknown=skip_unknown
+    )
+    schedule = Schedule(steps, batch, learning_rate, warmup=200, checks=checks, seed=seed)
+    plan = Plan(width, heads, layers, inner, schedule, device)
+
+    def report(line: str) -> None:
+        _errors.print(line, markup=False, highlight=False)
+
+    config = run(bundle, sources, out, plan, name, report)
+    figures = ", ".join(f"{measure} {value:.4f}" for measure, value in config.figures.items())
+    _console.print(f"{out}: {config.questions:,} questions, {figures}", highlight=False)
 
 
 @app.command()
@@ -895,7 +1017,8 @@ def bench(
     name: Annotated[
         str,
         typer.Argument(
-            help="ablation, build, encoder, feedback, neighbours, pefa, ranker, server, students or tokens."
+            help="ablation, build, encoder, feedback, gold, neighbours, pefa, ranker, reader, server, "
+            "students or tokens."
         ),
     ],
 ) -> None:
@@ -914,8 +1037,8 @@ def bench(
 
 
 _BENCHMARKS = (
-    "ablation", "build", "encoder", "feedback", "neighbours", "pefa", "ranker", "server", "students",
-    "tokens",
+    "ablation", "build", "encoder", "feedback", "gold", "neighbours", "pefa", "ranker", "reader", "server",
+    "students", "tokens",
 )  # fmt: skip
 
 

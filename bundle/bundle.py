@@ -10,10 +10,13 @@
         passages.db              ids, titles, texts, metadata                  bundle.passages
         vectors.faiss            one vector a passage, by row                  bundle.vectors
         tokens.*                 packed 1-bit tokens, unless left out          bundle.tokens
+        reading.*                the tokens in more detail, if it answers      bundle.reading
         states.*                 a T5's states of the passages, if one ranks   bundle.states
       tokens/                    how token states become codes
       states/                    how those states become bits, if they do
+      reading/                   how token states become codes of reading.*
       ranker/                    what ranks by request, if there is anything  models.ranker
+      reader/                    what finds answers in reading.*, if it does  models.reader
       neighbours/                known queries, if there are any               bundle.neighbours
 
 Nothing in a bundle is ever executed or unpickled: ONNX, FAISS, SQLite and JSON only.
@@ -27,6 +30,7 @@ from pathlib import Path
 from bundle.manifest import MANIFEST, Manifest, changed_files, read_manifest
 from bundle.neighbours import QUERIES, Neighbours
 from bundle.passages import Passages
+from bundle.reading import READING_CODER, ReadingStore
 from bundle.states import StateStore
 from bundle.tokens import CODER, TokenStore
 from bundle.vectors import VectorIndex
@@ -36,9 +40,11 @@ from models.engines import EngineName
 from models.errors import BundleCorrupt, LurcherError, ModelError
 from models.ranker.decoder import DECODER_FILE, Decoder, DecoderConfig, load_decoder_config
 from models.ranker.seq2seq import RankerConfig, Seq2SeqDecoder, load_ranker_config
+from models.reader.reader import READER_FILE, Reader, check_reader, load_reader_config
 
 ENCODER = "encoder"
 RANKER = "ranker"
+READER = "reader"
 SEGMENT = "segments/000000"
 PASSAGES = f"{SEGMENT}/passages.db"
 VECTORS = f"{SEGMENT}/vectors.faiss"
@@ -53,6 +59,7 @@ class Bundle:
     passages: Passages
     vectors: VectorIndex
     tokens: TokenStore | None
+    reading: ReadingStore | None
     states: StateStore | None
     neighbours: Neighbours | None
 
@@ -73,10 +80,12 @@ class Bundle:
             if coded is None
             else TokenStore.open(path, SEGMENT, coded, manifest.encoder, manifest.passages)
         )
-        states = _states(path, manifest)
+        reading, states = _reading(path, manifest, tokens), _states(path, manifest)
         known = manifest.neighbours
         neighbours = None if known is None else Neighbours.open(path, known, vectors.count)
-        bundle = cls(path, manifest, Passages(path / PASSAGES), vectors, tokens, states, neighbours)
+        bundle = cls(
+            path, manifest, Passages(path / PASSAGES), vectors, tokens, reading, states, neighbours
+        )
         for problem in bundle.inconsistencies():
             bundle.close()
             raise problem
@@ -114,6 +123,15 @@ class Bundle:
         except ModelError as error:
             raise BundleCorrupt(self.path, RANKER, str(error)) from error
 
+    def span_reader(self, threads: int | None = None) -> Reader | None:
+        """What finds answers in ``reading``, if the bundle has it. Raises BundleCorrupt."""
+        if self.manifest.reader is None:
+            return None
+        try:
+            return Reader.load(self.path / READER, threads)
+        except ModelError as error:
+            raise BundleCorrupt(self.path, READER, str(error)) from error
+
     def files(self) -> list[Path]:
         """Its files but the manifest, relative to it."""
         # From the folder, so that a path in a stranger's manifest leads nowhere else.
@@ -150,6 +168,14 @@ class Bundle:
                     problems.append(BundleCorrupt(self.path, config, "not the manifest's decoder"))
             except ModelError as error:
                 problems.append(BundleCorrupt(self.path, config, str(error)))
+        if self.manifest.reader is not None:
+            config = f"{READER}/{READER_FILE}"
+            try:
+                if load_reader_config(self.path / READER) != self.manifest.reader:
+                    problems.append(BundleCorrupt(self.path, config, "not the manifest's reader"))
+                check_reader(self.manifest.reader, self.manifest.encoder)
+            except ModelError as error:
+                problems.append(BundleCorrupt(self.path, config, str(error)))
         return problems
 
     def close(self) -> None:
@@ -157,6 +183,21 @@ class Bundle:
         self.passages.close()
         if self.neighbours is not None:
             self.neighbours.close()
+
+
+def _reading(path: Path, manifest: Manifest, tokens: TokenStore | None) -> ReadingStore | None:
+    """What a reader of the bundle at ``path`` reads, if there is it. Raises BundleCorrupt."""
+    reading = manifest.reading
+    if reading is None and manifest.reader is None:
+        return None
+    if reading is None or tokens is None:
+        missing = "tokens" if tokens is None else "a reading store"
+        raise BundleCorrupt(path, MANIFEST, f"what is to answer needs {missing}, which it has not")
+    store = ReadingStore.open(path, SEGMENT, reading, manifest.encoder, manifest.passages)
+    has, wants = len(store.coder.centres), len(tokens.coder.frequency)
+    if has != wants:
+        raise BundleCorrupt(path, READING_CODER, f"of {has} different tokens, expected {wants}")
+    return store
 
 
 def _states(path: Path, manifest: Manifest) -> StateStore | None:
@@ -187,6 +228,7 @@ def verify(path: Path) -> list[str]:
             bundle.vectors.search(vector, 1)
             bundle.decoder()
             bundle.reader()
+            bundle.span_reader()
         finally:
             bundle.close()
     except LurcherError as error:

@@ -18,12 +18,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bundle.neighbours import NeighbourSettings
+from bundle.reading import ReadingSettings
 from bundle.states import StateSettings
 from bundle.tokens import TokenSettings
 from models.encoders.config import EncoderConfig
 from models.errors import BundleCorrupt, BundleNotFound, BundleVersionError
 from models.ranker.decoder import DecoderConfig
 from models.ranker.seq2seq import RankerConfig
+from models.reader.reader import ReaderConfig
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -98,6 +100,8 @@ class Manifest(_Part):
     tokens: TokenSettings | None = None
     ranker: DecoderConfig | RankerConfig | None = None
     states: StateSettings | None = None
+    reading: ReadingSettings | None = None
+    reader: ReaderConfig | None = None
     neighbours: NeighbourSettings | None = None
     segments: list[Segment]
     files: dict[str, FileEntry]

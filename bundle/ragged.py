@@ -3,7 +3,7 @@
 ::
 
     NAME.bin, ...    entries of a fixed size; a store may have several such files side by side
-    NAME.idx         of each passage two numbers: how many entries it has, and one of the store's own
+    NAME.idx         of each passage how many entries it has, and perhaps a number of the store's own
 
 Numbers are unsigned integers of as few bytes as the longest passage needs. The index is written last, so
 that what it counts is there.
@@ -36,7 +36,7 @@ def read_index(file: Path, kind: np.dtype[Any]) -> Array:
 
 
 def whole(index: Array, entries: int) -> int:
-    """How many passages of ``index`` (n, 2) have all of theirs among the first so many ``entries``.
+    """How many passages of ``index`` (n, 1 or 2) have all of theirs among the first so many ``entries``.
 
     A machine that went down may have kept the index and lost some of what it counts.
     """
@@ -45,7 +45,7 @@ def whole(index: Array, entries: int) -> int:
 
 
 def starts_of(index: Array) -> Rows:
-    """Each passage's first entry, and where the last one's end, (n + 1,) int64, of an index (n, 2)."""
+    """Each passage's first entry, and where the last one's end, (n + 1,) int64, of an index (n, 1 or 2)."""
     return np.concatenate([[0], np.cumsum(index[:, 0], dtype=np.int64)])
 
 

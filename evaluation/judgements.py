@@ -21,7 +21,7 @@ Qrels = dict[str, dict[str, int]]
 def read_queries(path: Path) -> dict[str, str]:
     """The text of each query by its id, in file order. Raises CorpusError."""
     queries: dict[str, str] = {}
-    for number, line in _lines(path):
+    for number, line in lines(path):
         try:
             found = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -45,7 +45,7 @@ def read_queries(path: Path) -> dict[str, str]:
 def read_qrels(path: Path) -> Qrels:
     """The grade of each judged passage by query id and passage id. Raises CorpusError."""
     qrels: Qrels = {}
-    for number, line in _lines(path):
+    for number, line in lines(path):
         fields = line.rstrip("\r\n").split("\t")
         if number == 1 and fields[-1].lstrip("-").isdigit() is False:
             continue  # the header
@@ -62,7 +62,7 @@ def read_qrels(path: Path) -> Qrels:
     return qrels
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines that hold something, with their numbers."""
     try:
         with path.open("rb") as file:

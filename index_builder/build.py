@@ -4,11 +4,13 @@
 
     passages   corpus readers -> passages.db        fails on the first bad record, within seconds
     tokens     a sample of passages -> tokens/coder.npz
-    vectors    passages.db -> scratch/vectors.f32, tokens.*    the long one; resumes at the passage
+    details    a sample of passages -> reading/coder.npz, if it is to answer
+    vectors    passages.db -> scratch/vectors.f32, tokens.*, reading.* if it is to answer
+                                                       the long one; resumes at the passage
     index      vectors.f32 -> vectors.faiss
     signs      a sample of passages -> states/signs.npz, where a T5 ranks and its states become bits
     states     passages.db -> states.*                         as long; resumes at the passage
-    seal       measure, copy the encoder, hash, write the manifest, rename
+    seal       measure, copy the encoder and what else runs, hash, write the manifest, rename
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -38,6 +40,8 @@ from bundle.manifest import (
 )
 from bundle.neighbours import NEIGHBOURS
 from bundle.passages import Passage, Passages, PassageWriter
+from bundle.reading import describe as describe_reading
+from bundle.reading import reading_files
 from bundle.states import Form
 from bundle.tokens import CODER, describe, token_files
 from bundle.vectors import (
@@ -75,6 +79,8 @@ from index_builder.ranker import (
     ranker_beside,
     read_ranker,
 )
+from index_builder.reader import choose_reader, put_reader
+from index_builder.reading import store_coder
 from index_builder.states import store_states
 from index_builder.tokens import Coding, TokenOptions, calibrate, trained_projection
 from index_builder.workspace import Workspace, key
@@ -101,7 +107,9 @@ class BuildOptions:
     split the files of a text folder. ``student`` is the folder of one that reads queries instead.
     ``tokens`` None leaves the token store out, and with it late interaction. ``ranker`` is the folder of a
     decoder or of a T5, None: the encoder's own decoder, if it fits. ``states`` is how a T5's are kept, None:
-    as float16. ``judged`` are known queries to put in, as ``neighbours`` says.
+    as float16. ``answers`` adds the reader in the folder ``reader``, None: the encoder's own, and a store for
+    it of ``answer_bits`` a token, None: as many as it was trained on. ``judged`` are known queries to put
+    in, as ``neighbours`` says.
     """
 
     encoder: Path = DEFAULT_ENCODER
@@ -115,12 +123,20 @@ class BuildOptions:
     tokens: TokenOptions | None = field(default_factory=TokenOptions)
     ranker: Path | None = None
     states: Form | None = None
+    answers: bool = False
+    reader: Path | None = None
+    answer_bits: int | None = None
     judged: Judged | None = None
     neighbours: NeighbourOptions = field(default_factory=NeighbourOptions)
 
     def __post_init__(self) -> None:
         if not 0 < self.recall <= 1:
             raise FieldError("recall", f"must be above 0 and at most 1, not {self.recall}")
+        for name in ("reader", "answer_bits"):
+            if getattr(self, name) is not None and not self.answers:
+                raise FieldError(name, "is for answers, which are not asked for")
+        if self.answers and self.tokens is None:
+            raise FieldError("answers", "need the tokens, which are to be left out")
 
 
 def skipped_file(out: Path) -> Path:
@@ -146,16 +162,21 @@ def build(
     if options.tokens is not None:
         dimension = encoder.config.dimension
         projection = trained_projection(options.encoder, options.tokens, dimension)
-    reader = None
+    seq2seq = None
     if options.ranker is not None:
         if isinstance(read_ranker(options.ranker), RankerConfig):
-            reader = open_seq2seq(options.ranker)
+            seq2seq = open_seq2seq(options.ranker)
         elif options.tokens is None:
             raise FieldError("ranker", "needs tokens to read, which are to be left out")
-    if options.tokens is not None and reader is None:
+    if options.tokens is not None and seq2seq is None:
         _check_ranker(options, encoder.config, options.tokens, projection)
-    if options.states is not None and reader is None:
+    if options.states is not None and seq2seq is None:
         raise FieldError("states", "is for a T5 as --ranker, that `lurcher export-ranker` wrote")
+    if options.answers:
+        reader, bits = choose_reader(
+            options.reader, options.answer_bits, options.encoder, encoder.config
+        )
+        options = replace(options, reader=reader, answer_bits=bits)
     if options.judged is not None:
         check_similarity(encoder.config)
     if options.student is not None:
@@ -165,7 +186,7 @@ def build(
     workspace = Workspace(out)
     try:
         return _build(
-            corpus, files, records, encoder, projection, reader, workspace, options, report
+            corpus, files, records, encoder, projection, seq2seq, workspace, options, report
         )
     except CorpusError:
         workspace.discard()  # nothing worth going on with: the corpus has to change
@@ -180,7 +201,7 @@ def build(
 
 def _build(
     corpus: Path, files: list[Path], records: Iterator[Record], encoder: Encoder,
-    projection: Projection | None, reader: Seq2SeqEncoder | None, workspace: Workspace,
+    projection: Projection | None, seq2seq: Seq2SeqEncoder | None, workspace: Workspace,
     options: BuildOptions, report: Reporter,
 ) -> Manifest:  # fmt: skip
     faiss.omp_set_num_threads(available_cpus())
@@ -193,7 +214,8 @@ def _build(
     token_options = options.tokens and [*astuple(options.tokens), options.seed]
     space = projection and projection.space
     tokens_key = key(passages_key, encoder.config.fingerprint, token_options, space)
-    vectors_key = key(tokens_key, "vectors")
+    details_key = key(tokens_key, "details", options.answer_bits)
+    vectors_key = key(details_key, "vectors")
     index_key = key(vectors_key, options.index, options.seed)
 
     skipped_note = scratch / "skipped.json"
@@ -210,18 +232,25 @@ def _build(
             shutil.rmtree((root / CODER).parent, ignore_errors=True)
             if options.tokens is not None:
                 (root / CODER).parent.mkdir()
-                coder = calibrate(
-                    passages, encoder, options.tokens, projection, options.seed, report
+                calibrate(passages, encoder, options.tokens, projection, options.seed, report).save(
+                    root / CODER
                 )
-                coder.save(root / CODER)
             workspace.done("tokens")
+        coder = None if options.tokens is None else TokenCoder.load(root / CODER)
+        details = store_coder(
+            passages, encoder, coder, options.answer_bits, options.seed, details_key, workspace,
+            report,
+        )  # fmt: skip
         coding = None
-        if options.tokens is not None:
-            coder = TokenCoder.load(root / CODER)
-            coding = Coding(coder, options.tokens.share, root / SEGMENT)
+        if coder is not None and options.tokens is not None:
+            coding = Coding(coder, options.tokens.share, root / SEGMENT, details)
         # Before the long stage: principal components are known only now.
-        ranker = _put_ranker(options, root, encoder.config, coding, reader)
-        raw = [vectors_file(scratch), flags_file(scratch), *token_files(root, SEGMENT)]
+        ranker = _put_ranker(options, root, encoder.config, coding, seq2seq)
+        reader = put_reader(options.reader, root, encoder.config)
+        raw = [
+            vectors_file(scratch), flags_file(scratch),
+            *token_files(root, SEGMENT), *reading_files(root, SEGMENT),
+        ]  # fmt: skip
         if workspace.begin("vectors", vectors_key, raw):
             encode_passages(passages, encoder, scratch, report, coding)
             workspace.done("vectors")
@@ -236,7 +265,9 @@ def _build(
             workspace.done("index")
 
         form = options.states or "float16"
-        states = store_states(passages, passages_key, reader, form, options.seed, workspace, report)
+        states = store_states(
+            passages, passages_key, seq2seq, form, options.seed, workspace, report
+        )
 
         shutil.rmtree(root / NEIGHBOURS, ignore_errors=True)  # of a build that was killed
         encoder_config = _put_encoder(options, root / ENCODER)
@@ -270,6 +301,10 @@ def _build(
         else describe(root, SEGMENT, coding.coder, coding.share, encoder_config),
         ranker=ranker,
         states=states,
+        reading=None
+        if details is None
+        else describe_reading(root, SEGMENT, details, encoder_config),
+        reader=reader,
         segments=[Segment(name="000000", passages=vectors.shape[0])],
         files=list_files(root),
     )
@@ -381,10 +416,10 @@ def _check_ranker(
 
 def _put_ranker(
     options: BuildOptions, root: Path, encoder: EncoderConfig, coding: Coding | None,
-    reader: Seq2SeqEncoder | None,
+    seq2seq: Seq2SeqEncoder | None,
 ) -> DecoderConfig | RankerConfig | None:  # fmt: skip
     """Copy what ranks into the bundle, if there is anything to copy."""
-    if reader is not None and options.ranker is not None:
+    if seq2seq is not None and options.ranker is not None:
         return put_seq2seq(options.ranker, root)
     # An earlier run may have been asked for one.
     shutil.rmtree(root / RANKER, ignore_errors=True)

@@ -1,8 +1,8 @@
 """Passages to vectors and tokens, resumable at any passage.
 
 Plain files grow side by side, one entry a passage in row order: ``vectors.f32`` (d float32 each), the
-token store's, and ``flags.u8`` (TRUNCATED, EMPTY). The last is written last, so its length is how many
-passages are done.
+token store's and the reading store's, and ``flags.u8`` (TRUNCATED, EMPTY). The last is written last, so its
+length is how many passages are done.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def encode_passages(
         flags = files.enter_context(flags_file(scratch).open("ab"))
         start = min(vectors.tell() // width, flags.tell())
         if coding is not None:
-            store = files.enter_context(coding.writer(encoder))
-            start = min(start, store.passages)
+            stores = coding.open(encoder, files)
+            start = min(start, stores.passages)
         if start < passages.count:
             start -= start % _CHUNK  # other batches round otherwise, and a sign may change by it
         if coding is not None:
-            store.keep(start)
+            stores.keep(start)
         vectors.truncate(start * width)
         flags.truncate(start)
         report.stage("encoding", passages.count, start)
@@ -67,8 +67,8 @@ def encode_passages(
             if coding is None:
                 found = encoder.encode_tokens(tokens)
             else:
-                found, coded = coding.encode(encoder, tokens)
-                store.append(coded)
+                found, kept = coding.encode(encoder, tokens)
+                stores.append(kept)
             found[empty] = 0.0
             vectors.write(found.tobytes())
             vectors.flush()

@@ -1,21 +1,26 @@
-"""Passages' token states to codes: a coder made for the corpus, and what of it writes the token store."""
+"""Passages' token states to codes: a coder made for the corpus, and what fills the stores by it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from bundle.passages import Passages
+from bundle.reading import ReadingWriter
 from bundle.tokens import TokenWriter
 from bundle.vectors import Vectors
 from index_builder.progress import Reporter
 from models.encoders.encoder import Encoder
 from models.encoders.tokenizer import Tokens
 from models.errors import FieldError, ModelError
+from models.reader.coder import DetailCoder
 from models.tokens.coder import (
     Coded,
+    Codes,
     TokenCoder,
     check_bits,
     document_frequency,
@@ -55,20 +60,69 @@ class TokenOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of a passage's token states."""
+
+    coded: Coded  # for the token store
+    details: Codes | None  # for the reading store, if there is one
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What passages are appended to: the token store and, if there is one, the reading store."""
+
+    tokens: TokenWriter
+    reading: ReadingWriter | None
+
+    @property
+    def passages(self) -> int:
+        """How many are there whole, in each store."""
+        return min(store.passages for store in self._all())
+
+    def keep(self, passages: int) -> None:
+        """Forget all but the first ``passages``, which are there."""
+        for store in self._all():
+            store.keep(passages)
+
+    def append(self, kept: Sequence[Kept]) -> None:
+        """Write what is kept of the next passages."""
+        self.tokens.append([one.coded for one in kept])
+        if self.reading is not None:
+            self.reading.append([one.details for one in kept if one.details is not None])
+
+    def _all(self) -> list[TokenWriter | ReadingWriter]:
+        return [self.tokens] if self.reading is None else [self.tokens, self.reading]
+
+
+@dataclass(frozen=True, slots=True)
 class Coding:
     """Where the tokens of passages go, and how they become codes."""
 
     coder: TokenCoder
     share: float
     segment: Path
+    details: DetailCoder | None = None  # of the reading store, if there is to be one
 
-    def writer(self, encoder: Encoder) -> TokenWriter:
-        """What appends the tokens of that encoder's passages."""
-        return TokenWriter(self.segment, self.coder.bits, encoder.config.max_tokens)
+    def open(self, encoder: Encoder, files: ExitStack) -> Stores:
+        """What the tokens of that encoder's passages are appended to, until ``files`` are closed."""
+        longest = encoder.config.max_tokens
+        tokens = files.enter_context(TokenWriter(self.segment, self.coder.bits, longest))
+        if self.details is None:
+            return Stores(tokens, None)
+        writer = ReadingWriter(self.segment, self.details.bits, longest)
+        return Stores(tokens, files.enter_context(writer))
 
-    def encode(self, encoder: Encoder, tokens: list[Tokens]) -> tuple[Vectors, list[Coded]]:
+    def encode(self, encoder: Encoder, tokens: list[Tokens]) -> tuple[Vectors, list[Kept]]:
         """Vectors (n, d) and codes of passages, of one pass of ``encoder``."""
-        return encode_passages(encoder, self.coder, self.share, tokens)
+        return encode_passages(encoder, tokens, self._kept)
+
+    def _kept(self, states: Vectors, ids: Sequence[int]) -> Kept:
+        coded = self.coder.code(states, ids, self.share)
+        if self.details is None:
+            return Kept(coded, None)
+        telling = self.coder.telling(ids)
+        details = self.details.code(states[telling], np.array(ids, np.int64)[telling])
+        return Kept(coded, details)
 
 
 def trained_projection(folder: Path, options: TokenOptions, dimension: int) -> Projection | None:

@@ -94,6 +94,14 @@ def small_bundle(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
+def answering_bundle(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``small_bundle`` with a reading store and the reader that ships. Copy it to change it."""
+    out = tmp_path_factory.mktemp("answering") / "answering.lurcher"
+    build(small_corpus, out, BuildOptions(seed=1, answers=True))
+    return out
+
+
+@pytest.fixture(scope="session")
 def ticket_bundle(
     small_bundle: Path,
     small_records: list[dict[str, Any]],

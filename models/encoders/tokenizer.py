@@ -52,6 +52,11 @@ class Tokenizer:
             for e, text in zip(encodings, texts, strict=True)
         ]
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ``ids``, without special tokens."""
+        found: str = self._tokenizer.decode(list(ids))
+        return found
+
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token of ``text`` stands in it: start and end, in Unicode code points.
 

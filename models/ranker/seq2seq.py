@@ -204,6 +204,34 @@ class Seq2SeqDecoder(_Half):
         self._batches.run(score, [max(len(one), read.shape[1]) for one in states])
         return scores
 
+    def write(self, query: str, states: Sequence[Vectors], most: int) -> tuple[str, float]:
+        """What the decoder writes after ``query``, at most so many tokens, and how sure of them it is.
+
+        Fusion in the decoder (Izacard & Grave 2021, FiD): it attends to the ``states`` (L, d) of all passages
+        at once, which its encoder read one by one; here without the query, as their states are stored. Each
+        token is the likeliest one. How sure, 0 to 1, is the geometric mean of their probabilities, the
+        end's among them.
+        """
+        prefix = self.reads(query)
+        whole = np.concatenate([*states, np.zeros((0, self.config.dimension), np.float32)])
+        padded, mask = _pad_states([whole], self.config.dimension)
+        written: list[int] = []
+        logarithms = 0.0
+        while True:
+            inputs: dict[str, npt.NDArray[Any]] = {
+                "input_ids": np.array([[*prefix, *written]], np.int64),
+                "encoder_hidden_states": padded,
+                "encoder_attention_mask": mask,
+            }
+            (logits,) = self._engine.run(["logits"], inputs)
+            last = logits[:, -1:]
+            token = int(last.argmax())
+            logarithms += float(_log_probabilities(last, [token])[0, 0])
+            written.append(token)
+            if token == self.config.end or len(written) == most:
+                sure = math.exp(logarithms / len(written))
+                return self._tokenizer.decode(written).strip(), sure
+
 
 def score_logits(logits: Vectors, ids: Sequence[int], config: RankerConfig) -> Vectors:
     """Scores (C,) float32 of what the decoder says (C, n + 1, vocabulary), of a query of n ``ids``."""

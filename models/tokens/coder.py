@@ -83,26 +83,29 @@ class TokenCoder:
         self, states: Vectors, ids: Sequence[int], share: float
     ) -> tuple[Integers, Vectors, Vectors, Integers]:
         """Which tokens count (n,), their states off the mean (n, d), projected (n, bits), and clusters."""
-        telling = np.flatnonzero(self.frequency[np.asarray(ids, np.int64)] <= COMMON)
-        if not len(telling):
-            telling = np.arange(len(states))
+        telling = self.telling(ids)
         centred = self._centred(states[telling])
         points = product(centred, self.projection.passages)
         count = max(1, int(np.ceil(share * len(states))))
         return telling, centred, points, ward(points, count)
+
+    def telling(self, ids: Sequence[int] | Integers) -> Integers:
+        """Which of the tokens ``ids`` are not common, (n,) in order; all of them where none is."""
+        found = np.flatnonzero(self.frequency[np.asarray(ids, np.int64)] <= COMMON)
+        return found if len(found) else np.arange(len(ids))
 
     def queries(self, states: Vectors, ids: Sequence[int]) -> tuple[Vectors, Vectors]:
         """What a query's states (L, d) are among codes, (L, bits) unit-norm, and their weights (L,).
 
         Weights add up to 1: inverse document frequencies, or all the same where no token tells anything.
         """
-        points = _unit(product(self._centred(states), self.projection.queries))
+        points = unit(product(self._centred(states), self.projection.queries))
         telling: Vectors = -np.log(self.frequency[np.asarray(ids, np.int64)], dtype=np.float32)
         weights = telling if telling.any() else np.ones_like(telling)
         return points, weights / np.maximum(weights.sum(), np.float32(1e-9))
 
     def _centred(self, states: Vectors) -> Vectors:
-        return _unit(states) - self.mean
+        return unit(states) - self.mean
 
     def save(self, file: Path) -> None:
         """Write it to ``file``."""
@@ -152,7 +155,7 @@ def fit(
     check_bits(bits, dimension)
     count, total, products = 0, np.zeros(dimension), np.zeros((dimension, dimension))
     for found in states:
-        units = _unit(found).astype(np.float64)
+        units = unit(found).astype(np.float64)
         count += len(units)
         total += units.sum(axis=0)
         products += units.T @ units
@@ -180,7 +183,8 @@ def _means(points: Vectors, cluster: Integers) -> Vectors:
     return sums
 
 
-def _unit(vectors: Vectors) -> Vectors:
+def unit(vectors: Vectors) -> Vectors:
+    """Each row of (n, d) divided by its norm; one of zeros stays."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     units: Vectors = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
     return units

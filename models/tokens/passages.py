@@ -1,28 +1,32 @@
-"""Passages to vectors and codes, by one pass of their encoder: what a build stores, what a request brings."""
+"""Passages to vectors and what is kept of their tokens, by one pass of their encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from models.encoders.encoder import Encoder, Vectors
 from models.encoders.tokenizer import Tokens
-from models.tokens.coder import Coded, TokenCoder
+
+Kept = TypeVar("Kept")
 
 
 def encode_passages(
-    encoder: Encoder, coder: TokenCoder, share: float, passages: Sequence[Tokens]
-) -> tuple[Vectors, list[Coded]]:
-    """Vectors (n, d) and codes of ``passages``; of each at most ``share`` of its own tokens is kept."""
+    encoder: Encoder, passages: Sequence[Tokens], keep: Callable[[Vectors, Sequence[int]], Kept]
+) -> tuple[Vectors, list[Kept]]:
+    """Vectors (n, d) of ``passages``, and what ``keep`` makes of each one's own states (L, d) and ids.
+
+    It is called from several threads, and what it is shown is gone afterwards.
+    """
     vectors = np.zeros((len(passages), encoder.config.dimension), np.float32)
-    coded: dict[int, Coded] = {}
+    kept: dict[int, Kept] = {}
 
-    def code(text: int, vector: Vectors, states: Vectors) -> None:
+    def visit(text: int, vector: Vectors, states: Vectors) -> None:
         vectors[text] = vector
-        tokens = passages[text]
-        own = encoder.own_tokens(tokens)
-        coded[text] = coder.code(states[own], tokens.ids[own], share)
+        own = encoder.own_tokens(passages[text])
+        kept[text] = keep(states[own], passages[text].ids[own])
 
-    encoder.visit_states(passages, code)
-    return vectors, [coded[text] for text in range(len(passages))]
+    encoder.visit_states(passages, visit)
+    return vectors, [kept[text] for text in range(len(passages))]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import ZIP_STORED
 
 import numpy as np
@@ -76,8 +77,10 @@ def principal(covariance: npt.NDArray[np.float64], bits: int, seed: int) -> Proj
     return Projection(both, both)
 
 
-def read_arrays(file: Path, names: tuple[str, ...]) -> dict[str, Vectors]:
-    """The arrays ``names`` of an .npz file, float32 and finite. Raises ModelError."""
+def read_arrays(
+    file: Path, names: tuple[str, ...], kind: npt.DTypeLike = np.float32
+) -> dict[str, npt.NDArray[Any]]:
+    """The arrays ``names`` of an .npz file, all of that ``kind`` and finite. Raises ModelError."""
     try:
         # NumPy leaves a file of its own open where it is no archive.
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as found:
@@ -88,6 +91,6 @@ def read_arrays(file: Path, names: tuple[str, ...]) -> dict[str, Vectors]:
     except Exception as error:  # NumPy and zipfile have a dozen for what may be wrong here
         raise ModelError(f"{file}: cannot be read: {error}") from error
     for name, part in parts.items():
-        if part.dtype != np.float32 or not np.isfinite(part).all():
-            raise ModelError(f"{file}: {name} is not all finite float32 numbers")
+        if part.dtype != kind or not np.isfinite(part).all():
+            raise ModelError(f"{file}: {name} is not all finite {np.dtype(kind)} numbers")
     return parts

@@ -129,6 +129,17 @@ def test_lengths_of_states_do_not_matter() -> None:
     assert unpacked(one) == unpacked(other)
 
 
+@given(st.lists(st.integers(0, VOCABULARY - 1), max_size=20))
+def test_tokens_that_tell_something_are_those_that_have_codes(ids: list[int]) -> None:
+    telling = CODER.telling(ids)
+    rare = [place for place, id_ in enumerate(ids) if FREQUENCY[id_] <= COMMON]
+    assert telling.tolist() == (rare or list(range(len(ids))))
+    assert telling.dtype == np.int64
+    np.testing.assert_array_equal(CODER.telling(np.array(ids, np.int64)), telling)
+    coded = CODER.code(states_of(1, len(ids)), ids, 1.0)
+    assert set(coded.positions.tolist()) <= set(telling.tolist())
+
+
 # Queries.
 
 

@@ -26,14 +26,15 @@ from index_builder.build import BuildOptions, build
 from models.errors import CorpusError, FieldError, LurcherError, ModelError
 from models.ranker.decoder import Decoder as Exported
 from models.ranker.maxsim import blend, maxsim
+from training.plot import write_curve
 from training.ranker import loop
 from training.ranker.batches import batch, draw, scores
 from training.ranker.cross_scores import read_cross_scores
 from training.ranker.decoder import Decoder, Shape
-from training.ranker.loop import Point, Schedule, listwise, train
-from training.ranker.plot import write_curve
+from training.ranker.loop import Schedule, listwise, train
 from training.ranker.questions import NO_SCORE, Judged, Questions, judged, padded_codes, token_store
 from training.ranker.train import Plan, Sources, train_ranker
+from training.run import Point
 
 SCHEDULE = Schedule(steps=12, batch=8, negatives=9, learning_rate=5e-3, mean=0.5, checks=3)
 PLAN = Plan(width=16, heads=2, candidates=20, schedule=SCHEDULE)
@@ -283,7 +284,7 @@ def test_run_that_was_killed_ends_as_one_in_one_go(
     assert seen == [8, 12]
     assert again == curve
     ends = [torch.load(f / "checkpoint.pt", weights_only=True) for f in (whole, parts)]
-    for kind in ("decoder", "mean", "best_weights"):
+    for kind in ("model", "mean", "best_weights"):
         for name, part in ends[0][kind].items():
             assert torch.equal(part, ends[1][kind][name]), (kind, name)
     assert all(torch.equal(p, q) for p, q in zip(one.parameters(), other.parameters(), strict=True))

@@ -310,3 +310,29 @@ def test_binarisation_is_compared_on_a_t5_trained_for_a_moment(tmp_path: Path) -
     assert found["float16"] == pytest.approx(
         found["float32"], abs=0.26
     )  # one pair may change places
+
+
+@pytest.mark.parametrize("passages", [[0], [0, 1, 4], [2], []])
+def test_writes_what_transformers_generates_over_all_passages_at_once(
+    transformers: Any, ranker: Path, checkpoint: Path, passages: list[int]
+) -> None:
+    encoder, decoder = Seq2SeqEncoder.load(ranker), Seq2SeqDecoder.load(ranker)
+    states = encoder.encode([PASSAGES[i] for i in passages])
+    said, sure = decoder.write(QUERY, states, 6)
+    network = transformers.T5ForConditionalGeneration.from_pretrained(checkpoint).eval()
+    memory = np.concatenate([*states, np.zeros((0 if states else 1, 32), np.float32)])
+    prefix = decoder.reads(QUERY)
+    mask = torch.full((1, len(memory)), int(bool(states)))
+    ids, logarithms = torch.tensor([prefix]), []
+    with torch.inference_mode():
+        while ids.shape[1] < len(prefix) + 6 and (not logarithms or ids[0, -1] != 1):
+            logits = network(
+                encoder_outputs=(torch.from_numpy(memory)[None],), attention_mask=mask,
+                decoder_input_ids=ids,
+            ).logits[0, -1]  # fmt: skip
+            ids = torch.cat([ids, logits.argmax().view(1, 1)], dim=1)
+            logarithms.append(float(logits.log_softmax(-1).max()))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
+    written = ids[0, len(prefix) :].tolist()
+    assert said == tokenizer.decode(written, skip_special_tokens=True).strip()
+    assert sure == pytest.approx(np.exp(np.mean(logarithms)), abs=1e-4)

@@ -392,3 +392,27 @@ def test_a_rerun_without_a_ranker_leaves_no_states(
     assert verify(out) == []
     for name in (STATES, COUNTS, SIGNS, RANKER):
         assert not (out / name).exists()
+
+
+def test_a_t5_writes_an_answer_of_all_passages_that_are_read(bundle: Path) -> None:
+    with running(settings(bundle)) as client:
+        asked = {"query": QUERY, "passages": 3, "write": True}
+        reply = client.post("/v1/answer", asked).json()
+        alone = client.post("/v1/answer", {**asked, "passages": 1}).json()
+        refused = client.post("/v1/answer", {"query": QUERY})
+        searched = client.post("/v1/search", {"query": QUERY, "top_k": 3}).json()
+    assert reply["answers"] == []
+    assert not reply["answered"]
+    assert reply["written"]["passages"] == [hit["id"] for hit in searched["hits"]]
+    with closing(Bundle.open(bundle)) as opened:
+        decoder, states = opened.reader(1), opened.states
+        assert decoder is not None
+        assert states is not None
+        for found in (reply, alone):
+            rows = opened.passages.rows_of(found["written"]["passages"])
+            order = np.array([rows[id_] for id_ in found["written"]["passages"]])
+            text, score = decoder.write(QUERY, states.of(order), 48)
+            assert found["written"]["text"] == text
+            assert found["written"]["score"] == pytest.approx(score, abs=1e-4)
+    assert refused.status == 422
+    assert "lurcher build --answers" in refused.json()["detail"]

@@ -5,9 +5,9 @@
     OUT.partial/     plan.sha256      what the rest was made for; another plan starts afresh
                      questions/       with candidates and scores          training.ranker.questions
                      development/     the same, to choose weights by
-                     checkpoint.pt    how far the training is             training.ranker.loop
+                     checkpoint.pt    how far the training is             training.run
     OUT/             query.onnx, pair.onnx, decoder.json                  models.ranker.decoder
-                     curve.csv, curve.svg                                 training.ranker.plot
+                     curve.csv, curve.svg                                 training.plot
 """
 
 from __future__ import annotations
@@ -25,15 +25,17 @@ import torch
 
 from bundle.bundle import Bundle
 from evaluation.judgements import read_qrels, read_queries
+from models.encoders.encoder import Encoder
 from models.errors import CorpusError, FieldError, ModelError
 from models.ranker.decoder import DecoderConfig
+from training.plot import write_curve
 from training.ranker.batches import Says
 from training.ranker.cross_scores import read_cross_scores
 from training.ranker.decoder import Decoder, Shape
 from training.ranker.export import export_decoder
-from training.ranker.loop import Point, Schedule, best_of, train
-from training.ranker.plot import write_curve
+from training.ranker.loop import MEASURE, Schedule, train
 from training.ranker.questions import Judged, Questions, judged, token_store
+from training.run import Point, best_of
 
 # What the first stage finds, as in a search.
 _DEPTH = 100
@@ -108,7 +110,7 @@ def _train(
 ) -> DecoderConfig:  # fmt: skip
     """The decoder in the folder ``made`` below ``work``."""
     store, schedule = token_store(bundle), plan.schedule
-    training, development = _split(bundle, sources, schedule)
+    training, development = split(bundle, sources, schedule.seed, schedule.steps * schedule.batch)
     made_for: list[object] = [
         asdict(plan),
         bundle.manifest.checksum,
@@ -120,20 +122,10 @@ def _train(
     begin(work, made_for)
     encoder = bundle.query_encoder()
 
-    def mined(what: str, asked: Judged) -> Questions:
-        with suppress(FileNotFoundError):
-            return Questions.open(work / what, bundle)
-        shutil.rmtree(work / what, ignore_errors=True)
-        done = 0
-
-        def count(more: int) -> None:
-            nonlocal done
-            done += more
-            report(f"{what}: {done:,} of {len(asked):,} searched")
-
-        return Questions.make(work / what, bundle, encoder, asked, _DEPTH, plan.candidates, count)
-
-    held, asked = mined("development", development), mined("questions", training)
+    held, asked = (
+        mined(work / what, bundle, encoder, these, plan.candidates, report)
+        for what, these in (("development", development), ("questions", training))
+    )
     says = _says(sources, bundle, training, asked)
     dimension = bundle.manifest.encoder.dimension
     shape = Shape(dimension, store.coder.bits, plan.width, plan.heads, plan.layers, plan.crossings)
@@ -149,7 +141,7 @@ def _train(
         decoder, asked, held, store, schedule, work,
         says=says, device=torch.device(plan.device), report=tell,
     )  # fmt: skip
-    first, best = curve[0], best_of(curve)
+    first, best = curve[0], best_of(curve, MEASURE)
     figures = {
         measure: (value, (best.quality or {})[measure])
         for measure, value in (first.quality or {}).items()
@@ -172,24 +164,41 @@ def _train(
     return config
 
 
-def _split(bundle: Bundle, sources: Sources, schedule: Schedule) -> tuple[Judged, Judged]:
-    """The questions to train on, no more than the steps will read, and those to choose weights by."""
+def mined(
+    folder: Path, bundle: Bundle, encoder: Encoder, asked: Judged, keep: int, report: Callable[[str], None]
+) -> Questions:  # fmt: skip
+    """The questions of ``asked`` with their ``keep`` best candidates; made in ``folder`` unless there."""
+    with suppress(FileNotFoundError):
+        return Questions.open(folder, bundle)
+    shutil.rmtree(folder, ignore_errors=True)
+    done = 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        done += more
+        report(f"{folder.name}: {done:,} of {len(asked):,} searched")
+
+    return Questions.make(folder, bundle, encoder, asked, _DEPTH, keep, count)
+
+
+def split(bundle: Bundle, sources: Sources, seed: int, most: int) -> tuple[Judged, Judged]:
+    """At most so many questions to train on, and those to choose weights by."""
     found = judged(
         bundle, read_queries(sources.queries), read_qrels(sources.qrels), sources.qrels,
         sources.skip_unknown,
     )  # fmt: skip
-    order = np.random.default_rng(schedule.seed).permutation(len(found))
+    order = np.random.default_rng(seed).permutation(len(found))
     if sources.development is None:
         size = min(_HELD_OUT, max(1, len(found) // 10))
         held, order = found.take(np.sort(order[:size])), order[size:]
     else:
         queries, qrels = sources.development
         held = judged(bundle, read_queries(queries), read_qrels(qrels), qrels, sources.skip_unknown)
-        some = np.random.default_rng(schedule.seed).permutation(len(held))[:_DEVELOPMENT]
+        some = np.random.default_rng(seed).permutation(len(held))[:_DEVELOPMENT]
         held = held.take(np.sort(some))
         asked = set(held.texts)
         order = order[[found.texts[place] not in asked for place in order.tolist()]]
-    order = order[: schedule.steps * schedule.batch]
+    order = order[:most]
     if len(order) < _FEWEST:
         reason = f"{len(order)} judged queries are left to train on; {_FEWEST} at least"
         raise FieldError("queries", reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.ranker.loop import Point
+from training.run import Point
 
 _WIDTH, _HEIGHT, _EDGE, _GAP = 640, 200, 60, 50  # pixels
 _COLOURS = ("#2563eb", "#d97706")
@@ -13,7 +13,7 @@ _COLOURS = ("#2563eb", "#d97706")
 
 def write_curve(curve: Sequence[Point], folder: Path) -> None:
     """Write ``curve.csv`` and ``curve.svg`` into ``folder``."""
-    names = list(curve[0].quality or {})
+    names = list(next((point.quality for point in curve if point.quality), {}))
     lines = [",".join(["step", "loss", *names])]
     for point in curve:
         found = point.quality or {}

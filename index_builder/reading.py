@@ -1,0 +1,67 @@
+"""The coder of a reading store, made of a sample of the corpus."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+
+from bundle.passages import Passages
+from bundle.reading import READING_CODER
+from bundle.vectors import Vectors
+from index_builder.progress import Reporter
+from index_builder.workspace import Workspace
+from models.encoders.encoder import Encoder
+from models.reader.coder import DetailCoder, fit
+from models.tokens.clustering import Integers
+from models.tokens.coder import TokenCoder
+
+# Passages that it is made of, as long as their states are not more than so many numbers (192 MiB),
+# because all are in memory at once. 512 of squad-open leave 31 % of the states' variance, 1,024 28 %.
+_SAMPLE, _NUMBERS = 1_024, 3 << 24
+# Passages encoded at once.
+_AT_ONCE = 32
+
+
+def store_coder(
+    passages: Passages, encoder: Encoder, tokens: TokenCoder | None, bits: int | None, seed: int,
+    stage_key: str, workspace: Workspace, report: Reporter,
+) -> DetailCoder | None:  # fmt: skip
+    """The stage ``details`` of a build: the coder of its reading store, to ``bits`` bits a code.
+
+    ``bits`` None leaves none behind, not even that of an earlier run.
+    """
+    file = workspace.bundle / READING_CODER
+    if workspace.begin("details", stage_key, [file]):
+        shutil.rmtree(file.parent, ignore_errors=True)
+        if bits is not None and tokens is not None:
+            file.parent.mkdir()
+            calibrate(passages, encoder, tokens, bits, seed, report).save(file)
+        workspace.done("details")
+    return None if bits is None else DetailCoder.load(file)
+
+
+def calibrate(
+    passages: Passages, encoder: Encoder, tokens: TokenCoder, bits: int, seed: int, report: Reporter
+) -> DetailCoder:
+    """A coder for the states of ``passages``, but for tokens that are common by ``tokens``."""
+    report.stage("calibrating", None)
+    rows = np.random.default_rng(seed).permutation(passages.count)[:_SAMPLE]
+    room = _NUMBERS
+    states: list[Vectors] = []
+    ids: list[Integers] = []
+    for first in range(0, len(rows), _AT_ONCE):
+        some = sorted(rows[first : first + _AT_ONCE].tolist())
+        texts = encoder.tokenise([passage.content for passage in passages.get(some)])
+        for found, text in zip(encoder.encode_states(texts)[1], texts, strict=True):
+            own = encoder.own_tokens(text)
+            telling = tokens.telling(text.ids[own])
+            states.append(found[own][telling])
+            ids.append(np.array(text.ids[own], np.int64)[telling])
+            room -= states[-1].size
+        if room <= 0:
+            break
+    sample = np.concatenate(states)
+    states.clear()  # two copies would double the memory
+    vocabulary = len(tokens.frequency)
+    return fit(sample, np.concatenate(ids), tokens.mean, vocabulary, bits, seed)

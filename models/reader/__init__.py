@@ -1,0 +1,1 @@
+"""The reader: which words of which passage answer a query."""

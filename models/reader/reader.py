@@ -1,0 +1,153 @@
+"""Where passages answer a query, by a trained reader over decoded 1-bit codes.
+
+Its formulas are in ``training/reader/reader.py``, and in ``reader_twin.py``.
+
+A folder holds::
+
+    reader.onnx     states (L, d), weights (L,), decoded (C, M, d), places (C, M) int64, counts (C,) int64
+                    -> logits (C, M, 2) of starts and ends
+    reader.json     ReaderConfig
+
+All are float32 where nothing else is said. The graph runs once for so many passages as fit in the cache,
+padded to the longest.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.encoders.config import EncoderConfig
+from models.encoders.reading import read_description
+from models.encoders.student import SHA256
+from models.encoders.tokenizer import length_buckets
+from models.engines import Engine, open_engine, trial
+from models.errors import ModelError
+from models.threads import available_cpus
+from models.tokens.clustering import Integers, Vectors
+
+READER_GRAPH = "reader.onnx"
+READER_FILE = "reader.json"
+
+# Padded tokens of passages a run of the graph.
+_TOKENS_AT_ONCE = 512
+
+
+class ReaderConfig(BaseModel):
+    """What a reader fits to, how large it is, and how its answers become probabilities."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str = Field(min_length=1)
+    encoder: str = Field(pattern=SHA256, description="fingerprint of what makes token states")
+    dimension: int = Field(gt=0, description="of a token state")
+    bits: int = Field(gt=0, multiple_of=8, description="a code that it was trained on")
+    width: int = Field(gt=0)
+    heads: int = Field(gt=0)
+    layers: int = Field(gt=0)
+    inner: int = Field(gt=0, description="width of the feed-forward layers")
+    longest: int = Field(gt=0, description="codes an answer may span")
+    rank_weight: float = Field(description="of a hit's score beside the logits of its spans")
+    slope: float = Field(gt=0, description="of the log-odds of an answer, to be probabilities")
+    offset: float = Field(description="likewise")
+    min_score: float = Field(ge=0, le=1, description="below which nothing answers, by default")
+    questions: int = Field(ge=0, description="it was trained on")
+    steps: int = Field(ge=0, description="of training, up to the weights that were kept")
+    seed: int
+    figures: dict[str, float] = Field(
+        default_factory=dict, description="of development questions, by measure"
+    )
+
+
+def load_reader_config(folder: Path) -> ReaderConfig:
+    """What the reader in ``folder`` says of itself. Raises ModelNotFound, ModelError."""
+    return read_description(folder, READER_FILE, ReaderConfig, "a reader")
+
+
+def check_reader(config: ReaderConfig, encoder: EncoderConfig) -> None:
+    """Raises ModelError, naming what differs, unless the reader reads states of ``encoder``."""
+    for what, ours, theirs in (
+        ("encoder", config.encoder, encoder.fingerprint),
+        ("dimension", config.dimension, encoder.dimension),
+    ):
+        if ours != theirs:
+            reason = f"it was trained for another {what}: {ours}, not {theirs}"
+            raise ModelError(f"reader {config.name} does not fit: {reason}")
+
+
+class Reader:
+    """The graph; safe to call from several threads at once."""
+
+    def __init__(self, config: ReaderConfig, engine: Engine, threads: int) -> None:
+        self.config = config
+        self._engine = engine
+        self._pool = ThreadPoolExecutor(threads, "reader") if threads > 1 else None
+
+    @classmethod
+    def load(cls, folder: Path, threads: int | None = None) -> Reader:
+        """The reader in ``folder``, running ``threads`` batches at a time (None: one a core).
+
+        Raises ModelNotFound, and ModelError also where a trial of the graph fails.
+        """
+        config = load_reader_config(folder)
+        graph = open_engine("onnxruntime", folder / READER_GRAPH, 1)
+        reader, d = cls(config, graph, threads or available_cpus()), config.dimension
+        with trial(folder):
+            found = reader.logits(
+                np.ones((2, d), np.float32), np.full(2, 0.5, np.float32),
+                np.ones((3, d), np.float32), np.arange(3), np.array([2, 0, 1]),
+            )  # fmt: skip
+        if not np.isfinite(found).all():
+            raise ModelError(f"{folder / READER_GRAPH}: a trial gave numbers that are not finite")
+        return reader
+
+    def logits(
+        self,
+        states: Vectors,
+        weights: Vectors,
+        decoded: Vectors,
+        places: Integers,
+        counts: Integers,
+    ) -> Vectors:
+        """Logits (n, 2) of where an answer starts and ends, for each token of the passages.
+
+        ``states`` (L, d) and ``weights`` (L,) are the query's; ``decoded`` (n, d) and ``places`` (n,) the
+        passages' one after the other, each of ``counts`` (C,). Of a query without tokens all are 0.
+        """
+        logits = np.zeros((len(decoded), 2), np.float32)
+        if not len(states) or not len(decoded):
+            return logits
+        ends = np.cumsum(counts)
+
+        def read(batch: list[int]) -> None:
+            width = int(counts[batch].max())
+            whole = np.zeros((len(batch), width, decoded.shape[1]), np.float32)
+            stands = np.zeros((len(batch), width), np.int64)
+            for row, passage in enumerate(batch):
+                own = slice(ends[passage] - counts[passage], ends[passage])
+                whole[row, : counts[passage]], stands[row, : counts[passage]] = (
+                    decoded[own],
+                    places[own],
+                )
+            inputs: dict[str, npt.NDArray[Any]] = {
+                "states": states, "weights": weights, "decoded": whole, "places": stands,
+                "counts": counts[batch],
+            }  # fmt: skip
+            (found,) = self._engine.run(["logits"], inputs)
+            for row, passage in enumerate(batch):
+                logits[ends[passage] - counts[passage] : ends[passage]] = found[
+                    row, : counts[passage]
+                ]
+
+        batches = [b for b in length_buckets(counts.tolist(), _TOKENS_AT_ONCE) if counts[b[0]]]
+        if self._pool is None or len(batches) == 1:
+            for batch in batches:
+                read(batch)
+        else:
+            list(self._pool.map(read, batches))
+        return logits

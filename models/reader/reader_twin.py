@@ -1,0 +1,96 @@
+"""A reader's logits in plain NumPy, one passage at a time: what its graph is held against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from models.tokens.clustering import Integers, Vectors
+
+Doubles = npt.NDArray[np.float64]
+Weights = Mapping[str, npt.NDArray[np.floating]]
+
+# As in training/reader/reader.py: places beyond so many are as far as these, and how many count 1.
+_FAR, _PLACES = 64, 4
+
+
+def twin_logits(
+    w: Weights, heads: int, states: Vectors, weights: Vectors, decoded: Vectors, places: Integers
+) -> Doubles:
+    """Logits (M, 2) of where an answer starts and ends in one passage, by the trained reader's weights ``w``.
+
+    ``states`` (L, d) and ``weights`` (L,) are the query's, of one token at least; ``decoded`` (M, d) and
+    ``places`` (M,) the passage's.
+    """
+    asked, read = states.astype(np.float64), decoded.astype(np.float64)
+    similar = asked @ read.T  # (L, M)
+    met = 2 * np.stack([similar.max(axis=0), weights @ similar], axis=1)  # (M, 2)
+    x = np.concatenate(
+        [_linear(w, "query", asked), _linear(w, "passage", read) + _linear(w, "met", met)]
+    )
+    pairs = _pairs(similar, places)
+    for name in _numbered(w, "layers"):
+        x = x + _attention(w, name, heads, x, pairs)
+        x = x + _feed(w, name, x)
+    return _linear(w, "head", _norm(w, "norm", x[len(asked) :]))
+
+
+def _pairs(similar: Doubles, places: Integers) -> Doubles:
+    """What stands between each two of N = L + M tokens, the query's first, (3, N, N).
+
+    How alike they are, how many places the second stands after the first, and how many before it.
+    """
+    queries, codes = similar.shape
+    pairs = np.zeros((3, queries + codes, queries + codes))
+    pairs[0, :queries, queries:], pairs[0, queries:, :queries] = similar, similar.T
+    apart = np.clip(places[None, :] - places[:, None], -_FAR, _FAR) / _PLACES
+    pairs[1, queries:, queries:], pairs[2, queries:, queries:] = (
+        np.maximum(apart, 0),
+        np.maximum(-apart, 0),
+    )
+    return pairs
+
+
+def _attention(w: Weights, name: str, heads: int, x: Doubles, pairs: Doubles) -> Doubles:
+    """Of each of the tokens ``x`` (N, width) to all."""
+    parts = _linear(w, f"{name}.project", _norm(w, f"{name}.norm", x)).reshape(len(x), 3, heads, -1)
+    mixed = []
+    for head, looks in enumerate(w[f"{name}.looks"].astype(np.float64)):
+        query, key, value = parts[:, :, head].transpose(1, 0, 2)  # (N, width / heads) each
+        logits = query @ key.T / math.sqrt(key.shape[1]) + np.einsum("c,cij->ij", looks, pairs)
+        mixed.append(_softmax(logits) @ value)
+    return _linear(w, f"{name}.out", np.concatenate(mixed, axis=1))
+
+
+def _feed(w: Weights, name: str, x: Doubles) -> Doubles:
+    inner = _linear(w, f"{name}.up", _norm(w, f"{name}.feed_norm", x))
+    gelu = inner * (1 + np.vectorize(math.erf)(inner / math.sqrt(2))) / 2
+    return _linear(w, f"{name}.down", gelu)
+
+
+def _linear(w: Weights, name: str, x: Doubles) -> Doubles:
+    found: Doubles = x @ w[f"{name}.weight"].T.astype(np.float64) + w[f"{name}.bias"]
+    return found
+
+
+def _norm(w: Weights, name: str, x: Doubles) -> Doubles:
+    """Each row with mean 0 and variance 1, then scaled and moved."""
+    centred = x - x.mean(axis=1, keepdims=True)
+    unscaled = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-5)
+    found: Doubles = unscaled * w[f"{name}.weight"] + w[f"{name}.bias"]
+    return found
+
+
+def _softmax(logits: Doubles) -> Doubles:
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    found: Doubles = powers / powers.sum(axis=-1, keepdims=True)
+    return found
+
+
+def _numbered(w: Weights, name: str) -> list[str]:
+    """``name.0``, ``name.1`` and so on, as many as ``w`` has."""
+    numbers = {int(key.split(".")[1]) for key in w if key.startswith(f"{name}.")}
+    return [f"{name}.{number}" for number in sorted(numbers)]

@@ -1,0 +1,64 @@
+"""Spans from the logits of where answers start and end, over all passages at once.
+
+A span from token i to token j of passage p has the logit ``start[p, i] + end[p, j] + bonus[p]``; that
+nothing answers has the logit 0. One softmax runs over all of them (shared normalisation: Clark & Gardner
+2018, "Simple and Effective Multi-Paragraph Reading Comprehension", section 3.2), so passages compete.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Vectors = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One answer; ``first`` and ``last`` are tokens of the passage, both part of it."""
+
+    passage: int  # of those that were read
+    first: int
+    last: int
+    logarithm: float  # of its probability under the softmax
+
+
+def best_spans(
+    logits: Vectors, counts: Integers, bonus: Vectors, longest: int, most: int
+) -> list[Span]:
+    """The ``most`` likely spans of at most ``longest`` tokens, best first, none over a better one.
+
+    ``logits`` (n, 2) are of starts and ends, passage after passage; ``counts`` (C,) says how many tokens
+    each has, ``bonus`` (C,) is what is added for it. A better span rules out those of its passage that
+    share a token with it.
+    """
+    total = len(logits)
+    if not total:
+        return []
+    passage = np.repeat(np.arange(len(counts)), counts)
+    starts = logits[:, 0] + bonus[passage]
+    # scores[k, i]: of the span of k + 1 tokens that starts at the i-th of all tokens.
+    scores = np.full((min(longest, int(counts.max())), total), -np.inf, np.float32)
+    for more in range(len(scores)):
+        inside = passage[: total - more] == passage[more:]
+        found = starts[: total - more] + logits[more:, 1]
+        scores[more, : total - more] = np.where(inside, found, -np.inf)
+    top = max(0.0, float(scores.max()))
+    whole = top + np.log(np.exp(-top) + np.exp(scores - top, dtype=np.float64).sum())
+    offsets = np.cumsum(counts) - counts
+    lengths = np.arange(len(scores))[:, None]
+    spans: list[Span] = []
+    while len(spans) < most:
+        more, first = divmod(int(scores.argmax()), total)
+        if not np.isfinite(scores[more, first]):
+            break
+        own = int(passage[first])
+        start = int(first - offsets[own])
+        spans.append(Span(own, start, start + more, float(scores[more, first] - whole)))
+        places = np.arange(total)
+        overlap = (passage == own) & (places <= first + more) & (places + lengths >= first)
+        scores[overlap] = -np.inf
+    return spans

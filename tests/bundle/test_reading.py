@@ -1,0 +1,472 @@
+"""A reader's codes come back as they were written, whatever a kill cuts off; no bad store passes for one."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import random
+import shutil
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bundle.bundle import READER, SEGMENT, Bundle, verify
+from bundle.manifest import MANIFEST, Manifest, list_files, read_manifest, write_manifest
+from bundle.reading import (
+    READING_CODER,
+    ReadingSettings,
+    ReadingStore,
+    ReadingWriter,
+    describe,
+    reading_files,
+)
+from bundle.tokens import CODER, token_files
+from models.encoders.config import EncoderConfig, load_config
+from models.errors import BundleCorrupt, BundleError
+from models.pretrained import DEFAULT_ENCODER
+from models.reader.coder import DetailCoder
+from models.reader.reader import READER_FILE, READER_GRAPH
+from models.tokens.coder import Codes
+
+BITS, D = 24, 32
+OTHERS = f"sha256:{'f' * 64}"
+FILES = ["reading.bin", "reading.idx"]
+
+
+def coder_of(dimension: int, bits: int) -> DetailCoder:
+    mean, centres = np.zeros(dimension, np.float32), np.zeros((5, dimension), np.float16)
+    return DetailCoder(mean, centres, np.eye(dimension, bits, dtype=np.float32), 0.5)
+
+
+CODER_MADE = coder_of(D, BITS)
+
+
+def encoder_of(max_tokens: int, dimension: int = D) -> EncoderConfig:
+    """The shipped encoder's configuration, but for these."""
+    changes = {"max_tokens": max_tokens, "dimension": dimension}
+    return load_config(DEFAULT_ENCODER).model_copy(update=changes)
+
+
+ENCODER = encoder_of(40)
+
+
+def passage(seed: int, codes: int) -> Codes:
+    """One with so many codes."""
+    return np.random.default_rng(seed).integers(0, 256, (codes, BITS // 8), np.uint8)
+
+
+@st.composite
+def corpora(draw: st.DrawFn) -> list[Codes]:
+    """Passages of ragged lengths, many without a code."""
+    lengths = draw(st.lists(st.just(0) | st.integers(0, 40), min_size=1, max_size=12))
+    return [passage(draw(st.integers(0, 2**32 - 1)), length) for length in lengths]
+
+
+def write(root: Path, corpus: list[Codes], max_tokens: int = 40, batch: int = 3) -> ReadingSettings:
+    """Write a store for ``corpus``; what the manifest says of it."""
+    (root / SEGMENT).mkdir(parents=True)
+    (root / READING_CODER).parent.mkdir()
+    CODER_MADE.save(root / READING_CODER)
+    with ReadingWriter(root / SEGMENT, BITS, max_tokens) as writer:
+        for first in range(0, len(corpus), batch):
+            writer.append(corpus[first : first + batch])
+    return describe(root, SEGMENT, CODER_MADE, encoder_of(max_tokens))
+
+
+def opened(root: Path, stated: ReadingSettings, passages: int, **changes: Any) -> ReadingStore:
+    encoder = changes.pop("encoder", ENCODER)
+    return ReadingStore.open(root, SEGMENT, stated.model_copy(update=changes), encoder, passages)
+
+
+@pytest.fixture
+def corpus() -> list[Codes]:
+    return [passage(i, codes) for i, codes in enumerate([3, 0, 5, 1, 0, 0, 7, 2, 0, 4])]
+
+
+@settings(deadline=None)
+@given(corpora(), st.data())
+def test_what_is_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory, corpus: list[Codes], data: st.DataObject
+) -> None:
+    root = tmp_path_factory.mktemp("store")
+    stated = write(root, corpus)
+    store = opened(root, stated, len(corpus))
+    assert store.settings == stated
+    np.testing.assert_array_equal(store.coder.rotation, CODER_MADE.rotation)
+    rows = data.draw(st.lists(st.integers(0, len(corpus) - 1), max_size=8))
+    codes, counts = store.of(np.array(rows, np.int64))
+    assert (codes.dtype, counts.dtype) == (np.uint8, np.int64)
+    assert counts.tolist() == [len(corpus[row]) for row in rows]
+    wanted = [*(corpus[row] for row in rows), np.zeros((0, BITS // 8), np.uint8)]
+    np.testing.assert_array_equal(codes, np.concatenate(wanted))
+
+
+@settings(deadline=None)
+@given(corpora())
+def test_the_manifest_counts_all(
+    tmp_path_factory: pytest.TempPathFactory, corpus: list[Codes]
+) -> None:
+    root = tmp_path_factory.mktemp("store")
+    stated = write(root, corpus)
+    codes = sum(map(len, corpus))
+    assert stated.model_dump() == {
+        "bits": BITS, "encoder": ENCODER.fingerprint, "codes": codes,
+        "bytes": codes * (BITS // 8) + len(corpus),
+    }  # fmt: skip
+    assert stated.bytes == sum(file.stat().st_size for file in reading_files(root, SEGMENT))
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "count"), [(1, 1), (255, 1), (256, 2), (65_535, 2), (65_536, 4)]
+)
+def test_numbers_take_as_few_bytes_as_the_longest_passage_needs(
+    tmp_path: Path, max_tokens: int, count: int
+) -> None:
+    stated = write(tmp_path, [passage(1, max_tokens), passage(2, 0)], max_tokens)
+    assert stated.bytes == max_tokens * (BITS // 8) + 2 * count
+    store = opened(tmp_path, stated, 2, encoder=encoder_of(max_tokens))
+    assert store.of(np.arange(2))[1].tolist() == [max_tokens, 0]
+
+
+def test_passages_are_given_in_the_order_asked_and_again(
+    tmp_path: Path, corpus: list[Codes]
+) -> None:
+    store = opened(tmp_path, write(tmp_path, corpus), len(corpus))
+    codes, counts = store.of(np.array([9, 1, 2, 2]))
+    assert counts.tolist() == [4, 0, 5, 5]
+    np.testing.assert_array_equal(codes, np.concatenate([corpus[row] for row in (9, 2, 2)]))
+    nothing, none = store.of(np.zeros(0, np.int64))
+    assert (nothing.shape, none.shape) == ((0, BITS // 8), (0,))
+
+
+def test_a_store_of_empty_passages_opens(tmp_path: Path) -> None:
+    store = opened(tmp_path, write(tmp_path, [passage(0, 0)] * 3), 3)
+    codes, counts = store.of(np.arange(3))
+    assert (codes.shape, counts.tolist()) == ((0, BITS // 8), [0, 0, 0])
+
+
+# Writing that is cut off, and goes on.
+
+
+@settings(deadline=None, max_examples=200)
+@given(corpora(), st.data())
+def test_wherever_it_was_cut_writing_goes_on_to_the_same_bytes(
+    tmp_path_factory: pytest.TempPathFactory, corpus: list[Codes], data: st.DataObject
+) -> None:
+    """Each file by itself: after a loss of power the last one may be the longest."""
+    whole, cut = (tmp_path_factory.mktemp(name) for name in ("whole", "cut"))
+    write(whole, corpus)
+    written = data.draw(st.integers(0, len(corpus)))
+    write(cut, corpus[:written])
+    for file in reading_files(cut, SEGMENT):
+        size = file.stat().st_size
+        os.truncate(file, data.draw(st.just(size) | st.integers(0, size)))
+    with ReadingWriter(cut / SEGMENT, BITS, 40) as writer:
+        there = writer.passages
+        assert there <= written
+        start = data.draw(st.integers(0, there))  # fewer, where other files are shorter still
+        writer.keep(start)
+        assert writer.passages == start
+        writer.append(corpus[start:])
+        assert writer.passages == len(corpus)
+    for one, other in zip(reading_files(cut, SEGMENT), reading_files(whole, SEGMENT), strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_nothing_is_lost_that_is_whole(tmp_path: Path, corpus: list[Codes]) -> None:
+    write(tmp_path, corpus, 300)  # whose numbers take two bytes each
+    codes, index = reading_files(tmp_path, SEGMENT)
+    with ReadingWriter(tmp_path / SEGMENT, BITS, 300) as writer:
+        assert writer.passages == len(corpus)
+    os.truncate(index, index.stat().st_size - 1)  # half of the last passage's number
+    with ReadingWriter(tmp_path / SEGMENT, BITS, 300) as writer:
+        assert writer.passages == len(corpus) - 1
+    os.truncate(codes, codes.stat().st_size - 13)  # the last passage's codes, and of one before
+    with ReadingWriter(tmp_path / SEGMENT, BITS, 300) as writer:
+        assert writer.passages == 7  # 8 has no codes, but comes after one that is not whole
+
+
+# Stores that are not as the manifest says.
+
+Spoil = Callable[[Path], object]
+
+
+def resize(file: str, by: int) -> Spoil:
+    def spoil(root: Path) -> None:
+        os.truncate(root / SEGMENT / file, (root / SEGMENT / file).stat().st_size + by)
+
+    return spoil
+
+
+def renumber(root: Path) -> None:
+    """A passage has one code more than it has."""
+    numbers = np.fromfile(file := root / SEGMENT / "reading.idx", np.uint8)
+    numbers[3] += 1
+    numbers.tofile(file)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "file", "reason"),
+    [
+        *[(resize(file, by), file, "bytes, expected") for file in FILES for by in (-1, 1)],
+        *[(lambda r, f=file: (r / SEGMENT / f).unlink(), file, "0 bytes, expected") for file in FILES],
+        (renumber, "reading.idx", "counts 23 codes, expected 22"),
+    ],
+)  # fmt: skip
+def test_a_store_that_is_not_what_the_manifest_says_is_named(
+    tmp_path: Path, corpus: list[Codes], spoil: Spoil, file: str, reason: str
+) -> None:
+    stated = write(tmp_path, corpus)
+    spoil(tmp_path)
+    with pytest.raises(BundleCorrupt, match=reason) as caught:
+        opened(tmp_path, stated, len(corpus))
+    assert caught.value.file == f"{SEGMENT}/{file}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "passages"),
+    [
+        ({}, 9),
+        ({}, 11),
+        ({}, 2**63),
+        ({}, 2**80),
+        ({"codes": 21}, 10),
+        ({"codes": 2**62}, 10),
+        ({"encoder": encoder_of(300)}, 10),  # whose numbers take two bytes each
+    ],
+)
+def test_a_manifest_that_claims_something_else_is_found_out(
+    tmp_path: Path, corpus: list[Codes], changes: dict[str, Any], passages: int
+) -> None:
+    stated = write(tmp_path, corpus)
+    with pytest.raises(BundleCorrupt, match="expected") as caught:
+        opened(tmp_path, stated, passages, **changes)
+    assert caught.value.file == f"{SEGMENT}/reading.idx"
+
+
+def test_codes_of_another_encoder_are_refused(tmp_path: Path, corpus: list[Codes]) -> None:
+    stated = write(tmp_path, corpus).model_copy(update={"encoder": OTHERS})
+    with pytest.raises(BundleCorrupt, match="of another encoder than the bundle's") as caught:
+        opened(tmp_path, stated, len(corpus))
+    assert caught.value.file == f"{SEGMENT}/reading.bin"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda file: coder_of(D, 16).save(file), "32 dimensions to 16 bits, expected 32 to 24"),
+        (lambda file: coder_of(40, BITS).save(file), "40 dimensions to 24 bits, expected 32 to 24"),
+        (lambda file: file.write_bytes(b"no coder"), "cannot be read"),
+        (Path.unlink, "cannot be read"),
+    ],
+)
+def test_a_coder_that_does_not_fit_is_named(
+    tmp_path: Path, corpus: list[Codes], spoil: Spoil, reason: str
+) -> None:
+    stated = write(tmp_path, corpus)
+    spoil(tmp_path / READING_CODER)
+    with pytest.raises(BundleCorrupt, match=reason) as caught:
+        opened(tmp_path, stated, len(corpus))
+    assert caught.value.file == READING_CODER
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("bits", 0), ("bits", 12), ("codes", -1), ("bytes", -1), ("encoder", "mine"), ("more", 1)],
+)
+def test_settings_that_cannot_be_are_refused(field: str, value: Any) -> None:
+    good = {"bits": 24, "encoder": ENCODER.fingerprint, "codes": 1, "bytes": 4}
+    ReadingSettings.model_validate(good)
+    with pytest.raises(ValueError, match=field):
+        ReadingSettings.model_validate(good | {field: value})
+
+
+# Size.
+
+
+def mapped(array: Any) -> bool:
+    """Whether ``array`` is a file's pages, and not memory of its own."""
+    while array is not None and not isinstance(array, mmap.mmap):
+        array = getattr(array, "base", None)
+    return array is not None
+
+
+def test_a_million_passages_open_without_their_codes_being_read(tmp_path: Path) -> None:
+    """Of a file with holes: what is asked for is read, and the rest stays where it is."""
+    passages, codes = 1_000_000, 150
+    write(tmp_path, [])
+    bin_, index = reading_files(tmp_path, SEGMENT)
+    np.full(passages, codes, np.uint8).tofile(index)
+    os.truncate(bin_, passages * codes * BITS // 8)
+    with bin_.open("r+b") as file:
+        file.seek(777_777 * codes * BITS // 8)
+        file.write(b"\xff" * BITS)
+    stated = describe(tmp_path, SEGMENT, CODER_MADE, encoder_of(255))
+    assert stated.codes == passages * codes
+    before = _resident()
+    store = opened(tmp_path, stated, passages, encoder=encoder_of(255))
+    assert mapped(store.codes)
+    assert not store.codes.flags.writeable
+    # Eight bytes a passage are where its codes start; the codes would be 450 MB.
+    assert _resident() - before < 60 * 2**20
+    found, counts = store.of(np.array([777_777, 0, passages - 1]))
+    assert counts.tolist() == [codes] * 3
+    assert found[:8].all()
+    assert not found[8:].any()
+
+
+def _resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * mmap.PAGESIZE
+
+
+# In a bundle.
+
+OWN = [*(f"{SEGMENT}/{name}" for name in FILES), READING_CODER,
+       *(f"{READER}/{name}" for name in (READER_FILE, READER_GRAPH))]  # fmt: skip
+
+
+@pytest.fixture
+def bundle(answering_bundle: Path, tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    return shutil.copytree(answering_bundle, tmp_path / "spoiled.lurcher")
+
+
+def rewrite(path: Path, **changes: Any) -> None:
+    """Note the files as they are now, and what else is said of the bundle."""
+    manifest = read_manifest(path)
+    write_manifest(path, manifest.model_copy(update={"files": list_files(path), **changes}))
+
+
+def opening(path: Path, check_hashes: bool = True) -> BundleCorrupt:
+    """The error with which the bundle refuses to open."""
+    with pytest.raises(BundleError) as caught:
+        Bundle.open(path, check_hashes).close()
+    assert isinstance(caught.value, BundleCorrupt)
+    return caught.value
+
+
+def test_a_bundle_that_answers_is_sound_and_has_these_files_more(
+    answering_bundle: Path, small_bundle: Path
+) -> None:
+    assert verify(answering_bundle) == []
+    files = read_manifest(answering_bundle).files
+    assert set(files) - set(read_manifest(small_bundle).files) == set(OWN)
+
+
+@pytest.mark.parametrize("file", OWN)
+def test_one_flipped_byte_is_found_and_its_file_named(bundle: Path, file: str) -> None:
+    raw = bytearray((bundle / file).read_bytes())
+    raw[random.Random(file).randrange(len(raw))] ^= 1
+    (bundle / file).write_bytes(raw)
+    assert opening(bundle).file == file
+    assert verify(bundle) == [f"{file}: its content has changed (sha256 differs)"]
+
+
+@pytest.mark.parametrize("file", OWN[:-1])
+def test_a_file_behind_a_right_hash_is_looked_at(bundle: Path, file: str) -> None:
+    (bundle / file).write_bytes(b"of the right hash, and no use")
+    rewrite(bundle)
+    (line,) = verify(bundle)
+    assert file in line
+    assert opening(bundle).file == file
+
+
+def test_verify_tries_the_reader(bundle: Path) -> None:
+    (bundle / READER / READER_GRAPH).write_bytes(b"of the right hash, and no use")
+    rewrite(bundle)
+    Bundle.open(bundle).close()
+    (line,) = verify(bundle)
+    assert READER_GRAPH in line
+
+
+def test_another_encoders_codes_are_found_in_a_bundle(bundle: Path) -> None:
+    reading = read_manifest(bundle).reading
+    assert reading is not None
+    rewrite(bundle, reading=reading.model_copy(update={"encoder": OTHERS}))
+    assert "another encoder" in opening(bundle).reason
+
+
+def test_a_coder_of_another_vocabulary_is_refused(bundle: Path) -> None:
+    """A passage's tokens would not be in its table."""
+    coder = DetailCoder.load(bundle / READING_CODER)
+    few = DetailCoder(coder.mean, coder.centres[:99], coder.rotation, coder.scale)
+    few.save(bundle / READING_CODER)
+    rewrite(bundle)
+    error = opening(bundle)
+    assert error.file == READING_CODER
+    assert f"99 different tokens, expected {len(coder.centres)}" in error.reason
+
+
+def test_a_reader_changed_in_the_bundle_is_found(bundle: Path) -> None:
+    file = bundle / READER / READER_FILE
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps(config | {"slope": 9.0}))
+    assert opening(bundle, check_hashes=False).reason.endswith("not the manifest's reader")
+    file.unlink()
+    assert opening(bundle, check_hashes=False).file == f"{READER}/{READER_FILE}"
+
+
+def test_another_encoders_reader_is_found(bundle: Path) -> None:
+    reader = read_manifest(bundle).reader
+    assert reader is not None
+    other = reader.model_copy(update={"encoder": OTHERS})
+    (bundle / READER / READER_FILE).write_text(other.model_dump_json())
+    rewrite(bundle, reader=other)
+    error = opening(bundle)
+    assert error.file == f"{READER}/{READER_FILE}"
+    assert "another encoder" in error.reason
+
+
+def without_tokens(bundle: Path) -> None:
+    for file in [*token_files(bundle, SEGMENT), bundle / CODER]:
+        file.unlink()
+    rewrite(bundle, tokens=None, ranker=None)
+
+
+def without_codes(bundle: Path) -> None:
+    for file in [*reading_files(bundle, SEGMENT), bundle / READING_CODER]:
+        file.unlink()
+    rewrite(bundle, reading=None)
+
+
+@pytest.mark.parametrize(
+    ("remove", "missing"), [(without_tokens, "tokens"), (without_codes, "a reading store")]
+)
+def test_a_reader_without_what_it_reads_is_corrupt(
+    bundle: Path, remove: Callable[[Path], None], missing: str
+) -> None:
+    remove(bundle)
+    error = opening(bundle)
+    assert error.file == MANIFEST
+    assert f"needs {missing}, which" in error.reason
+    assert verify(bundle) == [str(error)]
+
+
+def test_a_store_without_a_reader_is_one_to_train_on(bundle: Path) -> None:
+    shutil.rmtree(bundle / READER)
+    rewrite(bundle, reader=None)
+    assert verify(bundle) == []
+    with closing(Bundle.open(bundle)) as found:
+        assert found.span_reader(1) is None
+        assert found.reading is not None
+
+
+def test_a_bundle_that_does_not_answer_has_neither(small_bundle: Path) -> None:
+    with closing(Bundle.open(small_bundle)) as found:
+        assert found.reading is None
+        assert found.span_reader(1) is None
+
+
+def test_a_manifest_from_before_there_were_answers_is_read(small_bundle: Path) -> None:
+    document = json.loads((small_bundle / MANIFEST).read_text())
+    assert document.pop("reading") is None
+    assert document.pop("reader") is None
+    assert Manifest.model_validate(document) == read_manifest(small_bundle)

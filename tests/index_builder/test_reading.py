@@ -1,0 +1,517 @@
+"""A build that is to answer: its codes, its reader, what an interruption leaves, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bundle.bundle import ENCODER, READER, SEGMENT, Bundle, verify
+from bundle.manifest import hash_file, read_manifest
+from bundle.reading import READING_CODER, reading_files
+from bundle.tokens import CODER, token_files
+from index_builder import build as build_module
+from index_builder import encode, reading
+from index_builder.adapt import adapt
+from index_builder.build import BuildOptions, build
+from index_builder.neighbours import NeighbourOptions
+from index_builder.progress import Silent
+from index_builder.ranker import swap_ranker
+from index_builder.reading import calibrate
+from index_builder.swap import swap_encoder
+from index_builder.tokens import TokenOptions
+from models.encoders.encoder import Encoder
+from models.errors import FieldError, ModelError, ModelNotFound
+from models.pretrained import DEFAULT_ENCODER, PROFILES
+from models.reader.coder import DetailCoder
+from models.reader.reader import READER_FILE, READER_GRAPH, load_reader_config
+from models.tokens.coder import COMMON
+from tests.index_builder.test_resume import Recorder, interrupted
+from tests.tickets import tickets
+
+Write = Callable[[Path, Iterable[Any]], Path]
+
+SHIPPED = DEFAULT_ENCODER / READER
+ANSWERS = BuildOptions(answers=True)
+STORE = [*reading_files(Path(), SEGMENT), Path(READING_CODER)]
+OWN = [*STORE, Path(READER) / READER_FILE, Path(READER) / READER_GRAPH]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out.lurcher"
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encode, "_CHUNK", 16)
+    monkeypatch.setattr(build_module, "_BATCH", 16)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of a build in small pieces that nobody disturbed."""
+    out = tmp_path_factory.mktemp("undisturbed") / "out.lurcher"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(encode, "_CHUNK", 16)
+        build(small_corpus, out, ANSWERS)
+    return out
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return Encoder.load(DEFAULT_ENCODER, "passage", 1)
+
+
+def another_reader(folder: Path, **changes: Any) -> Path:
+    """The shipped one in ``folder``, but for what it says of itself."""
+    shutil.copytree(SHIPPED, folder)
+    said = json.loads((folder / READER_FILE).read_text())
+    (folder / READER_FILE).write_text(json.dumps(said | changes))
+    return folder
+
+
+def content(root: Path) -> list[bytes]:
+    """The bytes of both stores and their coders, and of the reader."""
+    files = [*token_files(Path(), SEGMENT), Path(CODER), *OWN]
+    return [(root / file).read_bytes() for file in files]
+
+
+# What a build writes.
+
+
+def test_each_token_that_tells_something_has_a_code_of_its_state(
+    answering_bundle: Path, encoder: Encoder
+) -> None:
+    with closing(Bundle.open(answering_bundle)) as bundle:
+        assert bundle.reading is not None
+        assert bundle.tokens is not None
+        frequency, coder = bundle.tokens.coder.frequency, bundle.reading.coder
+        for row in (0, 31, 59):
+            (tokens,) = encoder.tokenise([bundle.passages.get([row])[0].content])
+            (states,) = encoder.encode_states([tokens])[1]
+            ids = np.array(tokens.ids[1:-1])
+            rare = frequency[ids] <= COMMON
+            codes, counts = bundle.reading.of(np.array([row]))
+            assert counts.tolist() == [rare.sum()]
+            wanted = coder.code(states[1:-1][rare], ids[rare])
+            # In other company states round a little otherwise.
+            assert (np.unpackbits(codes) == np.unpackbits(wanted)).mean() > 0.98
+            decoded, exact = coder.decode(codes, ids[rare]), coder.centred(states[1:-1][rare])
+            assert np.linalg.norm(decoded - exact) < 0.5 * np.linalg.norm(exact)
+
+
+def test_the_manifest_says_what_the_store_and_the_reader_are(
+    answering_bundle: Path, encoder: Encoder
+) -> None:
+    manifest = read_manifest(answering_bundle)
+    assert manifest.reading is not None
+    with closing(Bundle.open(answering_bundle)) as bundle:
+        assert bundle.reading is not None
+        assert manifest.reading.codes == bundle.reading.of(np.arange(60))[1].sum()
+        assert bundle.span_reader(1) is not None
+    assert manifest.reading.bits == load_reader_config(SHIPPED).bits
+    assert manifest.reading.encoder == encoder.config.fingerprint
+    files = reading_files(answering_bundle, SEGMENT)
+    assert manifest.reading.bytes == sum(file.stat().st_size for file in files)
+    assert manifest.reader == load_reader_config(SHIPPED)
+    for name in (READER_FILE, READER_GRAPH):
+        assert hash_file(answering_bundle / READER / name) == hash_file(SHIPPED / name)
+
+
+def test_nothing_else_is_other_than_without_answers(
+    answering_bundle: Path, small_bundle: Path
+) -> None:
+    before, manifest = read_manifest(small_bundle), read_manifest(answering_bundle)
+    assert set(manifest.files) - set(before.files) == {file.as_posix() for file in OWN}
+    for file in [*token_files(Path(), SEGMENT), Path(CODER)]:
+        assert (answering_bundle / file).read_bytes() == (small_bundle / file).read_bytes()
+    assert (manifest.tokens, manifest.figures) == (before.tokens, before.figures)
+    assert before.reading is None
+    assert before.reader is None
+
+
+def test_the_same_corpus_makes_the_same_bytes(
+    small_corpus: Path, answering_bundle: Path, out: Path
+) -> None:
+    build(small_corpus, out, BuildOptions(seed=1, answers=True))
+    assert content(out) == content(answering_bundle)
+
+
+def test_empty_passages_and_long_ones_have_the_codes_they_can(
+    tmp_path: Path, out: Path, write_jsonl: Write, encoder: Encoder
+) -> None:
+    records = [
+        {"id": "none", "text": ""},
+        {"id": "long", "text": "Glaciers carve valleys " + "and so on " * 500},
+        {"id": "blank", "title": " ", "text": "\n"},
+        {"id": "short", "text": "🐈 <b>bread</b>"},
+    ]
+    build(write_jsonl(tmp_path / "c.jsonl", records), out, ANSWERS)
+    assert verify(out) == []
+    with closing(Bundle.open(out)) as bundle:
+        assert bundle.reading is not None
+        counts = bundle.reading.of(np.arange(4))[1]
+        assert (counts > 0).tolist() == [False, True, False, True]
+        assert counts[1] <= encoder.config.max_tokens - 2
+
+
+def test_a_corpus_without_a_token_has_a_store_without_a_code(
+    tmp_path: Path, out: Path, write_jsonl: Write
+) -> None:
+    corpus = write_jsonl(tmp_path / "c.jsonl", [{"id": i, "text": " " * i} for i in range(5)])
+    stated = build(corpus, out, ANSWERS).reading
+    assert stated is not None
+    assert (stated.codes, stated.bytes) == (0, 5 * 2)
+    assert verify(out) == []
+
+
+# Interruptions.
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize(("stage", "at"), [("calibrating", 0), ("encoding", 16), ("encoding", 60)])
+def test_an_interrupted_build_ends_in_the_same_bytes(
+    small_corpus: Path, undisturbed: Path, out: Path, stage: str, at: int
+) -> None:
+    interrupted(small_corpus, out, stage, at, ANSWERS)
+    recorder = Recorder()
+    build(small_corpus, out, ANSWERS, recorder)
+    assert content(out) == content(undisturbed)
+    assert read_manifest(out).reading == read_manifest(undisturbed).reading
+    assert recorder.resumed["encoding"] == (0 if stage == "calibrating" else at)
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("seed", range(4))
+def test_files_cut_anywhere_are_gone_on_with_to_the_same_bytes(
+    small_corpus: Path, undisturbed: Path, out: Path, seed: int
+) -> None:
+    interrupted(small_corpus, out, "encoding", 48, ANSWERS)
+    partial, draw = out.with_name(f"{out.name}.partial"), random.Random(seed)
+    files = reading_files(partial / "bundle", SEGMENT)
+    others = [*token_files(partial / "bundle", SEGMENT), encode.flags_file(partial / "scratch")]
+    for file in [draw.choice(files), *draw.sample(others, draw.randint(0, len(others)))]:
+        os.truncate(file, draw.randint(0, file.stat().st_size))
+    recorder = Recorder()
+    build(small_corpus, out, ANSWERS, recorder)
+    assert recorder.resumed["encoding"] % 16 == 0  # the same batches
+    assert content(out) == content(undisturbed)
+
+
+# The moments that chance seldom meets; the process kills itself there.
+PLACES = {
+    "coder half written": """
+reading.DetailCoder.save = lambda self, file: (file.write_bytes(b"PK half"), kill())
+""",
+    "coder written, and not noted": """
+done = workspace.Workspace.done
+workspace.Workspace.done = lambda self, stage: kill() if stage == "details" else done(self, stage)
+""",
+    "codes written, how many they are not": """
+append = ReadingWriter.append
+def some(self, codes):
+    if self.passages:
+        stores.np.array = kill
+    append(self, codes)
+ReadingWriter.append = some
+""",
+    "tokens written, their codes for the reader not": """
+append = ReadingWriter.append
+ReadingWriter.append = lambda self, codes: kill() if self.passages else append(self, codes)
+""",
+    "codes written, the vectors not": """
+append = ReadingWriter.append
+ReadingWriter.append = lambda self, codes: (append(self, codes), self.passages > 20 and kill())
+""",
+    "reader half copied": """
+copy = build.shutil.copyfile
+build.shutil.copyfile = lambda file, to: kill() if to.name == "reader.onnx" else copy(file, to)
+""",
+}
+COMMAND = """
+import os, signal, sys
+from pathlib import Path
+import bundle.reading as stores
+from bundle.reading import ReadingWriter
+from index_builder import build, encode, reading, workspace
+encode._CHUNK = 16
+kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+{prologue}
+build.build(Path(sys.argv[1]), Path(sys.argv[2]), build.BuildOptions(answers=True))
+"""
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("place", PLACES)
+def test_killed_between_two_steps_a_build_goes_on_to_the_same_bytes(
+    small_corpus: Path, undisturbed: Path, out: Path, place: str
+) -> None:
+    code = COMMAND.format(prologue=PLACES[place])
+    killed = subprocess.run(
+        [sys.executable, "-c", code, str(small_corpus), str(out)], check=False,
+        capture_output=True, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not out.exists()
+    build(small_corpus, out, ANSWERS)
+    assert verify(out) == []
+    assert content(out) == content(undisturbed)
+
+
+# Reruns that ask for something else.
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("at", [("encoding", 32), ("tuning", 0)])
+def test_a_rerun_without_answers_leaves_nothing_of_them(
+    small_corpus: Path, out: Path, at: tuple[str, int]
+) -> None:
+    interrupted(small_corpus, out, *at, ANSWERS)
+    recorder = Recorder()
+    manifest = build(small_corpus, out, None, recorder)
+    assert recorder.stages["encoding"] == 60
+    assert (manifest.reading, manifest.reader) == (None, None)
+    assert not any((out / file).exists() for file in OWN)
+    assert not (out / READING_CODER).parent.exists()
+    assert verify(out) == []
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("at", [("encoding", 32), ("tuning", 0)])
+def test_a_rerun_with_answers_codes_what_was_encoded_without(
+    small_corpus: Path, undisturbed: Path, out: Path, at: tuple[str, int]
+) -> None:
+    interrupted(small_corpus, out, *at)
+    recorder = Recorder()
+    build(small_corpus, out, ANSWERS, recorder)
+    assert "reading" not in recorder.stages  # of the corpus
+    assert content(out) == content(undisturbed)
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_another_reader_of_as_many_bits_needs_no_encoding(
+    small_corpus: Path, out: Path, tmp_path: Path
+) -> None:
+    interrupted(small_corpus, out, "tuning", 0, ANSWERS)
+    recorder = Recorder()
+    mine = another_reader(tmp_path / "mine", name="mine")
+    manifest = build(small_corpus, out, replace(ANSWERS, reader=mine), recorder)
+    assert set(recorder.stages) == {"tuning"}
+    assert manifest.reader is not None
+    assert manifest.reader.name == "mine"
+    assert verify(out) == []
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_other_bits_are_coded_anew(small_corpus: Path, out: Path) -> None:
+    interrupted(small_corpus, out, "tuning", 0, ANSWERS)
+    recorder = Recorder()
+    manifest = build(small_corpus, out, replace(ANSWERS, answer_bits=64), recorder)
+    assert set(recorder.stages) == {"calibrating", "encoding", "indexing", "tuning"}
+    assert recorder.stages["encoding"] == 60
+    assert manifest.reading is not None
+    assert manifest.reading.bits == 64
+    assert verify(out) == []
+
+
+# What is refused, before anything is read.
+
+
+@pytest.fixture
+def bad_corpus(tmp_path: Path) -> Path:
+    """One that would be an error of its own."""
+    corpus = tmp_path / "c.jsonl"
+    corpus.write_text('{"id": "a"}\n')
+    return corpus
+
+
+def test_answers_need_tokens() -> None:
+    with pytest.raises(FieldError, match="answers: need the tokens"):
+        BuildOptions(answers=True, tokens=None)
+
+
+@pytest.mark.parametrize(("field", "value"), [("reader", SHIPPED), ("answer_bits", 64)])
+def test_what_is_for_answers_goes_with_them(field: str, value: Any) -> None:
+    with pytest.raises(FieldError, match=f"{field}: is for answers"):
+        BuildOptions(**{field: value})
+
+
+@pytest.mark.parametrize("bits", [0, -8, 20, 392])
+def test_bits_that_cannot_be_had_are_named(bad_corpus: Path, out: Path, bits: int) -> None:
+    with pytest.raises(
+        FieldError, match=f"answer_bits: .* from 8 to 384, the encoder's, not {bits}"
+    ):
+        build(bad_corpus, out, replace(ANSWERS, answer_bits=bits))
+    assert [file.name for file in out.parent.iterdir()] == [bad_corpus.name]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"encoder": f"sha256:{'f' * 64}"}, "does not fit: it was trained for another encoder"),
+        ({"dimension": 768}, "does not fit: it was trained for another dimension: 768, not 384"),
+        ({"bits": 12}, "bits: "),
+        ({"surprise": 1}, "surprise: "),
+    ],
+)
+def test_a_reader_that_does_not_fit_is_refused(
+    bad_corpus: Path, out: Path, tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    mine = another_reader(tmp_path / "mine", **changes)
+    with pytest.raises(ModelError, match=reason):
+        build(bad_corpus, out, replace(ANSWERS, reader=mine))
+    assert {file.name for file in tmp_path.iterdir()} == {bad_corpus.name, "mine"}
+
+
+def test_a_reader_that_was_trained_on_more_bits_than_there_are_is_refused(
+    bad_corpus: Path, out: Path, tmp_path: Path
+) -> None:
+    mine = another_reader(tmp_path / "mine", bits=392)
+    with pytest.raises(FieldError, match=r"answer_bits: .* not 392"):
+        build(bad_corpus, out, replace(ANSWERS, reader=mine))
+
+
+@pytest.mark.parametrize(
+    ("file", "raw", "error"),
+    [
+        (READER_GRAPH, b"no graph", ModelError),
+        (READER_GRAPH, (DEFAULT_ENCODER / "ranker" / "query.onnx").read_bytes(), ModelError),
+        (READER_FILE, b"{", ModelError),
+        (READER_FILE, None, ModelNotFound),
+    ],
+)
+def test_a_reader_that_cannot_be_used_is_refused(
+    bad_corpus: Path, out: Path, tmp_path: Path, file: str, raw: bytes | None, error: type
+) -> None:
+    mine = another_reader(tmp_path / "mine")
+    (mine / file).unlink()
+    if raw is not None:
+        (mine / file).write_bytes(raw)
+    with pytest.raises(error, match=str(mine)):
+        build(bad_corpus, out, replace(ANSWERS, reader=mine))
+    assert not out.exists()
+
+
+# An encoder without a reader.
+
+
+@pytest.fixture
+def readerless(tmp_path: Path) -> Path:
+    """The shipped encoder, but for its reader."""
+    folder = tmp_path / "encoder"
+    return Path(shutil.copytree(DEFAULT_ENCODER, folder, ignore=lambda *_: [READER, "students"]))
+
+
+def test_an_encoder_without_a_reader_says_how_to_get_one(
+    bad_corpus: Path, out: Path, readerless: Path
+) -> None:
+    said = "answers: .* has no reader; `lurcher train reader` makes one"
+    with pytest.raises(FieldError, match=said):
+        build(bad_corpus, out, replace(ANSWERS, encoder=readerless))
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_with_bits_asked_for_there_is_a_store_to_train_one_on(
+    small_corpus: Path, out: Path, readerless: Path, undisturbed: Path
+) -> None:
+    options = replace(ANSWERS, encoder=readerless, answer_bits=160)
+    manifest = build(small_corpus, out, options)
+    assert manifest.reader is None
+    assert manifest.reading == read_manifest(undisturbed).reading
+    assert not (out / READER).exists()
+    assert verify(out) == []
+    for file in STORE:
+        assert (out / file).read_bytes() == (undisturbed / file).read_bytes()
+
+
+# A coder of a sample.
+
+
+def test_a_coder_is_made_of_a_sample_that_the_seed_draws_and_memory_bounds(
+    answering_bundle: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(seed: int, sample: int, numbers: int = 1 << 25) -> DetailCoder:
+        monkeypatch.setattr(reading, "_SAMPLE", sample)
+        monkeypatch.setattr(reading, "_NUMBERS", numbers)
+        return calibrate(bundle.passages, encoder, bundle.tokens.coder, 32, seed, Silent())
+
+    with closing(Bundle.open(answering_bundle)) as bundle:
+        assert bundle.tokens is not None
+        one, two, other = made(1, 10), made(1, 10), made(2, 10)
+        monkeypatch.setattr(reading, "_AT_ONCE", 7)
+        few, bounded = made(1, 7), made(1, 60, 384)
+    np.testing.assert_array_equal(one.centres, two.centres)
+    assert one.bits == 32
+    assert (one.centres.any(axis=1) != other.centres.any(axis=1)).any()
+    np.testing.assert_array_equal(
+        few.centres, bounded.centres
+    )  # the first that are encoded together
+    assert one.centres.shape == (encoder.vocabulary, 384)
+
+
+# Bundles made from bundles.
+
+
+def swapped(old: Path, out: Path, records: list[dict[str, Any]]) -> None:
+    swap_encoder(old, PROFILES["fast"], out)
+
+
+def reranked(old: Path, out: Path, records: list[dict[str, Any]]) -> None:
+    swap_ranker(old, DEFAULT_ENCODER / "ranker", out)
+
+
+def adapted(old: Path, out: Path, records: list[dict[str, Any]]) -> None:
+    adapt(old, tickets(records), NeighbourOptions(keep_unseen=0), out)
+
+
+@pytest.mark.parametrize("derive", [swapped, reranked, adapted])
+def test_a_bundle_made_of_another_answers_by_its_files(
+    answering_bundle: Path,
+    small_records: list[dict[str, Any]],
+    out: Path,
+    derive: Callable[..., None],
+) -> None:
+    derive(answering_bundle, out, small_records)
+    assert verify(out) == []
+    manifest, before = read_manifest(out), read_manifest(answering_bundle)
+    assert (manifest.reading, manifest.reader) == (before.reading, before.reader)
+    for file in OWN:
+        assert (out / file).samefile(answering_bundle / file)
+    with closing(Bundle.open(out)) as bundle:
+        assert bundle.span_reader(1) is not None
+
+
+def test_known_queries_go_into_a_bundle_that_answers(
+    small_corpus: Path, small_records: list[dict[str, Any]], out: Path
+) -> None:
+    """A build with both puts the queries into the bundle when all else is there."""
+    known = BuildOptions(seed=1, answers=True, judged=tickets(small_records))
+    manifest = build(small_corpus, out, known)
+    assert manifest.neighbours is not None
+    assert manifest.reader is not None
+    assert verify(out) == []
+
+
+def test_answers_go_with_another_query_encoder_and_few_tokens(
+    small_corpus: Path, out: Path
+) -> None:
+    options = replace(ANSWERS, student=PROFILES["fast"], tokens=TokenOptions(64, 0.2))
+    manifest = build(small_corpus, out, options)
+    assert manifest.reading is not None
+    assert manifest.tokens is not None
+    assert manifest.reading.codes > 2 * manifest.tokens.codes
+    assert (out / ENCODER / "query.onnx").exists()
+    assert verify(out) == []

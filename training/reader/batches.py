@@ -1,0 +1,118 @@
+"""Batches of questions with passages to read, as tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bundle.passages import Rows
+from bundle.reading import ReadingStore
+from models.reader.coder import DetailCoder
+from models.tokens.clustering import Integers
+from training.ranker.questions import Questions
+from training.reader.reader import Reader
+from training.reader.spans import Answered, Texts
+
+# Of a question's passage alone, of one with a wrong one beside it, and of a wrong one alone.
+_ALONE, _BESIDE = 0.55, 0.85
+# Wrong passages of which the one as long as the right one is drawn, so that little is padding.
+_DRAWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """S passages, each read for one of G questions; L tokens of a question, M of a passage, padded."""
+
+    states: Tensor  # (S, L, d) float32
+    weights: Tensor  # (S, L) float32
+    asked: Tensor  # (S, L) bool
+    decoded: Tensor  # (S, M, d) float32, what the passages' codes stand for
+    places: Tensor  # (S, M) int64
+    there: Tensor  # (S, M) bool
+    groups: Tensor  # (G, 2) int64, which passages are read for a question, -1: no second one
+    answers: (
+        Tensor  # (G, 2) int64, first and last token in the first passage of its group, -1: none
+    )
+
+    def logits(self, reader: Reader) -> Tensor:
+        """Of starts and ends, (S, M, 2)."""
+        return reader(self.states, self.weights, self.decoded, self.places, self.asked, self.there)
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on ``device``."""
+        return Batch(
+            self.states.to(device), self.weights.to(device), self.asked.to(device),
+            self.decoded.to(device), self.places.to(device), self.there.to(device),
+            self.groups.to(device), self.answers.to(device),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """What batches are made of."""
+
+    questions: Questions
+    answered: Answered
+    texts: Texts
+    store: ReadingStore
+    coder: DetailCoder
+
+    def lengths(self) -> Integers:
+        """About how many tokens it takes to read each question with its passage, (n,)."""
+        starts, ends = self.texts.starts, self.questions.ends
+        asked = np.diff(ends, prepend=0)[self.answered.questions]
+        lengths: Integers = starts[self.answered.rows + 1] - starts[self.answered.rows] + asked
+        return lengths
+
+    def batch(self, pairs: list[tuple[int, int]], groups: Rows, answers: Integers) -> Batch:
+        """Of ``pairs``, each a question of ``answered`` and the row of a passage to read for it."""
+        spans = [self.questions.tokens(int(self.answered.questions[asked])) for asked, _ in pairs]
+        owns = [self.texts.of(row) for _, row in pairs]
+        asked = np.zeros((len(pairs), max(one.stop - one.start for one in spans)), np.bool_)
+        there = np.zeros((len(pairs), max(1, *(one.stop - one.start for one in owns))), np.bool_)
+        dimension = len(self.coder.mean)
+        states = np.zeros((*asked.shape, dimension), np.float32)
+        decoded = np.zeros((*there.shape, dimension), np.float32)
+        weights, places = np.zeros(asked.shape, np.float32), np.zeros(there.shape, np.int64)
+        for i, ((_, row), span, own) in enumerate(zip(pairs, spans, owns, strict=True)):
+            mine = i, slice(span.stop - span.start)
+            states[mine] = self.coder.query(self.questions.states[span].astype(np.float32))
+            weights[mine], asked[mine] = self.questions.weights[span], True
+            theirs = i, slice(own.stop - own.start)
+            codes, _ = self.store.of(np.array([row]))
+            decoded[theirs] = self.coder.decode(codes, self.texts.ids[own])
+            places[theirs], there[theirs] = self.texts.places[own], True
+        return Batch(
+            *map(
+                torch.from_numpy, (states, weights, asked, decoded, places, there, groups, answers)
+            )
+        )
+
+    def draw(self, questions: Rows, generator: np.random.Generator) -> Batch:
+        """Of numbers ``questions`` (G,) of ``answered``, some with a wrong passage beside or instead."""
+        found = self.answered
+        pairs: list[tuple[int, int]] = []
+        groups = np.full((len(questions), 2), -1)
+        answers = np.stack([found.first[questions], found.last[questions]], axis=1)
+        for i, question in enumerate(questions.tolist()):
+            chance = generator.random()
+            wrong = found.wrong[question][found.wrong[question] >= 0]
+            if chance < _ALONE or not len(wrong):
+                rows = [int(found.rows[question])]
+            else:
+                other = self._as_long(
+                    int(found.rows[question]), generator.permutation(wrong)[:_DRAWN]
+                )
+                rows = [int(found.rows[question]), other] if chance < _BESIDE else [other]
+                if chance >= _BESIDE:
+                    answers[i] = -1
+            groups[i, : len(rows)] = range(len(pairs), len(pairs) + len(rows))
+            pairs += [(question, row) for row in rows]
+        return self.batch(pairs, groups, answers)
+
+    def _as_long(self, row: int, others: Rows) -> int:
+        lengths = np.diff(self.texts.starts)
+        return int(others[np.abs(lengths[others] - lengths[row]).argmin()])

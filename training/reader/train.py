@@ -1,0 +1,164 @@
+"""``lurcher train reader``: a reader that finds answers in passages, from questions with answers.
+
+::
+
+    OUT.partial/     plan.sha256      what the rest was made for; another plan starts afresh
+                     questions/       with candidates, as a search finds them   training.ranker.questions
+                     development/     the same, to choose weights by
+                     checkpoint.pt    how far the training is                   training.run
+    OUT/             reader.onnx, reader.json                                   models.reader.reader
+                     reliability.svg          of its probabilities              training.reader.reliability
+                     curve.csv, curve.svg                                       training.plot
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+
+from bundle.bundle import Bundle
+from evaluation.answers import read_answers
+from models.errors import FieldError, ModelError
+from models.reader.reader import READER_FILE, ReaderConfig
+from models.reader.reader import Reader as Served
+from training.plot import write_curve
+from training.ranker.questions import Judged
+from training.ranker.train import Sources, begin, mined, split
+from training.reader.batches import Library
+from training.reader.calibrate import Development, calibrate
+from training.reader.export import export_reader
+from training.reader.loop import MEASURE, train
+from training.reader.quality import LONGEST, Reading
+from training.reader.reader import Reader, Shape
+from training.reader.reliability import write_reliability
+from training.reader.spans import Texts, locate
+from training.run import Point, Schedule, best_of
+
+# Of what a search finds, what is read, or learnt to be wrong.
+_KEPT = 10
+# Development questions that answers are calibrated on.
+_CALIBRATED = 1_500
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a reader is to be, and how it is trained."""
+
+    width: int = 256
+    heads: int = 8
+    layers: int = 3
+    inner: int = 1_024
+    schedule: Schedule = field(default_factory=lambda: Schedule(4_000, 24, warmup=200, checks=10))
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        Shape(1, self.width, self.heads, self.layers, self.inner)  # raises
+        if torch.device(self.device).type == "cuda" and not torch.cuda.is_available():
+            raise FieldError("device", "torch sees no GPU here; train on the cpu")
+
+
+def train_reader(
+    target: Path, sources: Sources, out: Path, plan: Plan, name: str | None = None,
+    report: Callable[[str], None] = lambda _: None,
+) -> ReaderConfig:  # fmt: skip
+    """The reader now in the new folder ``out``, for bundles of the encoder of the one at ``target``.
+
+    ``name`` None is that of ``out``. A run that was killed goes on where it was when it is called again.
+    Raises CorpusError, FieldError, ModelError, BundleError and ParityError; then there is no ``out``, and
+    what is done is kept for a rerun.
+    """
+    if out.exists():
+        raise FieldError("out", f"{out} exists already; name a new folder or remove it first")
+    work = out.with_name(f"{out.name}.partial")
+    try:
+        with closing(Bundle.open(target)) as bundle:
+            config = _train(bundle, sources, name or out.name, work, plan, report)
+        (work / "made").rename(out)
+    # torch raises RuntimeError where memory runs out.
+    except (OSError, RuntimeError) as error:
+        reason = f"cannot be made: {error}; what is done is kept in {work}"
+        raise ModelError(f"{out}: {reason}") from error
+    shutil.rmtree(work, ignore_errors=True)
+    return config
+
+
+def _train(
+    bundle: Bundle, sources: Sources, name: str, work: Path, plan: Plan, report: Callable[[str], None]
+) -> ReaderConfig:  # fmt: skip
+    """The reader in the folder ``made`` below ``work``."""
+    store, schedule = bundle.reading, plan.schedule
+    if store is None:
+        reason = "has no reading store; `lurcher build --answers` makes a bundle that has"
+        raise ModelError(f"{bundle.path}: {reason}")
+    training, development = split(bundle, sources, schedule.seed, schedule.steps * schedule.batch)
+    answers = read_answers(sources.queries)
+    said = answers if sources.development is None else read_answers(sources.development[0])
+    made_for: list[object] = [
+        asdict(plan), bundle.manifest.checksum, asdict(training), asdict(development),
+        [answers.get(id_) for id_ in training.ids], [said.get(id_) for id_ in development.ids],
+    ]  # fmt: skip
+    begin(work, made_for)
+    encoder, texts = bundle.query_encoder(), Texts(bundle)
+
+    def library(what: str, asked: Judged, right: dict[str, list[str]]) -> Library:
+        questions = mined(work / what, bundle, encoder, asked, _KEPT, report)
+        answered = locate(bundle, texts, asked, questions, right)
+        return Library(questions, answered, texts, store, store.coder)
+
+    held = library("development", development, said)
+    asked = library("questions", training, answers)
+    torch.manual_seed(schedule.seed)
+    reader = Reader(
+        Shape(bundle.manifest.encoder.dimension, plan.width, plan.heads, plan.layers, plan.inner)
+    )
+
+    def tell(point: Point) -> None:
+        parts = [] if point.loss is None else [f"loss {point.loss:.4f}"]
+        parts += [f"{measure} {value:.4f}" for measure, value in (point.quality or {}).items()]
+        report(f"step {point.step:,} of {schedule.steps:,}: {', '.join(parts)}")
+
+    reading = Reading.of(bundle, held, development, said)
+    curve = train(
+        reader, asked, reading.quality, schedule, work, device=torch.device(plan.device), report=tell
+    )  # fmt: skip
+    best = best_of(curve, MEASURE)
+    config = ReaderConfig(
+        name=name, encoder=bundle.manifest.encoder.fingerprint, dimension=len(store.coder.mean),
+        bits=store.coder.bits, width=plan.width, heads=plan.heads, layers=plan.layers,
+        inner=plan.inner, longest=LONGEST, rank_weight=0.0, slope=1.0, offset=0.0, min_score=0.0,
+        questions=len(asked.answered), steps=best.step, seed=schedule.seed,
+    )  # fmt: skip
+    made = work / "made"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    export_reader(reader, config, made)
+    report("reading what searches for the development questions find")
+    config = calibrated(made, Development(bundle, held, development, said), best.quality or {})
+    write_curve(curve, made)
+    return config
+
+
+def calibrated(folder: Path, development: Development, figures: dict[str, float]) -> ReaderConfig:
+    """What the reader in ``folder`` says of itself from now on; ``figures`` are of passages that answer."""
+    reader = Served.load(folder)
+    longest = reader.config.longest
+    read = development.read(reader, _KEPT, _CALIBRATED, reader.config.seed)
+    found = calibrate(development, read, longest)
+    config = reader.config.model_copy(
+        update={
+            "rank_weight": found.rank_weight, "slope": round(found.slope, 4),
+            "offset": round(found.offset, 4), "min_score": found.min_score,
+            "figures": {
+                **{f"gold_{name}": round(value, 4) for name, value in figures.items()},
+                **{f"open_{name}": value for name, value in found.figures.items()},
+            },
+        }
+    )  # fmt: skip
+    (folder / READER_FILE).write_text(config.model_dump_json(indent=2) + "\n")
+    write_reliability(found.scores, found.right, folder / "reliability.svg")
+    return config
