@@ -6,7 +6,7 @@ DEV    := .venv-dev/installed
 TRAIN  := .venv-train/installed
 DEEPSPARSE := .venv-deepsparse/installed
 
-.PHONY: demo test test-train test-deepsparse lint bench bench-scale bench-students bench-ablation bench-pefa bench-neighbours bench-tokens bench-ranker bench-deepsparse train train-students train-ranker clean
+.PHONY: demo test test-train test-deepsparse lint bench bench-scale bench-students bench-ablation bench-pefa bench-neighbours bench-tokens bench-ranker bench-reader bench-deepsparse train train-students train-ranker train-reader clean
 
 # Without a terminal nobody could stop the server, so there it prints its answers and ends.
 demo: $(BASE)
@@ -115,6 +115,28 @@ build/untrained.lurcher: build/untrained
 train-ranker: $(TRAIN) build/untrained.lurcher build/squad-open.lurcher
 	.venv-train/bin/lurcher train tokens build/untrained.lurcher $(SQUAD) --out build/projection.npz
 	.venv-train/bin/lurcher train ranker build/squad-open.lurcher $(SQUAD) --out build/ranker
+
+# A bundle to train a reader on, and the reader that ships: an hour on one core with bfloat16.
+build/answers.lurcher: $(TRAIN)
+	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --answers --answer-bits 160
+train-reader: $(TRAIN) build/answers.lurcher
+	OMP_NUM_THREADS=1 .venv-train/bin/lurcher train reader build/answers.lurcher $(SQUAD) --out build/reader \
+	    --name all-MiniLM-L6-v2-squad
+
+# What it answers, on gold paragraphs and from all passages, and how fast it reads beside a reader of the
+# same size that nothing was computed for before; that one has to be trained first, an hour on one core.
+YARDSTICK := $(DATA)/squad-open --out build/undecomposed
+build/undecomposed: $(TRAIN) build/answers.lurcher
+	OMP_NUM_THREADS=1 .venv-train/bin/python -m benchmarks.undecomposed train build/answers.lurcher $(YARDSTICK)
+	.venv-train/bin/python -m benchmarks.undecomposed export build/answers.lurcher $(YARDSTICK)
+bench-reader: $(TRAIN) build/answers.lurcher build/undecomposed
+	.venv-train/bin/lurcher bench gold build/answers.lurcher --queries $(DATA)/squad-open/queries.jsonl \
+	    --qrels $(DATA)/squad-open/qrels/test.tsv
+	.venv-train/bin/python -m benchmarks.undecomposed score build/answers.lurcher $(YARDSTICK) --split test
+	.venv-train/bin/lurcher eval build/answers.lurcher --queries $(DATA)/squad-open/queries.jsonl \
+	    --qrels $(DATA)/squad-open/qrels/test.tsv --answers --min-score 0
+	.venv-train/bin/lurcher bench reader build/answers.lurcher --yardstick build/undecomposed \
+	    --queries $(DATA)/squad-open/queries.jsonl --qrels $(DATA)/squad-open/qrels/test.tsv
 
 $(BASE): pyproject.toml constraints/base.txt
 	$(PYTHON) -m venv .venv

@@ -18,7 +18,7 @@ from models.engines import EngineName
 from server import errors, keys
 from server.middleware import LimitBody, Observe
 from server.pipeline import Pipeline
-from server.routes import bundle, feedback, health, page, rerank, search
+from server.routes import answer, bundle, feedback, health, page, rerank, search
 from server.schemas import Problem
 from server.service import Service
 from server.settings import Settings
@@ -80,6 +80,7 @@ def create_app(
     errors.install(app)
     for guarded, demands in (
         (search.router, keys.to_search(settings)),
+        (answer.router, keys.to_search(settings)),
         (rerank.router, keys.to_search(settings)),
         (bundle.router, keys.to_search(settings)),
         (feedback.reading, keys.to_search(settings)),
@@ -114,7 +115,10 @@ def _describe(app: FastAPI, settings: Settings) -> None:
             for name in ("documents", "passages"):
                 items, _ = schemas["RerankRequest"]["properties"][name]["anyOf"]
                 items["maxItems"] = settings.max_candidates
-            for name in ("SearchRequest", "RerankRequest"):
+            asked = schemas["AnswerRequest"]["properties"]
+            asked["passages"]["maximum"] = settings.max_passages
+            asked["candidates"]["anyOf"][0]["maximum"] = settings.max_candidates
+            for name in ("SearchRequest", "AnswerRequest", "RerankRequest"):
                 schemas[name]["properties"]["query"]["maxLength"] = settings.max_query_chars
             schemas["BatchRequest"]["properties"]["queries"]["maxItems"] = settings.max_queries
             schemas["FeedbackRequest"]["properties"]["pairs"]["maxItems"] = settings.max_queries

@@ -1,4 +1,4 @@
-"""One batch of queries through the stages: encode, search, rank, fetch; and what needs the same parts."""
+"""One batch of queries through the stages: encode, search, rank, fetch, read; and what needs their parts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from bundle.passages import Passage
 from bundle.vectors import Vectors
 from models.engines import EngineName
 from models.errors import FieldError, LurcherError
+from models.ranker.maxsim import blend
 from models.threads import available_cpus
+from server.answering import Answered, Answering, Question, Written, write
 from server.live import Change
 from server.matches import Match, matches
 from server.ranking import Asked, Ranking, Reader
@@ -44,15 +46,18 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one search found, best first.
+    """What one search found, best first, and what of it answers, if that was a question.
 
-    ``seconds`` by stage are those of the whole batch; ``degraded`` are stages left out for want of time.
+    ``seconds`` by stage are those of the whole batch; ``degraded`` are stages that were left out, or cut
+    short, for want of time.
     """
 
     found: list[Found]
     truncated: bool
     seconds: dict[str, float]
     degraded: list[str] = field(default_factory=list)
+    answers: list[Answered] = field(default_factory=list)
+    written: Written | None = None
 
 
 class _Stopwatch:
@@ -79,10 +84,16 @@ class Pipeline:
         self._encoder = bundle.query_encoder(threads, engine)
         self._searching = Searching(bundle)
         decoder, states = bundle.reader(threads), bundle.states
-        reader = None if decoder is None or states is None else Reader(decoder, states)
+        reader = self._t5 = None if decoder is None or states is None else Reader(decoder, states)
         self._ranking = Ranking(bundle.tokens, bundle.decoder(threads), reader)
         self._side = PassageSide(bundle, self._encoder, threads, engine)
         self._reranking = Reranking(bundle, self._encoder, self._side, self._ranking)
+        spans, reading = bundle.span_reader(threads), bundle.reading
+        self._answering = (
+            None
+            if spans is None or reading is None or bundle.tokens is None
+            else Answering(spans, reading, bundle.tokens.coder)
+        )
 
     def run(self, queries: Sequence[Query]) -> list[Result | LurcherError]:
         """The result of each query, in order; an error in the place of a query at fault."""
@@ -92,13 +103,15 @@ class Pipeline:
         with watch.stage("encode"):
             tokens = self._encoder.tokenise([query.text for query in queries])
             asked: list[Asked | None] = [None] * len(queries)
-            if self.bundle.tokens is not None and any(isinstance(plan, int) for plan in plans):
+            by_token = [
+                isinstance(plan, int) or isinstance(query, Question)
+                for query, plan in zip(queries, plans, strict=True)
+            ]
+            if self.bundle.tokens is not None and any(by_token):
                 vectors, states = self._encoder.encode_states(tokens)
                 asked = [
-                    self._ranking.asked(self._encoder, text, found)
-                    if isinstance(plan, int)
-                    else None
-                    for plan, text, found in zip(plans, tokens, states, strict=True)
+                    self._ranking.asked(self._encoder, text, found) if needed else None
+                    for needed, text, found in zip(by_token, tokens, states, strict=True)
                 ]
             else:
                 vectors = self._encoder.encode_tokens(tokens)
@@ -121,7 +134,7 @@ class Pipeline:
                 self._matches(query, one, hits, passages)
                 for query, one, hits in zip(queries, asked, ranked, strict=True)
             ]
-        return [
+        results = [
             Result(
                 _found(hits, passages, theirs), text.truncated, watch.seconds,
                 ["rank"] if plan is not None and hits.rank is None else [],
@@ -130,6 +143,15 @@ class Pipeline:
             else hits
             for hits, theirs, text, plan in zip(ranked, met, tokens, plans, strict=True)
         ]  # fmt: skip
+        if any(isinstance(query, Question) for query in queries):
+            with watch.stage("read"):
+                results = [
+                    self._answered(query, one, hits, result)
+                    for query, one, hits, result in zip(
+                        queries, asked, ranked, results, strict=True
+                    )
+                ]
+        return results
 
     def _ranked(
         self, query: Query, plan: int | None, asked: Asked | None, hits: Hits | LurcherError
@@ -152,6 +174,32 @@ class Pipeline:
             matches(self._ranking, asked, places, self._side.reader, row, passages[row])
             for row in hits.rows.tolist()
         ]
+
+    def _answered(
+        self, query: Query, asked: Asked | None, hits: Hits | LurcherError,
+        result: Result | LurcherError,
+    ) -> Result | LurcherError:  # fmt: skip
+        """``result`` with what the ``hits`` answer, if ``query`` is a question."""
+        if not isinstance(query, Question) or not isinstance(hits, Hits):
+            return result
+        assert isinstance(result, Result)  # noqa: S101 (of those hits)
+        passages = [found.passage for found in result.found]
+        if query.write and self._t5 is not None:
+            result = replace(result, written=write(self._t5, query, hits.rows, passages))
+        if self._answering is None:
+            return result
+        assert asked is not None  # noqa: S101 (a bundle with a reader has tokens)
+        # What a T5 says is on another scale than what the reader's weight was made for.
+        by_t5 = query.rank == "decoder" and self.bundle.states is not None
+        scores = blend(hits.dense, hits.late) if by_t5 and hits.late is not None else hits.best
+        try:
+            answers = self._answering.run(
+                query, asked, self._side.reader, hits.rows, scores, passages
+            )
+        except LurcherError as error:  # not that of searches in the same batch
+            return error
+        degraded = [*result.degraded, "read"] if answers.hurried else result.degraded
+        return replace(result, degraded=degraded, answers=answers.found)
 
     def read(self, works: Sequence[Reading]) -> list[Read]:
         """What the texts of ``works`` come to as passages. Raises ModelError."""

@@ -95,7 +95,9 @@ class Reranking:
             tokens if work.max_tokens is None else encoder.cut(tokens, work.max_tokens)
             for tokens, work in zip(encoder.tokenise(texts), works, strict=True)
         ]
-        vectors, coded = encode_passages(encoder, store.coder, store.settings.share, tokens)
+        vectors, coded = encode_passages(
+            encoder, tokens, lambda states, ids: store.coder.code(states, ids, store.settings.share)
+        )
         # No query comes near a passage of nothing.
         vectors[[not text for text in texts]] = 0.0
         return [

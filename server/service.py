@@ -18,6 +18,7 @@ from bundle.passages import Rows
 from models.engines import EngineName
 from models.errors import BundleError, DeadlinePassed, LurcherError, NotReady
 from models.threads import available_cpus
+from server.answering import Question
 from server.batching import Batcher, Gone, Run
 from server.feedback import Feedback
 from server.intake import Intake, replay
@@ -27,6 +28,7 @@ from server.pipeline import Pipeline, Result
 from server.reranking import Read, Reading, Rerank, Reranked
 from server.searching import Query
 from server.settings import Settings
+from server.turns import Turns
 
 _log = structlog.get_logger()
 
@@ -35,6 +37,8 @@ Answer = Result | Read | Reranked | LurcherError
 
 # Of a search's time, the part by whose end its hits are ranked or stay as they are.
 _RANKED_BY = 0.9
+# Questions in the queue: one is read while the next one waits, and no search waits for more of them.
+_QUESTIONS = 2
 # Texts of one request that are read together, for each core: long ones are over in a tenth of a second.
 _READ_TOGETHER = 4
 
@@ -53,6 +57,7 @@ class Service:
         self._bundle: Bundle | None = None
         self._batcher: Batcher[Work, Any] | None = None  # each kind of work has its own result
         self._intake: Intake | None = None
+        self._questions = Turns(_QUESTIONS, settings.max_waiting)
 
     async def load(self) -> None:
         """Open the bundle and answer a real query with it. Raises BundleError or ModelError."""
@@ -64,7 +69,7 @@ class Service:
         self.metrics.passages.set(bundle.manifest.passages)
         settings = self.settings
         batcher = Batcher(self._measured(pipeline), settings.batch_size, settings.max_waiting)
-        self.metrics.waiting.set_function(lambda: batcher.waiting)
+        self.metrics.waiting.set_function(lambda: batcher.waiting + self._questions.waiting)
         if feedback is not None:
             self._intake = Intake(*feedback, self.learn, self.metrics, settings)
         self._bundle, self._batcher = bundle, batcher
@@ -73,7 +78,8 @@ class Service:
     def _open(self) -> tuple[Bundle, Pipeline, tuple[FeedbackLog, Feedback] | None]:
         bundle = Bundle.open(self.settings.bundle, self.settings.check_hashes)
         pipeline = self._make_pipeline(bundle, self.settings.threads, self.settings.engine)
-        for result in pipeline.run([Query(bundle.passages.get([0])[0].content or "a trial query")]):
+        trial = Query if bundle.manifest.reader is None else Question
+        for result in pipeline.run([trial(bundle.passages.get([0])[0].content or "a trial query")]):
             if isinstance(result, LurcherError):
                 raise result
         if self.settings.feedback is None:
@@ -154,6 +160,26 @@ class Service:
         until = perf_counter() + _RANKED_BY * seconds
         works = [replace(query, until=until) for query in queries]
         return await self._ready.submit(works, seconds, gone)
+
+    async def answer(
+        self, question: Question, timeout_ms: int | None, gone: Gone
+    ) -> tuple[Result, float]:
+        """What is found for ``question``, with its answers, and the seconds it waited.
+
+        Raises NotReady, QueueFull, DeadlinePassed, or what the pipeline raised.
+        """
+        start, seconds, batcher = perf_counter(), self._seconds(timeout_ms), self._ready
+        timed = replace(question, until=start + _RANKED_BY * seconds)
+        try:
+            async with asyncio.timeout(seconds), self._questions.take(gone):
+                turn = perf_counter()
+                (found,) = await batcher.submit([timed], inf, gone)
+        except TimeoutError as error:
+            raise DeadlinePassed(f"no answer within {seconds * 1000:.0f} ms") from error
+        if isinstance(found, LurcherError):
+            raise found
+        result, waited = found
+        return result, turn - start + waited
 
     async def rerank(
         self, query: str, passages: Rows | Sequence[str], timeout_ms: int | None, gone: Gone,

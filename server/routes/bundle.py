@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from bundle.manifest import Manifest
 from bundle.tokens import TokenSettings
 from server.errors import responses
 from server.schemas import BundleReply
@@ -32,6 +33,8 @@ async def bundle(request: Request) -> BundleReply:
         tokens=None if manifest.tokens is None else _tokens(manifest.tokens),
         ranker=None if manifest.ranker is None else manifest.ranker.model_dump(),
         states=None if manifest.states is None else manifest.states.model_dump(exclude={"ranker"}),
+        reader=None if manifest.reader is None else manifest.reader.model_dump(),
+        reading=_reading(manifest),
         filter_fields=loaded.passages.fields,
         limits={
             "top_k": settings.max_top_k,
@@ -39,6 +42,7 @@ async def bundle(request: Request) -> BundleReply:
             "hits": settings.max_hits,
             "candidates": settings.max_candidates,
             "ranked": settings.max_ranked,
+            "passages": settings.max_passages,
             "query_chars": settings.max_query_chars,
             "body_bytes": settings.max_body_bytes,
             "timeout_ms": settings.timeout_ms,
@@ -48,4 +52,12 @@ async def bundle(request: Request) -> BundleReply:
 
 def _tokens(store: TokenSettings) -> dict[str, Any]:
     bytes_a_token = round(store.bytes / max(1, store.tokens), 2)
+    return {**store.model_dump(exclude={"encoder"}), "bytes_a_token": bytes_a_token}
+
+
+def _reading(manifest: Manifest) -> dict[str, Any] | None:
+    store, tokens = manifest.reading, manifest.tokens
+    if store is None or tokens is None:
+        return None
+    bytes_a_token = round(store.bytes / max(1, tokens.tokens), 2)
     return {**store.model_dump(exclude={"encoder"}), "bytes_a_token": bytes_a_token}

@@ -53,7 +53,8 @@ def fields() -> list[str]:
               schemas.FeedbackPair, schemas.FeedbackReply, schemas.RefusedPair,
               schemas.RemovalQuery, schemas.RemovalReply, schemas.FeedbackCounts,
               schemas.Scores, schemas.TokenMatch, schemas.RerankRequest, schemas.RerankReply,
-              schemas.RerankResult, schemas.RerankMeta)  # fmt: skip
+              schemas.RerankResult, schemas.RerankMeta, schemas.AnswerRequest, schemas.AnswerReply,
+              schemas.FoundAnswer, schemas.AnswerTimings)  # fmt: skip
     return sorted({name for model in models for name in model.model_fields})
 
 

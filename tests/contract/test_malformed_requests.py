@@ -19,6 +19,8 @@ GOOD: list[tuple[str, Any]] = [
     ("/v1/rerank", {"query": "cat", "documents": ["a cat", {"text": "bread"}], "top_n": 1,
                     "return_documents": True, "model": "x"}),
     ("/v1/rerank", {"query": "cat", "passages": ["en-animals-0", "de-food-1"], "timeout_ms": 9_000}),
+    ("/v1/answer", {"query": "cat", "top_k": 2, "passages": 3, "min_score": 0.25, "rank": "maxsim",
+                    "candidates": 20, "filter": {"lang": "en"}, "pefa": {"mode": "off"}}),
     ("/v1/feedback", {"pairs": [{"query": "a cat", "passage": "en-animals-0", "weight": 2},
                                 {"query": "brot", "passage": "unknown"}], "bundle": "small"}),
 ]  # fmt: skip

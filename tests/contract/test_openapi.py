@@ -16,6 +16,7 @@ from tests.server.serving import Client
 ROUTES = [
     "POST /v1/search",
     "POST /v1/search/batch",
+    "POST /v1/answer",
     "POST /v1/rerank",
     "POST /v2/rerank",
     "GET /v1/bundle",

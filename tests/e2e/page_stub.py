@@ -114,6 +114,36 @@ FAULTS = {
         {"field": "filter.year", "reason": "is no number"},
     ],
 }
+# What follows an answer's words must not be cut, and its offsets count in the whole text.
+SENTENCE = "The 🐕🐕‍🦺 lay e\u0301te\u0301 🎯 on the warm windowsill."
+ANSWER = {
+    "text": "e\u0301te\u0301 🎯",
+    "score": 0.87346,
+    "passage": {"id": "27", "title": "A long one"},
+    "part": "text",
+    "start": 40 + SENTENCE.index("e\u0301"),
+    "end": 40 + SENTENCE.index("🎯") + 1,
+    "sentence": {"start": 40, "end": 40 + len(SENTENCE), "text": SENTENCE},
+}
+_ATTACKED = {"start": 0, "end": len(ATTACK)}
+ANSWERS = {
+    "attack": {
+        **ANSWER, "text": ATTACK, "passage": {"id": ATTACK, "title": ATTACK}, **_ATTACKED,
+        "sentence": {**_ATTACKED, "text": ATTACK},
+    },
+    "long words": {
+        **ANSWER, "text": LONG_WORD, "passage": {"id": LONG_WORD, "title": LONG_WORD},
+        "start": 0, "end": len(LONG_WORD),
+        "sentence": {"start": 0, "end": len(LONG_WORD), "text": LONG_WORD},
+    },
+    "elsewhere": {**ANSWER, "passage": {"id": "no hit", "title": ""}},
+    "long sentence": {
+        **ANSWER, "text": "Aspirin", "start": LONG.index("Aspirin"),
+        "end": LONG.index("Aspirin") + len("Aspirin"),
+        "sentence": {"start": 0, "end": len(LONG), "text": LONG},
+    },
+    "nothing": None,
+}  # fmt: skip
 FIELDS = {"year"}
 OFF: dict[str, Any] = {"title": "Forbidden", "status": 403, "detail": "feedback is off"}
 NO_KEY: dict[str, Any] = {"title": "Unauthorized", "status": 401, "detail": "this needs an API key"}
@@ -147,7 +177,8 @@ class Asked:
 class Stub(ThreadingHTTPServer):
     """Serves the page and canned replies; holds the query "slow" until ``slow`` is set.
 
-    So it does with a refused GET of the path ``held``.
+    So it does with the answer to "slow answer", and with a refused GET of the path ``held``. ``reader`` is
+    the bundle's, None where it has none.
     ``feedback`` is the answer to judgements, None while none are taken. ``keys`` are the API keys that
     may search, ``write_keys`` those that may judge; where there are none, everyone may.
     """
@@ -162,6 +193,7 @@ class Stub(ThreadingHTTPServer):
         self.feedback: dict[str, Any] | None = None
         self.keys: set[str] = set()
         self.write_keys: set[str] = set()
+        self.reader: dict[str, Any] | None = None
         self.held = ""
         self.slow = threading.Event()
         self.hung_up = threading.Event()
@@ -228,7 +260,8 @@ class Handler(BaseHTTPRequestHandler):
                 if self.path != self.stub.held or self.released():
                     self.problem(refusal)
             elif self.path == "/v1/bundle":
-                self.reply(200, "application/json", json.dumps(BUNDLE))
+                bundle = {**BUNDLE, "reader": self.stub.reader}
+                self.reply(200, "application/json", json.dumps(bundle))
             elif self.stub.feedback is None:
                 self.problem(OFF)
             else:
@@ -248,6 +281,8 @@ class Handler(BaseHTTPRequestHandler):
             self.problem(refusal)
         elif self.path == "/v1/feedback":
             self.take()
+        elif self.path == "/v1/answer":
+            self.answer(asked["query"])
         else:
             self.search(asked)
 
@@ -257,6 +292,21 @@ class Handler(BaseHTTPRequestHandler):
             self.problem(taken)
         else:
             self.reply(200, "application/json", json.dumps(taken))
+
+    def answer(self, query: str) -> None:
+        if query == "no reading":
+            self.problem({**FAULTS, "status": 503, "detail": "the server is stopping"})
+        elif query != "slow answer" or self.released():
+            found = ANSWERS.get(query, ANSWER)
+            reply = {
+                "answers": [found] if found else [],
+                "answered": found is not None,
+                "timings_ms": {"read": 20.0, "total": 31.5},
+                "bundle": "scifact",
+                "truncated": False,
+                "degraded": ["read"] if query == "late" else [],
+            }
+            self.reply(200, "application/json", json.dumps(reply))
 
     def search(self, asked: dict[str, Any]) -> None:
         query, wanted = asked["query"], asked.get("filter", {})

@@ -66,3 +66,14 @@ def prompted_odd_bundle(
     encoder = prompted_encoder(folder / "encoder")
     build(write_jsonl(folder / "odd.jsonl", ODD), out, BuildOptions(encoder=encoder))
     return out
+
+
+@pytest.fixture(scope="session")
+def answering_bundle(
+    write_jsonl: Callable[[Path, Any], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The bundle of ``ODD`` that has a reader; only to be read."""
+    folder = tmp_path_factory.mktemp("answering")
+    out = folder / "answering.lurcher"
+    build(write_jsonl(folder / "odd.jsonl", ODD), out, BuildOptions(answers=True))
+    return out

@@ -1,0 +1,158 @@
+"""``lurcher bench gold``: how well a reader reads the passage that holds the answer, and what costs it what.
+
+EM and F1 of the best span, as SQuAD's script counts them. The reader reads 1-bit codes, as it serves; the
+states that they stand for, as floats (the decomposed model before binarisation: BTR, Cao et al. 2024, table
+4); and the codes of a window of the passage alone, the tokens around those that the question's meet best:
+compression when a question is asked, which unlike merging tokens keeps every span.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bundle.bundle import ENCODER, Bundle
+from bundle.passages import Passage
+from evaluation.answers import exact_match, f1, read_answers
+from evaluation.judgements import read_qrels, read_queries
+from evaluation.measures import interval
+from models.encoders.encoder import Encoder
+from models.errors import FieldError, InputError
+from models.reader.coder import DetailCoder
+from models.reader.reader import Reader
+from models.reader.spans import best_spans
+from models.tokens.clustering import Integers, Vectors
+from server.answering import NO_READER
+from server.ranking import Asked, Ranking
+
+_WINDOWS = (96, 64, 48, 32)
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Gold:
+    """A passage that answers questions: which of its tokens have codes, what those stand for, and states."""
+
+    content: str
+    spans: list[tuple[int, int]]
+    places: Integers
+    decoded: Vectors  # (n, d)
+    exact: Vectors  # (n, d), the same off the mean before they were codes
+
+
+def main(
+    bundle: Annotated[Path, typer.Argument(help="A bundle with a reader.")],
+    queries: Annotated[Path, typer.Option(help="queries.jsonl, with answers.")],
+    qrels: Annotated[Path, typer.Option(help="Which passage answers.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="The first so many questions.")] = None,
+) -> None:
+    """Print EM and F1 with 95 % intervals, and the time that reading takes beside that of all codes."""
+    texts, answers = read_queries(queries), read_answers(queries)
+    with closing(Bundle.open(bundle)) as used:
+        reader, store = used.span_reader(1), used.reading
+        if reader is None or store is None:
+            raise FieldError("bundle", NO_READER)
+        ids = {
+            query: max(grades, key=lambda p: grades[p])
+            for query, grades in read_qrels(qrels).items()
+        }
+        rows = used.passages.rows_of(list(set(ids.values())))
+        asked = [q for q, p in ids.items() if p in rows and answers.get(q) and q in texts][:limit]
+        if not asked:
+            raise InputError("no question with answers has a passage in the bundle")
+        golds = _golds(used, store.coder, sorted({rows[ids[query]] for query in asked}))
+        encoder, ranking = used.query_encoder(), Ranking(used.tokens)
+        said: dict[str, list[str]] = {}
+        seconds: dict[str, float] = {}
+        for first in range(0, len(asked), _AT_ONCE):
+            some = asked[first : first + _AT_ONCE]
+            tokens = encoder.tokenise([texts[query] for query in some])
+            _, states = encoder.encode_states(tokens)
+            for query, text, of in zip(some, tokens, states, strict=True):
+                points, gold = ranking.asked(encoder, text, of), golds[rows[ids[query]]]
+                for name, read in _ways(reader, store.coder, points, gold).items():
+                    begun = perf_counter()
+                    said.setdefault(name, []).append(read())
+                    seconds[name] = seconds.get(name, 0.0) + perf_counter() - begun
+        table = Table("", "EM", "F1", "time", title=f"{len(asked):,} questions")
+        for name, found in said.items():
+            pairs = list(zip(found, (answers[query] for query in asked), strict=True))
+            exact = interval(np.array([exact_match(*pair) for pair in pairs]))
+            overlap = interval(np.array([f1(*pair) for pair in pairs]))
+            shown = [
+                f"{100 * f.mean:.2f} [{100 * f.low:.2f}, {100 * f.high:.2f}]"
+                for f in (exact, overlap)
+            ]
+            table.add_row(name, *shown, f"{seconds[name] / seconds[_CODES]:.2f}")
+        Console(width=110).print(table)
+
+
+_CODES = "1-bit codes"
+
+
+def _ways(
+    reader: Reader, coder: DetailCoder, asked: Asked, gold: _Gold
+) -> dict[str, Callable[[], str]]:
+    states = coder.query(asked.states)
+
+    def read(decoded: Vectors, window: int | None = None) -> str:
+        kept = slice(None) if window is None else _window(states @ decoded.T, asked.weights, window)
+        some, places = decoded[kept], gold.places[kept]
+        counts, bonus = np.array([len(some)]), np.zeros(1, np.float32)
+        logits = reader.logits(states, asked.weights, some, places, counts)
+        for span in best_spans(logits, counts, bonus, reader.config.longest, 1):
+            start = gold.spans[places[span.first]][0]
+            return gold.content[start : gold.spans[places[span.last]][1]]
+        return ""
+
+    ways: dict[str, Callable[[], str]] = {
+        _CODES: lambda: read(gold.decoded), "float states": lambda: read(gold.exact)
+    }  # fmt: skip
+    for window in _WINDOWS:
+        ways[f"1-bit codes, a window of {window}"] = lambda w=window: read(gold.decoded, w)  # type: ignore[misc]
+    return ways
+
+
+def _window(similar: Vectors, weights: Vectors, size: int) -> slice:
+    """The ``size`` tokens one after the other that meet the question's (L, n) best."""
+    n = similar.shape[1]
+    if n <= size:
+        return slice(0, n)
+    # A question's token counts where it is met best, not wherever it is met somehow.
+    told = weights @ np.where(similar >= 0.9 * similar.max(axis=1, keepdims=True), similar, 0.0)
+    sums = np.convolve(told, np.ones(size), "valid")
+    best = np.flatnonzero(sums >= sums.max() - 1e-6)
+    start = int(best[len(best) // 2])
+    return slice(start, start + size)
+
+
+def _golds(bundle: Bundle, coder: DetailCoder, rows: list[int]) -> dict[int, _Gold]:
+    """The passages at ``rows``, by row."""
+    side = Encoder.load(bundle.path / ENCODER, "passage")
+    if bundle.tokens is None or bundle.reading is None:
+        raise FieldError("bundle", NO_READER)
+    found: dict[int, _Gold] = {}
+    for first in range(0, len(rows), _AT_ONCE):
+        some = rows[first : first + _AT_ONCE]
+        passages: list[Passage] = bundle.passages.get(some)
+        tokens = side.tokenise([passage.content for passage in passages])
+        _, states = side.encode_states(tokens)
+        for row, passage, text, of in zip(some, passages, tokens, states, strict=True):
+            own = side.own_tokens(text)
+            ids = np.asarray(text.ids[own], np.int64)
+            places = bundle.tokens.coder.telling(ids)
+            codes, _ = bundle.reading.of(np.array([row]))
+            found[row] = _Gold(
+                passage.content, side.own_spans(passage.content), places,
+                coder.decode(codes, ids[places]), coder.centred(of[own][places]),
+            )  # fmt: skip
+    return found

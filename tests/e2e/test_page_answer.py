@@ -1,0 +1,212 @@
+"""The search page's answer above the hits, on canned replies and on a real server's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import Chrome
+
+from index_builder.build import BuildOptions, build
+from tests.e2e.browsing import PATIENCE, QUERY, Page, watched
+from tests.e2e.page_stub import ANSWER, ATTACK, SENTENCE, Stub
+from tests.server.pointing import Pointing, pointing
+from tests.server.serving import running, settings
+
+
+@pytest.fixture
+def reading(stub: Stub) -> Stub:
+    """The stub, with a reader in its bundle."""
+    stub.reader = {"name": "squad"}
+    return stub
+
+
+@pytest.fixture(scope="session")
+def real_url(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server that takes the text's second to fifth word for the answer to everything."""
+    out = tmp_path_factory.mktemp("answers") / "answers.lurcher"
+    build(small_corpus, out, BuildOptions(answers=True))
+    made = pointing(Pointing(3, 6, 6.0), rank_weight=8.0, min_score=0.0)
+    with running(settings(out, log_level="warning"), made) as client:
+        yield client.url
+
+
+def said(page: Page) -> str:
+    """The answer, once it is there."""
+    page.until(lambda: page.one("#answer").get_attribute("aria-busy") == "false")
+    page.until(lambda: page.all("#answer > *"))
+    return page.text("#answer")
+
+
+def test_the_answer_stands_above_the_hits(stubbed: Page, reading: Stub) -> None:
+    stubbed.open(q=QUERY)
+    assert said(stubbed)
+    assert stubbed.text(".said") == ANSWER["text"]
+    assert stubbed.text(".sure") == "Likely right (87 %)"
+    assert stubbed.text(".around") == SENTENCE
+    assert stubbed.text(".source") == "In A long one"
+    above = "const [a, h] = ['answer', 'hits'].map((id) => document.getElementById(id));"
+    assert stubbed.script(f"{above} return a.compareDocumentPosition(h) === 4")
+    assert len(stubbed.all(".hit")) == 10
+
+
+def test_the_span_is_marked_by_code_points(stubbed: Page, reading: Stub) -> None:
+    stubbed.open(q=QUERY)
+    said(stubbed)
+    assert stubbed.text(".around mark") == ANSWER["text"]
+
+
+def test_the_title_leads_to_the_hit(stubbed: Page, reading: Stub) -> None:
+    stubbed.open(q=QUERY)
+    said(stubbed)
+    address = stubbed.driver.current_url
+    stubbed.one(".source button").click()
+    assert stubbed.focused() == "A long one"
+    assert stubbed.script("return document.activeElement.closest('.hit').dataset.passage") == "27"
+    assert stubbed.driver.current_url == address
+    stubbed.press("k")
+    assert stubbed.focused() == "Aspirin and stroke"
+
+
+def test_a_passage_that_is_no_hit_is_named_without_a_link(stubbed: Page, reading: Stub) -> None:
+    stubbed.open(q="elsewhere")
+    said(stubbed)
+    assert stubbed.text(".source") == "In no hit"
+    assert stubbed.all(".source button") == []
+
+
+def test_it_asks_as_the_search_does(stubbed: Page, reading: Stub) -> None:
+    stubbed.open(q=QUERY, k=20, rank="off", filter='{"year": 2015}')
+    said(stubbed)
+    (asked,) = reading.of("POST", "/v1/answer")
+    assert asked.body == {"query": QUERY, "top_k": 1, "rank": "off", "filter": {"year": 2015}}
+
+
+def test_no_answer_is_said_quietly(stubbed: Page, reading: Stub) -> None:
+    stubbed.open(q="nothing")
+    assert said(stubbed) == "No answer found in the passages."
+    assert stubbed.all(".found") == []
+    assert len(stubbed.all(".hit")) == 10
+
+
+def test_hits_do_not_wait_for_the_answer(stubbed: Page, reading: Stub) -> None:
+    stubbed.open(q="slow answer")  # which is when the page is not busy any more
+    assert len(stubbed.all(".hit")) == 10
+    stubbed.until(lambda: stubbed.text("#answer") == "Reading the passages…")
+    assert stubbed.one("#answer").get_attribute("aria-busy") == "true"
+    reading.slow.set()
+    assert ANSWER["text"] in said(stubbed)
+
+
+def test_an_answer_to_another_query_is_dropped(stubbed: Page, reading: Stub) -> None:
+    stubbed.open(q="slow answer")
+    stubbed.until(lambda: stubbed.text("#answer"))
+    stubbed.ask("nothing")
+    assert reading.hung_up.wait(PATIENCE)
+    assert said(stubbed) == "No answer found in the passages."
+    reading.slow.set()
+    stubbed.ask("slow answer")
+    assert ANSWER["text"] in said(stubbed)
+
+
+def test_nothing_is_left_of_it_where_one_starts_afresh(stubbed: Page, reading: Stub) -> None:
+    stubbed.open(q=QUERY)
+    said(stubbed)
+    stubbed.one("#query").send_keys("\ue00c")  # Escape
+    assert stubbed.seen("#start")
+    assert stubbed.all("#answer > *") == []
+
+
+def test_what_was_left_unread_is_said(stubbed: Page, reading: Stub) -> None:
+    stubbed.open(q="late")
+    assert "time was too short to read all passages" in said(stubbed)
+
+
+def test_a_reading_that_fails_leaves_the_hits(stubbed: Page, reading: Stub) -> None:
+    stubbed.failures_wanted = True
+    stubbed.open(q="no reading")
+    assert said(stubbed) == "Not read for an answer: the server is stopping"
+    assert len(stubbed.all(".hit")) == 10
+    assert not stubbed.seen("#failure")
+
+
+def test_markup_in_an_answer_stays_text(stubbed: Page, reading: Stub) -> None:
+    stubbed.open(q="attack")
+    said(stubbed)
+    for place in (".said", ".around", ".around mark", ".source button"):
+        assert stubbed.text(place) == ATTACK
+    assert stubbed.script("return window.pwned === undefined")
+
+
+def test_a_long_sentence_is_cut_around_the_answer(stubbed: Page, reading: Stub) -> None:
+    stubbed.open(q="long sentence")
+    said(stubbed)
+    around = stubbed.text(".around")
+    assert around.startswith("… ")
+    assert around.endswith(" …")
+    assert len(around) < 400
+    assert stubbed.text(".around mark") == "Aspirin"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_it_can_be_read_on_any_screen(
+    stubbed: Page, reading: Stub, scheme: str, width: int
+) -> None:
+    stubbed.emulate(prefers_color_scheme=scheme)
+    stubbed.width(width, 700)
+    for query in (QUERY, "long words", "nothing"):
+        stubbed.open(q=query)
+        said(stubbed)
+        assert not stubbed.overflows()
+        assert [found for found in stubbed.contrasts() if found["ratio"] < 4.5] == []
+
+
+def test_a_screen_reader_is_told(stubbed: Page, reading: Stub) -> None:
+    stubbed.open()
+    region = stubbed.one("#answer")
+    assert region.get_attribute("aria-live") == "polite"
+    assert region.get_attribute("aria-label") == "Answer"
+    stubbed.ask(QUERY)
+    said(stubbed)
+    assert stubbed.one("#answer") == region  # the same one, or nobody would be told
+    label = stubbed.one(".source button").get_attribute("aria-label")
+    assert label == "Go to the passage A long one"
+
+
+def test_keys_are_sent(stubbed: Page, reading: Stub) -> None:
+    stubbed.failures_wanted = True
+    reading.keys = {"secret"}
+    stubbed.open(q=QUERY)
+    stubbed.until(lambda: stubbed.seen("#key"))
+    stubbed.one("#key").send_keys("secret\n")
+    assert ANSWER["text"] in said(stubbed)
+    assert [asked.key for asked in reading.of("POST", "/v1/answer")] == ["secret"]
+
+
+def test_a_bundle_without_a_reader_is_not_asked(stubbed: Page, stub: Stub) -> None:
+    stubbed.open(q=QUERY)
+    stubbed.until(lambda: "scifact" in stubbed.text("#bundle"))
+    stubbed.ask("emoji")
+    assert stubbed.script("return fetch('v1/bundle').then(() => 0)") == 0
+    assert stub.of("POST", "/v1/answer") == []
+    assert stubbed.all("#answer > *") == []
+
+
+def test_where_nothing_is_found_nothing_is_read(stubbed: Page, reading: Stub) -> None:
+    stubbed.open(q=QUERY, filter='{"year": "a value that no passage has"}')
+    assert stubbed.seen("#empty")
+    assert stubbed.script("return fetch('v1/bundle').then(() => 0)") == 0
+    assert reading.of("POST", "/v1/answer") == []
+
+
+def test_a_real_server_answers(driver: Chrome, real_url: str) -> None:
+    for page in watched(Page(driver, real_url)):
+        page.open(q="the cat sleeps on the windowsill")
+        said(page)
+        assert page.text(".said") == "cat sleeps on the"
+        assert page.text(".around mark") == "cat sleeps on the"
+        assert page.text(".around").startswith("The cat sleeps on the warm")
+        page.one(".source button").click()
+        assert page.focused().startswith("animals")

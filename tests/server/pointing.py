@@ -1,0 +1,74 @@
+"""A reader that points at the same tokens of every passage: what answers is known beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bundle.bundle import Bundle
+from models.engines import EngineName
+from models.reader.reader import Reader, ReaderConfig
+from server.pipeline import Pipeline
+
+# Of what is not pointed at: no softmax sees it.
+_NEVER = -60.0
+
+
+@dataclass
+class Pointing:
+    """In the place of a reader's graph; ``runs`` are the passages and tokens of each run."""
+
+    first: int = 0  # of a passage's own tokens
+    last: int = 0
+    sure: float = 5.0  # the logit of the span, a bonus not counted
+    runs: list[tuple[int, int]] = field(default_factory=list)
+
+    def run(
+        self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]]
+    ) -> list[npt.NDArray[Any]]:
+        assert list(outputs) == ["logits"]
+        places, counts = inputs["places"], inputs["counts"]
+        self.runs.append((len(counts), int(counts.sum())))
+        there = np.arange(places.shape[1]) < counts[:, None]
+        logits = np.full((*places.shape, 2), _NEVER, np.float32)
+        for side, place in enumerate((self.first, self.last)):
+            logits[(places == place) & there, side] = self.sure / 2
+        return [logits]
+
+
+def pointed(bundle: Bundle, engine: Pointing, **changes: Any) -> Bundle:
+    """``bundle``, read by ``engine``; ``changes`` are of the reader's description."""
+    assert bundle.manifest.reader is not None
+    told = {"rank_weight": 0.0, "slope": 1.0, "offset": 0.0, "min_score": 0.5, "longest": 400}
+    config = bundle.manifest.reader.model_copy(update=told | changes)
+    return Pointed.of(bundle, config, engine)
+
+
+class Pointed(Bundle):
+    """A bundle with a reader of the test's own."""
+
+    @classmethod
+    def of(cls, bundle: Bundle, config: ReaderConfig, engine: Pointing, **others: Any) -> Pointed:
+        parts = {part.name: getattr(bundle, part.name) for part in fields(bundle)}
+        made = cls(**{**parts, **others})
+        object.__setattr__(made, "read_by", (config, engine))
+        return made
+
+    def span_reader(self, threads: int | None = None, _: EngineName = "onnxruntime") -> Reader:
+        config, graph = self.read_by  # type: ignore[attr-defined]  # set where it was made
+        return Reader(config, graph, threads or 1)
+
+
+def pointing(
+    engine: Pointing, **changes: Any
+) -> Callable[[Bundle, int | None, EngineName], Pipeline]:
+    """What makes a server's pipelines, read by ``engine``."""
+
+    def make(bundle: Bundle, threads: int | None, name: EngineName) -> Pipeline:
+        return Pipeline(pointed(bundle, engine, **changes), threads, name)
+
+    return make

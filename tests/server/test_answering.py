@@ -1,0 +1,401 @@
+"""The read stage: exact words at exact places, one softmax over all that is read, and what time allows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bundle.bundle import Bundle
+from bundle.passages import Condition, Passage
+from models.encoders.encoder import Encoder
+from models.errors import ModelError
+from models.pretrained import DEFAULT_ENCODER
+from models.reader.reader import Reader
+from models.reader.spans import Span
+from server.answering import Answered, Answering, Question, _Text
+from server.pipeline import Pipeline, Result
+from server.searching import Query
+from tests.server.odd import ODD, prompted_encoder
+from tests.server.pointing import Pointed, Pointing, pointed
+
+PAST = 0.0  # on the clock of perf_counter
+EVERYTHING = len(ODD)
+ANY = 1e-6  # spans that are not pointed at are less likely than that
+QUESTION = Question("who built it", EVERYTHING, answers=EVERYTHING, min_score=ANY)
+# With the first three tokens no passage says what another one says, and these say nothing.
+THREE, SHORT = (0, 2), {"empty", "blank", "one"}
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+
+
+@pytest.fixture(scope="module")
+def opened(answering_bundle: Path) -> Iterator[Bundle]:
+    with closing(Bundle.open(answering_bundle)) as bundle:
+        yield bundle
+
+
+@pytest.fixture(scope="module")
+def pipeline(opened: Bundle) -> Pipeline:
+    return Pipeline(opened, 1)
+
+
+def point(pipeline: Pipeline, engine: Pointing, **changes: Any) -> Answering:
+    """Let ``engine`` read for ``pipeline``, described with ``changes``."""
+    bundle = pointed(pipeline.bundle, engine, **changes)
+    reader, store, tokens = bundle.span_reader(1), bundle.reading, bundle.tokens
+    assert reader is not None
+    assert store is not None
+    assert tokens is not None
+    pipeline._answering = Answering(reader, store, tokens.coder)
+    return pipeline._answering
+
+
+def answer(
+    pipeline: Pipeline, engine: Pointing, question: Question = QUESTION, **changes: Any
+) -> Result:
+    point(pipeline, engine, **changes)
+    (result,) = pipeline.run([question])
+    assert isinstance(result, Result), result
+    return result
+
+
+def by_passage(result: Result) -> dict[str, Answered]:
+    return {one.passage.id: one for one in result.answers}
+
+
+def whole(one: Answered) -> str:
+    return one.passage.title if one.part == "title" else one.passage.text
+
+
+# Words and places.
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "id_", "part", "words"),
+    [
+        (0, 0, "one", "text", "telescope"),
+        (0, 3, "titled", "title", "Galileo Galilei"),
+        (4, 6, "titled", "text", "built a telescope"),
+        (1, 6, "titled", "text", "built a telescope"),  # over the seam: cut to the part with more
+        (0, 4, "titled", "title", "Galileo Galilei"),
+        (1, 3, "title only", "title", "moons of Jupiter"),
+        (0, 1, "padded", "text", "the oboe"),
+        (1, 4, "padded", "text", "oboe gives the note"),
+        (0, 2, "long", "text", "sand dunes"),
+        (1, 2, "emoji", "title", "Hunde"),
+        (0, 0, "emoji", "title", "🐕🐕‍🦺"),
+        (3, 3, "emoji", "text", "🏃"),
+        (5, 5, "emoji", "text", "naïve"),
+        (9, 10, "emoji", "text", "e\u0301te\u0301"),
+        (10, 10, "emoji", "text", "e\u0301"),  # the tokeniser does not say where the accent stands
+        (10, 14, "emoji", "text", "e\u0301 — 猫は窓"),
+        (13, 13, "emoji", "text", "は"),
+        (1, 3, "marked", "text", "[SEP] in the"),
+    ],
+)
+def test_an_answer_is_what_stands_there(
+    pipeline: Pipeline, first: int, last: int, id_: str, part: str, words: str
+) -> None:
+    found = by_passage(answer(pipeline, Pointing(first, last)))[id_]
+    assert (found.text, found.part) == (words, part)
+    assert whole(found)[slice(*found.place)] == words
+
+
+@pytest.mark.parametrize("first", [0, 1, 2, 5, 11, 40, 200, 253])
+@pytest.mark.parametrize("more", [0, 1, 3, 30])
+def test_every_answer_is_an_exact_part_of_its_passage(
+    pipeline: Pipeline, first: int, more: int
+) -> None:
+    for found in answer(pipeline, Pointing(first, first + more)).answers:
+        assert whole(found)[slice(*found.place)] == found.text
+        assert found.text == found.text.strip() != ""
+
+
+def test_a_passage_of_another_prompt_is_read_where_it_stands(
+    tmp_path: Path, write_jsonl: Any
+) -> None:
+    from index_builder.build import BuildOptions, build
+
+    encoder = prompted_encoder(tmp_path / "encoder")
+    out = tmp_path / "odd.lurcher"
+    build(
+        write_jsonl(tmp_path / "odd.jsonl", ODD), out, BuildOptions(encoder=encoder, answers=True)
+    )
+    with closing(Bundle.open(out)) as bundle:
+        found = by_passage(answer(Pipeline(bundle, 1), Pointing(4, 6)))["titled"]
+    assert (found.text, found.part) == ("built a telescope", "text")
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return Encoder.load(DEFAULT_ENCODER, "passage", 1)
+
+
+@given(title=texts, text=texts, data=st.data())
+@settings(deadline=None)
+def test_words_of_any_span_are_part_of_the_passage(
+    encoder: Encoder, title: str, text: str, data: st.DataObject
+) -> None:
+    passage = Passage("id", text, title)
+    spans = encoder.own_spans(passage.content)
+    if not spans:
+        return
+    first = data.draw(st.integers(0, len(spans) - 1))
+    last = data.draw(st.integers(first, len(spans) - 1))
+    every = np.arange(len(spans))
+    said = _Text(passage, encoder, every, every).said(Span(0, first, last, 0.0))
+    if said is None:
+        assert not passage.content[spans[first][0] : spans[last][1]].strip()
+        return
+    words, part, place = said
+    assert (title if part == "title" else text)[slice(*place)] == words == words.strip() != ""
+    # Nothing is there that was not meant, but for marks upon the last letter.
+    meant = passage.content[spans[first][0] :]
+    assert words in meant
+    if part == "text" and not title:
+        assert meant.startswith(words) or meant[0].isspace()
+
+
+# What answers.
+
+
+def test_passages_of_nothing_answer_nothing(pipeline: Pipeline) -> None:
+    engine = Pointing(*THREE)
+    found = by_passage(answer(pipeline, engine))
+    assert set(found) == {record["id"] for record in ODD} - SHORT
+    assert sum(passages for passages, _ in engine.runs) == EVERYTHING - 2  # and "one" was read
+
+
+def test_a_query_without_tokens_is_not_answered(pipeline: Pipeline) -> None:
+    engine = Pointing()
+    result = answer(pipeline, engine, Question("\u200b", EVERYTHING, min_score=ANY))
+    assert (result.answers, result.degraded, engine.runs) == ([], [], [])
+    assert len(result.found) == EVERYTHING
+
+
+def test_probabilities_are_those_of_one_softmax_with_nothing(pipeline: Pipeline) -> None:
+    """Of each passage one span has a logit that counts, so the sum is short enough to write down."""
+    engine, told = Pointing(*THREE, 1.5), {"rank_weight": 4.0, "slope": 0.7, "offset": -0.3}
+    result = answer(pipeline, engine, **told)
+    weighed = {
+        found.passage.id: math.exp(1.5 + 4.0 * found.score)
+        for found in result.found
+        if found.passage.id not in SHORT
+    }
+    assert [one.passage.id for one in result.answers] == list(weighed)
+    for one in result.answers:
+        share = weighed[one.passage.id] / (1 + sum(weighed.values()))
+        odds = (share / (1 - share)) ** 0.7 * math.exp(-0.3)
+        assert one.score == pytest.approx(odds / (1 + odds), rel=1e-4)
+
+
+def test_passages_that_say_the_same_answer_together(pipeline: Pipeline) -> None:
+    """``n0`` to ``n7`` say "and other things", and what the others say there is each one's own."""
+    first, *others = answer(pipeline, Pointing(1, 3, 1.0)).answers
+    assert first.text == "and other things"
+    assert others
+    assert len({one.text for one in others}) == len(others)
+    assert [one.score for one in others] == pytest.approx([others[0].score] * len(others))
+    assert first.score == pytest.approx(8 * others[0].score, rel=1e-4)
+
+
+def test_only_as_many_answers_as_are_wanted_and_likely_enough(pipeline: Pipeline) -> None:
+    engine = Pointing(*THREE, 3.0)
+    every = answer(pipeline, engine, rank_weight=3.0).answers
+    scores = [one.score for one in every]
+    assert scores == sorted(scores, reverse=True)
+
+    def found(**options: Any) -> list[Answered]:
+        return answer(pipeline, engine, replace(QUESTION, **options), rank_weight=3.0).answers
+
+    assert found(answers=2) == every[:2]
+    assert found(min_score=scores[4]) == every[:5]
+    assert found(min_score=1.0) == []
+
+
+def test_the_readers_own_limit_holds_where_none_is_asked_for(pipeline: Pipeline) -> None:
+    question = Question("who built it", 1)
+    (likely,) = answer(pipeline, Pointing(0, 0, 4.0), question, min_score=0.9).answers
+    assert likely.score == pytest.approx(1 / (1 + math.exp(-4.0)), abs=1e-5)
+    assert answer(pipeline, Pointing(0, 0, 2.0), question, min_score=0.9).answers == []
+    asked = replace(question, min_score=0.5)
+    assert len(answer(pipeline, Pointing(0, 0, 2.0), asked, min_score=0.9).answers) == 1
+
+
+@pytest.mark.parametrize("rank", ["auto", "off", "maxsim"])
+def test_a_hits_own_score_counts_as_its_reader_weighs_it(pipeline: Pipeline, rank: Any) -> None:
+    question = replace(QUESTION, text="Jupiter has moons", rank=rank)
+    result = answer(pipeline, Pointing(*THREE), question, rank_weight=8.0)
+    read = [found for found in result.found if found.passage.id not in SHORT]
+    assert read[0].passage.id == "title only"
+    assert [one.passage.id for one in result.answers] == [one.passage.id for one in read]
+    share = [one.score / result.answers[0].score for one in result.answers]
+    wanted = [math.exp(8 * (one.score - read[0].score)) for one in read]
+    assert share == pytest.approx(wanted, rel=1e-3)
+    assert share[-1] < 0.5
+
+
+def test_what_a_t5_says_of_a_hit_is_no_bonus(opened: Bundle) -> None:
+    """It is on another scale than what the weight was made for: the score of the tokens counts instead."""
+
+    class States:
+        def of(self, rows: Any) -> Any:
+            return rows
+
+    class Grim:
+        def scores(self, _: str, rows: Any) -> Any:
+            return np.linspace(-400, -300, len(rows), dtype=np.float32)
+
+        def reads(self, text: str) -> list[int]:
+            return [0] * len(text)
+
+    class Ranked(Pointed):
+        def reader(self, *_: object) -> Any:
+            return Grim()
+
+    made = pointed(opened, Pointing(*THREE), rank_weight=10.0)
+    config, engine = made.read_by  # type: ignore[attr-defined]
+    pipeline = Pipeline(Ranked.of(opened, config, engine, states=States()), 1)
+    grim, plain = pipeline.run([replace(QUESTION, rank="decoder"), QUESTION])
+    assert isinstance(grim, Result)
+    assert isinstance(plain, Result)
+    assert grim.found[0].score == -300
+    wanted = [(one.passage.id, pytest.approx(one.score, rel=1e-4)) for one in plain.answers]
+    assert [(one.passage.id, one.score) for one in grim.answers] == wanted
+
+
+# A store that is not of these texts.
+
+
+def test_a_passage_whose_store_has_another_number_of_tokens_is_not_read(opened: Bundle) -> None:
+    store = opened.reading
+    assert store is not None
+    codes = np.concatenate([store.codes, store.codes[:40]])
+    rows = opened.passages.rows_of([record["id"] for record in ODD])
+    wrong = {"titled": 1, "emoji": -2, "one": 3, "empty": 2, "n3": -1}
+    counts = np.diff(store.starts)
+    for id_, more in wrong.items():
+        counts[rows[id_]] += more
+    bent = replace(store, codes=codes, starts=np.concatenate([[0], np.cumsum(counts)]))
+    config, engine = pointed(opened, Pointing(*THREE)).read_by  # type: ignore[attr-defined]
+    (result,) = Pipeline(Pointed.of(opened, config, engine, reading=bent), 1).run([QUESTION])
+    assert isinstance(result, Result)
+    assert set(by_passage(result)) == set(rows) - {*wrong, *SHORT}
+    for found in result.answers:
+        assert whole(found)[slice(*found.place)] == found.text
+
+
+# Time.
+
+
+def test_alone_and_in_a_crowd_a_question_has_the_same_answers(answering_bundle: Path) -> None:
+    """By the reader that the build put in, to ask its graph."""
+    with closing(Bundle.open(answering_bundle)) as bundle:
+        pipeline = Pipeline(bundle, 2)
+        asked = ["who built a telescope", "猫", "moons " * 300, "!", "bread and other things"]
+        questions = [Question(text, 7, answers=5, min_score=0.0) for text in asked]
+        crowd: list[Query] = [Query("rain", 3), *questions, Query("naïve", 2, rank="off")]
+        results = pipeline.run(crowd)[1:-1]
+        for question, together in zip(questions, results, strict=True):
+            (alone,) = pipeline.run([question])
+            assert isinstance(alone, Result)
+            assert isinstance(together, Result)
+            assert alone.answers
+            assert [(a.text, a.passage.id, a.part, a.place) for a in together.answers] == [
+                (a.text, a.passage.id, a.part, a.place) for a in alone.answers
+            ]
+            assert [a.score for a in together.answers] == pytest.approx(
+                [a.score for a in alone.answers], abs=1e-5
+            )
+
+
+def test_searches_beside_questions_are_as_without(pipeline: Pipeline) -> None:
+    point(pipeline, Pointing())
+    query = Query("a telescope", 4)
+    alone, (beside, _) = pipeline.run([query])[0], pipeline.run([query, Question("a", 3)])
+    assert isinstance(alone, Result)
+    assert isinstance(beside, Result)
+    assert [f.passage.id for f in beside.found] == [f.passage.id for f in alone.found]
+    assert (beside.answers, beside.degraded) == ([], [])
+    assert "read" not in alone.seconds
+    assert "read" in beside.seconds
+
+
+def test_no_time_left_reads_the_best_hit_alone(pipeline: Pipeline) -> None:
+    engine = Pointing()
+    question = Question("a telescope", 8, answers=8, min_score=ANY, until=PAST)
+    result = answer(pipeline, engine, question)
+    assert result.degraded == ["rank", "read"]
+    assert [passages for passages, _ in engine.runs] == [1]
+    (only,) = result.answers
+    assert only.passage.id == result.found[0].passage.id
+    soon = answer(pipeline, engine, replace(question, until=perf_counter() + 60))
+    assert soon.degraded == []
+    assert len(soon.answers) > 1
+
+
+def test_time_left_is_spent_on_the_best_hits(pipeline: Pipeline) -> None:
+    numbers = []
+    for seconds in (100, 400, 600, 400_000):
+        engine = Pointing()
+        point(pipeline, engine)._seconds_a_token = 10.0
+        question = Question("a telescope", 8, answers=20, min_score=ANY, rank="off")
+        (result,) = pipeline.run([replace(question, until=perf_counter() + seconds)])
+        assert isinstance(result, Result)
+        read = sum(passages for passages, _ in engine.runs)
+        best = {found.passage.id for found in result.found[:read]}
+        assert {one.passage.id for one in result.answers} <= best
+        assert result.degraded == (["read"] if read < 8 else [])
+        numbers.append(read)
+    assert numbers == sorted(set(numbers))
+    assert (numbers[0], numbers[-1]) == (1, 8)
+
+
+def test_one_slow_reading_does_not_end_all_reading(pipeline: Pipeline) -> None:
+    point(pipeline, Pointing())._seconds_a_token = 1.0  # a disk that stood still
+    for _ in range(200):
+        (result,) = pipeline.run([Question("a telescope", 8, until=perf_counter() + 10)])
+        assert isinstance(result, Result)
+        if not result.degraded:
+            break
+    assert result.degraded == []
+
+
+def test_reading_that_fails_is_the_questions_alone(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point(pipeline, Pointing())
+
+    def broken(*_: object) -> None:
+        raise ModelError("no passages' encoder")
+
+    monkeypatch.setattr(Answering, "_texts", broken)
+    question, query = pipeline.run([Question("a telescope", 3), Query("a telescope", 3)])
+    assert isinstance(question, ModelError)
+    assert isinstance(query, Result)
+
+
+def test_a_wrong_search_is_a_wrong_question(pipeline: Pipeline) -> None:
+    colour = (Condition("colour", "in", ("red",)),)
+    wrong, right = pipeline.run([Question("a", 3, colour), Question("a", 3)])
+    assert "filter.colour" in str(wrong)
+    assert isinstance(right, Result)
+
+
+def test_the_reader_that_ships_runs(opened: Bundle) -> None:
+    assert isinstance(opened.span_reader(1), Reader)
+    (result,) = Pipeline(opened, 1).run([Question("who built it", 9, answers=5, min_score=0.0)])
+    assert isinstance(result, Result)
+    assert 1 <= len(result.answers) <= 5
+    for found in result.answers:
+        assert whole(found)[slice(*found.place)] == found.text
+        assert 0 < found.score < 1

