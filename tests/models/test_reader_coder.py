@@ -49,9 +49,11 @@ def test_codes_and_what_they_stand_for_are_the_formulas(seed: int, ids: list[int
     states = np.random.default_rng(seed).standard_normal((len(ids), D)).astype(np.float32)
     tokens = np.array(ids, np.int64)
     codes = CODER.code(states, tokens)
-    assert (codes.shape, codes.dtype) == ((len(ids), 2), np.uint8)
+    assert codes.shape == (len(ids), 2)
+    assert codes.dtype == np.uint8
     decoded = CODER.decode(codes, tokens)
-    assert (decoded.shape, decoded.dtype) == ((len(ids), D), np.float32)
+    assert decoded.shape == (len(ids), D)
+    assert decoded.dtype == np.float32
     for state, token, code, found in zip(states, ids, codes, decoded, strict=True):
         centre = CODER.centres[token].astype(np.float64)
         apart = state / np.sqrt((state.astype(np.float64) ** 2).sum()) - CODER.mean - centre

@@ -26,7 +26,8 @@ def loop(logits: Array, counts: list[int], bonus: Array, longest: int) -> tuple[
                 found.append((passage, first, last, float(logit)))
         at += count
     whole = math.log(1 + math.fsum(math.exp(logit) for *_, logit in found))
-    return [Span(*place, logit - whole) for *place, logit in found], -whole
+    every = [Span(passage, first, last, logit - whole) for passage, first, last, logit in found]
+    return every, -whole
 
 
 def without_overlap(spans: list[Span], most: int) -> list[Span]:

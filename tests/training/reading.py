@@ -40,7 +40,10 @@ def answering_bundle(
         {
             "id": f"p{row}",
             "title": " ".join(generator.choices(words, k=row % 3)),
-            "text": " ".join(["The", *generator.choices(words, k=generator.randint(6, 12))]),
+            "text": "The {} {}".format(
+                generator.choice(words).title(),
+                " ".join(generator.choices(words, k=generator.randint(5, 11))),
+            ),
         }
         for row in range(PASSAGES - 1)
     ]

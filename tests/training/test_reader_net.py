@@ -102,7 +102,8 @@ class Given:
 def random_reader(shape: Shape, seed: int = 0) -> Reader:
     """One whose every weight counts."""
     torch.manual_seed(seed)
-    reader = Reader(shape).eval()
+    reader = Reader(shape)
+    reader.eval()
     with torch.no_grad():
         for part in reader.parameters():
             part.add_(torch.randn_like(part) * 0.3)
