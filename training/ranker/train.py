@@ -13,9 +13,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,8 +25,9 @@ import torch
 from bundle.bundle import Bundle
 from evaluation.judgements import read_qrels, read_queries
 from models.encoders.encoder import Encoder
-from models.errors import CorpusError, FieldError, ModelError
+from models.errors import CorpusError, FieldError
 from models.ranker.decoder import DecoderConfig
+from training.partial import begin, partial
 from training.plot import write_curve
 from training.ranker.batches import Says
 from training.ranker.cross_scores import read_cross_scores
@@ -88,20 +88,11 @@ def train_ranker(
     again. Raises CorpusError, FieldError, ModelError, BundleError and ParityError; then there is no ``out``,
     and what is done is kept for a rerun.
     """
-    if out.exists():
-        raise FieldError("out", f"{out} exists already; name a new folder or remove it first")
     if name is not None and not name.strip():
         raise FieldError("name", "must hold more than white space")
-    work = out.with_name(f"{out.name}.partial")
-    try:
-        with closing(Bundle.open(target)) as bundle:
-            config = _train(bundle, sources, name or out.name, work, plan, report)
+    with partial(out) as work, closing(Bundle.open(target)) as bundle:
+        config = _train(bundle, sources, name or out.name, work, plan, report)
         (work / "made").rename(out)
-    # torch raises RuntimeError where memory runs out.
-    except (OSError, RuntimeError) as error:
-        reason = f"cannot be made: {error}; what is done is kept in {work}"
-        raise ModelError(f"{out}: {reason}") from error
-    shutil.rmtree(work, ignore_errors=True)
     return config
 
 
@@ -203,18 +194,6 @@ def split(bundle: Bundle, sources: Sources, seed: int, most: int) -> tuple[Judge
         reason = f"{len(order)} judged queries are left to train on; {_FEWEST} at least"
         raise FieldError("queries", reason)
     return found.take(np.sort(order)), held
-
-
-def begin(work: Path, made_for: Sequence[object]) -> None:
-    """Make ``work`` ready for what is to be made: what was begun there for something else goes."""
-    noted = hashlib.sha256(json.dumps(made_for, sort_keys=True).encode()).hexdigest()
-    file = work / "plan.sha256"
-    if file.exists() and file.read_text() == noted:
-        return
-    if work.exists():
-        shutil.rmtree(work)
-    work.mkdir(parents=True)
-    file.write_text(noted)
 
 
 def _says(sources: Sources, bundle: Bundle, training: Judged, questions: Questions) -> Says | None:

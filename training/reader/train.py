@@ -26,9 +26,10 @@ from evaluation.answers import read_answers
 from models.errors import FieldError, ModelError
 from models.reader.reader import READER_FILE, ReaderConfig
 from models.reader.reader import Reader as Served
+from training.partial import begin, partial
 from training.plot import write_curve
 from training.ranker.questions import Judged
-from training.ranker.train import Sources, begin, mined, split
+from training.ranker.train import Sources, mined, split
 from training.reader.batches import Library
 from training.reader.calibrate import Development, calibrate
 from training.reader.export import export_reader
@@ -72,18 +73,9 @@ def train_reader(
     Raises CorpusError, FieldError, ModelError, BundleError and ParityError; then there is no ``out``, and
     what is done is kept for a rerun.
     """
-    if out.exists():
-        raise FieldError("out", f"{out} exists already; name a new folder or remove it first")
-    work = out.with_name(f"{out.name}.partial")
-    try:
-        with closing(Bundle.open(target)) as bundle:
-            config = _train(bundle, sources, name or out.name, work, plan, report)
+    with partial(out) as work, closing(Bundle.open(target)) as bundle:
+        config = _train(bundle, sources, name or out.name, work, plan, report)
         (work / "made").rename(out)
-    # torch raises RuntimeError where memory runs out.
-    except (OSError, RuntimeError) as error:
-        reason = f"cannot be made: {error}; what is done is kept in {work}"
-        raise ModelError(f"{out}: {reason}") from error
-    shutil.rmtree(work, ignore_errors=True)
     return config
 
 

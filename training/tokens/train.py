@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
@@ -12,10 +11,9 @@ import numpy as np
 
 from bundle.bundle import Bundle
 from evaluation.judgements import read_qrels, read_queries
-from models.errors import FieldError, ModelError
 from models.tokens.projection import Projection
+from training.partial import begin, partial
 from training.ranker.questions import Judged, judged
-from training.ranker.train import begin
 from training.tokens.loop import Plan, Report, train
 
 # Development questions, at most.
@@ -32,28 +30,19 @@ def train_tokens(
     queries stays in ``OUT.partial`` until it is done, for another run of the same. Raises CorpusError,
     FieldError, ModelError, BundleError; then there is no ``out``.
     """
-    if out.exists():
-        raise FieldError("out", f"{out} exists already; name a new file or remove it first")
-    work = out.with_name(f"{out.name}.partial")
-    try:
-        with closing(Bundle.open(target)) as bundle:
+    with partial(out) as work, closing(Bundle.open(target)) as bundle:
 
-            def some(files: tuple[Path, Path], most: int) -> Judged:
-                queries, qrels = files
-                texts = read_queries(queries)
-                found = judged(bundle, texts, read_qrels(qrels), qrels, skip_unknown)
-                order = np.random.default_rng(plan.seed).permutation(len(found))
-                return found.take(np.sort(order[:most]))
+        def some(files: tuple[Path, Path], most: int) -> Judged:
+            queries, qrels = files
+            texts = read_queries(queries)
+            found = judged(bundle, texts, read_qrels(qrels), qrels, skip_unknown)
+            order = np.random.default_rng(plan.seed).permutation(len(found))
+            return found.take(np.sort(order[:most]))
 
-            training = some(asked, plan.steps * plan.questions_a_batch)
-            held = some(development, _DEVELOPMENT)
-            begin(work, [bundle.manifest.checksum, plan.depth, asdict(training), asdict(held)])
-            projection = train(bundle, training, held, plan, work, report)
+        training = some(asked, plan.steps * plan.questions_a_batch)
+        held = some(development, _DEVELOPMENT)
+        begin(work, [bundle.manifest.checksum, plan.depth, asdict(training), asdict(held)])
+        projection = train(bundle, training, held, plan, work, report)
         projection.save(work / "made.npz")
         (work / "made.npz").rename(out)
-    # torch raises RuntimeError where memory runs out.
-    except (OSError, RuntimeError) as error:
-        reason = f"cannot be made: {error}; what is done is kept in {work}"
-        raise ModelError(f"{out}: {reason}") from error
-    shutil.rmtree(work, ignore_errors=True)
     return projection
