@@ -140,6 +140,23 @@ def encoder() -> Encoder:
     return Encoder.load(DEFAULT_ENCODER, "passage", 1)
 
 
+@pytest.mark.parametrize(
+    ("title", "text", "first", "last", "said"),
+    [
+        ("Hot", "  dogs run", 0, 1, ("dogs", "text", (2, 6))),
+        (" Greyhounds  ", "run", 0, 3, ("Greyhounds", "title", (1, 11))),
+        ("", "\n the end ", 0, 1, ("the end", "text", (2, 9))),
+        ("cafe\u0301", "noe\u0308l", 0, 0, ("cafe\u0301", "title", (0, 5))),
+    ],
+)
+def test_no_blank_stands_at_either_end_of_an_answer(
+    encoder: Encoder, title: str, text: str, first: int, last: int, said: Any
+) -> None:
+    passage = Passage("id", text, title)
+    every = np.arange(len(encoder.own_spans(passage.content)))
+    assert _Text(passage, encoder, every, every).said(Span(0, first, last, 0.0)) == said
+
+
 @given(title=texts, text=texts, data=st.data())
 @settings(deadline=None)
 def test_words_of_any_span_are_part_of_the_passage(

@@ -84,7 +84,7 @@ def test_bundle_says_what_is_loaded_and_the_limits(live: Client) -> None:
     assert body["encoder"]["dimension"] == 384
     assert body["filter_fields"] == ["flag", "lang", "score", "tags", "year"]
     assert body["limits"] == {"top_k": 200, "queries": 20, "hits": 1_000, "query_chars": 2_000,
-                              "candidates": 300, "ranked": 2_500, "body_bytes": 200_000,
+                              "candidates": 300, "ranked": 2_500, "passages": 100, "body_bytes": 200_000,
                               "timeout_ms": 10_000}  # fmt: skip
     assert {"build", "figures", "created", "lurcher_version"} <= set(body)
     tokens = body["tokens"]
