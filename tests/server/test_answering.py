@@ -144,7 +144,7 @@ def encoder() -> Encoder:
     ("title", "text", "first", "last", "said"),
     [
         ("Hot", "  dogs run", 0, 1, ("dogs", "text", (2, 6))),
-        (" Greyhounds  ", "run", 0, 3, ("Greyhounds", "title", (1, 11))),
+        (" Greyhounds  ", "run", 0, 2, ("Greyhounds", "title", (1, 11))),
         ("", "\n the end ", 0, 1, ("the end", "text", (2, 9))),
         ("cafe\u0301", "noe\u0308l", 0, 0, ("cafe\u0301", "title", (0, 5))),
     ],

@@ -33,17 +33,19 @@ def answering_bundle(
     folder: Path, encoder: Path, corpus: Sequence[str], write_jsonl: Callable[..., Path]
 ) -> Path:
     """A bundle in ``folder`` of short passages in the words of ``corpus``, of 16 bits a token."""
-    # Each as rare as the others, but for one that is in all of them and has no codes.
+    # No word is in half of the passages, but for one that is in all of them and has no codes.
     words = sorted({word.lower() for word in re.findall(r"\w+", " ".join(corpus))} - {"the"})
     generator = random.Random(3)
+    deck = generator.sample(words * (PASSAGES // 2 - 1), len(words) * (PASSAGES // 2 - 1))
+
+    def some(count: int) -> list[str]:
+        return [deck.pop() for _ in range(count)]
+
     records = [
         {
             "id": f"p{row}",
-            "title": " ".join(generator.choices(words, k=row % 3)),
-            "text": "The {} {}".format(
-                generator.choice(words).title(),
-                " ".join(generator.choices(words, k=generator.randint(5, 11))),
-            ),
+            "title": " ".join(some(row % 3)),
+            "text": " ".join(["The", deck.pop().title(), *some(generator.randint(5, 11))]),
         }
         for row in range(PASSAGES - 1)
     ]
