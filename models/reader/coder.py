@@ -7,10 +7,10 @@ occurrences of its token t::
     x  ~  centre[t] + scale R code            scale = mean |R^T (x - centre[t])|
 
 The token itself costs nothing: whoever reads a passage has its text. Made of 1,024 passages of squad-open,
-160 such bits leave 28 % of the states' variance, of 4,096 passages 24 %; 384 signs of the states themselves leave 31 %
-(BTR, Cao et al. 2024,
-section 3.1, keeps signs of the states). R are the principal components of the residuals, turned at random so
-that each bit carries as much; the scale is the one that leaves the least squared error.
+160 such bits leave 28 % of the states' variance, of 4,096 passages 24 %; 384 signs of the states themselves
+leave 31 % (BTR, Cao et al. 2024, section 3.1, keeps signs of the states). R are the principal components of
+the residuals, turned at random so that each bit carries as much; the scale is the one that leaves the least
+squared error.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy.typing as npt
 from models.errors import FieldError, ModelError
 from models.tokens.clustering import Integers, Vectors
 from models.tokens.coder import Codes, unit
+from models.tokens.products import product
 from models.tokens.projection import principal, read_arrays
 
 # A token that was seen n times is moved n / (n + 2) of the way to its mean.
@@ -49,14 +50,14 @@ class DetailCoder:
     def code(self, states: Vectors, ids: Integers) -> Codes:
         """The codes (n, bits/8) of states (n, d), whose tokens are ``ids`` (n,)."""
         apart = self.centred(states) - self.centres[ids]
-        return np.packbits(apart @ self.rotation > 0, axis=1)
+        return np.packbits(product(apart, self.rotation) > 0, axis=1)
 
     def decode(self, codes: Codes, ids: Integers) -> Vectors:
         """What codes (n, bits/8) of tokens ``ids`` (n,) stand for: states off the mean, (n, d) float32."""
         # Of bits 0 and 1 instead of signs: R (2 b - 1) = 2 R b - R 1.
         ones = np.unpackbits(codes, axis=1).astype(np.float32)
         turned = np.float32(self.scale) * self.rotation.T
-        found: Vectors = ones @ (2 * turned)
+        found = product(ones, 2 * turned)
         found -= turned.sum(axis=0)
         found += self.centres[ids]
         return found
