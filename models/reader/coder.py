@@ -57,7 +57,8 @@ class DetailCoder:
         # Of bits 0 and 1 instead of signs: R (2 b - 1) = 2 R b - R 1.
         ones = np.unpackbits(codes, axis=1).astype(np.float32)
         turned = np.float32(self.scale) * self.rotation.T
-        found = product(ones, 2 * turned)
+        # One product: in slices, as where threads work side by side, it took three times as long.
+        found: Vectors = ones @ (2 * turned)
         found -= turned.sum(axis=0)
         found += self.centres[ids]
         return found
