@@ -1,7 +1,7 @@
 # Two stages: wheels are made in the first, the image has only what runs. No torch, no compiler.
 FROM python:3.11-slim-bookworm AS wheels
 WORKDIR /source
-COPY pyproject.toml README.md LICENSE cli.py ./
+COPY pyproject.toml README.md LICENSE ./
 COPY constraints constraints
 COPY models models
 COPY bundle bundle
@@ -10,6 +10,7 @@ COPY index_builder index_builder
 COPY server server
 COPY training training
 COPY benchmarks benchmarks
+COPY cli cli
 RUN pip wheel --no-cache-dir --wheel-dir /wheels -c constraints/base.txt .
 
 FROM python:3.11-slim-bookworm

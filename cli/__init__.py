@@ -1,0 +1,55 @@
+"""``lurcher``: one thin function a verb. What a verb needs is imported when it runs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from cli import (
+    benchmarks,
+    building,
+    changing,
+    compressing,
+    exporting,
+    inspecting,
+    searching,
+    serving,
+    training,
+)
+from cli.console import errors
+from models.errors import LurcherError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A retrieval server for machines without a GPU.",
+)
+
+# In this order `lurcher --help` lists them.
+app.add_typer(building.app)
+app.add_typer(inspecting.app)
+app.add_typer(changing.app)
+app.add_typer(searching.app)
+app.add_typer(exporting.app)
+app.add_typer(compressing.app)
+app.add_typer(serving.app)
+app.add_typer(benchmarks.app)
+app.add_typer(training.app, name="train")
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one line on stderr and exit status 1."""
+    try:
+        app()
+    except LurcherError as error:
+        _fail(str(error))
+    except OSError as error:  # a disk that is full, a file that may not be written
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _fail(message: str) -> None:
+    errors.print("[bold red]error[/] ", end="")
+    errors.print(message, markup=False, highlight=False, soft_wrap=True)
+    sys.exit(1)

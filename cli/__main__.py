@@ -1,0 +1,5 @@
+"""``python -m cli`` is ``lurcher``."""
+
+from cli import main
+
+main()

@@ -1,0 +1,40 @@
+"""``lurcher bench``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.extras import needing
+from models.errors import FieldError
+
+app = typer.Typer()
+
+_BENCHMARKS = (
+    "ablation", "build", "encoder", "feedback", "gold", "neighbours", "pefa", "ranker", "reader", "server",
+    "students", "tokens",
+)  # fmt: skip
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bench(
+    context: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="ablation, build, encoder, feedback, gold, neighbours, pefa, ranker, reader, server, "
+            "students or tokens."
+        ),
+    ],
+) -> None:
+    """Run a benchmark; what follows NAME is its own (try --help)."""
+    import importlib
+
+    if name not in _BENCHMARKS:
+        raise FieldError("name", f"no benchmark {name!r}; there are: {', '.join(_BENCHMARKS)}")
+    with needing("bench"):
+        module = importlib.import_module(f"benchmarks.{name}")
+    tool = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    tool.command()(module.main)
+    tool(args=context.args, prog_name=f"lurcher bench {name}")

@@ -1,0 +1,156 @@
+"""``lurcher build``."""
+
+from __future__ import annotations
+
+import resource
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cli.console import console, errors, progress
+from cli.options import KnownQrels, SkipUnknown, pair
+from cli.sections import print_neighbours
+from models.errors import FieldError
+
+if TYPE_CHECKING:
+    from index_builder.tokens import TokenOptions
+
+app = typer.Typer()
+
+
+@app.command()
+def build(
+    corpus: Annotated[
+        Path,
+        typer.Argument(
+            help="A BEIR folder, a JSONL, CSV, TSV or Parquet file, or a folder of text, Markdown or HTML."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Argument(help="The bundle to write; default: CORPUS's name, here.")
+    ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="An encoder that `lurcher export` wrote; default: the shipped one."),
+    ] = None,
+    profile: Annotated[
+        Literal["fast", "balanced", "best"] | None,
+        typer.Option(
+            help="What reads queries: a student of the shipped encoder, or (best) itself, the default."
+        ),
+    ] = None,
+    index: Annotated[
+        str,
+        typer.Option(help="'auto' picks by size; or a FAISS factory string, such as HNSW32_SQ8."),
+    ] = "auto",
+    recall: Annotated[
+        float, typer.Option(help="Share of exact search's first 100 that the index must find.")
+    ] = 0.98,
+    skip_bad_lines: Annotated[
+        bool, typer.Option("--skip-bad-lines", help="Set bad records aside in OUT.skipped.jsonl.")
+    ] = False,
+    queries: Annotated[
+        Path | None, typer.Option(help="Queries with known answers, as in adapt; with --qrels.")
+    ] = None,
+    qrels: KnownQrels = None,
+    skip_unknown: SkipUnknown = False,
+    window: Annotated[int, typer.Option(help="Words a passage, for a folder of texts.")] = 200,
+    overlap: Annotated[int, typer.Option(help="Words that neighbouring passages share.")] = 40,
+    no_tokens: Annotated[
+        bool, typer.Option("--no-tokens", help="Leave out the tokens, and with them ranking.")
+    ] = False,
+    token_bits: Annotated[
+        int | None,
+        typer.Option(help="Bits a token, a multiple of 8; default: what is good for the encoder."),
+    ] = None,
+    token_share: Annotated[
+        float | None,
+        typer.Option(help="Share of a passage's tokens that is left when like ones are merged."),
+    ] = None,
+    ranker: Annotated[
+        Path | None,
+        typer.Option(
+            help="A decoder that `lurcher train ranker` wrote, or a T5 that `lurcher export-ranker` did; "
+            "default: the encoder's decoder."
+        ),
+    ] = None,
+    states: Annotated[
+        Literal["float16", "1-bit"] | None,
+        typer.Option(help="How a T5's states of passages are kept; default: float16."),
+    ] = None,
+    answers: Annotated[
+        bool | None,
+        typer.Option(
+            help="Keep the tokens in more detail, too, and a reader that finds answers in them; "
+            "default: --no-answers."
+        ),
+    ] = None,
+    reader: Annotated[
+        Path | None,
+        typer.Option(
+            help="A reader that `lurcher train reader` wrote, with --answers; default: the encoder's."
+        ),
+    ] = None,
+    answer_bits: Annotated[
+        int | None,
+        typer.Option(
+            help="Bits a token that answers are found in; default: what the reader was trained on."
+        ),
+    ] = None,
+) -> None:
+    """Turn a corpus into a bundle; called again after a kill, go on where it was."""
+    from index_builder.adapt import read_sources
+    from index_builder.build import BuildOptions, skipped_file
+    from index_builder.build import build as build_bundle
+    from index_builder.neighbours import NeighbourOptions
+    from models.pretrained import DEFAULT_ENCODER, PROFILES
+
+    if profile and encoder:
+        raise FieldError(
+            "profile", "is for the shipped encoder; with --encoder, swap its student in afterwards"
+        )
+    start = time.monotonic()
+    name = corpus.resolve().name
+    target = out or Path(f"{name.split('.')[0] if corpus.is_file() else name}.lurcher")
+    judged = pair("qrels", queries, qrels)
+    options = BuildOptions(
+        encoder or DEFAULT_ENCODER, index, recall, skip_bad_lines, window, overlap,
+        student=PROFILES[profile] if profile else None,
+        tokens=_token_options(no_tokens, token_bits, token_share), ranker=ranker,
+        states=states,
+        answers=reader is not None if answers is None else answers, reader=reader,
+        answer_bits=answer_bits,
+        judged=read_sources(judged, skip_unknown=skip_unknown) if judged else None,
+        neighbours=NeighbourOptions(skip_unknown=skip_unknown),
+    )  # fmt: skip
+    with progress() as bar:
+        manifest = build_bundle(corpus, target, options, bar)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    console.print(
+        f"{target}: {manifest.passages:,} passages in {time.monotonic() - start:,.0f} s, "
+        f"at most {peak:,.0f} MiB of memory",
+        highlight=False,
+    )
+    if manifest.figures.skipped_records:
+        skipped = (
+            f"{manifest.figures.skipped_records:,} bad records set aside in {skipped_file(target)}"
+        )
+        console.print(skipped, highlight=False)
+    print_neighbours(manifest)
+    if manifest.figures.recall_at_100 < recall:
+        errors.print(
+            f"warning: the index finds {manifest.figures.recall_at_100:.3f} of exact search's first 100, "
+            f"less than {recall}; another --index may do better",
+            highlight=False,
+        )
+
+
+def _token_options(none: bool, bits: int | None, share: float | None) -> TokenOptions | None:
+    """What `build` is asked for. Raises FieldError."""
+    from index_builder.tokens import SHARE, TokenOptions
+
+    if none and (bits is not None or share is not None):
+        raise FieldError("no_tokens", "leaves nothing to set --token-bits or --token-share for")
+    return None if none else TokenOptions(bits, SHARE if share is None else share)

@@ -1,0 +1,123 @@
+"""``lurcher swap-encoder``, ``swap-ranker`` and ``adapt``: a new bundle from another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import console, errors, progress
+from cli.options import BundlePath, KnownQrels, SkipUnknown, pair
+from cli.sections import kept, print_neighbours, print_section
+
+app = typer.Typer()
+
+
+@app.command("swap-encoder")
+def swap_encoder(
+    bundle: BundlePath,
+    student: Annotated[
+        str,
+        typer.Argument(
+            help="A folder that `lurcher compress` wrote; or fast, balanced or best, as in build."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Argument(help="The bundle to write; default: NAME-STUDENT.lurcher beside BUNDLE."),
+    ] = None,
+) -> None:
+    """Let another encoder read a bundle's queries, in a new bundle; no passage is encoded anew."""
+    from index_builder.swap import swap_encoder as swap
+    from models.pretrained import PROFILES
+
+    chosen = PROFILES[student] if student in PROFILES else Path(student)
+    with progress() as bar:
+        made, manifest = swap(bundle, chosen, out, bar)
+    reader, swapped = manifest.encoder.student, manifest.swap
+    name = reader.name if reader else manifest.encoder.name
+    console.print(f"{made}: {name} reads the queries", highlight=False)
+    if reader is not None:
+        print_section("against its teacher", kept(reader))
+    if swapped is not None and swapped.built_effort is not None:
+        print_section(
+            "index",
+            {
+                "search effort": f"{manifest.figures.search_effort}, was {swapped.built_effort}",
+                "recall@100": f"{swapped.recall:.4f}, was {swapped.built_recall:.4f}",
+            },
+        )
+    if swapped is not None and swapped.recall < swapped.built_recall:
+        errors.print(
+            f"warning: with {name} the index finds {swapped.recall:.3f} of exact search's first 100, "
+            f"and found {swapped.built_recall:.3f} before",
+            highlight=False,
+        )
+
+
+@app.command("swap-ranker")
+def swap_ranker(
+    bundle: BundlePath,
+    ranker: Annotated[Path, typer.Argument(help="A decoder that `lurcher train ranker` wrote.")],
+    out: Annotated[
+        Path | None,
+        typer.Argument(help="The bundle to write; default: NAME-DECODER.lurcher beside BUNDLE."),
+    ] = None,
+) -> None:
+    """Let a decoder rank a bundle's passages, in a new bundle; no passage is read anew."""
+    from index_builder.ranker import swap_ranker as swap
+
+    made, manifest = swap(bundle, ranker, out)
+    if manifest.ranker is not None:
+        console.print(f"{made}: {manifest.ranker.name} ranks, if asked to", highlight=False)
+
+
+@app.command()
+def adapt(
+    bundle: BundlePath,
+    queries: Annotated[
+        Path | None, typer.Option(help="Queries: one {_id, text} a line; goes with --qrels.")
+    ] = None,
+    qrels: KnownQrels = None,
+    clicks: Annotated[
+        list[Path] | None,
+        typer.Option(help="Clicks: one {query, passage} a line; may be repeated."),
+    ] = None,
+    from_log: Annotated[
+        list[Path] | None, typer.Option(help="A server's feedback log; may be repeated.")
+    ] = None,
+    dev_queries: Annotated[
+        Path | None, typer.Option(help="Queries to tune on; goes with --dev-qrels.")
+    ] = None,
+    dev_qrels: Annotated[Path | None, typer.Option(help="What answers them.")] = None,
+    keep_unseen: Annotated[
+        float,
+        typer.Option(
+            help="Share of its quality that a query keeps whose passages nobody asked for."
+        ),
+    ] = 0.99,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Forget the known queries that the bundle has.")
+    ] = False,
+    skip_unknown: SkipUnknown = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The bundle to write; default: NAME-adapted.lurcher beside BUNDLE."),
+    ] = None,
+) -> None:
+    """Let judged queries, clicks or feedback lift a bundle's ranking; nothing is trained."""
+    from index_builder.adapt import adapt as run
+    from index_builder.adapt import read_sources
+    from index_builder.neighbours import NeighbourOptions
+
+    judged = read_sources(
+        pair("qrels", queries, qrels), clicks or [], from_log or [],
+        pair("dev_qrels", dev_queries, dev_qrels), skip_unknown=skip_unknown,
+    )  # fmt: skip
+    with progress() as bar:
+        made, manifest = run(
+            bundle, judged, NeighbourOptions(keep_unseen, skip_unknown, replace), out, bar
+        )
+    console.print(f"{made}", highlight=False)
+    print_neighbours(manifest)

@@ -1,0 +1,108 @@
+"""``lurcher compress``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cli.console import console, report_line
+from cli.extras import needing
+from cli.options import Checks, Device, DevQrels, Int8, LearningRate, QueriesAStep, pair
+from cli.sections import kept, print_section
+from models.errors import FieldError
+
+app = typer.Typer()
+
+
+@app.command()
+def compress(
+    teacher: Annotated[
+        Path, typer.Argument(metavar="BUNDLE|TEACHER", help="A bundle, or an encoder's folder.")
+    ],
+    out: Annotated[Path, typer.Option(help="The student's folder, for `lurcher swap-encoder`.")],
+    queries: Annotated[
+        list[Path], typer.Option(help="queries.jsonl: one {_id, text} a line; may be repeated.")
+    ],
+    layers: Annotated[
+        str | None,
+        typer.Option(help="Layers to keep, such as 0,5; or none, for a token table. Default: all."),
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(help="How many layers to keep, from both ends, instead.")
+    ] = None,
+    sparsity: Annotated[
+        float, typer.Option(help="Share of zeros in the layers' weights, below 1.")
+    ] = 0.0,
+    pattern: Annotated[
+        Literal["unstructured", "4-block"],
+        typer.Option(help="Which zeros: any, or four at a time."),
+    ] = "unstructured",
+    rank: Annotated[
+        int, typer.Option(help="Numbers by which each token's embedding is corrected; 0 for none.")
+    ] = 32,
+    int8: Int8 = True,
+    losses: Annotated[
+        str | None,
+        typer.Option(
+            help="Losses with weights, of kl, l2, cosine, scores and tokens. "
+            "Default: l2:4,tokens:1. For scores compress a bundle's encoder."
+        ),
+    ] = None,
+    epochs: Annotated[float, typer.Option(help="Times through the queries.")] = 1.0,
+    batch: QueriesAStep = 64,
+    learning_rate: LearningRate = 2e-3,
+    checks: Checks = 5,
+    seed: Annotated[int, typer.Option(help="Of the order of queries.")] = 0,
+    device: Device = "cpu",
+    original: Annotated[
+        str | None,
+        typer.Option(
+            help="The teacher's own weights: a folder or hub name. Default: what it names."
+        ),
+    ] = None,
+    dev_queries: Annotated[
+        Path | None, typer.Option(help="Judged queries to choose checkpoints by; needs a bundle.")
+    ] = None,
+    dev_qrels: DevQrels = None,
+) -> None:
+    """Make a smaller query encoder for passages that stay as they are, from queries alone."""
+    with needing("train"):
+        from training.alignment.making import MIX, Plan
+        from training.compress import Judged
+        from training.compress import compress as run
+    from evaluation.judgements import read_qrels, read_queries
+
+    judged = None
+    if dev := pair("dev_qrels", dev_queries, dev_qrels):
+        judged = Judged(dev[1].stem, read_queries(dev[0]), read_qrels(dev[1]))
+    plan = Plan(
+        _layer_numbers(layers), depth, sparsity, pattern, rank, int8, _weights(losses) or MIX, epochs,
+        batch, learning_rate, checks, seed, device,
+    )  # fmt: skip
+    texts = [text for file in queries for text in read_queries(file).values()]
+    config = run(teacher, texts, out, plan, original=original, judged=judged, report=report_line)
+    console.print(f"{out}: {config.name}, {len(config.layers)} layers, {config.precision}")
+    print_section("against its teacher", kept(config))
+
+
+def _layer_numbers(text: str | None) -> tuple[int, ...] | None:
+    if text is None or text == "none":
+        return None if text is None else ()
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise FieldError("layers", f"{text!r} is not layer numbers such as 0,5, or none") from None
+
+
+def _weights(text: str | None) -> dict[str, float]:
+    """Loss weights from ``name:weight,...``; without a weight it is 1."""
+    found: dict[str, float] = {}
+    for part in (text or "").split(",") if text else []:
+        name, _, weight = part.partition(":")
+        try:
+            found[name] = float(weight or 1)
+        except ValueError:
+            raise FieldError("losses", f"{part!r}: {weight!r} is not a number") from None
+    return found

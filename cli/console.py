@@ -1,0 +1,26 @@
+"""What the verbs print on."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from index_builder.progress import Reporter
+
+console = Console()
+errors = Console(stderr=True)
+
+
+def report_line(line: str) -> None:
+    """Print a line of a training's progress, on stderr."""
+    errors.print(line, markup=False, highlight=False)
+
+
+def progress() -> AbstractContextManager[Reporter]:
+    """A bar on a terminal; nothing where stderr is a file, which would get a line for each redraw."""
+    from index_builder.progress import Silent, progress_bar
+
+    return progress_bar(errors) if errors.is_terminal else nullcontext(Silent())

@@ -1,0 +1,110 @@
+"""``lurcher inspect`` and ``verify``: what a bundle holds, and whether it is sound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from cli.console import console, errors
+from cli.options import BundlePath
+from cli.sections import kept, print_neighbours, print_section
+
+if TYPE_CHECKING:
+    from bundle.manifest import Manifest
+
+app = typer.Typer()
+
+
+@app.command("inspect")
+def inspect_bundle(bundle: BundlePath) -> None:
+    """Show what a bundle holds: its parts, their bytes, and what was measured when it was built."""
+    from bundle.manifest import read_manifest
+
+    manifest = read_manifest(bundle)
+    document = manifest.model_dump(mode="json", exclude_none=True)
+    files = document.pop("files")
+    student = document["encoder"].pop("student", {})
+    student.pop("figures", None)
+    print_section("", {k: v for k, v in document.items() if not isinstance(v, dict | list)})
+    sections = {"encoder": document["encoder"], "student": student, "build": document["build"],
+                "figures": document["figures"], "swap": document.get("swap", {})}  # fmt: skip
+    for title, values in sections.items():
+        print_section(title, {k: v for k, v in values.items() if v not in ("", {}, [])})
+    if manifest.encoder.student is not None:
+        print_section("student against teacher", kept(manifest.encoder.student))
+    _print_tokens(manifest)
+    if manifest.ranker is not None:
+        measured = getattr(manifest.ranker, "figures", {})  # a T5 was not trained here
+        figures = {
+            f"{measure}, development": f"{before:.4f} to {after:.4f}"
+            for measure, (before, after) in measured.items()
+        }
+        print_section("decoder", {"name": manifest.ranker.name, **figures})
+    _print_reading(manifest)
+    if manifest.states is not None:
+        print_section("states", manifest.states.model_dump(exclude={"ranker"}))
+    print_neighbours(manifest)
+    total = sum(file["bytes"] for file in files.values())
+    per_passage = total / max(1, manifest.passages)
+    print_section("bytes", {path: f"{file['bytes']:>15,}" for path, file in files.items()})
+    print_section("total", {"bytes": f"{total:,}", "bytes a passage": f"{per_passage:,.0f}"})
+
+
+def _print_tokens(manifest: Manifest) -> None:
+    """What ranking reads, and what it takes: codes, positions, numbers and the coder together."""
+    from bundle.tokens import CODER
+
+    tokens, dimension = manifest.tokens, manifest.encoder.dimension
+    if tokens is None:
+        return
+    total, passages = tokens.bytes + manifest.files[CODER].bytes, max(1, manifest.passages)
+    before = max(1, tokens.tokens)
+    rows = {
+        "bits": f"{tokens.bits}, of {dimension} dimensions",
+        "share": tokens.share,
+        "tokens": f"{tokens.tokens:,}, {tokens.tokens / passages:,.1f} a passage",
+        "codes": f"{tokens.codes:,}, {tokens.codes / passages:,.1f} a passage",
+        "bytes": f"{total:,}, with {manifest.files[CODER].bytes:,} of the coder",
+        "bytes a passage": f"{total / passages:,.1f}; "
+        f"{2 * dimension * tokens.tokens / passages:,.1f} as float16 states",
+        "bytes a token": f"{total / before:,.2f}; {2 * dimension} as float16 states",
+    }
+    print_section("tokens", rows)
+
+
+def _print_reading(manifest: Manifest) -> None:
+    """What answering reads, and what it takes: codes, numbers and coder, alone and with the tokens'."""
+    from bundle.bundle import READER
+    from bundle.reading import READING_CODER
+    from bundle.tokens import CODER
+
+    tokens, reading, reader = manifest.tokens, manifest.reading, manifest.reader
+    if tokens is None or reading is None:
+        return
+    files, passages, before = manifest.files, max(1, manifest.passages), max(1, tokens.tokens)
+    total = reading.bytes + files[READING_CODER].bytes
+    both = total + tokens.bytes + files[CODER].bytes
+    size = sum(entry.bytes for file, entry in files.items() if file.startswith(f"{READER}/"))
+    rows = {
+        "reader": f"{reader.name}, {size:,} bytes" if reader else "none",
+        "bits": f"{reading.bits}, of {manifest.encoder.dimension} dimensions",
+        "codes": f"{reading.codes:,}, {reading.codes / passages:,.1f} a passage",
+        "bytes": f"{total:,}, with {files[READING_CODER].bytes:,} of the coder",
+        "bytes a passage": f"{total / passages:,.1f}; {both / passages:,.1f} with the tokens above",
+        "bytes a token": f"{total / before:,.2f}; {both / before:,.2f} with the tokens above",
+    }
+    print_section("answers", rows)
+
+
+@app.command()
+def verify(bundle: BundlePath) -> None:
+    """Check every file of a bundle against its hash, and the files against each other."""
+    from bundle.bundle import verify as problems_of
+
+    problems = problems_of(bundle)
+    for problem in problems:
+        errors.print(problem, markup=False, highlight=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(1)
+    console.print(f"{bundle}: sound")

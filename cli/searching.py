@@ -1,0 +1,142 @@
+"""``lurcher search`` and ``eval``."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cli.console import console
+from cli.extras import needing
+from cli.options import BundlePath, PefaOption, RankOption
+from models.errors import FieldError, LurcherError
+
+app = typer.Typer()
+
+
+@app.command()
+def search(
+    bundle: BundlePath,
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Most hits to show.")] = 5,
+    filter_: Annotated[
+        str | None, typer.Option("--filter", help="Conditions on metadata, as JSON.")
+    ] = None,
+    pefa: PefaOption = "auto",
+    rank: RankOption = "auto",
+    candidates: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many are ranked; default: 100, or --top-k if that is more."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a hit.")] = False,
+) -> None:
+    """Answer one query, without a server."""
+    from bundle.bundle import Bundle
+    from models.text import lone_surrogate
+    from server.filters import parse
+    from server.pipeline import Pipeline
+    from server.searching import Query
+
+    if not query.strip():
+        raise FieldError("query", "must hold more than white space")
+    if lone_surrogate(query) is not None:
+        raise FieldError("query", "is not valid Unicode")
+    if rank != "off" and candidates is not None and candidates < top_k:
+        raise FieldError("candidates", f"must be at least --top-k, which is {top_k}")
+    conditions = tuple(parse(filter_)) if filter_ else ()
+    pipeline = Pipeline(Bundle.open(bundle))
+    asked = Query(query, top_k, conditions, mode=pefa, rank=rank, candidates=candidates)
+    (result,) = pipeline.run([asked])
+    if isinstance(result, LurcherError):
+        raise result
+    for found in result.found:
+        passage = found.passage
+        if as_json:
+            fields = {"id": passage.id, "score": found.score, "title": passage.title,
+                      "text": passage.text, "metadata": passage.metadata}  # fmt: skip
+            print(json.dumps(fields, ensure_ascii=False))
+        else:
+            console.print(f"[bold]{found.score:.3f}[/]  ", end="")
+            console.print(passage.title or passage.id, markup=False, highlight=False, style="cyan")
+            text = " ".join(passage.text.split())[:300]
+            console.print(f"       {text}", markup=False, highlight=False)
+
+
+@app.command("eval")
+def evaluate(
+    target: Annotated[
+        str, typer.Argument(metavar="BUNDLE|URL", help="A bundle, or a running server.")
+    ],
+    queries: Annotated[
+        Path,
+        typer.Option(
+            help="queries.jsonl: one {_id, text} a line, with answers: [...] for --answers."
+        ),
+    ],
+    qrels: Annotated[Path, typer.Option(help="Judgements: query id, passage id, grade, by tabs.")],
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many queries.")
+    ] = None,
+    answers: Annotated[
+        bool, typer.Option("--answers", help="Measure what is answered instead: EM and F1.")
+    ] = False,
+    passages: Annotated[int, typer.Option(min=1, help="Passages read for each answer.")] = 10,
+    min_score: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Least probable answer given; default: the reader's."),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Another bundle or URL, compared query by query.")
+    ] = None,
+    pefa: PefaOption = "auto",
+    rank: RankOption = "auto",
+    candidates: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many are ranked, and at most found; default: 100."),
+    ] = None,
+    against_rank: Annotated[
+        Literal["auto", "off", "maxsim", "decoder"] | None,
+        typer.Option(
+            help="How --against ranks; without it, compare BUNDLE with itself, so ranked."
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures here too.")
+    ] = None,
+) -> None:
+    """Measure retrieval quality, nDCG@10, MRR@10, Recall@10 and @100, or answers, with 95 % intervals."""
+    with needing("eval"):
+        from benchmarks.answers import Asking, evaluate_answers, open_answerer
+        from benchmarks.evaluate import evaluate as measure
+        from benchmarks.searchers import open_searcher
+    from evaluation.answers import read_answers
+    from evaluation.judgements import read_qrels, read_queries
+
+    texts, judged = read_queries(queries), read_qrels(qrels)
+    with ExitStack() as opened:
+        if answers:
+            asked = {id_: texts[id_] for id_ in judged if id_ in texts}
+            asking = Asking(passages, min_score, rank)
+            answerer = opened.enter_context(open_answerer(target, asking))
+            found = evaluate_answers(answerer, asked, read_answers(queries), limit)
+        else:
+            searcher = opened.enter_context(open_searcher(target, pefa, rank, candidates))
+            other = None
+            if against is not None or against_rank is not None:
+                theirs = (target, pefa) if against is None else (against, "auto")
+                other = opened.enter_context(
+                    open_searcher(*theirs, against_rank or "auto", candidates)
+                )
+            found = measure(searcher, texts, judged, limit, other)
+    if json_file is not None:
+        json_file.write_text(json.dumps(found.as_dict(), indent=1) + "\n")
+    console.print(f"{found.target}, {found.queries:,} queries", highlight=False)
+    for name, figure in found.figures.items():
+        line = f"  {name:<11} {figure.mean:.4f}  [{figure.low:.4f}, {figure.high:.4f}]"
+        if found.against is not None:
+            change = found.against[name]
+            line += f"   against: {change.mean:+.4f}  [{change.low:+.4f}, {change.high:+.4f}]"
+        console.print(line, markup=False, highlight=False)

@@ -1,0 +1,96 @@
+"""``lurcher demo``, ``serve`` and ``key``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.console import console, progress
+
+app = typer.Typer()
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Print the answers and stop.")] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to serve on; 0 takes a free one.")
+    ] = 8080,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to keep the bundle; default: the cache.")
+    ] = None,
+) -> None:
+    """Index this Python's own documentation, serve it, and ask it three questions."""
+    import webbrowser
+
+    from index_builder.demo import demo_bundle, demo_folder
+    from server.demo import ask
+    from server.run import serve as run
+    from server.settings import load_settings
+
+    with progress() as bar:
+        path, manifest = demo_bundle(folder or demo_folder(), bar)
+    console.print(
+        f"{manifest.passages:,} docstrings of Python's standard library in {path}", highlight=False
+    )
+
+    def visit(url: str) -> bool:
+        ask(url, console)
+        if not once:
+            console.print(f"\nThe search page: {url}   (Ctrl-C stops)", highlight=False)
+            webbrowser.open(url)
+        return not once
+
+    flags = {
+        "bundle": path,
+        "port": 0 if once else port,
+        "log_level": "warning",
+        "log_format": "console",
+    }
+    run(load_settings(None, flags), visit)
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """``command`` with a flag for every setting, so that a setting is written down in one place."""
+    from server.settings import Settings
+
+    kinds: dict[str, Any] = {
+        "config": Annotated[Path | None, typer.Option(help="A TOML file of settings.")]
+    }
+    for name, field in Settings.model_fields.items():
+        place = typer.Argument if name == "bundle" else typer.Option
+        kind: Any = field.annotation
+        kinds[name] = Annotated[kind | None, place(help=field.description)]
+    command.__annotations__ = kinds
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what inspect reads
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+            for name, kind in kinds.items()
+        ]
+    )
+    return command
+
+
+@app.command()
+@_with_settings
+def serve(**given: Any) -> None:
+    """Serve a bundle over HTTP. Every flag can also be set by environment (LURCHER_...) or file."""
+    from server.run import serve as run
+    from server.settings import load_settings
+
+    config = given.pop("config")
+    run(load_settings(config, {name: v for name, v in given.items() if v not in (None, [])}))
+
+
+@app.command("key")
+def make_key() -> None:
+    """Make an API key: the key for callers, and its hash for the server's settings."""
+    from server.keys import key_hash, new_key
+
+    key = new_key()
+    print(f'{key}\n\nIt is shown only here. For the settings file, or read_keys instead:\n'
+          f'write_keys = ["{key_hash(key)}"]')  # fmt: skip

@@ -1,0 +1,160 @@
+"""``lurcher train``: tokens, ranker and reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import console, errors, report_line
+from cli.extras import needing
+from cli.options import (
+    BundlePath,
+    Checks,
+    Device,
+    DevQrels,
+    LearningRate,
+    QueriesAStep,
+    SkipUnknown,
+    pair,
+)
+from cli.sections import print_section
+
+app = typer.Typer(no_args_is_help=True, help="Train what ranks, on queries of your own.")
+
+Queries = Annotated[Path, typer.Option(help="queries.jsonl: one {_id, text} a line.")]
+Qrels = Annotated[Path, typer.Option(help="What answers them: query id, passage id, grade.")]
+Steps = Annotated[int, typer.Option(help="Steps of training.")]
+Heads = Annotated[int, typer.Option(help="Attention heads.")]
+
+
+@app.command("tokens")
+def train_tokens(
+    bundle: BundlePath,
+    out: Annotated[
+        Path, typer.Option(help="The file to write; put it into the encoder's folder to use it.")
+    ],
+    queries: Queries,
+    qrels: Qrels,
+    dev_queries: Annotated[Path, typer.Option(help="Judged queries to choose by.")],
+    dev_qrels: Annotated[Path, typer.Option(help="Their judgements.")],
+    skip_unknown: SkipUnknown = False,
+    steps: Steps = 500,
+    recovery: Annotated[
+        float, typer.Option(help="Weight of what the codes lose of the states (BTR).")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of which queries are drawn, and their order.")] = 0,
+) -> None:
+    """Make the projection by which an encoder's token states become 1-bit codes, from judged queries."""
+    with needing("train"):
+        from training.tokens.loop import Plan, Report
+        from training.tokens.train import train_tokens as run
+
+    def report(found: Report) -> None:
+        loss = "" if found.loss is None else f"loss {found.loss:.4f}, "
+        errors.print(f"step {found.step:,}: {loss}MRR@10 {found.quality:.4f}", highlight=False)
+
+    plan = Plan(steps=steps, recovery=recovery, seed=seed)
+    run(bundle, (queries, qrels), (dev_queries, dev_qrels), out, plan, report, skip_unknown)
+    console.print(f"{out}: to be named projection.npz in the encoder's folder", highlight=False)
+
+
+@app.command("ranker")
+def train_ranker(
+    bundle: BundlePath,
+    out: Annotated[Path, typer.Option(help="The decoder's folder.")],
+    queries: Queries,
+    qrels: Qrels,
+    dev_queries: Annotated[
+        Path | None,
+        typer.Option(help="Judged queries to choose weights by; default: a tenth of the others."),
+    ] = None,
+    dev_qrels: DevQrels = None,
+    cross_scores: Annotated[
+        Path | None,
+        typer.Option(help="A cross-encoder's scores to learn from: query id, passage id, score."),
+    ] = None,
+    skip_unknown: SkipUnknown = False,
+    candidates: Annotated[
+        int, typer.Option(help="How many it learns to tell apart: the best by tokens.")
+    ] = 50,
+    steps: Annotated[int, typer.Option(help="Steps of training; more may learn by heart.")] = 1_000,
+    batch: QueriesAStep = 16,
+    negatives: Annotated[int, typer.Option(help="Wrong passages a query, in a step.")] = 19,
+    width: Annotated[int, typer.Option(help="Numbers a query token.")] = 64,
+    heads: Heads = 4,
+    layers: Annotated[int, typer.Option(help="Layers that read the query alone.")] = 1,
+    crossings: Annotated[int, typer.Option(help="Layers that read passages.")] = 1,
+    dropout: Annotated[float, typer.Option(help="Share left out at random in training.")] = 0.1,
+    learning_rate: LearningRate = 1e-3,
+    checks: Checks = 5,
+    seed: Annotated[int, typer.Option(help="Of the weights and the order of queries.")] = 0,
+    device: Device = "cpu",
+    name: Annotated[str | None, typer.Option(help="What it is called; default: as --out.")] = None,
+) -> None:
+    """Make a decoder that ranks a bundle's passages better than its tokens alone, from judged queries."""
+    with needing("train"):
+        from training.ranker.loop import Schedule
+        from training.ranker.train import Plan, Sources
+        from training.ranker.train import train_ranker as run
+
+    sources = Sources(
+        queries, qrels, pair("dev_qrels", dev_queries, dev_qrels), cross_scores, skip_unknown
+    )
+    schedule = Schedule(steps, batch, learning_rate, checks=checks, seed=seed, negatives=negatives)
+    plan = Plan(width, heads, layers, crossings, dropout, candidates, schedule, device)
+
+    config = run(bundle, sources, out, plan, report_line, name)
+    console.print(f"{out}: the weights of step {config.steps:,}", highlight=False)
+    found = {
+        name: f"{after:.4f}, {before:.4f} before"
+        for name, (before, after) in config.figures.items()
+    }
+    print_section("development", found)
+
+
+@app.command("reader")
+def train_reader(
+    bundle: BundlePath,
+    out: Annotated[Path, typer.Option(help="The reader's folder.")],
+    queries: Annotated[
+        Path, typer.Option(help="queries.jsonl: one {_id, text, answers: [...]} a line.")
+    ],
+    qrels: Annotated[
+        Path, typer.Option(help="Where the answers stand: query id, passage id, grade.")
+    ],
+    dev_queries: Annotated[
+        Path | None,
+        typer.Option(help="Questions to choose weights by; default: a tenth of the others."),
+    ] = None,
+    dev_qrels: DevQrels = None,
+    skip_unknown: SkipUnknown = False,
+    name: Annotated[str | None, typer.Option(help="The reader's name; default: OUT's.")] = None,
+    steps: Steps = 4_000,
+    batch: Annotated[int, typer.Option(help="Questions a step.")] = 24,
+    width: Annotated[int, typer.Option(help="Numbers a token.")] = 256,
+    heads: Heads = 8,
+    layers: Annotated[int, typer.Option(help="Layers that read question and passage.")] = 3,
+    inner: Annotated[int, typer.Option(help="Width of the feed-forward layers.")] = 1_024,
+    learning_rate: LearningRate = 1e-3,
+    checks: Checks = 10,
+    seed: Annotated[int, typer.Option(help="Of the weights and the order of questions.")] = 0,
+    device: Device = "cpu",
+) -> None:
+    """Make a reader that finds answers in passages, from questions with answers."""
+    with needing("train"):
+        from training.ranker.train import Sources
+        from training.reader.train import Plan
+        from training.reader.train import train_reader as run
+        from training.run import Schedule
+
+    sources = Sources(
+        queries, qrels, pair("dev_qrels", dev_queries, dev_qrels), skip_unknown=skip_unknown
+    )
+    schedule = Schedule(steps, batch, learning_rate, warmup=200, checks=checks, seed=seed)
+    plan = Plan(width, heads, layers, inner, schedule, device)
+
+    config = run(bundle, sources, out, plan, name, report_line)
+    figures = ", ".join(f"{measure} {value:.4f}" for measure, value in config.figures.items())
+    console.print(f"{out}: {config.questions:,} questions, {figures}", highlight=False)
