@@ -12,12 +12,15 @@ DEEPSPARSE := .venv-deepsparse/installed
 demo: $(BASE)
 	@if [ -t 0 ]; then .venv/bin/lurcher demo; else .venv/bin/lurcher demo --once; fi
 
+# A process a core; a file's tests stay together, as they share bundles.
+PYTEST = -m pytest -n auto --dist loadfile
+
 test: $(DEV)
-	.venv-dev/bin/python -m pytest
+	.venv-dev/bin/python $(PYTEST)
 
 # What needs torch: exporting models, and the shipped model's rebuild.
 test-train: $(TRAIN)
-	.venv-train/bin/python -m pytest tests/training
+	.venv-train/bin/python $(PYTEST) tests/training
 
 # The optional engine, whose requirements exclude those of training (Linux, Python 3.11).
 test-deepsparse: $(DEEPSPARSE)
