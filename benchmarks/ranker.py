@@ -28,8 +28,9 @@ from rich.table import Table
 
 from benchmarks.cross_encoder.graph import GRAPH, Scorer, export
 from benchmarks.cross_encoder.model import Scores, load, score_torch, start
-from benchmarks.cross_encoder.pairs import Pair, PairTokenizer
+from benchmarks.cross_encoder.pairs import PairTokenizer
 from benchmarks.cross_encoder.rank import candidate_pairs
+from benchmarks.pairs import Pair
 from benchmarks.ranker_kernels import KERNELS, LOSSY, Kernel
 from bundle.bundle import Bundle
 from evaluation.judgements import read_qrels, read_queries

@@ -25,11 +25,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from bundle.coders import load_coder
 from bundle.passages import Rows
 from bundle.ragged import count_type, gather, mapped, read_index, starts_of, whole
 from models.encoders.config import EncoderConfig
 from models.encoders.student import SHA256
-from models.errors import BundleCorrupt, ModelError
+from models.errors import BundleCorrupt
 from models.tokens.coder import Coded, Codes, TokenCoder
 
 CODER = "tokens/coder.npz"
@@ -117,14 +118,7 @@ class TokenStore:
         if settings.encoder != encoder.fingerprint:
             reason = "its tokens are of another encoder than the bundle's"
             raise BundleCorrupt(bundle, f"{segment}/{_CODES}", reason)
-        try:
-            coder = TokenCoder.load(bundle / CODER)
-        except ModelError as error:
-            raise BundleCorrupt(bundle, CODER, str(error)) from error
-        if coder.bits != settings.bits or len(coder.mean) != encoder.dimension:
-            has = f"{len(coder.mean)} dimensions to {coder.bits} bits"
-            reason = f"{has}, expected {encoder.dimension} to {settings.bits}"
-            raise BundleCorrupt(bundle, CODER, reason)
+        coder = load_coder(bundle, CODER, TokenCoder.load, settings.bits, encoder)
         width = settings.bits // 8
         counts, kind = f"{segment}/{_COUNTS}", count_type(encoder.max_tokens)
         numbers = mapped(bundle, counts, kind, (passages, 2))

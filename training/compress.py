@@ -2,7 +2,7 @@
 
 ::
 
-    OUT.partial/     plan.json        what the rest was made for; another plan starts afresh
+    OUT.partial/     plan.sha256      what the rest was made for; another plan starts afresh
                      targets/         the teacher's say on every query    training.alignment.targets
                      checkpoint.pt    how far the training is             training.alignment.align
     OUT/             query.onnx, student.json                             models.encoders.student
@@ -10,8 +10,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -23,12 +21,13 @@ from bundle.vectors import VectorRows
 from evaluation.judgements import Qrels
 from models.encoders.encoder import Encoder
 from models.encoders.student import StudentConfig, load_student
-from models.errors import FieldError, ModelError
+from models.errors import FieldError
 from training.alignment.development import Development, agreement
 from training.alignment.making import Plan, make_student, material, untrained
 from training.alignment.targets import Targets
 from training.alignment.teacher import Teacher, open_teacher, original_of
 from training.original import Original, load_original
+from training.partial import begin, partial
 
 _FEWEST_QUERIES = 32
 _HELD_OUT = 500  # at most, and at most a tenth
@@ -62,8 +61,6 @@ def compress(
     Raises FieldError, ModelError, ModelNotFound, BundleError and ParityError; then there is no
     ``out``, and what is done is kept for a rerun.
     """
-    if out.exists():
-        raise FieldError("out", f"{out} exists already; name a new folder or remove it first")
     trained, held_out = _split(queries, judged, plan.seed)
     if (usable := len(trained) + len(held_out)) < _FEWEST_QUERIES:
         raise FieldError(
@@ -71,21 +68,11 @@ def compress(
             f"{usable} different ones, blank and judged ones left out, are too few to align a "
             f"student on; {_FEWEST_QUERIES} at least",
         )
-    work = out.parent / f"{out.name}.partial"
-    try:
-        with open_teacher(target) as teacher:
-            if judged is not None:
-                _check(judged, teacher, target)
-            made = _compress(
-                teacher, trained, held_out, out.name, work, plan, original, judged, report
-            )
+    with partial(out) as work, open_teacher(target) as teacher:
+        if judged is not None:
+            _check(judged, teacher, target)
+        made = _compress(teacher, trained, held_out, out.name, work, plan, original, judged, report)
         made.rename(out)
-    # torch raises RuntimeError where memory runs out.
-    except (OSError, RuntimeError) as error:
-        raise ModelError(
-            f"{out}: cannot be made: {error}; what is done is kept in {work}"
-        ) from error
-    shutil.rmtree(work, ignore_errors=True)
     return load_student(out)
 
 
@@ -106,7 +93,7 @@ def _compress(
         asdict(plan), teacher.config.model_dump(mode="json"), teacher.checksum, trained, held_out,
         None if judged is None else asdict(judged),
     ]  # fmt: skip
-    _begin(work, made_for)
+    begin(work, made_for)
     encoder = Encoder.load(teacher.folder, "teacher")
     targets = _targets(work / "targets", encoder, trained, teacher.passages, report)
     development = _development(teacher, judged, targets, held_out, encoder)
@@ -125,18 +112,6 @@ def _check(judged: Judged, teacher: Teacher, target: Path) -> None:
     relevant = (passage for query in asked for passage, g in judged.qrels[query].items() if g > 0)
     if set(teacher.ids).isdisjoint(relevant):
         raise FieldError("dev_qrels", f"none of the relevant passages is in {target}")
-
-
-def _begin(work: Path, made_for: Sequence[object]) -> None:
-    """Make ``work`` ready for what is to be made: what was begun there for something else goes."""
-    noted = json.dumps(made_for, sort_keys=True)
-    file = work / "plan.json"
-    if file.exists() and file.read_text() == noted:
-        return
-    if work.exists():
-        shutil.rmtree(work)
-    work.mkdir(parents=True)
-    file.write_text(noted)
 
 
 def _split(queries: Sequence[str], judged: Judged | None, seed: int) -> tuple[list[str], list[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from bundle.passages import Rows
 from models.errors import FieldError, ModelError
+from training import checkpoint
 
 _LEAST = 0.02  # of the learning rate, at the end
 _REPORT_EVERY = 50  # steps
@@ -57,6 +57,12 @@ class Point:
     step: int
     loss: float | None
     quality: dict[str, float] | None
+
+    def line(self, steps: int) -> str:
+        """It in words, for whoever waits for all ``steps``."""
+        parts = [] if self.loss is None else [f"loss {self.loss:.4f}"]
+        parts += [f"{measure} {value:.4f}" for measure, value in (self.quality or {}).items()]
+        return f"step {self.step:,} of {steps:,}: {', '.join(parts)}"
 
 
 def best_of(curve: Sequence[Point], measure: str) -> Point:
@@ -156,12 +162,7 @@ class Run:
             "optimiser": self._optimiser.state_dict(),
             "curve": [asdict(point) for point in self.curve],
         }
-        # By way of memory: torch's own writer does not say that a disk is full.
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        new = self._file.with_suffix(".new")
-        new.write_bytes(buffer.getbuffer())
-        new.replace(self._file)
+        checkpoint.write(self._file, content)
 
     def restore(self) -> bool:
         """Go on from the checkpoint; whether there is one."""

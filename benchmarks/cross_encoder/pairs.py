@@ -1,13 +1,11 @@
-"""Questions and passages to the token ids of pairs, and those to what the network reads."""
+"""Questions and passages to the token ids of pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from benchmarks.pairs import Pair
 
 Ids = Sequence[int]
 
@@ -33,22 +31,3 @@ class PairTokenizer:
         cls, sep = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
         first = [cls, *question[:_QUESTION], sep]
         return Pair([*first, *passage[: MAX_TOKENS - len(first) - 1], sep], len(first))
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A question and a passage: token ids, special tokens included, the first ``first`` of segment 0."""
-
-    ids: list[int]
-    first: int
-
-
-def pad(pairs: Sequence[Pair]) -> dict[str, npt.NDArray[np.int64]]:
-    """The inputs of the network for ``pairs``, by name, each (B, L) int64; padding is 0 throughout."""
-    width = max(len(pair.ids) for pair in pairs)
-    ids, mask, types = np.zeros((3, len(pairs), width), np.int64)
-    for row, pair in enumerate(pairs):
-        ids[row, : len(pair.ids)] = pair.ids
-        mask[row, : len(pair.ids)] = 1
-        types[row, pair.first : len(pair.ids)] = 1
-    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}

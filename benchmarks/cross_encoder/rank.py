@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.cross_encoder.model import Scores
-from benchmarks.cross_encoder.pairs import Pair, PairTokenizer
+from benchmarks.cross_encoder.pairs import PairTokenizer
+from benchmarks.pairs import Pair
 from bundle.bundle import Bundle
 from bundle.passages import Rows
 from evaluation.judgements import Qrels

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.cross_encoder.graph import Scorer
 from benchmarks.cross_encoder.model import CrossEncoder, Scores, score_torch
-from benchmarks.cross_encoder.pairs import Pair
+from benchmarks.pairs import Pair
 
 # Padded tokens a batch, to choose from.
 _BUDGETS = (256, 1_024, 4_096)

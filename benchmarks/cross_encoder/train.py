@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,14 @@ import torch
 from benchmarks.cross_encoder.model import WEIGHTS, CrossEncoder, logits
 from benchmarks.cross_encoder.pairs import Ids, PairTokenizer
 from benchmarks.cross_encoder.rank import FOUND, first_stage
+from benchmarks.frozen import freeze_below
 from bundle.bundle import Bundle
 from evaluation.judgements import Qrels
 from models.errors import InputError, ModelError
+from training import checkpoint
 
 _CHECKPOINT = "checkpoint.pt"
 _NEGATIVES = 7  # beside each relevant passage
-_FROZEN = 2  # layers from below, which with the embeddings stay: a quarter of a step's time
 _WARMUP = 0.06  # of all steps
 _SAVE_EVERY = 10  # steps
 # Padded tokens a batch. What a step needs at a time does not matter, since all of its activations are
@@ -90,7 +90,7 @@ def train(
     steps = len(questions) // size
     if not steps:
         raise InputError(f"{len(questions)} questions are fewer than the {size} of one step")
-    _freeze(network)
+    freeze_below(network.transformer)
     trained = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, schedule.learning_rate, fused=True)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / steps))
@@ -120,17 +120,8 @@ def train(
         report(step + 1, steps, loss.item())
         if (step + 1) % _SAVE_EVERY == 0:
             states = [part.state_dict() for part in (network, optimiser, rate)]
-            _save(file, {"step": step + 1, "states": states})
-    _save(folder / WEIGHTS, network.state_dict())
-
-
-def _freeze(network: CrossEncoder) -> None:
-    """Leave the embeddings and the lowest layers as they are."""
-    layers = network.transformer.encoder.layer
-    # A tiny model keeps at least its last layer to train.
-    frozen = layers[: min(_FROZEN, len(layers) - 1)]
-    for module in (network.transformer.embeddings, *frozen):
-        module.requires_grad_(False)
+            checkpoint.write(file, {"step": step + 1, "states": states})
+    checkpoint.write(folder / WEIGHTS, network.state_dict())
 
 
 def _sample(negatives: Sequence[int], generator: np.random.Generator) -> list[int]:
@@ -150,13 +141,3 @@ def _restore(file: Path, *parts: Any) -> int:
     for part, state in zip(parts, saved["states"], strict=True):
         part.load_state_dict(state)
     return int(saved["step"])
-
-
-def _save(file: Path, content: Any) -> None:
-    """Write ``content`` to ``file``, whole or not at all."""
-    # By way of memory: torch's own writer does not say that a disk is full.
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    new = file.with_suffix(".new")
-    new.write_bytes(buffer.getbuffer())
-    new.replace(file)

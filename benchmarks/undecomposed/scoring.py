@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.undecomposed.network import Logits, Pair, PairTokenizer
+from benchmarks.pairs import Pair
+from benchmarks.undecomposed.network import Logits, PairTokenizer
 from benchmarks.undecomposed.questions import Asked
 from evaluation.answers import exact_match, f1
 from models.reader.spans import best_spans

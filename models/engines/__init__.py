@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol
-
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from models.errors import LurcherError, ModelError
+
+if TYPE_CHECKING:  # `lurcher --help` names the engines, and should not wait for NumPy
+    import numpy.typing as npt
 
 EngineName = Literal["onnxruntime", "deepsparse"]
 

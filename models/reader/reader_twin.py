@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from models.tokens.clustering import Integers, Vectors
-
-Doubles = npt.NDArray[np.float64]
-Weights = Mapping[str, npt.NDArray[np.floating]]
+from models.twin import Doubles, Weights, feed, linear, norm, numbered, softmax
 
 # As in training/reader/reader.py: places beyond so many are as far as these, and how many count 1.
 _FAR, _PLACES = 64, 4
@@ -29,13 +25,13 @@ def twin_logits(
     similar = asked @ read.T  # (L, M)
     met = 2 * np.stack([similar.max(axis=0), weights @ similar], axis=1)  # (M, 2)
     x = np.concatenate(
-        [_linear(w, "query", asked), _linear(w, "passage", read) + _linear(w, "met", met)]
+        [linear(w, "query", asked), linear(w, "passage", read) + linear(w, "met", met)]
     )
     pairs = _pairs(similar, places)
-    for name in _numbered(w, "layers"):
+    for name in numbered(w, "layers"):
         x = x + _attention(w, name, heads, x, pairs)
-        x = x + _feed(w, name, x)
-    return _linear(w, "head", _norm(w, "norm", x[len(asked) :]))
+        x = x + feed(w, f"{name}.", norm(w, f"{name}.feed_norm", x))
+    return linear(w, "head", norm(w, "norm", x[len(asked) :]))
 
 
 def _pairs(similar: Doubles, places: Integers) -> Doubles:
@@ -56,41 +52,10 @@ def _pairs(similar: Doubles, places: Integers) -> Doubles:
 
 def _attention(w: Weights, name: str, heads: int, x: Doubles, pairs: Doubles) -> Doubles:
     """Of each of the tokens ``x`` (N, width) to all."""
-    parts = _linear(w, f"{name}.project", _norm(w, f"{name}.norm", x)).reshape(len(x), 3, heads, -1)
+    parts = linear(w, f"{name}.project", norm(w, f"{name}.norm", x)).reshape(len(x), 3, heads, -1)
     mixed = []
     for head, looks in enumerate(w[f"{name}.looks"].astype(np.float64)):
         query, key, value = parts[:, :, head].transpose(1, 0, 2)  # (N, width / heads) each
         logits = query @ key.T / math.sqrt(key.shape[1]) + np.einsum("c,cij->ij", looks, pairs)
-        mixed.append(_softmax(logits) @ value)
-    return _linear(w, f"{name}.out", np.concatenate(mixed, axis=1))
-
-
-def _feed(w: Weights, name: str, x: Doubles) -> Doubles:
-    inner = _linear(w, f"{name}.up", _norm(w, f"{name}.feed_norm", x))
-    gelu = inner * (1 + np.vectorize(math.erf)(inner / math.sqrt(2))) / 2
-    return _linear(w, f"{name}.down", gelu)
-
-
-def _linear(w: Weights, name: str, x: Doubles) -> Doubles:
-    found: Doubles = x @ w[f"{name}.weight"].T.astype(np.float64) + w[f"{name}.bias"]
-    return found
-
-
-def _norm(w: Weights, name: str, x: Doubles) -> Doubles:
-    """Each row with mean 0 and variance 1, then scaled and moved."""
-    centred = x - x.mean(axis=1, keepdims=True)
-    unscaled = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-5)
-    found: Doubles = unscaled * w[f"{name}.weight"] + w[f"{name}.bias"]
-    return found
-
-
-def _softmax(logits: Doubles) -> Doubles:
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    found: Doubles = powers / powers.sum(axis=-1, keepdims=True)
-    return found
-
-
-def _numbered(w: Weights, name: str) -> list[str]:
-    """``name.0``, ``name.1`` and so on, as many as ``w`` has."""
-    numbers = {int(key.split(".")[1]) for key in w if key.startswith(f"{name}.")}
-    return [f"{name}.{number}" for number in sorted(numbers)]
+        mixed.append(softmax(logits) @ value)
+    return linear(w, f"{name}.out", np.concatenate(mixed, axis=1))

@@ -90,9 +90,13 @@ def test_where_too_many_wait_the_next_is_told_when_to_try_again() -> None:
 
 def test_without_room_to_wait_a_free_turn_is_taken() -> None:
     async def test() -> None:
-        turns = Turns(1, 0)
-        async with turns.take(here):
-            pass
+        turns, taken = Turns(1, 0), 0
+        for _ in range(2):
+            async with turns.take(here):
+                taken += 1
+                with pytest.raises(QueueFull):
+                    await turns.take(here).__aenter__()
+        assert (taken, turns.waiting) == (2, 0)
 
     asyncio.run(test())
 

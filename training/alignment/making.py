@@ -34,6 +34,7 @@ from training.compression.int8 import quantize_int8
 from training.compression.int8_static import quantize_static_int8
 from training.compression.layers import both_ends, count_layers, keep_layers
 from training.compression.sparsity import Pattern, Pruner, check_sparsity
+from training.device import check_device
 from training.original import Original
 
 # The mix that kept most in `lurcher bench ablation` of those that need no index.
@@ -84,8 +85,7 @@ class Plan:
         _check_positive("checks", self.checks)
         if self.seed < 0:
             raise FieldError("seed", f"must not be below 0, as {self.seed} is")
-        if torch.device(self.device).type == "cuda" and not torch.cuda.is_available():
-            raise FieldError("device", "torch sees no GPU here; train on the cpu")
+        check_device(self.device)
 
     def kept(self, layers: int) -> list[int]:
         """The numbers of the layers to keep, of ``layers``. Raises FieldError."""

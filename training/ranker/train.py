@@ -27,6 +27,7 @@ from evaluation.judgements import read_qrels, read_queries
 from models.encoders.encoder import Encoder
 from models.errors import CorpusError, FieldError
 from models.ranker.decoder import DecoderConfig
+from training.device import check_device
 from training.partial import begin, partial
 from training.plot import write_curve
 from training.ranker.batches import Says
@@ -63,8 +64,7 @@ class Plan:
             raise FieldError("dropout", f"must be from 0 to below 1, not {self.dropout}")
         if not 2 <= self.candidates <= _DEPTH:
             raise FieldError("candidates", f"must be from 2 to {_DEPTH}, not {self.candidates}")
-        if torch.device(self.device).type == "cuda" and not torch.cuda.is_available():
-            raise FieldError("device", "torch sees no GPU here; train on the cpu")
+        check_device(self.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +124,7 @@ def _train(
     decoder = Decoder(shape, plan.dropout)
 
     def tell(point: Point) -> None:
-        parts = [] if point.loss is None else [f"loss {point.loss:.4f}"]
-        parts += [f"{measure} {value:.4f}" for measure, value in (point.quality or {}).items()]
-        report(f"step {point.step:,} of {schedule.steps:,}: {', '.join(parts)}")
+        report(point.line(schedule.steps))
 
     curve = train(
         decoder, asked, held, store, schedule, work,
