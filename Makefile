@@ -121,10 +121,10 @@ train-ranker: $(TRAIN) build/untrained.lurcher build/squad-open.lurcher
 
 # A bundle to train a reader on, and the reader that ships: an hour on one core with bfloat16.
 build/answers.lurcher: $(TRAIN)
-	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --answers --answer-bits 160
+	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --answers --answer-bits 128
 train-reader: $(TRAIN) build/answers.lurcher
 	OMP_NUM_THREADS=1 .venv-train/bin/lurcher train reader build/answers.lurcher $(SQUAD) --out build/reader \
-	    --name all-MiniLM-L6-v2-squad
+	    --steps 5000 --name all-MiniLM-L6-v2-squad
 
 # What it answers, on gold paragraphs and from all passages, and how fast it reads beside a reader of the
 # same size that nothing was computed for before; that one has to be trained first, an hour on one core.

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -21,18 +22,18 @@ from rich.console import Console
 from rich.table import Table
 
 from bundle.bundle import ENCODER, Bundle
-from bundle.passages import Passage
+from bundle.passages import Passages
+from bundle.reading import ReadingStore
 from evaluation.answers import exact_match, f1, read_answers
 from evaluation.judgements import read_qrels, read_queries
 from evaluation.measures import interval
 from models.encoders.encoder import Encoder
 from models.errors import FieldError, InputError
-from models.reader.coder import DetailCoder
 from models.reader.reader import Reader
 from models.reader.spans import best_spans
 from models.tokens.clustering import Integers, Vectors
-from server.answering import NO_READER
-from server.ranking import Asked, Ranking
+from models.tokens.coder import TokenCoder
+from server.answering import NO_READER, Answering, Asked
 
 _WINDOWS = (96, 64, 48, 32)
 _AT_ONCE = 64
@@ -58,8 +59,8 @@ def main(
     """Print EM and F1 with 95 % intervals, and the time that reading takes beside that of all codes."""
     texts, answers = read_queries(queries), read_answers(queries)
     with closing(Bundle.open(bundle)) as used:
-        reader, store = used.span_reader(1), used.reading
-        if reader is None or store is None:
+        reader, store, tokens = used.span_reader(1), used.reading, used.tokens
+        if reader is None or store is None or tokens is None:
             raise FieldError("bundle", NO_READER)
         ids = {
             query: max(grades, key=lambda p: grades[p])
@@ -69,19 +70,20 @@ def main(
         asked = [q for q, p in ids.items() if p in rows and answers.get(q) and q in texts][:limit]
         if not asked:
             raise InputError("no question with answers has a passage in the bundle")
-        golds = _golds(used, store.coder, sorted({rows[ids[query]] for query in asked}))
-        encoder, ranking = used.query_encoder(), Ranking(used.tokens)
+        encoder, side = used.query_encoder(), Encoder.load(used.path / ENCODER, "passage")
+        answering = Answering(reader, store, tokens.coder, side)
+        needed = sorted({rows[ids[query]] for query in asked})
+        golds = _golds(used.passages, store, tokens.coder, side, needed)
         said: dict[str, list[str]] = {}
         seconds: dict[str, float] = {}
         for first in range(0, len(asked), _AT_ONCE):
             some = asked[first : first + _AT_ONCE]
-            tokens = encoder.tokenise([texts[query] for query in some])
-            _, states = encoder.encode_states(tokens)
-            for query, text, of in zip(some, tokens, states, strict=True):
-                points, gold = ranking.asked(encoder, text, of), golds[rows[ids[query]]]
-                for name, read in _ways(reader, store.coder, points, gold).items():
+            read = encoder.tokenise([texts[query] for query in some])
+            for query, text in zip(some, read, strict=True):
+                question, gold = answering.asked(encoder, text), golds[rows[ids[query]]]
+                for name, way in _ways(reader, question, gold).items():
                     begun = perf_counter()
-                    said.setdefault(name, []).append(read())
+                    said.setdefault(name, []).append(way())
                     seconds[name] = seconds.get(name, 0.0) + perf_counter() - begun
         table = Table("", "EM", "F1", "time", title=f"{len(asked):,} questions")
         for name, found in said.items():
@@ -99,10 +101,8 @@ def main(
 _CODES = "1-bit codes"
 
 
-def _ways(
-    reader: Reader, coder: DetailCoder, asked: Asked, gold: _Gold
-) -> dict[str, Callable[[], str]]:
-    states = coder.query(asked.states)
+def _ways(reader: Reader, asked: Asked, gold: _Gold) -> dict[str, Callable[[], str]]:
+    states = asked.states
 
     def read(decoded: Vectors, window: int | None = None) -> str:
         kept = slice(None) if window is None else _window(states @ decoded.T, asked.weights, window)
@@ -118,7 +118,7 @@ def _ways(
         _CODES: lambda: read(gold.decoded), "float states": lambda: read(gold.exact)
     }  # fmt: skip
     for window in _WINDOWS:
-        ways[f"1-bit codes, a window of {window}"] = lambda w=window: read(gold.decoded, w)  # type: ignore[misc]
+        ways[f"1-bit codes, a window of {window}"] = partial(read, gold.decoded, window)
     return ways
 
 
@@ -135,24 +135,23 @@ def _window(similar: Vectors, weights: Vectors, size: int) -> slice:
     return slice(start, start + size)
 
 
-def _golds(bundle: Bundle, coder: DetailCoder, rows: list[int]) -> dict[int, _Gold]:
-    """The passages at ``rows``, by row."""
-    side = Encoder.load(bundle.path / ENCODER, "passage")
-    if bundle.tokens is None or bundle.reading is None:
-        raise FieldError("bundle", NO_READER)
+def _golds(
+    passages: Passages, store: ReadingStore, coder: TokenCoder, side: Encoder, rows: list[int]
+) -> dict[int, _Gold]:
+    """The ``passages`` at ``rows``, by row, as ``side`` reads them."""
     found: dict[int, _Gold] = {}
     for first in range(0, len(rows), _AT_ONCE):
         some = rows[first : first + _AT_ONCE]
-        passages: list[Passage] = bundle.passages.get(some)
-        tokens = side.tokenise([passage.content for passage in passages])
-        _, states = side.encode_states(tokens)
-        for row, passage, text, of in zip(some, passages, tokens, states, strict=True):
+        here = passages.get(some)
+        tokens = side.tokenise([passage.content for passage in here])
+        states = side.lower_states(tokens)
+        for row, passage, text, of in zip(some, here, tokens, states, strict=True):
             own = side.own_tokens(text)
             ids = np.asarray(text.ids[own], np.int64)
-            places = bundle.tokens.coder.telling(ids)
-            codes, _ = bundle.reading.of(np.array([row]))
+            places = coder.telling(ids)
+            codes, _ = store.of(np.array([row]))
             found[row] = _Gold(
                 passage.content, side.own_spans(passage.content), places,
-                coder.decode(codes, ids[places]), coder.centred(of[own][places]),
+                store.coder.decode(codes, ids[places]), store.coder.centred(of[own][places]),
             )  # fmt: skip
     return found

@@ -1,7 +1,7 @@
 """``lurcher bench reader``: the time to read passages, beside a reader of question and passage together.
 
-Both start from texts and end with spans: the reader from the question's states, which the search has made
-already, and from its store; the yardstick (benchmarks.undecomposed, INT8 in ONNX Runtime) from nothing, as
+Both start from texts and end with spans: the reader from the question, whose lower states it makes, and from
+its store; the yardstick (benchmarks.undecomposed, INT8 in ONNX Runtime) from nothing, as
 all that it computes depends on the question. One question at a time, on as many threads; the two take turns
 of a few questions, so that a machine that slows down slows both. What counts are the ratios.
 """
@@ -30,7 +30,6 @@ from models.reader.answers import LOOKED_AT
 from models.reader.spans import best_spans
 from models.threads import available_cpus
 from server.answering import NO_READER, Answering, Question
-from server.ranking import Ranking
 
 _DEPTHS = (5, 20)
 _LENGTHS = (8, 16, 32)  # own tokens of a question
@@ -75,20 +74,19 @@ def _ways(
     encoder, reader = bundle.query_encoder(threads), bundle.span_reader(threads)
     if reader is None or bundle.reading is None or bundle.tokens is None:
         raise FieldError("bundle", NO_READER)
-    ranking, side = Ranking(bundle.tokens), Encoder.load(bundle.path / ENCODER, "passage", threads)
-    answering = Answering(reader, bundle.reading, bundle.tokens.coder)
+    side = Encoder.load(bundle.path / ENCODER, "passage", threads)
+    answering = Answering(reader, bundle.reading, bundle.tokens.coder, side)
     asked = [_of_length(encoder, text, length) for text in texts]
     tokens = encoder.tokenise(asked)
-    vectors, states = encoder.encode_states(tokens)
-    points = [ranking.asked(encoder, *each) for each in zip(tokens, states, strict=True)]
-    scores, rows = bundle.vectors.search(vectors, depth)
+    scores, rows = bundle.vectors.search(encoder.encode_tokens(tokens), depth)
     passages = []
     for of in rows.tolist():
         found = dict(zip(sorted(of), bundle.passages.get(sorted(of)), strict=True))
         passages.append([found[row] for row in of])
 
     def read(i: int) -> None:
-        answering.run(Question(asked[i]), points[i], side, rows[i], scores[i], passages[i])
+        question = answering.asked(encoder, tokens[i])
+        answering.run(Question(asked[i]), question, rows[i], scores[i], passages[i])
 
     def undecomposed(i: int) -> None:
         logits = yardstick(yardstick.pairs(asked[i], [one.content for one in passages[i]]))

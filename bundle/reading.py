@@ -6,7 +6,7 @@
       reading.bin    codes of bits / 8 bytes, passage after passage, in their tokens' order
       reading.idx    of each passage, how many codes it has
     reading/
-      coder.npz      how token states become codes, and codes states       models.reader.coder
+      coder.npz      how lower states become codes, and codes states       models.reader.coder
 
 One code a token, but for those that are too common to tell anything: the same that the token store leaves
 out. Which tokens of its text they are is not kept: whoever reads a passage has its text, and the encoder's
@@ -25,11 +25,12 @@ from typing import Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from bundle.coders import load_coder
 from bundle.passages import Rows
 from bundle.ragged import count_type, gather, mapped, starts_of, whole
 from models.encoders.config import EncoderConfig
 from models.encoders.student import SHA256
-from models.errors import BundleCorrupt, ModelError
+from models.errors import BundleCorrupt
 from models.reader.coder import DetailCoder
 from models.tokens.coder import Codes
 
@@ -105,14 +106,7 @@ class ReadingStore:
         if settings.encoder != encoder.fingerprint:
             reason = "its codes are of another encoder than the bundle's"
             raise BundleCorrupt(bundle, f"{segment}/{_CODES}", reason)
-        try:
-            coder = DetailCoder.load(bundle / READING_CODER)
-        except ModelError as error:
-            raise BundleCorrupt(bundle, READING_CODER, str(error)) from error
-        if coder.bits != settings.bits or len(coder.mean) != encoder.dimension:
-            has = f"{len(coder.mean)} dimensions to {coder.bits} bits"
-            reason = f"{has}, expected {encoder.dimension} to {settings.bits}"
-            raise BundleCorrupt(bundle, READING_CODER, reason)
+        coder = load_coder(bundle, READING_CODER, DetailCoder.load, settings.bits, encoder)
 
         index = f"{segment}/{_COUNTS}"
         starts = starts_of(mapped(bundle, index, count_type(encoder.max_tokens), (passages, 1)))

@@ -1,4 +1,4 @@
-"""``lurcher swap-encoder``, ``swap-ranker`` and ``adapt``: a new bundle from another."""
+"""``lurcher swap-encoder``, ``swap-ranker``, ``swap-reader`` and ``adapt``: a new bundle from another."""
 
 from __future__ import annotations
 
@@ -71,6 +71,23 @@ def swap_ranker(
     made, manifest = swap(bundle, ranker, out)
     if manifest.ranker is not None:
         console.print(f"{made}: {manifest.ranker.name} ranks, if asked to", highlight=False)
+
+
+@app.command("swap-reader")
+def swap_reader(
+    bundle: BundlePath,
+    reader: Annotated[Path, typer.Argument(help="A reader that `lurcher train reader` wrote.")],
+    out: Annotated[
+        Path | None,
+        typer.Argument(help="The bundle to write; default: NAME-READER.lurcher beside BUNDLE."),
+    ] = None,
+) -> None:
+    """Let a reader answer from a bundle's passages, in a new bundle; no passage is read anew."""
+    from index_builder.reader import swap_reader as swap
+
+    made, manifest = swap(bundle, reader, out)
+    if manifest.reader is not None:
+        console.print(f"{made}: {manifest.reader.name} answers", highlight=False)
 
 
 @app.command()

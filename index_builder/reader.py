@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
-from bundle.bundle import READER
+from bundle.bundle import READER, Bundle
+from bundle.manifest import Manifest
+from index_builder.derive import beside, derive
 from models.encoders.config import EncoderConfig
 from models.errors import FieldError
 from models.reader.reader import (
@@ -27,6 +31,9 @@ def choose_reader(
     what is built then is to train one. Raises FieldError, also for bits that cannot be had, and ModelError
     for a reader that cannot be used.
     """
+    if not config.lower_states:
+        reason = f"{encoder} gives no lower states for a reader to read; `lurcher export` makes one that does"
+        raise FieldError("answers", reason)
     if folder is None and (encoder / READER / READER_FILE).exists():
         folder = encoder / READER
     if folder is not None:
@@ -56,3 +63,23 @@ def put_reader(folder: Path | None, root: Path, encoder: EncoderConfig) -> Reade
     for name in (READER_FILE, READER_GRAPH):
         shutil.copyfile(folder / name, root / READER / name)
     return load_reader_config(root / READER)
+
+
+def swap_reader(bundle: Path, reader: Path, out: Path | None = None) -> tuple[Path, Manifest]:
+    """The new bundle and its manifest: ``bundle``, whose passages the reader in the folder ``reader`` reads.
+
+    ``out`` None is a name beside ``bundle``, made of its name and the reader's. Raises FieldError where
+    ``out`` exists or the bundle has no reading store, ModelError for a reader that does not fit, BundleError.
+    """
+    name = Reader.load(reader, 1).config.name
+    with closing(Bundle.open(bundle)) as old:
+        if old.reading is None:
+            reason = f"{bundle} has no codes to read; `lurcher build --answers` makes one that has"
+            raise FieldError("bundle", reason)
+        encoder, before = old.manifest.encoder, old.manifest.reader
+        out = out or beside(bundle.resolve(), None if before is None else before.name, name)
+
+        def write(made: Path) -> dict[str, Any]:
+            return {"reader": put_reader(reader, made, encoder)}
+
+        return out, derive(old, out, READER, write)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -16,9 +17,8 @@ from models.reader.coder import DetailCoder, fit
 from models.tokens.clustering import Integers
 from models.tokens.coder import TokenCoder
 
-# Passages that it is made of, as long as their states are not more than so many numbers (192 MiB),
-# because all are in memory at once. 512 of squad-open leave 31 % of the states' variance, 1,024 28 %.
-_SAMPLE, _NUMBERS = 1_024, 3 << 24
+# Passages that it is made of: tokens that are seen seldom have poor centres.
+_SAMPLE = 4_096
 # Passages encoded at once.
 _AT_ONCE = 32
 
@@ -44,24 +44,17 @@ def store_coder(
 def calibrate(
     passages: Passages, encoder: Encoder, tokens: TokenCoder, bits: int, seed: int, report: Reporter
 ) -> DetailCoder:
-    """A coder for the states of ``passages``, but for tokens that are common by ``tokens``."""
+    """A coder for the lower states of ``passages``, but for tokens that are common by ``tokens``."""
     report.stage("calibrating", None)
     rows = np.random.default_rng(seed).permutation(passages.count)[:_SAMPLE]
-    room = _NUMBERS
-    states: list[Vectors] = []
-    ids: list[Integers] = []
-    for first in range(0, len(rows), _AT_ONCE):
-        some = sorted(rows[first : first + _AT_ONCE].tolist())
-        texts = encoder.tokenise([passage.content for passage in passages.get(some)])
-        for found, text in zip(encoder.encode_states(texts)[1], texts, strict=True):
-            own = encoder.own_tokens(text)
-            telling = tokens.telling(text.ids[own])
-            states.append(found[own][telling])
-            ids.append(np.array(text.ids[own], np.int64)[telling])
-            room -= states[-1].size
-        if room <= 0:
-            break
-    sample = np.concatenate(states)
-    states.clear()  # two copies would double the memory
-    vocabulary = len(tokens.frequency)
-    return fit(sample, np.concatenate(ids), tokens.mean, vocabulary, bits, seed)
+
+    def sample() -> Iterator[tuple[Vectors, Integers]]:
+        for first in range(0, len(rows), _AT_ONCE):
+            some = sorted(rows[first : first + _AT_ONCE].tolist())
+            texts = encoder.tokenise([passage.content for passage in passages.get(some)])
+            for found, text in zip(encoder.lower_states(texts), texts, strict=True):
+                own = encoder.own_tokens(text)
+                telling = tokens.telling(text.ids[own])
+                yield found[own][telling], np.array(text.ids[own], np.int64)[telling]
+
+    return fit(sample(), encoder.config.dimension, len(tokens.frequency), bits, seed)

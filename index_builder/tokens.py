@@ -14,7 +14,7 @@ from bundle.reading import ReadingWriter
 from bundle.tokens import TokenWriter
 from bundle.vectors import Vectors
 from index_builder.progress import Reporter
-from models.encoders.encoder import Encoder
+from models.encoders.encoder import LOWER_STATES, TOKEN_STATES, Encoder
 from models.encoders.tokenizer import Tokens
 from models.errors import FieldError, ModelError
 from models.reader.coder import DetailCoder
@@ -114,14 +114,15 @@ class Coding:
 
     def encode(self, encoder: Encoder, tokens: list[Tokens]) -> tuple[Vectors, list[Kept]]:
         """Vectors (n, d) and codes of passages, of one pass of ``encoder``."""
-        return encode_passages(encoder, tokens, self._kept)
+        read = [TOKEN_STATES] if self.details is None else [TOKEN_STATES, LOWER_STATES]
+        return encode_passages(encoder, tokens, self._kept, read)
 
-    def _kept(self, states: Vectors, ids: Sequence[int]) -> Kept:
+    def _kept(self, ids: Sequence[int], states: Vectors, lower: Vectors | None = None) -> Kept:
         coded = self.coder.code(states, ids, self.share)
-        if self.details is None:
+        if self.details is None or lower is None:
             return Kept(coded, None)
         telling = self.coder.telling(ids)
-        details = self.details.code(states[telling], np.array(ids, np.int64)[telling])
+        details = self.details.code(lower[telling], np.array(ids, np.int64)[telling])
         return Kept(coded, details)
 
 

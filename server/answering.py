@@ -19,13 +19,13 @@ from bundle.passages import Passage, Rows
 from bundle.reading import ReadingStore
 from bundle.vectors import Vectors
 from models.encoders.encoder import Encoder
+from models.encoders.tokenizer import Tokens
 from models.reader.answers import LOOKED_AT, answers_of, probability
 from models.reader.reader import Reader
 from models.reader.spans import Span, best_spans
 from models.tokens.coder import Codes, TokenCoder
 from server.matches import Part, Place, in_passage
-from server.ranking import Asked
-from server.ranking import Reader as Seq2SeqReader
+from server.ranking import T5
 from server.searching import Query
 
 # Spans that are looked at for each answer that is wanted, some of which say the same.
@@ -59,6 +59,14 @@ class Question(Query):
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A question as a reader gets it."""
+
+    states: Vectors  # (L, d) among decoded ones
+    weights: Vectors  # (L,) that add up to 1
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """One answer: the words at ``place``, in code points, of a ``part`` of the passage.
 
@@ -81,11 +89,9 @@ class Written:
     ids: list[str]
 
 
-def write(
-    reader: Seq2SeqReader, question: Question, rows: Rows, passages: Sequence[Passage]
-) -> Written:
-    """What ``reader`` writes of all the ``passages`` at ``rows`` together."""
-    text, score = reader.decoder.write(question.text, reader.states.of(rows), _WRITTEN)
+def write(t5: T5, question: Question, rows: Rows, passages: Sequence[Passage]) -> Written:
+    """What ``t5`` writes of all the ``passages`` at ``rows`` together."""
+    text, score = t5.decoder.write(question.text, t5.states.of(rows), _WRITTEN)
     return Written(text, score, [passage.id for passage in passages])
 
 
@@ -130,27 +136,37 @@ class _Text:
 class Answering:
     """A bundle's reader and what it reads; call it from one thread at a time."""
 
-    def __init__(self, reader: Reader, store: ReadingStore, tokens: TokenCoder) -> None:
-        """``tokens`` says which of a passage's tokens have codes in ``store``."""
+    def __init__(
+        self, reader: Reader, store: ReadingStore, tokens: TokenCoder, passages: Encoder
+    ) -> None:
+        """``tokens`` says which of a passage's tokens have codes in ``store``; ``passages`` reads those."""
         self._reader, self._store, self._tokens = reader, store, tokens
+        self._passages = passages
         # For each token of a passage, and of the query beside it.
         self._seconds_a_token = 5e-5
 
+    def asked(self, queries: Encoder, tokens: Tokens) -> Asked:
+        """What a question asks that is ``tokens`` to ``queries``."""
+        own = queries.own_tokens(tokens)
+        # The passages' graph reads it, too: a student knows the last states alone.
+        (states,) = self._passages.lower_states([tokens])
+        return Asked(self._store.coder.query(states[own]), self._tokens.weights(tokens.ids[own]))
+
     def run(
-        self, question: Question, asked: Asked, encoder: Encoder, rows: Rows, scores: Vectors,
+        self, question: Question, asked: Asked, rows: Rows, scores: Vectors,
         passages: Sequence[Passage],
     ) -> Answers:  # fmt: skip
         """What the ``passages`` at ``rows``, whose search scores are ``scores`` (C,), answer.
 
-        ``encoder`` is what reads passages. Those without tokens answer nothing, and neither do those whose
-        text has another number of tokens than the store has codes for.
+        Those without tokens answer nothing, and neither do those whose text has another number of tokens than
+        the store has codes for.
         """
         start, length = perf_counter(), len(asked.states)
         codes, counts = self._store.of(rows)
         there = np.flatnonzero(counts) if length else rows[:0]
         tokens = counts[there] + length
         hits = there[: self._affordable(question, start, tokens)]
-        texts = self._texts(encoder, [passages[hit] for hit in hits.tolist()])
+        texts = self._texts([passages[hit] for hit in hits.tolist()])
         fits = np.array([len(text.ids) for text in texts], np.int64) == counts[hits]
         read = np.zeros(len(rows), np.bool_)
         read[hits[fits]] = True
@@ -170,8 +186,8 @@ class Answering:
         most = (question.until - start) / (_SPARE * self._seconds_a_token)
         return max(1, int(np.searchsorted(np.cumsum(tokens), most, side="right")))
 
-    def _texts(self, encoder: Encoder, passages: Sequence[Passage]) -> list[_Text]:
-        texts = []
+    def _texts(self, passages: Sequence[Passage]) -> list[_Text]:
+        encoder, texts = self._passages, []
         tokens = encoder.tokenise([passage.content for passage in passages])
         for passage, text in zip(passages, tokens, strict=True):
             ids = np.array(text.ids[encoder.own_tokens(text)], np.int64)
@@ -191,7 +207,7 @@ class Answering:
         places = np.concatenate([text.places for text in texts])
         counts = np.array([len(text.ids) for text in texts])
         logits = self._reader.logits(
-            coder.query(asked.states), asked.weights, coder.decode(codes, ids), places, counts
+            asked.states, asked.weights, coder.decode(codes, ids), places, counts
         )
         bonus = np.float32(config.rank_weight) * scores
         most = max(LOOKED_AT, _SPANS_AN_ANSWER * question.answers)

@@ -13,6 +13,7 @@ import numpy as np
 from bundle.bundle import Bundle
 from bundle.passages import Passage
 from bundle.vectors import Vectors
+from models.encoders.tokenizer import Tokens
 from models.engines import EngineName
 from models.errors import FieldError, LurcherError
 from models.ranker.maxsim import blend
@@ -20,7 +21,7 @@ from models.threads import available_cpus
 from server.answering import Answered, Answering, Question, Written, write
 from server.live import Change
 from server.matches import Match, matches
-from server.ranking import Asked, Ranking, Reader
+from server.ranking import T5, Asked, Ranking
 from server.reranking import PassageSide, Read, Reading, Rerank, Reranked, Reranking
 from server.searching import Hits, Query, Searching, Spoke
 
@@ -84,15 +85,15 @@ class Pipeline:
         self._encoder = bundle.query_encoder(threads, engine)
         self._searching = Searching(bundle)
         decoder, states = bundle.reader(threads), bundle.states
-        reader = self._t5 = None if decoder is None or states is None else Reader(decoder, states)
-        self._ranking = Ranking(bundle.tokens, bundle.decoder(threads), reader)
-        self._side = PassageSide(bundle, self._encoder, threads, engine)
+        self._t5 = None if decoder is None or states is None else T5(decoder, states)
+        self._ranking = Ranking(bundle.tokens, bundle.decoder(threads), self._t5)
+        self._side = PassageSide(bundle, self._encoder, threads)
         self._reranking = Reranking(bundle, self._encoder, self._side, self._ranking)
         spans, reading = bundle.span_reader(threads), bundle.reading
         self._answering = (
             None
             if spans is None or reading is None or bundle.tokens is None
-            else Answering(spans, reading, bundle.tokens.coder)
+            else Answering(spans, reading, bundle.tokens.coder, self._side.encoder)
         )
 
     def run(self, queries: Sequence[Query]) -> list[Result | LurcherError]:
@@ -103,10 +104,7 @@ class Pipeline:
         with watch.stage("encode"):
             tokens = self._encoder.tokenise([query.text for query in queries])
             asked: list[Asked | None] = [None] * len(queries)
-            by_token = [
-                isinstance(plan, int) or isinstance(query, Question)
-                for query, plan in zip(queries, plans, strict=True)
-            ]
+            by_token = [isinstance(plan, int) for plan in plans]
             if self.bundle.tokens is not None and any(by_token):
                 vectors, states = self._encoder.encode_states(tokens)
                 asked = [
@@ -146,9 +144,9 @@ class Pipeline:
         if any(isinstance(query, Question) for query in queries):
             with watch.stage("read"):
                 results = [
-                    self._answered(query, one, hits, result)
-                    for query, one, hits, result in zip(
-                        queries, asked, ranked, results, strict=True
+                    self._answered(query, text, hits, result)
+                    for query, text, hits, result in zip(
+                        queries, tokens, ranked, results, strict=True
                     )
                 ]
         return results
@@ -176,7 +174,7 @@ class Pipeline:
         ]
 
     def _answered(
-        self, query: Query, asked: Asked | None, hits: Hits | LurcherError,
+        self, query: Query, text: Tokens, hits: Hits | LurcherError,
         result: Result | LurcherError,
     ) -> Result | LurcherError:  # fmt: skip
         """``result`` with what the ``hits`` answer, if ``query`` is a question."""
@@ -188,14 +186,12 @@ class Pipeline:
             result = replace(result, written=write(self._t5, query, hits.rows, passages))
         if self._answering is None:
             return result
-        assert asked is not None  # noqa: S101 (a bundle with a reader has tokens)
         # What a T5 says is on another scale than what the reader's weight was made for.
         by_t5 = query.rank == "decoder" and self.bundle.states is not None
         scores = blend(hits.dense, hits.late) if by_t5 and hits.late is not None else hits.best
         try:
-            answers = self._answering.run(
-                query, asked, self._side.reader, hits.rows, scores, passages
-            )
+            asked = self._answering.asked(self._encoder, text)
+            answers = self._answering.run(query, asked, hits.rows, scores, passages)
         except LurcherError as error:  # not that of searches in the same batch
             return error
         degraded = [*result.degraded, "read"] if answers.hurried else result.degraded

@@ -53,7 +53,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class T5:
     """A T5's decoder and what it reads."""
 
     decoder: Seq2SeqDecoder
@@ -69,12 +69,12 @@ class Ranking:
 
     def __init__(
         self, store: TokenStore | None, decoder: Decoder | None = None,
-        reader: Reader | None = None,
+        t5: T5 | None = None,
     ) -> None:  # fmt: skip
-        """``decoder`` or ``reader`` is what ``rank: "decoder"`` asks; a reader needs no tokens."""
-        self._store, self._decoder, self._reader = store, decoder, reader
+        """``decoder`` or ``t5`` is what ``rank: "decoder"`` asks; a T5 needs no tokens."""
+        self._store, self._decoder, self._t5 = store, decoder, t5
         # For a candidate and a token of the query: late interaction alone, and what the bundle has on top.
-        self._seconds_a_token = {False: 5e-7, True: 5e-6 if reader is None else 5e-4}
+        self._seconds_a_token = {False: 5e-7, True: 5e-6 if t5 is None else 5e-4}
 
     @property
     def store(self) -> TokenStore:
@@ -86,7 +86,7 @@ class Ranking:
         """How many candidates to rank for ``query``; None for none, or why what it asks cannot be."""
         if query.rank == "off" or (query.rank == "auto" and self._store is None):
             return None
-        if query.rank != "decoder" or self._reader is None:
+        if query.rank != "decoder" or self._t5 is None:
             if self._store is None:
                 return FieldError("rank", NO_TOKENS)
             if query.rank == "decoder" and self._decoder is None:
@@ -105,8 +105,8 @@ class Ranking:
         """
         start, count = perf_counter(), len(hits.rows)
         estimate, deep = self._seconds_a_token, query.rank == "decoder"
-        reader = self._reader if deep else None
-        length = _UNPACKING + _length(query, asked, reader)
+        t5 = self._t5 if deep else None
+        length = _UNPACKING + _length(query, asked, t5)
         if (
             query.until is not None
             and start + _SPARE * estimate[deep] * count * length > query.until
@@ -114,10 +114,10 @@ class Ranking:
             estimate[deep] *= 0.9  # or one slow disk would put an end to all ranking
             return hits
         ranked = hits if asked is None else self._met(query, asked, hits)
-        if reader is not None:
-            ranked = replace(ranked, rank=reader.scores(query.text, ranked.rows))
+        if t5 is not None:
+            ranked = replace(ranked, rank=t5.scores(query.text, ranked.rows))
         # Few candidates say nothing of what one more costs.
-        took = (perf_counter() - start) / max(_FEW_READ if reader else CANDIDATES, count)
+        took = (perf_counter() - start) / max(_FEW_READ if t5 else CANDIDATES, count)
         estimate[deep] += 0.1 * (took / length - estimate[deep])
         return ranked.take(np.argsort(-ranked.best, kind="stable"))
 
@@ -152,8 +152,8 @@ class Ranking:
         return self.store.positions_of(row)[found.argmax(axis=0)], found.max(axis=0)
 
 
-def _length(query: Query, asked: Asked | None, reader: Reader | None) -> int:
+def _length(query: Query, asked: Asked | None, t5: T5 | None) -> int:
     """How many tokens of ``query`` each candidate meets, in what takes longest."""
-    if reader is not None:
-        return len(reader.decoder.reads(query.text))
+    if t5 is not None:
+        return len(t5.decoder.reads(query.text))
     return 0 if asked is None else len(asked.points)

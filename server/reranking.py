@@ -14,7 +14,6 @@ from bundle.bundle import ENCODER, Bundle
 from bundle.passages import Rows
 from bundle.vectors import Vectors
 from models.encoders.encoder import Encoder
-from models.engines import EngineName
 from models.tokens.coder import Coded
 from models.tokens.passages import encode_passages
 from server.ranking import Ranking
@@ -56,8 +55,8 @@ class Reranked:
 class PassageSide:
     """The encoder of a bundle's passages, loaded when first needed where it is not the queries'."""
 
-    def __init__(self, bundle: Bundle, queries: Encoder, threads: int, engine: EngineName) -> None:
-        self._bundle, self._threads, self._engine = bundle, threads, engine
+    def __init__(self, bundle: Bundle, queries: Encoder, threads: int) -> None:
+        self._bundle, self._threads = bundle, threads
         self._queries = queries
         config = queries.config
         alike = config.query_prompt == config.passage_prompt
@@ -75,7 +74,8 @@ class PassageSide:
         """What encodes passages. Raises ModelError."""
         if self._encoder is None:
             folder = self._bundle.path / ENCODER
-            self._encoder = Encoder.load(folder, "passage", self._threads, self._engine)
+            # Not by the engine of a sparse student, which cannot run every graph.
+            self._encoder = Encoder.load(folder, "passage", self._threads)
         return self._encoder
 
 
@@ -96,7 +96,7 @@ class Reranking:
             for tokens, work in zip(encoder.tokenise(texts), works, strict=True)
         ]
         vectors, coded = encode_passages(
-            encoder, tokens, lambda states, ids: store.coder.code(states, ids, store.settings.share)
+            encoder, tokens, lambda ids, states: store.coder.code(states, ids, store.settings.share)
         )
         # No query comes near a passage of nothing.
         vectors[[not text for text in texts]] = 0.0

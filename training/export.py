@@ -61,7 +61,7 @@ def export_encoder(
     # Beside ``out``, so that the last step is a rename within one file system.
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as work:
         original = load_original(recipe, max_tokens)
-        graph = build_graph(recipe.transformer, recipe, Path(work))
+        graph = build_graph(recipe.transformer, recipe, Path(work), lower=True)
         made = Path(work) / "made"
         made.mkdir()
         tokenizer = original.tokenizer.backend_tokenizer
@@ -81,6 +81,7 @@ def export_encoder(
             passage_prompt=recipe.passage_prompt,
             precision="int8" if int8 else "fp32",
             source=hash_weights(recipe.transformer),
+            lower_states=any(output.name == "lower_states" for output in graph.graph.output),
             fingerprint=fingerprint(
                 made, _GRAPH, original.max_tokens, recipe.passage_prompt, recipe.similarity
             ),

@@ -4,11 +4,13 @@
 
     input_ids, attention_mask   (B, L) int64
       -> token_states           (B, L, d) float32, the last layer, through the head if there is one
+      -> lower_states           (B, L, d) float32, of a layer below, if asked for
       -> vector                 (B, d) float32, pooled; unit-norm for a cosine model
 """
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +28,7 @@ from training.original import Array, Recipe
 # The oldest in which ReduceMax takes its axes as an input, as the INT8 rewriting does.
 OPSET = 18
 _INPUTS = ("input_ids", "attention_mask")
+_LAYER = re.compile(r"\blayers?\.(\d+)/")
 # What weights sum to where no token has any; a weight below it a token counts as none.
 _LEAST_WEIGHT = np.float32(1e-6)
 
@@ -38,13 +41,15 @@ def build_graph(
     correction: tuple[Array, Array] | None = None,
     head: tuple[Array, Array] | None = None,
     token_weights: Array | None = None,
+    lower: bool = False,
 ) -> onnx.ModelProto:
     """The float32 graph of the transformers folder ``transformer``, pooled as ``recipe`` says.
 
     ``correction`` is A (V, r) and B (r, width), whose product is added to the tokens' embeddings, looked
     up by one row of A at a time. ``head`` is a weight (d', d) and a bias (d',), as torch.nn.Linear keeps
     them, applied to the last hidden states. ``token_weights`` (V,), by token id, weigh the tokens of
-    mean pooling. ``work`` is a folder for files in between. Raises ModelError where optimum cannot
+    mean pooling. With ``lower`` the states after ``lower_layers`` are put out, too, where the traced names
+    tell them. ``work`` is a folder for files in between. Raises ModelError where optimum cannot
     trace it, or where tokens are not embedded in exactly one place of its graph.
     """
     with quiet_tracing():
@@ -52,7 +57,39 @@ def build_graph(
     finisher = _Finisher(traced)
     if correction is not None:
         finisher.correct(*correction)
-    return finisher.run(recipe, head, token_weights)
+    below = boundary(traced.graph) if lower else None
+    return finisher.run(recipe, head, token_weights, below)
+
+
+def lower_layers(layers: int) -> int:
+    """After how many of so many layers a reader takes over: two thirds, and not after all of them.
+
+    There the tokens still say what they are and where; the last layers turn them towards the vector that
+    they add up to.
+    """
+    return min(max(1, round(layers * 2 / 3)), layers - 1)
+
+
+def boundary(graph: onnx.GraphProto) -> str | None:
+    """The name of the states (B, L, d) after the lower layers; None where names do not tell it.
+
+    Tracing names a node after the module it is of: ``/encoder/layer.3/attention/...``. The states are the
+    one value that is computed in the last of the lower layers and used in the next.
+    """
+    numbers = [_LAYER.search(node.name) for node in graph.node]
+    layer_of = [None if found is None else int(found[1]) for found in numbers]
+    layers = 1 + max((number for number in layer_of if number is not None), default=0)
+    last = lower_layers(layers) - 1
+    if last < 0:
+        return None
+    made, used = set(), set()
+    for node, number in zip(graph.node, layer_of, strict=True):
+        if number == last and node.op_type != "Constant":
+            made.update(node.output)
+        elif number == last + 1:
+            used.update(node.input)
+    between = made & used
+    return between.pop() if len(between) == 1 else None
 
 
 @contextmanager
@@ -105,8 +142,9 @@ class _Finisher:
         self.after: list[onnx.NodeProto] = []
 
     def run(
-        self, recipe: Recipe, head: tuple[Array, Array] | None, token_weights: Array | None
-    ) -> onnx.ModelProto:
+        self, recipe: Recipe, head: tuple[Array, Array] | None, token_weights: Array | None,
+        below: str | None,
+    ) -> onnx.ModelProto:  # fmt: skip
         """The graph with token types made inside, and head, pooling and normalising added."""
         last = self.graph.output[0].name
         if head is None:
@@ -130,6 +168,10 @@ class _Finisher:
             helper.make_tensor_value_info("vector", float32, ["batch", None]),
             helper.make_tensor_value_info("token_states", float32, ["batch", "tokens", None]),
         ]
+        if below is not None:
+            self.add("Identity", [below], "lower_states")
+            shape = ["batch", "tokens", None]
+            outputs.append(helper.make_tensor_value_info("lower_states", float32, shape))
         nodes = [*self.before(), *self.graph.node, *self.after]
         finished = helper.make_graph(nodes, "encoder", inputs, outputs, self.graph.initializer)
         return helper.make_model(

@@ -2,7 +2,8 @@
 
 ::
 
-    encoder.onnx     the graph: input_ids, attention_mask -> vector, token_states
+    encoder.onnx     the graph: input_ids, attention_mask -> vector, token_states, and, for a reader,
+                     lower_states
     query.onnx       the queries' own graph, where a student reads them
     vocabulary.bin   the token tables that the graphs refer to, where they do
     tokenizer.json   Hugging Face tokeniser, without padding or truncation
@@ -49,6 +50,10 @@ class EncoderConfig(BaseModel):
     passage_prompt: str = ""
     query_graph: str = Field(default="encoder.onnx", pattern=_FILE_NAME)
     passage_graph: str = Field(default="encoder.onnx", pattern=_FILE_NAME)
+    lower_states: bool = Field(
+        default=False,
+        description="whether the passages' graph puts out those of a lower layer, too",
+    )
     precision: Literal["int8", "fp32"]
     source: str = Field(
         pattern=SHA256, description="of the original's weights, files in name order"

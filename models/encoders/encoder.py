@@ -23,6 +23,9 @@ Vectors = npt.NDArray[np.float32]
 # It also bounds the memory that ONNX Runtime keeps.
 TOKEN_BUDGET = 512
 
+# What a graph puts out.
+VECTOR, TOKEN_STATES, LOWER_STATES = "vector", "token_states", "lower_states"
+
 
 class Encoder:
     """A graph and its tokeniser; safe to call from several threads at once."""
@@ -81,7 +84,7 @@ class Encoder:
         def keep(batch: list[int], found: Sequence[Vectors]) -> None:
             (vectors[batch],) = found
 
-        self._run(tokens, ["vector"], keep)
+        self._run(tokens, [VECTOR], keep)
         return vectors
 
     def encode_states(self, tokens: Sequence[Tokens]) -> tuple[Vectors, list[Vectors]]:
@@ -92,27 +95,43 @@ class Encoder:
         vectors = np.zeros((len(tokens), self.config.dimension), np.float32)
         states: list[Vectors] = [vectors[:0]] * len(tokens)
 
-        def keep(text: int, vector: Vectors, found: Vectors) -> None:
-            vectors[text] = vector
-            states[text] = found.copy()
+        def keep(text: int, found: Sequence[Vectors]) -> None:
+            vectors[text] = found[0]
+            states[text] = found[1].copy()
 
-        self.visit_states(tokens, keep)
+        self.visit(tokens, [VECTOR, TOKEN_STATES], keep)
         return vectors, states
 
-    def visit_states(
-        self, tokens: Sequence[Tokens], visit: Callable[[int, Vectors, Vectors], None]
-    ) -> None:
-        """Show ``visit`` each text's number, vector (d,) and token states (L, d), in no fixed order.
+    def lower_states(self, tokens: Sequence[Tokens]) -> list[Vectors]:
+        """Each text's states (L, d) float32 after the lower layers of the passages' graph.
 
-        It is called from several threads, and what it is shown is gone afterwards. So many passages are
-        read in little memory, and what is made of their states is made side by side.
+        They are what a reader reads; ask only where the configuration says that there are any.
+        """
+        states: list[Vectors] = [np.zeros((0, self.config.dimension), np.float32)] * len(tokens)
+
+        def keep(text: int, found: Sequence[Vectors]) -> None:
+            states[text] = found[0].copy()
+
+        self.visit(tokens, [LOWER_STATES], keep)
+        return states
+
+    def visit(
+        self, tokens: Sequence[Tokens], outputs: Sequence[str],
+        visit: Callable[[int, Sequence[Vectors]], None],
+    ) -> None:  # fmt: skip
+        """Show ``visit`` each text's number and its part of each of ``outputs``, in no fixed order.
+
+        That is (d,) of VECTOR and (L, d) of the states. It is called from several threads, and what it is
+        shown is gone afterwards. So many passages are read in little memory, and what is made of their
+        states is made side by side.
         """
 
         def each(batch: list[int], found: Sequence[Vectors]) -> None:
             for row, text in enumerate(batch):
-                visit(text, found[0][row], found[1][row, : len(tokens[text].ids)])
+                length = len(tokens[text].ids)
+                visit(text, [one[row] if one.ndim == 2 else one[row, :length] for one in found])
 
-        self._run(tokens, ["vector", "token_states"], each)
+        self._run(tokens, outputs, each)
 
     def own_tokens(self, tokens: Tokens) -> slice:
         """Which of a text's tokens are its own: neither special ones nor the prompt's."""
@@ -140,7 +159,7 @@ class Encoder:
     def _run(
         self,
         tokens: Sequence[Tokens],
-        outputs: list[str],
+        outputs: Sequence[str],
         keep: Callable[[list[int], Sequence[Vectors]], None],
     ) -> None:
         """Hand ``keep`` each batch's rows of ``tokens`` and the arrays of ``outputs`` for them."""

@@ -78,6 +78,9 @@ def check_reader(config: ReaderConfig, encoder: EncoderConfig) -> None:
         if ours != theirs:
             reason = f"it was trained for another {what}: {ours}, not {theirs}"
             raise ModelError(f"reader {config.name} does not fit: {reason}")
+    if not encoder.lower_states:
+        reason = f"{encoder.name} was exported without the lower states that it reads"
+        raise ModelError(f"reader {config.name} does not fit: {reason}")
 
 
 class Reader:

@@ -95,14 +95,18 @@ class TokenCoder:
         return found if len(found) else np.arange(len(ids))
 
     def queries(self, states: Vectors, ids: Sequence[int]) -> tuple[Vectors, Vectors]:
-        """What a query's states (L, d) are among codes, (L, bits) unit-norm, and their weights (L,).
+        """What a query's states (L, d) are among codes, (L, bits) unit-norm, and their weights (L,)."""
+        return unit(product(self._centred(states), self.projection.queries)), self.weights(ids)
 
-        Weights add up to 1: inverse document frequencies, or all the same where no token tells anything.
+    def weights(self, ids: Sequence[int]) -> Vectors:
+        """What the tokens of a query count, (L,), which adds up to 1.
+
+        Inverse document frequencies, or all the same where no token tells anything.
         """
-        points = unit(product(self._centred(states), self.projection.queries))
         telling: Vectors = -np.log(self.frequency[np.asarray(ids, np.int64)], dtype=np.float32)
         weights = telling if telling.any() else np.ones_like(telling)
-        return points, weights / np.maximum(weights.sum(), np.float32(1e-9))
+        found: Vectors = weights / np.maximum(weights.sum(), np.float32(1e-9))
+        return found
 
     def _centred(self, states: Vectors) -> Vectors:
         return unit(states) - self.mean

@@ -7,26 +7,28 @@ from typing import TypeVar
 
 import numpy as np
 
-from models.encoders.encoder import Encoder, Vectors
+from models.encoders.encoder import TOKEN_STATES, VECTOR, Encoder, Vectors
 from models.encoders.tokenizer import Tokens
 
 Kept = TypeVar("Kept")
 
 
 def encode_passages(
-    encoder: Encoder, passages: Sequence[Tokens], keep: Callable[[Vectors, Sequence[int]], Kept]
-) -> tuple[Vectors, list[Kept]]:
-    """Vectors (n, d) of ``passages``, and what ``keep`` makes of each one's own states (L, d) and ids.
+    encoder: Encoder, passages: Sequence[Tokens], keep: Callable[..., Kept],
+    states: Sequence[str] = (TOKEN_STATES,),
+) -> tuple[Vectors, list[Kept]]:  # fmt: skip
+    """Vectors (n, d) of ``passages``, and what ``keep`` makes of each one's own tokens.
 
-    It is called from several threads, and what it is shown is gone afterwards.
+    It is shown their ids and then each of ``states`` (L, d), is called from several threads, and what it
+    is shown is gone afterwards.
     """
     vectors = np.zeros((len(passages), encoder.config.dimension), np.float32)
     kept: dict[int, Kept] = {}
 
-    def visit(text: int, vector: Vectors, states: Vectors) -> None:
-        vectors[text] = vector
+    def visit(text: int, found: Sequence[Vectors]) -> None:
+        vectors[text] = found[0]
         own = encoder.own_tokens(passages[text])
-        kept[text] = keep(states[own], passages[text].ids[own])
+        kept[text] = keep(passages[text].ids[own], *(one[own] for one in found[1:]))
 
-    encoder.visit_states(passages, visit)
+    encoder.visit(passages, [VECTOR, *states], visit)
     return vectors, [kept[text] for text in range(len(passages))]

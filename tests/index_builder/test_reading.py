@@ -29,6 +29,7 @@ from index_builder.build import BuildOptions, build
 from index_builder.neighbours import NeighbourOptions
 from index_builder.progress import Silent
 from index_builder.ranker import swap_ranker
+from index_builder.reader import swap_reader
 from index_builder.reading import calibrate
 from index_builder.swap import swap_encoder
 from index_builder.tokens import TokenOptions
@@ -101,7 +102,7 @@ def test_each_token_that_tells_something_has_a_code_of_its_state(
         frequency, coder = bundle.tokens.coder.frequency, bundle.reading.coder
         for row in (0, 31, 59):
             (tokens,) = encoder.tokenise([bundle.passages.get([row])[0].content])
-            (states,) = encoder.encode_states([tokens])[1]
+            (states,) = encoder.lower_states([tokens])
             ids = np.array(tokens.ids[1:-1])
             rare = frequency[ids] <= COMMON
             codes, counts = bundle.reading.of(np.array([row]))
@@ -349,6 +350,21 @@ def test_what_is_for_answers_goes_with_them(field: str, value: Any) -> None:
         BuildOptions(**{field: value})
 
 
+def test_an_encoder_without_lower_states_cannot_answer(
+    bad_corpus: Path, out: Path, tmp_path: Path
+) -> None:
+    old = shutil.copytree(DEFAULT_ENCODER, tmp_path / "old")
+    config = json.loads((old / "config.json").read_text())
+    del config["lower_states"]
+    (old / "config.json").write_text(json.dumps(config))
+    for options in (replace(ANSWERS, encoder=old), replace(ANSWERS, encoder=old, answer_bits=64)):
+        with pytest.raises(
+            FieldError, match=r"answers: .* gives no lower states .*`lurcher export`"
+        ):
+            build(bad_corpus, out, options)
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("bits", [0, -8, 20, 392])
 def test_bits_that_cannot_be_had_are_named(bad_corpus: Path, out: Path, bits: int) -> None:
     with pytest.raises(
@@ -427,7 +443,8 @@ def test_an_encoder_without_a_reader_says_how_to_get_one(
 def test_with_bits_asked_for_there_is_a_store_to_train_one_on(
     small_corpus: Path, out: Path, readerless: Path, undisturbed: Path
 ) -> None:
-    options = replace(ANSWERS, encoder=readerless, answer_bits=160)
+    bits = load_reader_config(SHIPPED).bits
+    options = replace(ANSWERS, encoder=readerless, answer_bits=bits)
     manifest = build(small_corpus, out, options)
     assert manifest.reader is None
     assert manifest.reading == read_manifest(undisturbed).reading
@@ -440,25 +457,35 @@ def test_with_bits_asked_for_there_is_a_store_to_train_one_on(
 # A coder of a sample.
 
 
-def test_a_coder_is_made_of_a_sample_that_the_seed_draws_and_memory_bounds(
+def test_a_coder_is_made_of_the_lower_states_of_a_sample_that_the_seed_draws(
     answering_bundle: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def made(seed: int, sample: int, numbers: int = 1 << 25) -> DetailCoder:
+    def made(seed: int, sample: int) -> DetailCoder:
         monkeypatch.setattr(reading, "_SAMPLE", sample)
-        monkeypatch.setattr(reading, "_NUMBERS", numbers)
         return calibrate(bundle.passages, encoder, bundle.tokens.coder, 32, seed, Silent())
 
     with closing(Bundle.open(answering_bundle)) as bundle:
         assert bundle.tokens is not None
         one, two, other = made(1, 10), made(1, 10), made(2, 10)
-        monkeypatch.setattr(reading, "_AT_ONCE", 7)
-        few, bounded = made(1, 7), made(1, 60, 384)
+        states = [
+            found[encoder.own_tokens(tokens)]
+            for passage in bundle.passages.get(range(60))
+            for tokens in encoder.tokenise([passage.content])
+            for found in encoder.lower_states([tokens])
+        ]
+        telling = [
+            bundle.tokens.coder.telling(tokens.ids[encoder.own_tokens(tokens)])
+            for tokens in encoder.tokenise([one.content for one in bundle.passages.get(range(60))])
+        ]
+        whole = made(1, 60)
     np.testing.assert_array_equal(one.centres, two.centres)
     assert one.bits == 32
     assert (one.centres.any(axis=1) != other.centres.any(axis=1)).any()
-    np.testing.assert_array_equal(
-        few.centres, bounded.centres
-    )  # the first that are encoded together
+    units = np.concatenate([found[kept] for found, kept in zip(states, telling, strict=True)])
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    np.testing.assert_allclose(
+        whole.mean, units.mean(axis=0), atol=2e-3
+    )  # INT8 is not of one batch's
     assert one.centres.shape == (encoder.vocabulary, 384)
 
 
@@ -475,6 +502,67 @@ def reranked(old: Path, out: Path, records: list[dict[str, Any]]) -> None:
 
 def adapted(old: Path, out: Path, records: list[dict[str, Any]]) -> None:
     adapt(old, tickets(records), NeighbourOptions(keep_unseen=0), out)
+
+
+# A reader put into a bundle that is there.
+
+
+def test_a_swapped_reader_answers_and_all_else_is_shared(
+    answering_bundle: Path, out: Path, tmp_path: Path
+) -> None:
+    mine = another_reader(tmp_path / "mine", name="mine", min_score=0.25)
+    made, manifest = swap_reader(answering_bundle, mine, out)
+    assert made == out
+    assert manifest.reader == load_reader_config(mine)
+    assert verify(out) == verify(answering_bundle) == []
+    for file in STORE:
+        assert (out / file).samefile(answering_bundle / file)
+    assert read_manifest(answering_bundle).reader == load_reader_config(SHIPPED)
+    with closing(Bundle.open(out)) as bundle:
+        reader = bundle.span_reader(1)
+        assert reader is not None
+        assert reader.config.min_score == 0.25
+    with pytest.raises(FieldError, match=r"out: .* exists"):
+        swap_reader(answering_bundle, mine, out)
+
+
+def test_a_bundle_is_named_by_the_reader_that_is_put_in(
+    answering_bundle: Path, tmp_path: Path
+) -> None:
+    bundle = shutil.copytree(answering_bundle, tmp_path / "wiki.lurcher")
+    first, _ = swap_reader(bundle, another_reader(tmp_path / "mine", name="ours, of March"))
+    assert first == tmp_path / "wiki-ours-of-March.lurcher"
+    second, _ = swap_reader(first, SHIPPED)
+    assert second == tmp_path / f"wiki-{load_reader_config(SHIPPED).name}.lurcher"
+
+
+def test_a_store_built_to_train_on_gets_its_reader(
+    small_corpus: Path, out: Path, readerless: Path, tmp_path: Path
+) -> None:
+    bits = load_reader_config(SHIPPED).bits
+    build(small_corpus, out, replace(ANSWERS, encoder=readerless, answer_bits=bits))
+    _, manifest = swap_reader(out, SHIPPED, tmp_path / "answers.lurcher")
+    assert manifest.reader == load_reader_config(SHIPPED)
+    assert verify(tmp_path / "answers.lurcher") == []
+
+
+def test_a_reader_that_cannot_be_put_in_leaves_nothing(
+    answering_bundle: Path, small_bundle: Path, out: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        FieldError, match=r"bundle: .* has no codes to read; `lurcher build --answers`"
+    ):
+        swap_reader(small_bundle, SHIPPED, out)
+    other = another_reader(tmp_path / "other", encoder=f"sha256:{'0' * 64}")
+    with pytest.raises(ModelError, match="another encoder"):
+        swap_reader(answering_bundle, other, out)
+    broken = another_reader(tmp_path / "broken")
+    (broken / READER_GRAPH).write_bytes(b"not a graph")
+    with pytest.raises(ModelError, match="cannot load"):
+        swap_reader(answering_bundle, broken, out)
+    with pytest.raises(ModelNotFound, match="nowhere"):
+        swap_reader(answering_bundle, tmp_path / "nowhere", out)
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("derive", [swapped, reranked, adapted])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from models.encoders import encoder as encoder_module
 from models.encoders.config import load_config
-from models.encoders.encoder import TOKEN_BUDGET, Encoder
+from models.encoders.encoder import TOKEN_BUDGET, TOKEN_STATES, VECTOR, Encoder
 from models.encoders.tokenizer import Tokenizer
 from models.engines.ort import OnnxRuntimeEngine
 from models.errors import ModelError, ModelNotFound
@@ -128,15 +128,27 @@ def test_visitors_see_what_is_otherwise_kept(encoder: Encoder) -> None:
     vectors, states = encoder.encode_states(tokens)
     seen: dict[int, tuple[npt.NDArray[Any], npt.NDArray[Any]]] = {}
 
-    def look(text: int, vector: npt.NDArray[Any], found: npt.NDArray[Any]) -> None:
+    def look(text: int, found: Sequence[npt.NDArray[Any]]) -> None:
         assert text not in seen
-        seen[text] = vector.copy(), found.copy()
+        vector, own = found
+        seen[text] = vector.copy(), own.copy()
 
-    encoder.visit_states(tokens, look)
+    encoder.visit(tokens, [VECTOR, TOKEN_STATES], look)
     assert sorted(seen) == list(range(len(tokens)))
     for text, (vector, found) in seen.items():
         np.testing.assert_array_equal(vector, vectors[text])
         np.testing.assert_array_equal(found, states[text])
+
+
+def test_lower_states_are_others_of_the_same_tokens(encoder: Encoder) -> None:
+    tokens = encoder.tokenise(TEXTS)
+    _, states = encoder.encode_states(tokens)
+    lower = encoder.lower_states(tokens)
+    assert [found.shape for found in lower] == [found.shape for found in states]
+    assert all(np.isfinite(found).all() for found in lower)
+    for found, last in zip(lower, states, strict=True):
+        assert np.abs(found - last).max() > 0.1
+    assert encoder.lower_states([]) == []
 
 
 def test_what_a_visitor_raises_is_heard_of(encoder: Encoder) -> None:
@@ -144,7 +156,7 @@ def test_what_a_visitor_raises_is_heard_of(encoder: Encoder) -> None:
         raise KeyError("not this one")
 
     with pytest.raises(KeyError, match="not this one"):
-        encoder.visit_states(encoder.tokenise(TEXTS * 5), refuse)
+        encoder.visit(encoder.tokenise(TEXTS * 5), [VECTOR], refuse)
 
 
 @pytest.mark.parametrize("prompt", ["", "query: ", "Represent this sentence:"])

@@ -203,6 +203,12 @@ def test_a_reader_of_another_encoder_names_what_differs(
         check_reader(config, load_config(DEFAULT_ENCODER))
 
 
+def test_an_encoder_without_lower_states_has_nothing_to_read(reader: Reader) -> None:
+    encoder = load_config(DEFAULT_ENCODER).model_copy(update={"lower_states": False})
+    with pytest.raises(ModelError, match="does not fit: all-MiniLM-L6-v2 was exported without"):
+        check_reader(reader.config, encoder)
+
+
 # --- folders that are none
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import FieldError, ModelError
+from models.reader import coder as coder_module
 from models.reader.coder import DetailCoder, fit
 from models.tokens.clustering import Integers, Vectors
 
@@ -35,7 +37,7 @@ def mean_of(states: Vectors) -> Vectors:
 
 SAMPLE, SAMPLE_IDS = occurrences(0, 600)
 MEAN = mean_of(SAMPLE)
-CODER = fit(SAMPLE, SAMPLE_IDS, MEAN, VOCABULARY, 16, seed=3)
+CODER = fit([(SAMPLE, SAMPLE_IDS)], D, VOCABULARY, 16, seed=3)
 
 
 def left(found: Vectors, wanted: Vectors) -> float:
@@ -67,6 +69,7 @@ def test_codes_and_what_they_stand_for_are_the_formulas(seed: int, ids: list[int
 
 
 def test_fit_is_its_formulas() -> None:
+    np.testing.assert_allclose(CODER.mean, MEAN, atol=1e-6)
     units = SAMPLE / np.linalg.norm(SAMPLE, axis=1, keepdims=True) - MEAN
     for token in range(VOCABULARY):
         own = units[token == SAMPLE_IDS]
@@ -83,6 +86,32 @@ def test_fit_is_its_formulas() -> None:
     # The turn shares the variance out, so that no bit says much more than another.
     shared, alone = turned.var(axis=0), (apart @ components).var(axis=0)
     assert shared.max() / shared.min() < alone.max() / alone.min() / 2
+
+
+@given(cuts=st.lists(st.integers(0, 600), max_size=8))
+@settings(deadline=None, max_examples=20)
+def test_in_which_pieces_the_sample_comes_does_not_matter(cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), 600]
+    pieces = [
+        (SAMPLE[one:other], SAMPLE_IDS[one:other]) for one, other in itertools.pairwise(edges)
+    ]
+    coder = fit(iter(pieces), D, VOCABULARY, 16, seed=3)
+    np.testing.assert_allclose(coder.mean, CODER.mean, atol=1e-6)
+    np.testing.assert_allclose(coder.centres, CODER.centres, atol=1e-3)
+    ours, theirs = (one.rotation @ one.rotation.T for one in (coder, CODER))
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert coder.scale == pytest.approx(CODER.scale, rel=1e-4)
+
+
+def test_the_scale_is_of_the_first_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coder_module, "_SCALED", 50)
+    coder = fit(
+        [(SAMPLE[:30], SAMPLE_IDS[:30]), (SAMPLE[30:], SAMPLE_IDS[30:])], D, VOCABULARY, 16, seed=3
+    )
+    units = SAMPLE[:50] / np.linalg.norm(SAMPLE[:50], axis=1, keepdims=True)
+    apart = (units - coder.mean - coder.centres[SAMPLE_IDS[:50]]) @ coder.rotation
+    assert coder.scale == pytest.approx(np.abs(apart).mean(), rel=1e-4)
+    np.testing.assert_allclose(coder.rotation, CODER.rotation, atol=1e-4)
 
 
 def test_no_other_scale_comes_nearer() -> None:
@@ -104,7 +133,7 @@ def test_codes_explain_more_than_signs_of_the_states_alone() -> None:
     wanted = CODER.centred(states)
     signs = np.sign(wanted)
     signs *= (signs * wanted).sum() / signs.size  # by the best scale
-    as_many = fit(SAMPLE, SAMPLE_IDS, MEAN, VOCABULARY, D, seed=3)
+    as_many = fit([(SAMPLE, SAMPLE_IDS)], D, VOCABULARY, D, seed=3)
     of_signs = left(signs, wanted)
     of_as_many = left(as_many.decode(as_many.code(states, ids), ids), wanted)
     of_fewer = left(CODER.decode(CODER.code(states, ids), ids), wanted)
@@ -124,11 +153,12 @@ def test_a_token_that_was_never_seen_is_coded_by_its_state_alone() -> None:
 
 
 def test_a_token_seen_once_is_moved_a_third_of_the_way() -> None:
-    states = np.array([[3.0, 4.0, *[0.0] * (D - 2)]], np.float32)
-    mean = np.zeros(D, np.float32)
-    coder = fit(states, np.array([5]), mean, VOCABULARY, 8, seed=0)
+    states = np.array([[3.0, 4.0, *[0.0] * (D - 2)], [-3.0, -4.0, *[0.0] * (D - 2)]], np.float32)
+    coder = fit([(states, np.array([5, 7]))], D, VOCABULARY, 8, seed=0)
+    np.testing.assert_allclose(coder.mean, 0, atol=1e-7)
     np.testing.assert_allclose(coder.centres[5, :3], [0.2, 0.8 / 3, 0], atol=1e-3)
-    assert not np.delete(coder.centres, 5, axis=0).any()
+    np.testing.assert_allclose(coder.centres[7, :3], [-0.2, -0.8 / 3, 0], atol=1e-3)
+    assert not np.delete(coder.centres, [5, 7], axis=0).any()
 
 
 def test_queries_are_of_unit_norm_off_the_mean() -> None:
@@ -152,7 +182,7 @@ def test_no_states() -> None:
     assert CODER.decode(np.zeros((0, 2), np.uint8), no_ids).shape == (0, D)
     assert CODER.query(none).shape == (0, D)
     # Of a corpus of empty texts: it works, and is of no use.
-    coder = fit(none, no_ids, MEAN, VOCABULARY, 16, seed=0)
+    coder = fit([], D, VOCABULARY, 16, seed=0)
     states, ids = occurrences(5, 4)
     assert np.isfinite(coder.decode(coder.code(states, ids), ids)).all()
 
@@ -171,12 +201,12 @@ def test_a_token_beyond_the_vocabulary_is_an_error() -> None:
 @pytest.mark.parametrize("bits", [-8, 0, 4, 12, D + 8])
 def test_bits_that_cannot_be_had(bits: int) -> None:
     with pytest.raises(FieldError, match=f"multiple of 8 from 8 to 24.*not {bits}") as caught:
-        fit(SAMPLE, SAMPLE_IDS, MEAN, VOCABULARY, bits, seed=0)
+        fit([(SAMPLE, SAMPLE_IDS)], D, VOCABULARY, bits, seed=0)
     assert caught.value.field == "answer_bits"
 
 
 def test_the_seed_decides_the_turn() -> None:
-    same, other = (fit(SAMPLE, SAMPLE_IDS, MEAN, VOCABULARY, 16, seed=s) for s in (3, 4))
+    same, other = (fit([(SAMPLE, SAMPLE_IDS)], D, VOCABULARY, 16, seed=s) for s in (3, 4))
     np.testing.assert_array_equal(same.rotation, CODER.rotation)
     assert np.abs(other.rotation - CODER.rotation).max() > 0.1
 
@@ -197,7 +227,7 @@ def test_a_saved_coder_is_the_same(tmp_path: Path) -> None:
     np.testing.assert_allclose(loaded.decode(codes, ids), CODER.decode(codes, ids), atol=1e-7)
     np.testing.assert_array_equal(loaded.query(states), CODER.query(states))
     # Tokens that were never seen take no room.
-    large = fit(SAMPLE, SAMPLE_IDS, MEAN, 30_000, 16, seed=3)
+    large = fit([(SAMPLE, SAMPLE_IDS)], D, 30_000, 16, seed=3)
     large.save(tmp_path / "large.npz")
     assert (tmp_path / "large.npz").stat().st_size == (tmp_path / "coder.npz").stat().st_size
     assert len(DetailCoder.load(tmp_path / "large.npz").centres) == 30_000
@@ -227,6 +257,8 @@ GOOD: dict[str, Any] = {
         ("mean", MEAN.astype(np.float64)),
         ("mean", np.full(D, np.nan, np.float32)),
         ("mean", np.array(["a"] * D, object)),
+        ("scale", np.float32(0)),
+        ("scale", np.float32(-1)),
         ("rotation", CODER.rotation.T),
         ("rotation", CODER.rotation[:, :-1]),
         ("rotation", CODER.rotation[:, :0]),

@@ -40,7 +40,7 @@ class Pointing:
         return [logits]
 
 
-def pointed(bundle: Bundle, engine: Pointing, **changes: Any) -> Bundle:
+def pointed(bundle: Bundle, engine: Pointing, **changes: Any) -> Pointed:
     """``bundle``, read by ``engine``; ``changes`` are of the reader's description."""
     assert bundle.manifest.reader is not None
     told = {"rank_weight": 0.0, "slope": 1.0, "offset": 0.0, "min_score": 0.5, "longest": 400}
@@ -51,6 +51,8 @@ def pointed(bundle: Bundle, engine: Pointing, **changes: Any) -> Bundle:
 class Pointed(Bundle):
     """A bundle with a reader of the test's own."""
 
+    read_by: tuple[ReaderConfig, Pointing]
+
     @classmethod
     def of(cls, bundle: Bundle, config: ReaderConfig, engine: Pointing, **others: Any) -> Pointed:
         parts = {part.name: getattr(bundle, part.name) for part in fields(bundle)}
@@ -59,7 +61,7 @@ class Pointed(Bundle):
         return made
 
     def span_reader(self, threads: int | None = None, _: EngineName = "onnxruntime") -> Reader:
-        config, graph = self.read_by  # type: ignore[attr-defined]  # set where it was made
+        config, graph = self.read_by
         return Reader(config, graph, threads or 1)
 
 

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from bundle.bundle import Bundle
 from bundle.passages import Condition, Passage
+from index_builder.swap import swap_encoder
 from models.encoders.encoder import Encoder
 from models.errors import ModelError
-from models.pretrained import DEFAULT_ENCODER
+from models.pretrained import DEFAULT_ENCODER, PROFILES
 from models.reader.reader import Reader
 from models.reader.spans import Span
 from server.answering import Answered, Answering, Question, _Text
@@ -55,7 +56,7 @@ def point(pipeline: Pipeline, engine: Pointing, **changes: Any) -> Answering:
     assert reader is not None
     assert store is not None
     assert tokens is not None
-    pipeline._answering = Answering(reader, store, tokens.coder)
+    pipeline._answering = Answering(reader, store, tokens.coder, pipeline._side.encoder)
     return pipeline._answering
 
 
@@ -280,7 +281,7 @@ def test_what_a_t5_says_of_a_hit_is_no_bonus(opened: Bundle) -> None:
             return Grim()
 
     made = pointed(opened, Pointing(*THREE), rank_weight=10.0)
-    config, engine = made.read_by  # type: ignore[attr-defined]
+    config, engine = made.read_by
     pipeline = Pipeline(Ranked.of(opened, config, engine, states=States()), 1)
     grim, plain = pipeline.run([replace(QUESTION, rank="decoder"), QUESTION])
     assert isinstance(grim, Result)
@@ -288,6 +289,29 @@ def test_what_a_t5_says_of_a_hit_is_no_bonus(opened: Bundle) -> None:
     assert grim.found[0].score == -300
     wanted = [(one.passage.id, pytest.approx(one.score, rel=1e-4)) for one in plain.answers]
     assert [(one.passage.id, one.score) for one in grim.answers] == wanted
+
+
+# Who reads the question.
+
+
+def test_beside_a_student_the_passages_encoder_reads_the_question(
+    answering_bundle: Path, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    swap_encoder(answering_bundle, PROFILES["fast"], out := tmp_path / "fast.lurcher")
+    with closing(Bundle.open(out)) as bundle:
+        mine = Pipeline(bundle, 1)
+        (text,) = mine._encoder.tokenise([QUESTION.text])
+        answering = mine._answering, pipeline._answering
+        ours, theirs = (one and one.asked(mine._encoder, text) for one in answering)
+        assert ours is not None
+        assert theirs is not None
+        np.testing.assert_array_equal(ours.states, theirs.states)
+        np.testing.assert_array_equal(ours.weights, theirs.weights)
+        assert len(ours.states) == len(QUESTION.text.split())
+        np.testing.assert_allclose(np.linalg.norm(ours.states, axis=1), 1, atol=1e-5)
+        (result,) = mine.run([replace(QUESTION, min_score=0.0)])
+        assert isinstance(result, Result)
+        assert result.answers
 
 
 # A store that is not of these texts.
@@ -303,7 +327,7 @@ def test_a_passage_whose_store_has_another_number_of_tokens_is_not_read(opened: 
     for id_, more in wrong.items():
         counts[rows[id_]] += more
     bent = replace(store, codes=codes, starts=np.concatenate([[0], np.cumsum(counts)]))
-    config, engine = pointed(opened, Pointing(*THREE)).read_by  # type: ignore[attr-defined]
+    config, engine = pointed(opened, Pointing(*THREE)).read_by
     (result,) = Pipeline(Pointed.of(opened, config, engine, reading=bent), 1).run([QUESTION])
     assert isinstance(result, Result)
     assert set(by_passage(result)) == set(rows) - {*wrong, *SHORT}

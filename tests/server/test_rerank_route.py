@@ -336,8 +336,8 @@ def test_a_queue_shorter_than_what_is_read_together_is_enough(small_bundle: Path
 
 def test_passed_deadline_is_504_and_the_rest_is_never_read(watched: Client, watch: Watched) -> None:
     watch.open.clear()
-    problem = assert_problem(rerank(watched, QUERY, documents=["a"] * 40, timeout_ms=50), 504)
-    assert "within 50 ms" in problem["detail"]
+    problem = assert_problem(rerank(watched, QUERY, documents=["a"] * 40, timeout_ms=1_500), 504)
+    assert "within 1500 ms" in problem["detail"]
     watch.open.set()
     assert watched.search("next").status == 200
     assert watch.done == [4, "next"]

@@ -9,16 +9,21 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
+from bundle.bundle import Bundle
 from index_builder.build import BuildOptions, build
+
+if TYPE_CHECKING:
+    from training.reader.batches import Library
 
 Array = npt.NDArray[np.float32]
 
@@ -183,3 +188,29 @@ def states(transformers: Any) -> Callable[..., Array]:
         return found
 
     return compute
+
+
+@pytest.fixture(scope="session")
+def answering_path(
+    teacher: Path, corpus: list[str], write_jsonl: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:  # fmt: skip
+    """A tiny bundle to train readers on, which nobody may change."""
+    from tests.training.reading import answering_bundle  # which needs torch
+
+    return answering_bundle(tmp_path_factory.mktemp("reading"), teacher, corpus, write_jsonl)
+
+
+@pytest.fixture(scope="session")
+def answering(answering_path: Path) -> Iterator[Bundle]:
+    """It, opened."""
+    with closing(Bundle.open(answering_path)) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def library(answering: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Library:
+    """What batches of its questions are made of."""
+    from tests.training.reading import library_of
+
+    return library_of(answering, tmp_path_factory.mktemp("mined") / "q")

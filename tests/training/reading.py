@@ -12,8 +12,11 @@ from typing import Any
 from bundle.bundle import Bundle
 from index_builder.build import BuildOptions, build
 from models.reader.reader import ReaderConfig
-from training.ranker.questions import Judged
+from training.ranker.questions import Judged, Questions
 from training.ranker.train import Sources
+from training.reader.batches import Library
+from training.reader.lower import LOWER, lower_states
+from training.reader.spans import Texts, locate
 from training.run import Schedule
 
 PASSAGES, BITS = 24, 16
@@ -65,6 +68,17 @@ def asked_of(bundle: Bundle) -> tuple[Judged, Answers]:
         texts.append(" ".join([*words[1:3], *words[5:7]]))
         answers[f"q{row}"] = [" ".join(words[3:5]), "something that stands nowhere"]
     return Judged(texts, list(answers), [{row: 1} for row in range(ASKED)]), answers
+
+
+def library_of(bundle: Bundle, folder: Path) -> Library:
+    """What batches of those questions are made of; what is computed once goes to the new ``folder``."""
+    (asked, answers), encoder = asked_of(bundle), bundle.query_encoder(1)
+    questions = Questions.make(folder, bundle, encoder, asked, PASSAGES, 10)
+    texts, store = Texts(bundle), bundle.reading
+    assert store is not None
+    answered = locate(bundle, texts, asked, questions, answers)
+    states = lower_states(folder / LOWER, bundle, asked, questions)
+    return Library(questions, states, answered, texts, store, store.coder)
 
 
 def write_sources(folder: Path, bundle: Bundle) -> Sources:

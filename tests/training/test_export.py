@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ pytest.importorskip("torch", reason="the [train] extra is not installed")
 pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not installed")
 
 import onnx
+import torch
 from onnx import numpy_helper
 
 from models.encoders.config import fingerprint, load_config
@@ -47,6 +49,29 @@ def test_fp32_computes_what_torch_computes(
 
 
 @pytest.mark.parametrize("architecture", ["bert", "mpnet", "distilbert"])
+@pytest.mark.parametrize("int8", [False, True])
+def test_lower_states_are_those_of_a_layer_below(
+    architecture: str, int8: bool, checkpoint: Checkpoint, tmp_path: Path, transformers: Any,
+    corpus: list[str],
+) -> None:  # fmt: skip
+    folder = checkpoint(architecture)
+    config = export_encoder(folder, tmp_path / "out", int8=int8)
+    assert config.lower_states
+    encoder = Encoder.load(tmp_path / "out", side="passage", threads=1)
+    tokens = encoder.tokenise(corpus)
+    network = transformers.AutoModel.from_pretrained(folder).eval()
+    for text, found in zip(tokens, encoder.lower_states(tokens), strict=True):
+        with torch.inference_mode():
+            layers = network(torch.tensor([text.ids]), output_hidden_states=True).hidden_states
+        assert len(layers) == 3  # the embeddings, and two layers
+        wanted = layers[1][0].numpy()
+        if int8:
+            assert cosine(found.ravel(), wanted.ravel()) > 0.99
+        else:
+            np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "mpnet", "distilbert"])
 def test_int8_is_close_to_torch_and_smaller(
     architecture: str, checkpoint: Checkpoint, tmp_path: Path, states: States, corpus: list[str]
 ) -> None:
@@ -69,7 +94,7 @@ def test_the_graph_has_the_documented_inputs_and_outputs(
     export_encoder(folder, tmp_path / "out", int8=False)
     graph = onnx.load(tmp_path / "out" / "encoder.onnx").graph
     assert [i.name for i in graph.input] == ["input_ids", "attention_mask"]
-    assert [o.name for o in graph.output] == ["vector", "token_states"]
+    assert [o.name for o in graph.output] == ["vector", "token_states", "lower_states"]
     engine = OnnxRuntimeEngine(tmp_path / "out" / "encoder.onnx", threads=1)
     ids = np.array([[2, 9, 8, 3], [2, 7, 3, 0]])
     mask = np.array([[1, 1, 1, 1], [1, 1, 1, 0]])

@@ -17,7 +17,7 @@ import onnxruntime
 import torch
 
 from training.compression.int8 import quantize_int8
-from training.graph import build_graph
+from training.graph import boundary, build_graph, lower_layers
 from training.original import Pooling, Recipe
 
 Array = npt.NDArray[np.float32]
@@ -115,6 +115,44 @@ def test_without_any_the_states_are_the_last_layers(
     np.testing.assert_allclose(states[0], wanted, atol=1e-5)
     pooled = wanted[0] if pooling == "cls" else wanted.mean(axis=0)
     np.testing.assert_allclose(vector[0], pooled, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layers", "lower"), [(0, -1), (1, 0), (2, 1), (3, 2), (4, 3), (6, 4), (12, 8), (24, 16)]
+)
+def test_two_thirds_of_the_layers_are_below(layers: int, lower: int) -> None:
+    assert lower_layers(layers) == lower
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_where_no_layer_is_above_there_are_no_lower_states(
+    depth: int, shallow: Callable[[int], tuple[Path, Any]], tmp_path: Path
+) -> None:
+    folder, _ = shallow(depth)
+    graph = build_graph(folder, Recipe(folder), tmp_path, lower=True).graph
+    assert [o.name for o in graph.output] == ["vector", "token_states"]
+
+
+def test_names_that_do_not_tell_the_layers_give_no_lower_states(
+    shallow: Callable[[int], tuple[Path, Any]], tmp_path: Path
+) -> None:
+    folder, _ = shallow(2)
+    graph = build_graph(folder, Recipe(folder), tmp_path, lower=True).graph
+    assert boundary(graph) is not None
+    for node in graph.node:
+        node.name = node.name.replace("layer.", "block")
+    assert boundary(graph) is None
+
+
+def test_more_than_one_value_between_two_layers_gives_no_lower_states(
+    shallow: Callable[[int], tuple[Path, Any]], tmp_path: Path
+) -> None:
+    folder, _ = shallow(2)
+    graph = build_graph(folder, Recipe(folder), tmp_path).graph
+    below = [node for node in graph.node if "layer.0/" in node.name and node.op_type == "MatMul"]
+    above = next(node for node in graph.node if "layer.1/" in node.name)
+    above.input.append(below[0].output[0])
+    assert boundary(graph) is None
 
 
 def test_a_graph_has_both_inputs_though_a_table_reads_no_mask(

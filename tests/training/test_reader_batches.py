@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import fields, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,33 +12,9 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
 import torch
 
-from bundle.bundle import Bundle
-from tests.training.reading import ASKED, PASSAGES, answering_bundle, asked_of
-from training.ranker.questions import Questions
+from tests.training.reading import ASKED, PASSAGES
 from training.reader.batches import Batch, Library
 from training.reader.reader import Reader, Shape
-from training.reader.spans import Texts, locate
-
-
-@pytest.fixture(scope="module")
-def answering(
-    teacher: Path, corpus: list[str], write_jsonl: Callable[..., Path],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Bundle]:  # fmt: skip
-    path = answering_bundle(tmp_path_factory.mktemp("reading"), teacher, corpus, write_jsonl)
-    with closing(Bundle.open(path)) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def library(answering: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Library:
-    asked, answers = asked_of(answering)
-    folder, encoder = tmp_path_factory.mktemp("mined") / "q", answering.query_encoder(1)
-    questions = Questions.make(folder, answering, encoder, asked, PASSAGES, 10)
-    texts, store = Texts(answering), answering.reading
-    assert store is not None
-    answered = locate(answering, texts, asked, questions, answers)
-    return Library(questions, answered, texts, store, store.coder)
 
 
 def nobody() -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +33,7 @@ def test_each_row_is_a_question_and_a_passage(library: Library) -> None:
         longest = [max(longest[0], length), max(longest[1], int(count))]
         assert batch.asked[place].tolist() == [i < length for i in range(batch.asked.shape[1])]
         assert batch.there[place].tolist() == [i < count for i in range(batch.there.shape[1])]
-        states = coder.query(np.asarray(questions.states[own], np.float32))
+        states = coder.query(np.asarray(library.states[own], np.float32))
         np.testing.assert_allclose(batch.states[place, :length], states, atol=1e-6)
         np.testing.assert_array_equal(batch.weights[place, :length], questions.weights[own])
         ids = library.texts.ids[library.texts.of(row)]

@@ -203,13 +203,25 @@ def test_far_is_as_far_as_farther() -> None:
 # --- exported
 
 
+def calibration(shape: Shape) -> list[dict[str, Array]]:
+    """What the graph is given for questions of several lengths."""
+    given = [Given.of(shape, 1 + seed % 9, [8 + 5 * seed], 100 + seed) for seed in range(24)]
+    return [
+        {
+            "states": one.states, "weights": one.weights, "decoded": one.decoded[0][None],
+            "places": one.places[0][None], "counts": one.counts,
+        }
+        for one in given
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_exported_it_computes_the_same(
     shape: Shape, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader = random_reader(shape)
-    monkeypatch.setattr(export, "quantize_int8", lambda graph: graph)
-    export_reader(reader, describe(shape), tmp_path)
+    monkeypatch.setattr(export, "quantize_static_int8", lambda graph, _: graph)
+    export_reader(reader, describe(shape), tmp_path, calibration(shape))
     exported = Exported.load(tmp_path, 1)
     assert exported.config == describe(shape)
     for seed, (tokens, counts) in enumerate(CASES):
@@ -227,7 +239,7 @@ def test_exported_it_computes_the_same(
 @pytest.mark.parametrize("shape", SHAPES)
 def test_int8_says_about_the_same(shape: Shape, tmp_path: Path) -> None:
     reader = random_reader(shape)
-    export_reader(reader, describe(shape), tmp_path)
+    export_reader(reader, describe(shape), tmp_path, calibration(shape))
     kinds = {part.data_type for part in onnx.load(tmp_path / READER_GRAPH).graph.initializer}
     assert onnx.TensorProto.INT8 in kinds
     exported, found, wanted = Exported.load(tmp_path, 1), [], []
@@ -255,13 +267,13 @@ def test_graph_that_computes_something_else_is_refused(
 
     monkeypatch.setattr(export, "_write", spoil)
     with pytest.raises(ParityError, match="the exported graph computes something else: off by"):
-        export_reader(random_reader(shape), describe(shape), tmp_path)
+        export_reader(random_reader(shape), describe(shape), tmp_path, calibration(shape))
 
 
 def test_int8_that_changes_too_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoil(graph: onnx.ModelProto) -> onnx.ModelProto:
+    def spoil(graph: onnx.ModelProto, _: Any) -> onnx.ModelProto:
         found = onnx.ModelProto()
         found.CopyFrom(graph)
         for part in found.graph.initializer:
@@ -270,9 +282,11 @@ def test_int8_that_changes_too_much_is_refused(
                 part.CopyFrom(numpy_helper.from_array(np.sign(array), part.name))
         return found
 
-    monkeypatch.setattr(export, "quantize_int8", spoil)
+    monkeypatch.setattr(export, "quantize_static_int8", spoil)
     with pytest.raises(ParityError, match="INT8 changes too much: logits correlate by"):
-        export_reader(random_reader(SHAPES[0]), describe(SHAPES[0]), tmp_path)
+        export_reader(
+            random_reader(SHAPES[0]), describe(SHAPES[0]), tmp_path, calibration(SHAPES[0])
+        )
 
 
 def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
@@ -280,7 +294,7 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     with torch.no_grad():
         reader.head.bias.fill_(float("nan"))
     with pytest.raises(Exception, match="not finite"):
-        export_reader(reader, describe(SHAPES[0]), tmp_path)
+        export_reader(reader, describe(SHAPES[0]), tmp_path, calibration(SHAPES[0]))
 
 
 @pytest.mark.parametrize(

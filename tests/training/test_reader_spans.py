@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -21,19 +21,9 @@ from index_builder.build import BuildOptions, build
 from models.encoders.encoder import Encoder
 from models.errors import CorpusError
 from models.pretrained import DEFAULT_ENCODER
-from tests.training.reading import ASKED, PASSAGES, answering_bundle, asked_of
+from tests.training.reading import ASKED, PASSAGES, asked_of
 from training.ranker.questions import Judged, Questions
 from training.reader.spans import Texts, locate, span_of
-
-
-@pytest.fixture(scope="module")
-def answering(
-    teacher: Path, corpus: list[str], write_jsonl: Callable[..., Path],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Bundle]:  # fmt: skip
-    path = answering_bundle(tmp_path_factory.mktemp("reading"), teacher, corpus, write_jsonl)
-    with closing(Bundle.open(path)) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -289,6 +279,7 @@ def test_answers_of_common_words_alone_have_no_codes(
         start = int(texts.starts[question])
         kept[start + int(whole.first[question]) : start + int(last)] = False
     fewer = object.__new__(Texts)
+    fewer.encoder = texts.encoder
     fewer.places, fewer.ids = texts.places[kept], texts.ids[kept]
     fewer.starts = np.concatenate([[0], np.cumsum(kept)])[texts.starts]
     found = locate(answering, fewer, asked, make(asked), answers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
@@ -35,24 +35,20 @@ from models.reader.spans import Span, best_spans
 from tests.training.reading import (
     ASKED,
     BITS,
-    PASSAGES,
-    answering_bundle,
     asked_of,
     description,
     small_schedule,
     write_sources,
 )
-from training.ranker.questions import Questions
 from training.ranker.train import Sources
 from training.reader import calibrate as calibrating
 from training.reader.batches import Library
 from training.reader.calibrate import Development, Read, calibrate, fit_logistic
-from training.reader.export import export_reader
+from training.reader.export import calibration_of, export_reader
 from training.reader.loop import span_loss, train
 from training.reader.quality import Reading
 from training.reader.reader import Reader, Shape
 from training.reader.reliability import write_reliability
-from training.reader.spans import Texts, locate
 from training.reader.train import Plan, calibrated, train_reader
 from training.run import Point
 
@@ -64,31 +60,6 @@ WEIGHTS = calibrating._WEIGHTS
 
 class KilledError(Exception):
     """Stands for a kill."""
-
-
-@pytest.fixture(scope="module")
-def path(
-    teacher: Path, corpus: list[str], write_jsonl: Callable[..., Path],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:  # fmt: skip
-    return answering_bundle(tmp_path_factory.mktemp("reading"), teacher, corpus, write_jsonl)
-
-
-@pytest.fixture(scope="module")
-def answering(path: Path) -> Iterator[Bundle]:
-    with closing(Bundle.open(path)) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def library(answering: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Library:
-    asked, answers = asked_of(answering)
-    folder, encoder = tmp_path_factory.mktemp("mined") / "q", answering.query_encoder(1)
-    questions = Questions.make(folder, answering, encoder, asked, PASSAGES, 10)
-    texts, store = Texts(answering), answering.reading
-    assert store is not None
-    answered = locate(answering, texts, asked, questions, answers)
-    return Library(questions, answered, texts, store, store.coder)
 
 
 @pytest.fixture(scope="module")
@@ -287,7 +258,7 @@ def test_logits_are_of_each_questions_own_passage(
         codes, _ = library.store.of(np.array([row]))
         ids, places = texts.ids[texts.of(row)], texts.places[texts.of(row)]
         wanted = twin_logits(
-            weights, 2, library.coder.query(np.asarray(questions.states[own], np.float32)),
+            weights, 2, library.coder.query(np.asarray(library.states[own], np.float32)),
             np.asarray(questions.weights[own]), library.coder.decode(codes, ids), places,
         )  # fmt: skip
         np.testing.assert_allclose(logits, wanted, atol=1e-4)
@@ -430,14 +401,14 @@ def test_a_reader_that_is_never_right_gets_finite_figures_and_says_nothing() -> 
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def served(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An exported reader of random weights."""
     folder = tmp_path_factory.mktemp("served")
     torch.manual_seed(5)
     model = Reader(SHAPE).eval()
     with torch.no_grad():
         model.head.weight *= 8
-    export_reader(model, description(), folder)
+    export_reader(model, description(), folder, calibration_of(library, 20, 0))
     return folder
 
 
@@ -506,9 +477,11 @@ def test_a_readers_description_is_brought_up_to_date(
 # --- from files to a folder
 
 
-def test_reader_from_files(path: Path, files: Sources, answering: Bundle, tmp_path: Path) -> None:
+def test_reader_from_files(
+    answering_path: Path, files: Sources, answering: Bundle, tmp_path: Path
+) -> None:
     out, lines = tmp_path / "out", list[str]()
-    config = train_reader(path, files, out, PLAN, "mine", lines.append)
+    config = train_reader(answering_path, files, out, PLAN, "mine", lines.append)
     assert {file.name for file in out.iterdir()} == {
         "reader.onnx", "reader.json", "curve.csv", "curve.svg", "reliability.svg",
     }  # fmt: skip
@@ -523,17 +496,17 @@ def test_reader_from_files(path: Path, files: Sources, answering: Bundle, tmp_pa
     assert any(line.startswith("step 6 of 6: loss ") and "F1 " in line for line in lines)
     assert (out / "curve.csv").read_text().startswith("step,loss,EM,F1\n2,")
     with pytest.raises(FieldError, match="exists already"):
-        train_reader(path, files, out, PLAN)
+        train_reader(answering_path, files, out, PLAN)
 
 
 def test_what_was_trained_answers_in_a_bundle(
-    path: Path, files: Sources, teacher: Path, tmp_path: Path
+    answering_path: Path, files: Sources, teacher: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    config = train_reader(path, files, out, PLAN)
+    config = train_reader(answering_path, files, out, PLAN)
     assert config.name == "out"
     options = BuildOptions(teacher, answers=True, reader=out)
-    manifest = build(path.parent / "corpus.jsonl", tmp_path / "new.lurcher", options)
+    manifest = build(answering_path.parent / "corpus.jsonl", tmp_path / "new.lurcher", options)
     assert manifest.reader == config
     assert manifest.reading is not None
     assert manifest.reading.bits == BITS
@@ -542,9 +515,9 @@ def test_what_was_trained_answers_in_a_bundle(
 
 
 def test_killed_command_goes_on_and_another_plan_starts_afresh(
-    path: Path, files: Sources, tmp_path: Path
+    answering_path: Path, files: Sources, tmp_path: Path
 ) -> None:
-    whole = train_reader(path, files, tmp_path / "whole", PLAN, "same")
+    whole = train_reader(answering_path, files, tmp_path / "whole", PLAN, "same")
     out = tmp_path / "out"
 
     def killed(plan: Plan, at: str) -> list[str]:
@@ -556,7 +529,7 @@ def test_killed_command_goes_on_and_another_plan_starts_afresh(
                 raise KilledError
 
         with pytest.raises(KilledError):
-            train_reader(path, files, out, plan, "same", report)
+            train_reader(answering_path, files, out, plan, "same", report)
         assert not out.exists()
         return [line.split(":")[0] for line in lines]
 
@@ -564,7 +537,7 @@ def test_killed_command_goes_on_and_another_plan_starts_afresh(
     # After the last step, while development questions are read, nothing is trained again.
     reading = "reading what searches for the development questions find"
     assert killed(PLAN, "reading what") == ["step 4 of 6", "step 6 of 6", reading]
-    assert train_reader(path, files, out, PLAN, "same") == whole
+    assert train_reader(answering_path, files, out, PLAN, "same") == whole
     assert (out / "curve.csv").read_text() == (tmp_path / "whole" / "curve.csv").read_text()
     assert (out / "reader.onnx").read_bytes() == (tmp_path / "whole" / "reader.onnx").read_bytes()
     shutil.rmtree(out)
@@ -572,7 +545,7 @@ def test_killed_command_goes_on_and_another_plan_starts_afresh(
     assert killed(Plan(20, 2, 1, 16, small_schedule()), "step 2")[0] == "development"
 
 
-def test_other_answers_start_afresh(path: Path, files: Sources, tmp_path: Path) -> None:
+def test_other_answers_start_afresh(answering_path: Path, files: Sources, tmp_path: Path) -> None:
     lines: list[str] = []
 
     def report(line: str) -> None:
@@ -582,7 +555,7 @@ def test_other_answers_start_afresh(path: Path, files: Sources, tmp_path: Path) 
 
     for _ in range(2):
         with pytest.raises(KilledError):
-            train_reader(path, files, tmp_path / "out", PLAN, None, report)
+            train_reader(answering_path, files, tmp_path / "out", PLAN, None, report)
         first = json.loads(files.queries.read_text().splitlines()[0])
         rest = files.queries.read_text().splitlines()[1:]
         first["answers"] = first["answers"][:1]
@@ -591,10 +564,10 @@ def test_other_answers_start_afresh(path: Path, files: Sources, tmp_path: Path) 
 
 
 def test_without_development_questions_some_are_held_out(
-    path: Path, files: Sources, tmp_path: Path
+    answering_path: Path, files: Sources, tmp_path: Path
 ) -> None:
     alone = Sources(files.queries, files.qrels)
-    config = train_reader(path, alone, tmp_path / "out", PLAN)
+    config = train_reader(answering_path, alone, tmp_path / "out", PLAN)
     assert config.questions == ASKED - 2
 
 
@@ -618,25 +591,25 @@ def rewritten(file: Path, change: Callable[[dict[str, Any]], None]) -> None:
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def test_queries_without_answers(path: Path, files: Sources, tmp_path: Path) -> None:
+def test_queries_without_answers(answering_path: Path, files: Sources, tmp_path: Path) -> None:
     rewritten(files.queries, lambda line: line.update(answers=["stands nowhere"]))
     with pytest.raises(CorpusError, match="no answer of its queries stands in a passage"):
-        train_reader(path, files, tmp_path / "out", PLAN)
+        train_reader(answering_path, files, tmp_path / "out", PLAN)
     rewritten(files.queries, lambda line: line.pop("answers"))
     with pytest.raises(CorpusError, match="no query in it has answers"):
-        train_reader(path, files, tmp_path / "out", PLAN)
+        train_reader(answering_path, files, tmp_path / "out", PLAN)
     assert not (tmp_path / "out").exists()
 
 
 def test_full_disk_leaves_nothing_under_the_name(
-    path: Path, files: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    answering_path: Path, files: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("training.reader.train.write_curve", full)
     with pytest.raises(ModelError, match=r"No space left .* kept in .*out\.partial"):
-        train_reader(path, files, tmp_path / "out", PLAN)
+        train_reader(answering_path, files, tmp_path / "out", PLAN)
     assert not (tmp_path / "out").exists()
 
 
@@ -653,12 +626,14 @@ def test_plans_that_cannot_be(given: dict[str, Any], field: str) -> None:
 # --- the command
 
 
-def test_command(path: Path, files: Sources, tmp_path: Path) -> None:
+def test_command(answering_path: Path, files: Sources, tmp_path: Path) -> None:
     assert files.development is not None
     queries, qrels = files.development
 
     def lurcher(*words: str | Path) -> Any:
-        return CliRunner().invoke(cli.app, ["train", "reader", str(path), *map(str, words)])
+        return CliRunner().invoke(
+            cli.app, ["train", "reader", str(answering_path), *map(str, words)]
+        )
 
     out = tmp_path / "reader"
     given = ["--queries", str(files.queries), "--qrels", str(files.qrels), "--out", str(out)]

@@ -77,7 +77,10 @@ def _tokens(
     if not names:
         return  # evaluate would give all outputs
     for batch, found in zip(batches, evaluate(graph, names, batches), strict=True):
-        mask = batch["attention_mask"].astype(bool)
+        mask = batch.get("attention_mask")
         for name, values in zip(names, found, strict=True):
-            rows = values[mask] if values.shape[:2] == mask.shape else values
+            if mask is not None and values.shape[:2] == mask.shape:
+                rows = values[mask.astype(bool)]
+            else:
+                rows = values
             yield name, rows.reshape(-1, values.shape[-1])

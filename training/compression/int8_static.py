@@ -57,18 +57,20 @@ Divisors = Mapping[str, Array]
 def quantize_static_int8(graph: onnx.ModelProto, calibration: Iterable[Inputs]) -> onnx.ModelProto:
     """A copy of ``graph`` whose constant matrices and embedding tables are INT8, activations by range.
 
-    ``calibration`` are batches of the graph's inputs, input_ids and attention_mask (B, L) int64: a few
-    hundred texts like those to come. The same batches give the same graph. Raises FieldError where they
-    hold no text, ModelError where ONNX Runtime cannot run the graph.
+    ``calibration`` are batches of the graph's inputs, a few hundred texts like those to come. Where
+    ``attention_mask`` (B, L) is one of the inputs it says what is padding, else nothing is. The same
+    batches give the same graph. Raises FieldError where they hold no text, ModelError where ONNX Runtime
+    cannot run the graph.
     """
     batches = list(calibration)
-    if not any(batch["attention_mask"].any() for batch in batches):
+    masks = [batch["attention_mask"] for batch in batches if "attention_mask" in batch]
+    if not batches or (masks and not any(mask.any() for mask in masks)):
         raise FieldError("calibration", "there is no text to calibrate on: give some queries")
     weights = _products(graph)
     ends = channel_ends(graph, list(weights), batches)
     divisors = _divisors(graph, weights, ends)
     vector = [graph.graph.output[0].name]  # an encoder's first output
-    texts = sum(len(batch["attention_mask"]) for batch in batches)
+    texts = sum(map(len, masks)) or len(batches)
     tried = batches[:: max(1, texts // _TRIED)]
     wanted = list(evaluate(graph, vector, tried))
     # Once, not for each range that is tried.

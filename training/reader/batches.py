@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from bundle.passages import Rows
 from bundle.reading import ReadingStore
 from models.reader.coder import DetailCoder
-from models.tokens.clustering import Integers
+from models.tokens.clustering import Integers, Vectors
 from training.ranker.questions import Questions
 from training.reader.reader import Reader
 from training.reader.spans import Answered, Texts
@@ -55,6 +56,7 @@ class Library:
     """What batches are made of."""
 
     questions: Questions
+    states: npt.NDArray[np.float16]  # (T, d), lower ones, of the questions' tokens
     answered: Answered
     texts: Texts
     store: ReadingStore
@@ -66,6 +68,10 @@ class Library:
         asked = np.diff(ends, prepend=0)[self.answered.questions]
         lengths: Integers = starts[self.answered.rows + 1] - starts[self.answered.rows] + asked
         return lengths
+
+    def asked(self, tokens: slice) -> Vectors:
+        """What a question's ``tokens`` are among decoded states, (L, d)."""
+        return self.coder.query(self.states[tokens].astype(np.float32))
 
     def batch(self, pairs: list[tuple[int, int]], groups: Rows, answers: Integers) -> Batch:
         """Of ``pairs``, each a question of ``answered`` and the row of a passage to read for it."""
@@ -79,7 +85,7 @@ class Library:
         weights, places = np.zeros(asked.shape, np.float32), np.zeros(there.shape, np.int64)
         for i, ((_, row), span, own) in enumerate(zip(pairs, spans, owns, strict=True)):
             mine = i, slice(span.stop - span.start)
-            states[mine] = self.coder.query(self.questions.states[span].astype(np.float32))
+            states[mine] = self.asked(span)
             weights[mine], asked[mine] = self.questions.weights[span], True
             theirs = i, slice(own.stop - own.start)
             codes, _ = self.store.of(np.array([row]))
@@ -114,5 +120,6 @@ class Library:
         return self.batch(pairs, groups, answers)
 
     def _as_long(self, row: int, others: Rows) -> int:
-        lengths = np.diff(self.texts.starts)
-        return int(others[np.abs(lengths[others] - lengths[row]).argmin()])
+        starts = self.texts.starts
+        lengths = starts[others + 1] - starts[others]
+        return int(others[np.abs(lengths - (starts[row + 1] - starts[row])).argmin()])

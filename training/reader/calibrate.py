@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bundle.bundle import ENCODER, Bundle
+from bundle.bundle import Bundle
 from bundle.passages import Rows
 from evaluation.answers import calibration_error, exact_match, f1
-from models.encoders.encoder import Encoder
 from models.reader.answers import LOOKED_AT, Answer, answers_of, log_odds, probability
 from models.reader.reader import Reader
 from models.reader.spans import best_spans
@@ -65,7 +64,6 @@ class Development:
         self, bundle: Bundle, library: Library, asked: Judged, answers: dict[str, list[str]]
     ) -> None:
         self._bundle, self._library = bundle, library
-        self._encoder = Encoder.load(bundle.path / ENCODER, "passage", 1)
         self._asked, self._answers = asked, answers
         self._words: dict[int, tuple[str, Spans]] = {}
 
@@ -87,8 +85,8 @@ class Development:
             )
             codes, counts = self._library.store.of(rows)
             logits = reader.logits(
-                self._library.coder.query(questions.states[span].astype(np.float32)),
-                np.asarray(questions.weights[span]), self._library.coder.decode(codes, ids), places, counts,
+                self._library.asked(span), np.asarray(questions.weights[span]),
+                self._library.coder.decode(codes, ids), places, counts,
             )  # fmt: skip
             scores = np.asarray(questions.prior[question, : len(rows)])
             relevant = np.asarray(questions.relevant[questions.answers(question)])
@@ -114,7 +112,7 @@ class Development:
     def _said(self, row: int, first: int, last: int) -> str:
         if row not in self._words:
             content = self._bundle.passages.get([row])[0].content
-            own = self._encoder.own_spans(content)
+            own = self._library.texts.encoder.own_spans(content)
             texts = self._library.texts
             self._words[row] = content, [own[place] for place in texts.places[texts.of(row)]]
         content, spans = self._words[row]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,35 +13,59 @@ from torch import Tensor, nn
 from models.errors import ParityError
 from models.reader.reader import READER_FILE, READER_GRAPH, ReaderConfig
 from models.reader.reader import Reader as Exported
-from training.compression.int8 import quantize_int8
+from training.compression.evaluate import Inputs
+from training.compression.int8_static import quantize_static_int8
 from training.graph import OPSET, quiet_tracing
+from training.reader.batches import Library
 from training.reader.reader import Reader
 
 # Of float32 products, which differ only by the order of sums.
 _FURTHEST = 1e-3
 # What INT8 may leave of agreement: the correlation of logits. Measured on trained ones: .999.
 _LEAST_CORRELATION = 0.98
+_LOOKED_AT = 32  # questions
 
 
-def export_reader(reader: Reader, config: ReaderConfig, folder: Path) -> None:
+def export_reader(
+    reader: Reader, config: ReaderConfig, folder: Path, calibration: Sequence[Inputs]
+) -> None:
     """Write ``reader`` into ``folder``, which is there, for ``models.reader.reader``.
 
-    Raises OSError, and ParityError where the graph does not compute what it computes.
+    ``calibration`` are the graph's inputs for some questions, which the ranges of INT8 are taken from: see
+    ``calibration_of``. Raises OSError, and ParityError where the graph does not compute what it computes.
     """
     reader = reader.cpu().eval()
     _write(reader, folder / READER_GRAPH)
     (folder / READER_FILE).write_text(config.model_dump_json(indent=2) + "\n")
-    wanted, found = _compared(reader, folder)
+    wanted, found = _compared(reader, folder, _odd(reader.shape.dimension))
     # Written so that NaN fails.
     if not (furthest := float(np.abs(found - wanted).max())) <= _FURTHEST * np.abs(wanted).max():
         raise ParityError(
             f"{folder}: the exported graph computes something else: off by {furthest:.2g}"
         )
     graph = onnx.load(folder / READER_GRAPH)
-    (folder / READER_GRAPH).write_bytes(quantize_int8(graph).SerializeToString())
-    wanted, found = _compared(reader, folder)
+    # Ranges that are fixed beforehand take a sixth less time than those of training.compression.int8.
+    quantised = quantize_static_int8(graph, calibration)
+    (folder / READER_GRAPH).write_bytes(quantised.SerializeToString())
+    wanted, found = _compared(reader, folder, calibration[:_LOOKED_AT])
     if not (alike := float(np.corrcoef(wanted.ravel(), found.ravel())[0, 1])) >= _LEAST_CORRELATION:
         raise ParityError(f"{folder}: INT8 changes too much: logits correlate by {alike:.3f} only")
+
+
+def calibration_of(library: Library, most: int, seed: int) -> list[Inputs]:
+    """The graph's inputs for at most so many questions of ``library``, each with its passage alone."""
+    nobody = np.zeros((0, 2), np.int64)
+    found: list[Inputs] = []
+    for one in np.random.default_rng(seed).permutation(len(library.answered))[:most].tolist():
+        read = library.batch([(one, int(library.answered.rows[one]))], nobody, nobody)
+        found.append(
+            {
+                "states": read.states[0].numpy(), "weights": read.weights[0].numpy(),
+                "decoded": read.decoded.numpy(), "places": read.places.numpy(),
+                "counts": np.array([read.there.shape[1]]),
+            }
+        )  # fmt: skip
+    return found
 
 
 class _Serving(nn.Module):  # type: ignore[misc]  # torch is not there when types are checked
@@ -82,30 +107,40 @@ def _write(reader: Reader, file: Path) -> None:
         )  # fmt: skip
 
 
-def _compared(reader: Reader, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Logits of random queries and passages, by torch and by the graph in ``folder``, (n, 2) each."""
-    exported, d = Exported.load(folder, 1), reader.shape.dimension
+def _odd(d: int) -> Iterator[Inputs]:
+    """Random queries, of one token and of many, and passages: empty ones among others, one alone."""
     generator = np.random.default_rng(0)
-    wanted, found = [], []
-    # Passages without tokens among others, one alone; queries of one token and of many.
     for tokens, lengths in ((1, [3]), (7, [0, 1, 40, 5, 90]), (60, [2, 17])):
         states = generator.standard_normal((tokens, d)).astype(np.float32)
-        states /= np.linalg.norm(states, axis=1, keepdims=True)
-        weights = generator.dirichlet(np.ones(tokens)).astype(np.float32)
-        counts = np.array(lengths)
-        decoded = generator.standard_normal((counts.sum(), d)).astype(np.float32)
-        decoded /= np.linalg.norm(decoded, axis=1, keepdims=True)
-        places = np.concatenate([np.sort(generator.permutation(2 * n + 1)[:n]) for n in lengths])
+        decoded = generator.standard_normal((len(lengths), max(lengths), d)).astype(np.float32)
+        places = np.sort(generator.permuted(np.tile(np.arange(200), (len(lengths), 1)), axis=1))
+        yield {
+            "states": states / np.linalg.norm(states, axis=1, keepdims=True),
+            "weights": generator.dirichlet(np.ones(tokens)).astype(np.float32),
+            "decoded": decoded / np.linalg.norm(decoded, axis=2, keepdims=True),
+            "places": places[:, : max(lengths)], "counts": np.array(lengths),
+        }  # fmt: skip
+
+
+def _compared(
+    reader: Reader, folder: Path, asked: Iterable[Inputs]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of what is ``asked``, by torch and by the graph in ``folder``, (n, 2) each."""
+    exported = Exported.load(folder, 1)
+    wanted, found = [], []
+    for one in asked:
+        states, weights, counts = one["states"], one["weights"], one["counts"]
+        here = np.arange(one["decoded"].shape[1]) < counts[:, None]
+        decoded, places = one["decoded"][here], one["places"][here]
         found.append(exported.logits(states, weights, decoded, places, counts))
         given = [torch.from_numpy(part)[None] for part in (states, weights)]
-        asked = torch.ones(1, tokens, dtype=torch.bool)
-        for end, count in zip(np.cumsum(counts), lengths, strict=True):
-            if count:
-                own = slice(end - count, end)
+        asking = torch.ones(1, len(states), dtype=torch.bool)
+        for own in np.split(np.arange(len(decoded)), np.cumsum(counts)[:-1]):
+            if len(own):
                 with torch.inference_mode():
                     read = reader(
                         *given, torch.from_numpy(decoded[own])[None], torch.from_numpy(places[own])[None],
-                        asked, torch.ones(1, count, dtype=torch.bool),
+                        asking, torch.ones(1, len(own), dtype=torch.bool),
                     )  # fmt: skip
                 wanted.append(read[0].numpy())
     return np.concatenate(wanted), np.concatenate(found)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bundle.bundle import ENCODER, Bundle
+from bundle.bundle import Bundle
 from evaluation.answers import exact_match, f1
-from models.encoders.encoder import Encoder
 from models.reader.spans import best_spans
 from training.ranker.questions import Judged
 from training.reader.batches import Library
@@ -35,8 +34,7 @@ class Reading:
         cls, bundle: Bundle, library: Library, asked: Judged, answers: dict[str, list[str]]
     ) -> Reading:
         """The questions of ``library``, which are of ``asked``."""
-        encoder = Encoder.load(bundle.path / ENCODER, "passage", 1)
-        found = library.answered
+        encoder, found = library.texts.encoder, library.answered
         passages = bundle.passages.get(found.rows.tolist())
         spans = []
         for row, passage in zip(found.rows.tolist(), passages, strict=True):

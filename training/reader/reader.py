@@ -1,7 +1,7 @@
 """The reader over 1-bit codes (BTR: Cao et al. 2024), in the form in which it is trained.
 
-What stands below is done before: the encoder read the query alone and every passage alone, and the
-passages' last states are kept as 1-bit codes, one for each token but the most common, which stand for
+What stands below is done before: the encoder's lower layers read the query alone and every passage alone, and
+the passages' states after them are kept as 1-bit codes, one for each token but the most common, which stand for
 states p_j (models/reader/coder.py). The reader is the layers above, which see both together, N = L + M
 tokens::
 
@@ -13,12 +13,12 @@ tokens::
 f_ij are how alike the two are, S_ij = <q_i, p_j>, where one is the query's and the other the
 passage's, and how many places j stands after i and i after j, where both are the passage's.
 
-Departures from the paper. The layers below are the retrieval encoder's, as they are: its one pass serves
-search, ranking and reading, and nothing of it is trained again. So the recovery loss, of what a linear map
-makes of the signs, has its minimum in closed form: that is the decoding. The layers above start from
-nothing but f: heads that look from a query's token at the passage's that meet it, and heads that look a few
-places to either side (as ALiBi's do: Press et al. 2022, "Train Short, Test Long") and need no positions.
-Copies of the encoder's last layers learnt far more slowly.
+Departures from the paper. The layers below are the retrieval encoder's, as they are: its one pass over a
+passage serves search, ranking and reading, and nothing of it is trained again. So the recovery loss, of what
+a linear map makes of the signs, has its minimum in closed form: that is the decoding. The layers above start
+from nothing but f: heads that look from a query's token at the passage's that meet it, and heads that look a
+few places to either side (as ALiBi's do: Press et al. 2022, "Train Short, Test Long") and need no positions.
+Copies of the encoder's last layers, over its last states, learnt far more slowly.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Texts:
     def __init__(self, bundle: Bundle) -> None:
         if bundle.tokens is None:
             raise ValueError("a bundle without tokens has no reading store, either")
-        encoder = Encoder.load(bundle.path / ENCODER, "passage", 1)
+        encoder = self.encoder = Encoder.load(bundle.path / ENCODER, "passage", 1)
         coder, passages = bundle.tokens.coder, bundle.passages
         places, ids = [], []
         for first in range(0, passages.count, _CHUNK):
@@ -67,7 +67,6 @@ def locate(
     Questions whose answer is not found there, or lies beyond what the encoder reads, are left out. Raises
     CorpusError where none is left.
     """
-    encoder = Encoder.load(bundle.path / ENCODER, "passage", 1)
     needed = np.unique(np.concatenate([questions.relevant, questions.rows[questions.rows >= 0]]))
     passages = dict(zip(needed.tolist(), bundle.passages.get(needed.tolist()), strict=True))
     folded = {row: passage.content.casefold() for row, passage in passages.items()}
@@ -79,7 +78,7 @@ def locate(
         right = questions.relevant[questions.answers(question)].tolist()
         for row in right if own else []:
             if row not in spans:
-                spans[row] = encoder.own_spans(passages[row].content)
+                spans[row] = texts.encoder.own_spans(passages[row].content)
             span = span_of(passages[row], spans[row], own[0])
             places = texts.places[texts.of(row)]
             if span is None:

@@ -5,6 +5,7 @@
     OUT.partial/     plan.sha256      what the rest was made for; another plan starts afresh
                      questions/       with candidates, as a search finds them   training.ranker.questions
                      development/     the same, to choose weights by
+                                      both with lower.f16, states to read        training.reader.lower
                      checkpoint.pt    how far the training is                   training.run
     OUT/             reader.onnx, reader.json                                   models.reader.reader
                      reliability.svg          of its probabilities              training.reader.reliability
@@ -23,17 +24,19 @@ import torch
 
 from bundle.bundle import Bundle
 from evaluation.answers import read_answers
-from models.errors import FieldError, ModelError
+from models.errors import ModelError
 from models.reader.reader import READER_FILE, ReaderConfig
 from models.reader.reader import Reader as Served
+from training.device import check_device
 from training.partial import begin, partial
 from training.plot import write_curve
 from training.ranker.questions import Judged
 from training.ranker.train import Sources, mined, split
 from training.reader.batches import Library
 from training.reader.calibrate import Development, calibrate
-from training.reader.export import export_reader
+from training.reader.export import calibration_of, export_reader
 from training.reader.loop import MEASURE, train
+from training.reader.lower import LOWER, lower_states
 from training.reader.quality import LONGEST, Reading
 from training.reader.reader import Reader, Shape
 from training.reader.reliability import write_reliability
@@ -42,6 +45,8 @@ from training.run import Point, Schedule, best_of
 
 # Of what a search finds, what is read, or learnt to be wrong.
 _KEPT = 10
+# Questions that the ranges of INT8 are taken from.
+_RANGED = 128
 # Development questions that answers are calibrated on.
 _CALIBRATED = 1_500
 
@@ -59,8 +64,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         Shape(1, self.width, self.heads, self.layers, self.inner)  # raises
-        if torch.device(self.device).type == "cuda" and not torch.cuda.is_available():
-            raise FieldError("device", "torch sees no GPU here; train on the cpu")
+        check_device(self.device)
 
 
 def train_reader(
@@ -100,7 +104,8 @@ def _train(
     def library(what: str, asked: Judged, right: dict[str, list[str]]) -> Library:
         questions = mined(work / what, bundle, encoder, asked, _KEPT, report)
         answered = locate(bundle, texts, asked, questions, right)
-        return Library(questions, answered, texts, store, store.coder)
+        states = lower_states(work / what / LOWER, bundle, asked, questions)
+        return Library(questions, states, answered, texts, store, store.coder)
 
     held = library("development", development, said)
     asked = library("questions", training, answers)
@@ -110,9 +115,7 @@ def _train(
     )
 
     def tell(point: Point) -> None:
-        parts = [] if point.loss is None else [f"loss {point.loss:.4f}"]
-        parts += [f"{measure} {value:.4f}" for measure, value in (point.quality or {}).items()]
-        report(f"step {point.step:,} of {schedule.steps:,}: {', '.join(parts)}")
+        report(point.line(schedule.steps))
 
     reading = Reading.of(bundle, held, development, said)
     curve = train(
@@ -128,7 +131,7 @@ def _train(
     made = work / "made"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
-    export_reader(reader, config, made)
+    export_reader(reader, config, made, calibration_of(asked, _RANGED, schedule.seed))
     report("reading what searches for the development questions find")
     config = calibrated(made, Development(bundle, held, development, said), best.quality or {})
     write_curve(curve, made)
