@@ -1,8 +1,8 @@
 """The reader over 1-bit codes (BTR: Cao et al. 2024), in the form in which it is trained.
 
 What stands below is done before: the encoder's lower layers read the query alone and every passage alone, and
-the passages' states after them are kept as 1-bit codes, one for each token but the most common, which stand for
-states p_j (models/reader/coder.py). The reader is the layers above, which see both together, N = L + M
+the passages' states after them are kept as 1-bit codes, one for each token but the most common, which stand
+for states p_j (models/reader/coder.py). The reader is the layers above, which see both together, N = L + M
 tokens::
 
     x_i = A q_i                                of the query's tokens, q_i the encoder's states
