@@ -149,10 +149,14 @@ class Neighbours:
 
 def _load(file: Path, shape: tuple[int, ...]) -> Vectors:
     try:
-        found: Vectors = np.lib.format.open_memmap(file, mode="r")
+        found = np.lib.format.open_memmap(file, mode="r")
     except Exception as error:  # NumPy has a dozen for what may be wrong here
         raise BundleCorrupt(file.parent, file.name, str(error)) from error
     if found.dtype != np.float32 or found.shape != shape:
         reason = f"{found.dtype} {found.shape}, expected float32 {shape}"
         raise BundleCorrupt(file.parent, file.name, reason)
-    return found.view(np.ndarray)  # still mapped; NumPy's own class for that is slow to index
+    # A head that says that it is shorter would let numbers begin in its padding.
+    if (ends := found.offset + found.nbytes) != (size := file.stat().st_size):
+        raise BundleCorrupt(file.parent, file.name, f"{size} bytes, expected {ends}")
+    mapped: Vectors = found.view(np.ndarray)  # NumPy's own class is slow to index
+    return mapped
