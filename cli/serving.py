@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.console import console, progress
+from models.threads import one_blas_thread
 
 app = typer.Typer()
 
@@ -25,6 +26,7 @@ def demo(
     ] = None,
 ) -> None:
     """Index this Python's own documentation, serve it, and ask it three questions."""
+    one_blas_thread()
     import webbrowser
 
     from index_builder.demo import demo_bundle, demo_folder
@@ -79,6 +81,7 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
 @_with_settings
 def serve(**given: Any) -> None:
     """Serve a bundle over HTTP. Every flag can also be set by environment (LURCHER_...) or file."""
+    one_blas_thread()
     from server.run import serve as run
     from server.settings import load_settings
 

@@ -157,4 +157,5 @@ def train_reader(
 
     config = run(bundle, sources, out, plan, name, report_line)
     figures = ", ".join(f"{measure} {value:.4f}" for measure, value in config.figures.items())
-    console.print(f"{out}: {config.questions:,} questions, {figures}", highlight=False)
+    line = f"{out}: {config.questions:,} questions, {figures}"
+    console.print(line, highlight=False, soft_wrap=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,28 @@ def test_cores_are_the_affinity_cut_to_the_quota(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
     monkeypatch.setattr(threads, "cgroup_quota", lambda *_: quota)
     assert available_cpus() == expected
+
+
+def threads_with_numpy(before: str, **environment: str) -> int:
+    """How many threads a new process has that did ``before`` and then imported NumPy."""
+    code = f"{before}\nimport numpy, os\nprint(len(os.listdir('/proc/self/task')))"
+    inherited = {k: v for k, v in os.environ.items() if not k.endswith("NUM_THREADS")}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True,
+        cwd=Path(__file__).parents[2], env=inherited | environment,
+    )  # fmt: skip
+    return int(ran.stdout)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="/proc tells of threads")
+def test_numpy_gets_no_threads_of_its_own_unless_the_environment_grants_them() -> None:
+    ask = "from models.threads import one_blas_thread\none_blas_thread()"
+    assert threads_with_numpy(ask) == 1
+    granted = {"OPENBLAS_NUM_THREADS": str(available_cpus())}
+    assert threads_with_numpy(ask, **granted) == threads_with_numpy("", **granted)
+
+
+def test_the_command_line_is_there_before_numpy_is() -> None:
+    """Else what a verb says of NumPy's threads would come too late."""
+    code = "import sys, cli\nsys.exit('numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
