@@ -194,4 +194,4 @@ def test_a_teacher_that_is_not_there_and_a_folder_that_is(
     (tmp_path / "tiny").mkdir()
     ended = lurcher("nothing", "--queries", queries, "--out", "tiny")
     assert isinstance(ended.exception, FieldError)
-    assert str(ended.exception) == "out: tiny exists already; name a new folder or remove it first"
+    assert str(ended.exception) == "out: tiny exists already; name a new one or remove it first"
