@@ -138,7 +138,7 @@ bench-reader: $(TRAIN) build/answers.lurcher build/undecomposed
 	.venv-train/bin/python -m benchmarks.undecomposed score build/answers.lurcher $(YARDSTICK) --split test
 	.venv-train/bin/lurcher eval build/answers.lurcher --queries $(DATA)/squad-open/queries.jsonl \
 	    --qrels $(DATA)/squad-open/qrels/test.tsv --answers --min-score 0
-	.venv-train/bin/lurcher bench reader build/answers.lurcher --yardstick build/undecomposed \
+	OPENBLAS_NUM_THREADS=1 .venv-train/bin/lurcher bench reader build/answers.lurcher --yardstick build/undecomposed \
 	    --queries $(DATA)/squad-open/queries.jsonl --qrels $(DATA)/squad-open/qrels/test.tsv
 
 $(BASE): pyproject.toml constraints/base.txt

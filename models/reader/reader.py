@@ -14,6 +14,7 @@ padded to the longest.
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ class Reader:
 
     def __init__(self, config: ReaderConfig, engine: Engine, threads: int) -> None:
         self.config = config
-        self._engine = engine
+        self._engine, self._threads = engine, threads
         self._pool = ThreadPoolExecutor(threads, "reader") if threads > 1 else None
 
     @classmethod
@@ -147,7 +148,9 @@ class Reader:
                     row, : counts[passage]
                 ]
 
-        batches = [b for b in length_buckets(counts.tolist(), _TOKENS_AT_ONCE) if counts[b[0]]]
+        # Few passages are shared out among the threads, too.
+        budget = min(_TOKENS_AT_ONCE, math.ceil(len(decoded) / self._threads))
+        batches = [b for b in length_buckets(counts.tolist(), budget) if counts[b[0]]]
         if self._pool is None or len(batches) == 1:
             for batch in batches:
                 read(batch)
