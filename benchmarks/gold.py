@@ -33,6 +33,7 @@ from models.reader.reader import Reader
 from models.reader.spans import best_spans
 from models.tokens.clustering import Integers, Vectors
 from models.tokens.coder import TokenCoder
+from models.tokens.passages import telling_tokens
 from server.answering import NO_READER, Answering, Asked
 
 _WINDOWS = (96, 64, 48, 32)
@@ -147,11 +148,10 @@ def _golds(
         states = side.lower_states(tokens)
         for row, passage, text, of in zip(some, here, tokens, states, strict=True):
             own = side.own_tokens(text)
-            ids = np.asarray(text.ids[own], np.int64)
-            places = coder.telling(ids)
+            places, ids = telling_tokens(side, coder, text)
             codes, _ = store.of(np.array([row]))
             found[row] = _Gold(
                 passage.content, side.own_spans(passage.content), places,
-                store.coder.decode(codes, ids[places]), store.coder.centred(of[own][places]),
+                store.coder.decode(codes, ids), store.coder.centred(of[own][places]),
             )  # fmt: skip
     return found

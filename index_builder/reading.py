@@ -16,6 +16,7 @@ from models.encoders.encoder import Encoder
 from models.reader.coder import DetailCoder, fit
 from models.tokens.clustering import Integers
 from models.tokens.coder import TokenCoder
+from models.tokens.passages import telling_tokens
 
 # Passages that it is made of: tokens that are seen seldom have poor centres.
 _SAMPLE = 4_096
@@ -53,8 +54,7 @@ def calibrate(
             some = sorted(rows[first : first + _AT_ONCE].tolist())
             texts = encoder.tokenise([passage.content for passage in passages.get(some)])
             for found, text in zip(encoder.lower_states(texts), texts, strict=True):
-                own = encoder.own_tokens(text)
-                telling = tokens.telling(text.ids[own])
-                yield found[own][telling], np.array(text.ids[own], np.int64)[telling]
+                places, ids = telling_tokens(encoder, tokens, text)
+                yield found[encoder.own_tokens(text)][places], ids
 
     return fit(sample(), encoder.config.dimension, len(tokens.frequency), bits, seed)

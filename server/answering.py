@@ -24,6 +24,7 @@ from models.reader.answers import LOOKED_AT, answers_of, probability
 from models.reader.reader import Reader
 from models.reader.spans import Span, best_spans
 from models.tokens.coder import Codes, TokenCoder
+from models.tokens.passages import telling_tokens
 from server.matches import Part, Place, in_passage
 from server.ranking import T5
 from server.searching import Query
@@ -190,9 +191,8 @@ class Answering:
         encoder, texts = self._passages, []
         tokens = encoder.tokenise([passage.content for passage in passages])
         for passage, text in zip(passages, tokens, strict=True):
-            ids = np.array(text.ids[encoder.own_tokens(text)], np.int64)
-            telling = self._tokens.telling(ids)
-            texts.append(_Text(passage, encoder, telling, ids[telling]))
+            telling = telling_tokens(encoder, self._tokens, text)
+            texts.append(_Text(passage, encoder, *telling))
         return texts
 
     def _answers(

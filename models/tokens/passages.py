@@ -9,8 +9,17 @@ import numpy as np
 
 from models.encoders.encoder import TOKEN_STATES, VECTOR, Encoder, Vectors
 from models.encoders.tokenizer import Tokens
+from models.tokens.clustering import Integers
+from models.tokens.coder import TokenCoder
 
 Kept = TypeVar("Kept")
+
+
+def telling_tokens(encoder: Encoder, coder: TokenCoder, text: Tokens) -> tuple[Integers, Integers]:
+    """Which of the own tokens of ``text`` have codes in a reading store, and their ids, (n,) int64 both."""
+    ids = np.asarray(text.ids[encoder.own_tokens(text)], np.int64)
+    places = coder.telling(ids)
+    return places, ids[places]
 
 
 def encode_passages(

@@ -78,7 +78,7 @@ def library_of(bundle: Bundle, folder: Path) -> Library:
     assert store is not None
     answered = locate(bundle, texts, asked, questions, answers)
     states = lower_states(folder / LOWER, bundle, asked, questions)
-    return Library(questions, states, answered, texts, store, store.coder)
+    return Library(questions, states, answered, texts, store)
 
 
 def write_sources(folder: Path, bundle: Bundle) -> Sources:

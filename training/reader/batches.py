@@ -60,7 +60,11 @@ class Library:
     answered: Answered
     texts: Texts
     store: ReadingStore
-    coder: DetailCoder
+
+    @property
+    def coder(self) -> DetailCoder:
+        """How the codes of ``store`` become states."""
+        return self.store.coder
 
     def lengths(self) -> Integers:
         """About how many tokens it takes to read each question with its passage, (n,)."""

@@ -12,6 +12,7 @@ from bundle.passages import Passage, Rows
 from models.encoders.encoder import Encoder
 from models.errors import CorpusError
 from models.tokens.clustering import Integers
+from models.tokens.passages import telling_tokens
 from training.ranker.questions import Judged, Questions
 
 _CHUNK = 1_024
@@ -29,10 +30,9 @@ class Texts:
         for first in range(0, passages.count, _CHUNK):
             rows = range(first, min(first + _CHUNK, passages.count))
             for tokens in encoder.tokenise([one.content for one in passages.get(rows)]):
-                own = np.asarray(tokens.ids[encoder.own_tokens(tokens)], np.int64)
-                telling = coder.telling(own)
+                telling, own = telling_tokens(encoder, coder, tokens)
                 places.append(telling)
-                ids.append(own[telling])
+                ids.append(own)
         self.places, self.ids = np.concatenate(places), np.concatenate(ids)
         self.starts = np.concatenate([[0], np.cumsum([len(one) for one in places])])
 

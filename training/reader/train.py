@@ -105,7 +105,7 @@ def _train(
         questions = mined(work / what, bundle, encoder, asked, _KEPT, report)
         answered = locate(bundle, texts, asked, questions, right)
         states = lower_states(work / what / LOWER, bundle, asked, questions)
-        return Library(questions, states, answered, texts, store, store.coder)
+        return Library(questions, states, answered, texts, store)
 
     held = library("development", development, said)
     asked = library("questions", training, answers)
