@@ -6,7 +6,7 @@ DEV    := .venv-dev/installed
 TRAIN  := .venv-train/installed
 DEEPSPARSE := .venv-deepsparse/installed
 
-.PHONY: demo test test-train test-deepsparse lint bench bench-scale bench-students bench-ablation bench-pefa bench-neighbours bench-tokens bench-ranker bench-reader bench-deepsparse train train-students train-ranker train-reader clean
+.PHONY: demo test test-train test-deepsparse lint bench bench-scale bench-students bench-ablation bench-decoder bench-pefa bench-neighbours bench-tokens bench-ranker bench-reader bench-deepsparse train train-students train-ranker train-reader clean
 
 # Without a terminal nobody could stop the server, so there it prints its answers and ends.
 demo: $(BASE)
@@ -80,6 +80,17 @@ bench-tokens: $(TRAIN) build/squad-open.lurcher build/nfcorpus.lurcher build/sci
 bench-ranker: $(TRAIN) build/squad-open.lurcher
 	.venv-train/bin/lurcher bench ranker build/squad-open.lurcher \
 	    --queries $(DATA)/squad-open/queries.jsonl --qrels $(DATA)/squad-open/qrels/test.tsv
+
+# What of the decoder matters: an hour and a half on one core, and 20 minutes for the bundles.
+build/whole.lurcher: | $(TRAIN)
+	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --token-share 1
+build/layer-%.lurcher: | $(TRAIN)
+	rm -rf build/layer-$* && .venv-train/bin/python -m benchmarks.token_layers $* build/layer-$*
+	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --encoder build/layer-$*
+STATES = $(addprefix build/,squad-open.lurcher whole.lurcher untrained.lurcher layer-3.lurcher \
+    layer-4.lurcher layer-5.lurcher)
+bench-decoder: $(TRAIN) $(STATES)
+	OMP_NUM_THREADS=1 .venv-train/bin/lurcher bench decoder --bundles build --data $(DATA)
 
 # The sets that checkpoints are chosen by.
 CHOSEN_BY = build/squad-open.lurcher build/nfcorpus.lurcher build/scifact.lurcher

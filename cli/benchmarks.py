@@ -12,8 +12,8 @@ from models.errors import FieldError
 app = typer.Typer()
 
 _BENCHMARKS = (
-    "ablation", "absorbed", "build", "encoder", "feedback", "gold", "neighbours", "pefa", "ranker", "reader",
-    "server", "students", "tokens",
+    "ablation", "absorbed", "build", "decoder", "encoder", "feedback", "gold", "neighbours", "pefa", "ranker",
+    "reader", "server", "students", "tokens",
 )  # fmt: skip
 
 
@@ -23,8 +23,8 @@ def bench(
     name: Annotated[
         str,
         typer.Argument(
-            help="ablation, absorbed, build, encoder, feedback, gold, neighbours, pefa, ranker, reader, "
-            "server, students or tokens."
+            help="ablation, absorbed, build, decoder, encoder, feedback, gold, neighbours, pefa, ranker, "
+            "reader, server, students or tokens."
         ),
     ],
 ) -> None:

@@ -15,6 +15,9 @@ import numpy.typing as npt
 Vectors = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 
+# The logit of the best span of a passage without tokens: about that of the worst there are.
+NOTHING = -30.0
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -39,13 +42,8 @@ def best_spans(
     if not total:
         return []
     passage = np.repeat(np.arange(len(counts)), counts)
-    starts = logits[:, 0] + bonus[passage]
-    # scores[k, i]: of the span of k + 1 tokens that starts at the i-th of all tokens.
-    scores = np.full((min(longest, int(counts.max())), total), -np.inf, np.float32)
-    for more in range(len(scores)):
-        inside = passage[: total - more] == passage[more:]
-        found = starts[: total - more] + logits[more:, 1]
-        scores[more, : total - more] = np.where(inside, found, -np.inf)
+    scores = _span_logits(logits, passage, min(longest, int(counts.max())))
+    scores += bonus[passage]
     top = max(0.0, float(scores.max()))
     whole = top + np.log(np.exp(-top) + np.exp(scores - top, dtype=np.float64).sum())
     offsets = np.cumsum(counts) - counts
@@ -62,3 +60,32 @@ def best_spans(
         overlap = (passage == own) & (places <= first + more) & (places + lengths >= first)
         scores[overlap] = -np.inf
     return spans
+
+
+def best_logits(logits: Vectors, counts: Integers, longest: int) -> Vectors:
+    """The logit (C,) of the best span of each passage, ``NOTHING`` of one without tokens.
+
+    ``logits`` (n, 2), ``counts`` (C,) and ``longest`` are as in ``best_spans``.
+    """
+    found = np.full(len(counts), NOTHING, np.float32)
+    some = counts > 0
+    if some.any():
+        passage = np.repeat(np.arange(len(counts)), counts)
+        scores = _span_logits(logits, passage, min(longest, int(counts.max()))).max(axis=0)
+        starts = np.cumsum(counts) - counts
+        found[some] = np.maximum.reduceat(scores, starts[some])
+    return found
+
+
+def _span_logits(logits: Vectors, passage: Integers, longest: int) -> Vectors:
+    """Of the span of k + 1 tokens that starts at the i-th of all tokens, (longest, n) at [k, i].
+
+    ``passage`` (n,) is that of each token; what is no span of one passage has minus infinity.
+    """
+    total = len(logits)
+    scores = np.full((longest, total), -np.inf, np.float32)
+    for more in range(longest):
+        inside = passage[: total - more] == passage[more:]
+        found = logits[: total - more, 0] + logits[more:, 1]
+        scores[more, : total - more] = np.where(inside, found, -np.inf)
+    return scores

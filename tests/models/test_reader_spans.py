@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.reader.spans import Span, best_spans
+from models.reader.spans import NOTHING, Span, best_logits, best_spans
 
 Array = np.ndarray[Any, Any]
 EVERY = 10_000
@@ -194,3 +194,16 @@ def test_what_is_given_is_not_written_to() -> None:
     best_spans(logits, counts, bonus, 2, 5)
     assert (logits == 1).all()
     assert (bonus == 1).all()
+
+
+@settings(deadline=None)
+@given(cases())
+def test_the_best_logit_of_a_passage_is_that_of_its_best_span(
+    case: tuple[Array, list[int], Array, int],
+) -> None:
+    logits, counts, bonus, longest = case
+    spans, nothing = loop(logits, counts, np.zeros_like(bonus), longest)
+    found = best_logits(logits, np.array(counts), longest)
+    for passage in range(len(counts)):
+        own = [span.logarithm - nothing for span in spans if span.passage == passage]
+        assert found[passage] == pytest.approx(max(own, default=NOTHING), abs=1e-4)

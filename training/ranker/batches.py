@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from bundle.passages import Rows
-from bundle.tokens import TokenStore
 from bundle.vectors import Vectors
 from training.ranker.decoder import Decoder
-from training.ranker.questions import NO_SCORE, Questions, padded_codes
+from training.ranker.questions import NO_SCORE, CodeStore, Questions, padded_codes
 
 # What a cross-encoder says of a row, by question and row.
 Says = dict[int, dict[int, float]]
@@ -78,7 +77,7 @@ def draw(
 
 
 def batch(
-    questions: Questions, store: TokenStore, asked: Rows, rows: Rows, prior: Vectors, says: Says | None = None
+    questions: Questions, store: CodeStore, asked: Rows, rows: Rows, prior: Vectors, says: Says | None = None
 ) -> Batch:  # fmt: skip
     """``asked`` (B,) with candidates ``rows`` (B, C) that late interaction scores ``prior`` (B, C)."""
     spans = [questions.tokens(question) for question in asked.tolist()]
@@ -99,7 +98,7 @@ def batch(
     )  # fmt: skip
 
 
-def scores(decoder: Decoder, questions: Questions, store: TokenStore) -> Vectors:
+def scores(decoder: Decoder, questions: Questions, store: CodeStore) -> Vectors:
     """What ``decoder`` scores each question's candidates, (n, K)."""
     found = np.empty(questions.rows.shape, np.float32)
     with torch.inference_mode():

@@ -96,6 +96,11 @@ class Decoder(nn.Module):  # type: ignore[misc]  # torch is not there when types
             x = layer(x, mask)
         return x, self.crossings[0].ask(x)
 
+    def decode(self, codes: Tensor) -> Tensor:
+        """What codes (..., bits/8) uint8 stand for, (..., bits) of unit norm."""
+        found: Tensor = functional.embedding(codes.int(), self.signs).flatten(-2)
+        return found
+
     def score(
         self, x: Tensor, keys: Tensor, points: Tensor, weights: Tensor, mask: Tensor | None,
         codes: Tensor, counts: Tensor, prior: Tensor,
@@ -105,7 +110,7 @@ class Decoder(nn.Module):  # type: ignore[misc]  # torch is not there when types
         ``codes`` (B, C, M, bits/8) uint8 are padded; ``counts`` (B, C) says how many each candidate has,
         ``prior`` (B, C) what late interaction scores it.
         """
-        signs = functional.embedding(codes.int(), self.signs).flatten(-2)  # (B, C, M, bits)
+        signs = self.decode(codes)
         present = torch.arange(codes.shape[2], device=codes.device) < counts[..., None]  # (B, C, M)
         similar = points[:, None] @ signs.transpose(-1, -2)  # (B, C, L, M)
         there = present[:, :, None]

@@ -13,17 +13,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from bundle.passages import Rows
-from bundle.tokens import TokenStore
 from models.errors import FieldError
 from training.ranker.batches import Batch, Says, batch, draw, scores
 from training.ranker.decoder import Decoder
-from training.ranker.questions import Questions
+from training.ranker.questions import CodeStore, Questions
 from training.run import Point, Run
 from training.run import Schedule as AnySchedule
 
 # What checkpoints are chosen by.
 MEASURE = "nDCG@10"
 _DECAY = 0.1
+
+Loss = Callable[[Decoder, Batch], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +60,19 @@ def listwise(decoder: Decoder, one: Batch) -> Tensor:
 
 
 def train(
-    decoder: Decoder, questions: Questions, development: Questions, store: TokenStore,
+    decoder: Decoder, questions: Questions, development: Questions, store: CodeStore,
     schedule: Schedule, folder: Path, *,
+    lost: Loss = listwise,
     says: Says | None = None,
     device: torch.device | None = None,
     report: Callable[[Point], None] = lambda _: None,
 ) -> list[Point]:  # fmt: skip
     """The curve; ``decoder`` is left with the mean weights that did best on ``development``.
 
-    The first point is the untrained decoder, which ranks as its prior does: where no other does better,
-    that is what is left. A checkpoint is written into ``folder`` at each check, and a run that finds one
-    there goes on from it, to the same end. Raises ModelError where the loss is no longer finite, OSError
-    where a checkpoint cannot be written.
+    ``lost`` is what a batch costs. The first point is the untrained decoder, which ranks as its prior does:
+    where no other does better, that is what is left. A checkpoint is written into ``folder`` at each check,
+    and a run that finds one there goes on from it, to the same end. Raises ModelError where the loss is no
+    longer finite, OSError where a checkpoint cannot be written.
     """
     decoder.to(device or torch.device("cpu"))
     run = Run(folder / "checkpoint.pt", decoder, schedule, MEASURE, _DECAY, report)
@@ -80,7 +82,7 @@ def train(
     def loss(asked: Rows) -> Tensor:
         generator = np.random.default_rng((schedule.seed, run.step))
         drawn = draw(questions, asked, schedule.negatives, generator)
-        return listwise(decoder, batch(questions, store, asked, *drawn, says).to(decoder.device))
+        return lost(decoder, batch(questions, store, asked, *drawn, says).to(decoder.device))
 
     lengths = np.diff(questions.ends, prepend=0)
     run.through(lengths, loss, lambda: development.quality(scores(run.mean, development, store)))

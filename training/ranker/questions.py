@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,13 @@ _CHUNK = 256  # questions encoded at a time
 _SHOWN = 3
 _ARRAYS = ("weights", "ends", "rows", "prior", "relevant", "relevant_prior", "grades",
            "relevant_ends", "kept")  # fmt: skip
+
+
+class CodeStore(Protocol):
+    """What passages' codes are read from; the token store of a bundle is one."""
+
+    def of(self, rows: Rows) -> tuple[Codes, Rows]:
+        """The codes (n, bits/8) of passages ``rows`` (C,) in that order, and each one's number (C,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,13 +205,13 @@ def token_store(bundle: Bundle) -> TokenStore:
     return bundle.tokens
 
 
-def padded_codes(store: TokenStore, rows: Rows) -> tuple[Codes, Rows]:
+def padded_codes(store: CodeStore, rows: Rows) -> tuple[Codes, Rows]:
     """The codes (n, M, bits/8) of ``rows`` (n,), padded, and each one's number (n,); of row -1 none."""
     there = rows >= 0
     codes, some = store.of(rows[there])
     counts = np.zeros(len(rows), np.int64)
     counts[there] = some
-    padded = np.zeros((len(rows), max(1, int(counts.max())), store.coder.bits // 8), np.uint8)
+    padded = np.zeros((len(rows), max(1, int(counts.max())), codes.shape[1]), np.uint8)
     padded[np.arange(padded.shape[1]) < counts[:, None]] = codes
     return padded, counts
 

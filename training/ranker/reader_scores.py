@@ -1,0 +1,115 @@
+"""What a bundle's reader says of judged queries and their candidates, for a decoder to learn from.
+
+A reader looks at every token of a passage, in the detail of its own store, and takes far longer than a
+decoder. Its score of a passage is the logit of the passage's best span: readers are trained by one softmax
+over the spans of all candidates. The file is what ``lurcher train ranker --cross-scores`` takes::
+
+    python -m training.ranker.reader_scores BUNDLE --queries FILE --qrels FILE --out FILE
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from bundle.bundle import Bundle
+from bundle.passages import Rows
+from models.errors import ModelError
+from models.reader.spans import best_logits
+from training.partial import begin, partial
+from training.ranker.questions import Questions
+from training.ranker.train import Sources, mined, split
+from training.reader.lower import LOWER, lower_states
+from training.reader.spans import Texts
+
+# As `lurcher train ranker` has them, unless it is told otherwise.
+_CANDIDATES = 50
+_REPORT_EVERY = 500  # questions
+
+
+def write_reader_scores(
+    target: Path, sources: Sources, out: Path, questions: int, candidates: int,
+    report: Callable[[str], None] = lambda _: None,
+) -> None:  # fmt: skip
+    """Write to ``out`` what the reader of the bundle ``target`` says of at most so many ``questions``.
+
+    Of each question that is the passages which answer it and its best ``candidates`` by late interaction. A
+    run that was killed goes on where it was. Raises CorpusError, FieldError, ModelError and BundleError.
+    """
+    with partial(out) as work, closing(Bundle.open(target)) as bundle:
+        _write(bundle, sources, work, questions, candidates, report)
+        (work / "scores.tsv").rename(out)
+
+
+def _write(
+    bundle: Bundle, sources: Sources, work: Path, questions: int, candidates: int,
+    report: Callable[[str], None],
+) -> None:  # fmt: skip
+    reader, store = bundle.span_reader(), bundle.reading
+    if reader is None or store is None:
+        reason = "has no reader; `lurcher build --answers` makes a bundle that has"
+        raise ModelError(f"{bundle.path}: {reason}")
+    asked, _ = split(bundle, sources, 0, questions)
+    begin(work, [bundle.manifest.checksum, asdict(asked), candidates])
+    found = mined(work / "questions", bundle, bundle.query_encoder(), asked, _CANDIDATES, report)
+    lower = lower_states(work / "questions" / LOWER, bundle, asked, found)
+    texts, file = Texts(bundle), work / "scores.tsv"
+    done = _whole(file)
+    with file.open("a", encoding="utf-8") as lines:
+        for question in range(done, len(found)):
+            rows = _rows(found, question, candidates)
+            span, owns = found.tokens(question), [texts.of(row) for row in rows.tolist()]
+            ids, places = (
+                np.concatenate([part[own] for own in owns]) for part in (texts.ids, texts.places)
+            )
+            codes, counts = store.of(rows)
+            logits = reader.logits(
+                store.coder.query(lower[span].astype(np.float32)),
+                np.asarray(found.weights[span]), store.coder.decode(codes, ids), places, counts,
+            )  # fmt: skip
+            best = best_logits(logits, counts, reader.config.longest)
+            query = asked.ids[int(found.kept[question])]
+            for passage, logit in zip(bundle.passages.get(rows.tolist()), best, strict=True):
+                lines.write(f"{query}\t{passage.id}\t{logit:.3f}\n")
+            if question % _REPORT_EVERY == 0:
+                report(f"{question:,} of {len(found):,} questions read for")
+
+
+def _rows(found: Questions, question: int, candidates: int) -> Rows:
+    """The passages (C,) that are read for a question, in order."""
+    rows = found.rows[question][:candidates]
+    return np.unique(np.concatenate([rows[rows >= 0], found.relevant[found.answers(question)]]))
+
+
+def _whole(file: Path) -> int:
+    """Of how many questions ``file`` has all scores; what comes after those is cut off."""
+    if not file.exists():
+        return 0
+    lines = file.read_bytes().splitlines(keepends=True)
+    queries = [line.split(b"\t")[0] for line in lines]
+    whole = queries.index(queries[-1]) if queries else 0
+    with file.open("r+b") as kept:
+        kept.truncate(sum(len(line) for line in lines[:whole]))
+    return len(set(queries[:whole]))
+
+
+def main(
+    bundle: Annotated[Path, typer.Argument(help="One that was built with --answers.")],
+    queries: Annotated[Path, typer.Option(help="queries.jsonl: one {_id, text} a line.")],
+    qrels: Annotated[Path, typer.Option(help="What answers them: query id, passage id, grade.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    questions: Annotated[int, typer.Option(help="How many, at most.")] = 8_000,
+    candidates: Annotated[int, typer.Option(help="Read for each: the best by tokens.")] = 20,
+) -> None:
+    """Write what the bundle's reader says of judged queries and their candidates."""
+    write_reader_scores(bundle, Sources(queries, qrels), out, questions, candidates, print)
+
+
+if __name__ == "__main__":
+    typer.run(main)
