@@ -21,8 +21,9 @@ from bundle.bundle import Bundle
 from evaluation.answers import calibration_error, exact_match, f1
 from evaluation.measures import Figure, interval
 from models.errors import FieldError, InputError, LurcherError, ServiceError
-from server.answering import NO_READER, Question
+from server.answering import Question
 from server.pipeline import Pipeline
+from server.reading import NO_READER
 from server.searching import RankMode
 
 _BATCH = 16

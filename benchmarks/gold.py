@@ -34,7 +34,7 @@ from models.reader.spans import best_spans
 from models.tokens.clustering import Integers, Vectors
 from models.tokens.coder import TokenCoder
 from models.tokens.passages import telling_tokens
-from server.answering import NO_READER, Answering, Asked
+from server.reading import NO_READER, Inquiry, PassageReader
 
 _WINDOWS = (96, 64, 48, 32)
 _AT_ONCE = 64
@@ -72,7 +72,7 @@ def main(
         if not asked:
             raise InputError("no question with answers has a passage in the bundle")
         encoder, side = used.query_encoder(), Encoder.load(used.path / ENCODER, "passage")
-        answering = Answering(reader, store, tokens.coder, side)
+        serving = PassageReader(reader, store, tokens.coder, used.passages, side)
         needed = sorted({rows[ids[query]] for query in asked})
         golds = _golds(used.passages, store, tokens.coder, side, needed)
         said: dict[str, list[str]] = {}
@@ -81,7 +81,7 @@ def main(
             some = asked[first : first + _AT_ONCE]
             read = encoder.tokenise([texts[query] for query in some])
             for query, text in zip(some, read, strict=True):
-                question, gold = answering.asked(encoder, text), golds[rows[ids[query]]]
+                question, gold = serving.asked(encoder, text), golds[rows[ids[query]]]
                 for name, way in _ways(reader, question, gold).items():
                     begun = perf_counter()
                     said.setdefault(name, []).append(way())
@@ -102,7 +102,7 @@ def main(
 _CODES = "1-bit codes"
 
 
-def _ways(reader: Reader, asked: Asked, gold: _Gold) -> dict[str, Callable[[], str]]:
+def _ways(reader: Reader, asked: Inquiry, gold: _Gold) -> dict[str, Callable[[], str]]:
     states = asked.states
 
     def read(decoded: Vectors, window: int | None = None) -> str:

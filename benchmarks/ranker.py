@@ -32,13 +32,15 @@ from benchmarks.cross_encoder.pairs import PairTokenizer
 from benchmarks.cross_encoder.rank import candidate_pairs
 from benchmarks.pairs import Pair
 from benchmarks.ranker_kernels import KERNELS, LOSSY, Kernel
-from bundle.bundle import Bundle
+from bundle.bundle import ENCODER, Bundle
 from evaluation.judgements import read_qrels, read_queries
+from models.encoders.encoder import Encoder
 from models.errors import FieldError, ParityError
 from models.ranker.maxsim import best_met, similarities
 from models.threads import available_cpus
 from models.tokens.products import Vectors
 from server.ranking import NO_TOKENS, Ranking
+from server.reading import PassageReader
 from server.searching import Hits, Query
 
 _DEPTHS = (100, 1_000)
@@ -84,7 +86,7 @@ def main(
         for depth in dict.fromkeys(min(depth, used.passages.count) for depth in _DEPTHS):
             every = max(1, len(asked) // max(3, pairs // depth))
             read = candidate_pairs(used, tokenizer, asked[::every], depth)
-            ways = _late(used, asked, depth) | {
+            ways = _stages(used, asked, depth, every, cores) | {
                 f"cross-encoder, {name}": _reading(form, read, every)
                 for name, form in forms.items()
             }
@@ -94,8 +96,8 @@ def main(
             console.print(_table(title, seconds))
     blas = os.environ.get("OMP_NUM_THREADS", "not set")
     console.print(
-        f"Cross-encoders on {cores} cores, all else on one; load {before} before, {_load()} after; "
-        f"OMP_NUM_THREADS {blas}.",
+        f"Cross-encoders, decoder and reader on {cores} cores, all else on one; load {before} before, "
+        f"{_load()} after; OMP_NUM_THREADS {blas}.",
         highlight=False,
     )
 
@@ -120,9 +122,17 @@ def ratio(seconds: Mapping[int, float], to: Mapping[int, float]) -> float:
     return float(np.median(list(seconds.values())) / np.median([to[i] for i in seconds]))
 
 
-def _late(bundle: Bundle, asked: Sequence[str], depth: int) -> dict[str, Way]:
-    """The rank stage as the server has it, and what is its only costly part with other kernels."""
-    ranking, encoder = Ranking(bundle.tokens), bundle.query_encoder()
+def _stages(
+    bundle: Bundle, asked: Sequence[str], depth: int, every: int, cores: int
+) -> dict[str, Way]:
+    """The rank stage as the server has it, what can come on top, and its costly part by other kernels.
+
+    A reader's time is with that of the query's own pass through its encoder.
+    """
+    encoder, decoder = bundle.query_encoder(), bundle.decoder(cores)
+    side = Encoder.load(bundle.path / ENCODER, "passage", cores)
+    reader = PassageReader.of(bundle, side, cores)
+    ranking = Ranking(bundle.tokens, decoder, reader=reader)
     tokens = encoder.tokenise(asked)
     vectors, states = encoder.encode_states(tokens)
     points = [ranking.asked(encoder, *each) for each in zip(tokens, states, strict=True)]
@@ -130,10 +140,16 @@ def _late(bundle: Bundle, asked: Sequence[str], depth: int) -> dict[str, Way]:
         Hits(rows, dense)
         for dense, rows in zip(*bundle.vectors.search(vectors, depth), strict=True)
     ]
-    queries = [Query(text) for text in asked]
 
     def rank(i: int) -> None:
-        ranking.run(queries[i], points[i], found[i])
+        ranking.run(Query(asked[i]), points[i], found[i])
+
+    def decode(i: int) -> None:
+        ranking.run(Query(asked[i], rank="decoder"), points[i], found[i])
+
+    def read(i: int) -> None:
+        inquiry = ranking.asked(encoder, tokens[i], states[i], "reader")
+        ranking.run(Query(asked[i], rank="reader"), inquiry, found[i])
 
     def score(kernel: Kernel, i: int) -> Vectors:
         codes, counts = ranking.store.of(found[i].rows)
@@ -144,9 +160,12 @@ def _late(bundle: Bundle, asked: Sequence[str], depth: int) -> dict[str, Way]:
             score(kernel, 0), score(similarities, 0), atol=1e-5
         ):
             raise ParityError(f"{name}: other scores than the ranker's")
-    return {RANK: Way(rank)} | {
-        name: Way(partial(score, kernel)) for name, kernel in KERNELS.items()
-    }
+    ways = {RANK: Way(rank)}
+    if decoder is not None:
+        ways["decoder"] = Way(decode)
+    if reader is not None:
+        ways["reader"] = Way(read, every)
+    return ways | {name: Way(partial(score, kernel)) for name, kernel in KERNELS.items()}
 
 
 @contextmanager

@@ -29,7 +29,8 @@ from models.errors import FieldError
 from models.reader.answers import LOOKED_AT
 from models.reader.spans import best_spans
 from models.threads import available_cpus
-from server.answering import NO_READER, Answering, Question
+from server.answering import Answering, Question
+from server.reading import NO_READER, PassageReader
 
 _DEPTHS = (5, 20)
 _LENGTHS = (8, 16, 32)  # own tokens of a question
@@ -71,11 +72,14 @@ def _ways(
     bundle: Bundle, yardstick: Yardstick, texts: Sequence[str], length: int, depth: int, threads: int
 ) -> dict[str, Way]:  # fmt: skip
     """Both ways to read what a search finds first for ``texts``, each made so many tokens long."""
-    encoder, reader = bundle.query_encoder(threads), bundle.span_reader(threads)
-    if reader is None or bundle.reading is None or bundle.tokens is None:
+    encoder, side = (
+        bundle.query_encoder(threads),
+        Encoder.load(bundle.path / ENCODER, "passage", threads),
+    )
+    reader = PassageReader.of(bundle, side, threads)
+    if reader is None:
         raise FieldError("bundle", NO_READER)
-    side = Encoder.load(bundle.path / ENCODER, "passage", threads)
-    answering = Answering(reader, bundle.reading, bundle.tokens.coder, side)
+    answering = Answering(reader)
     asked = [_of_length(encoder, text, length) for text in texts]
     tokens = encoder.tokenise(asked)
     scores, rows = bundle.vectors.search(encoder.encode_tokens(tokens), depth)
@@ -85,7 +89,7 @@ def _ways(
         passages.append([found[row] for row in of])
 
     def read(i: int) -> None:
-        question = answering.asked(encoder, tokens[i])
+        question = reader.asked(encoder, tokens[i])
         answering.run(Question(asked[i]), question, rows[i], scores[i], passages[i])
 
     def undecomposed(i: int) -> None:

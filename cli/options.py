@@ -16,7 +16,7 @@ BundlePath = Annotated[
 # Of a search.
 
 RankOption = Annotated[
-    Literal["auto", "off", "maxsim", "decoder"],
+    Literal["auto", "off", "maxsim", "decoder", "reader"],
     typer.Option(
         help="How the best are put into a new order; auto: maxsim, where there are tokens."
     ),

@@ -98,7 +98,7 @@ def evaluate(
         typer.Option(min=1, help="How many are ranked, and at most found; default: 100."),
     ] = None,
     against_rank: Annotated[
-        Literal["auto", "off", "maxsim", "decoder"] | None,
+        Literal["auto", "off", "maxsim", "decoder", "reader"] | None,
         typer.Option(
             help="How --against ranks; without it, compare BUNDLE with itself, so ranked."
         ),

@@ -7,26 +7,19 @@ reader make a probability.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from time import perf_counter
 
 import numpy as np
 
 from bundle.passages import Passage, Rows
-from bundle.reading import ReadingStore
 from bundle.vectors import Vectors
-from models.encoders.encoder import Encoder
-from models.encoders.tokenizer import Tokens
 from models.reader.answers import LOOKED_AT, answers_of, probability
-from models.reader.reader import Reader
-from models.reader.spans import Span, best_spans
-from models.tokens.coder import Codes, TokenCoder
-from models.tokens.passages import telling_tokens
-from server.matches import Part, Place, in_passage
+from models.reader.spans import best_spans
+from server.places import Part, Place
 from server.ranking import T5
+from server.reading import Inquiry, PassageReader, Read
 from server.searching import Query
 
 # Spans that are looked at for each answer that is wanted, some of which say the same.
@@ -41,7 +34,6 @@ _FEW_TOKENS = 256
 # Tokens that a T5 writes at most.
 _WRITTEN = 48
 
-NO_READER = "this bundle has no reader; `lurcher build --answers` makes one that has"
 NO_WRITER = "this bundle has no T5 that could; `lurcher build --ranker` puts one in"
 
 
@@ -57,14 +49,6 @@ class Question(Query):
     answers: int = 3
     min_score: float | None = None
     write: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question as a reader gets it."""
-
-    states: Vectors  # (L, d) among decoded ones
-    weights: Vectors  # (L,) that add up to 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,77 +88,29 @@ class Answers:
     hurried: bool
 
 
-@dataclass(frozen=True)
-class _Text:
-    """A passage to read: which of its own tokens have codes, and their ids, (n,) both."""
-
-    passage: Passage
-    encoder: Encoder
-    places: Rows
-    ids: Rows
-
-    @cached_property
-    def _spans(self) -> list[Place]:
-        return self.encoder.own_spans(self.passage.content)
-
-    def said(self, span: Span) -> tuple[str, Part, Place] | None:
-        """The words of ``span``, in which part of the passage they stand, and where; None for none."""
-        content = self.passage.content
-        start, end = self._spans[self.places[span.first]][0], self._spans[self.places[span.last]][1]
-        # Tokenisers that take accents off say nothing of where they stood.
-        while end < len(content) and unicodedata.category(content[end])[0] == "M":
-            end += 1
-        found = in_passage(self.passage, (start, end))
-        if found is None:
-            return None
-        part, (start, end) = found
-        whole = self.passage.title if part == "title" else self.passage.text
-        words = whole[start:end].strip()
-        start += len(whole[start:end]) - len(whole[start:end].lstrip())
-        return (words, part, (start, start + len(words))) if words else None
-
-
 class Answering:
-    """A bundle's reader and what it reads; call it from one thread at a time."""
+    """Answers of what a bundle's reader reads; call it from one thread at a time."""
 
-    def __init__(
-        self, reader: Reader, store: ReadingStore, tokens: TokenCoder, passages: Encoder
-    ) -> None:
-        """``tokens`` says which of a passage's tokens have codes in ``store``; ``passages`` reads those."""
-        self._reader, self._store, self._tokens = reader, store, tokens
-        self._passages = passages
+    def __init__(self, reader: PassageReader) -> None:
+        self._reader = reader
         # For each token of a passage, and of the query beside it.
         self._seconds_a_token = 5e-5
 
-    def asked(self, queries: Encoder, tokens: Tokens) -> Asked:
-        """What a question asks that is ``tokens`` to ``queries``."""
-        own = queries.own_tokens(tokens)
-        # The passages' graph reads it, too: a student knows the last states alone.
-        (states,) = self._passages.lower_states([tokens])
-        return Asked(self._store.coder.query(states[own]), self._tokens.weights(tokens.ids[own]))
-
     def run(
-        self, question: Question, asked: Asked, rows: Rows, scores: Vectors,
+        self, question: Question, asked: Inquiry, rows: Rows, scores: Vectors,
         passages: Sequence[Passage],
     ) -> Answers:  # fmt: skip
         """What the ``passages`` at ``rows``, whose search scores are ``scores`` (C,), answer.
 
-        Those without tokens answer nothing, and neither do those whose text has another number of tokens than
-        the store has codes for.
+        Those that cannot be read answer nothing (PassageReader.read).
         """
         start, length = perf_counter(), len(asked.states)
-        codes, counts = self._store.of(rows)
+        counts = self._reader.counts(rows)
         there = np.flatnonzero(counts) if length else rows[:0]
         tokens = counts[there] + length
         hits = there[: self._affordable(question, start, tokens)]
-        texts = self._texts([passages[hit] for hit in hits.tolist()])
-        fits = np.array([len(text.ids) for text in texts], np.int64) == counts[hits]
-        read = np.zeros(len(rows), np.bool_)
-        read[hits[fits]] = True
-        found = self._answers(
-            question, asked, [text for text, fit in zip(texts, fits, strict=True) if fit],
-            codes[np.repeat(read, counts)], scores[read],
-        )  # fmt: skip
+        read = self._reader.read(asked, rows[hits], [passages[hit] for hit in hits.tolist()])
+        found = self._answers(question, read, scores[hits[read.there]])
         # Few tokens say nothing of what one more costs.
         took = (perf_counter() - start) / max(_FEW_TOKENS, int(tokens[: len(hits)].sum()))
         self._seconds_a_token += 0.1 * (took - self._seconds_a_token)
@@ -187,31 +123,14 @@ class Answering:
         most = (question.until - start) / (_SPARE * self._seconds_a_token)
         return max(1, int(np.searchsorted(np.cumsum(tokens), most, side="right")))
 
-    def _texts(self, passages: Sequence[Passage]) -> list[_Text]:
-        encoder, texts = self._passages, []
-        tokens = encoder.tokenise([passage.content for passage in passages])
-        for passage, text in zip(passages, tokens, strict=True):
-            telling = telling_tokens(encoder, self._tokens, text)
-            texts.append(_Text(passage, encoder, *telling))
-        return texts
-
-    def _answers(
-        self, question: Question, asked: Asked, texts: Sequence[_Text], codes: Codes,
-        scores: Vectors,
-    ) -> list[Answered]:  # fmt: skip
-        """What ``texts``, of search scores (C,), answer; ``codes`` are theirs, one text after the other."""
-        if not texts:
+    def _answers(self, question: Question, read: Read, scores: Vectors) -> list[Answered]:
+        """What was ``read`` answers, of passages whose search scores are ``scores`` (R,)."""
+        if not read.texts:
             return []
-        config, coder = self._reader.config, self._store.coder
-        ids = np.concatenate([text.ids for text in texts])
-        places = np.concatenate([text.places for text in texts])
-        counts = np.array([len(text.ids) for text in texts])
-        logits = self._reader.logits(
-            asked.states, asked.weights, coder.decode(codes, ids), places, counts
-        )
+        config, texts = self._reader.config, read.texts
         bonus = np.float32(config.rank_weight) * scores
         most = max(LOOKED_AT, _SPANS_AN_ANSWER * question.answers)
-        spans = best_spans(logits, counts, bonus, config.longest, most)
+        spans = best_spans(read.logits, read.counts, bonus, config.longest, most)
         said = {span: texts[span.passage].said(span) for span in spans}
         words = [one[0] if one else "" for one in said.values()]
         least = config.min_score if question.min_score is None else question.min_score

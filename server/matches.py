@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from bundle.passages import Passage
 from bundle.vectors import Vectors
 from models.encoders.encoder import Encoder
+from server.places import Part, Place, in_passage
 from server.ranking import Asked, Ranking
-
-Part = Literal["title", "text"]
-Place = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +47,6 @@ def matches(
         if place is not None and mine[0] < mine[1]:
             found.append(Match(mine, *place, similarity, weight))
     return found
-
-
-def in_passage(passage: Passage, span: Place) -> tuple[Part, Place] | None:
-    """In which part of ``passage`` a ``span`` of its content lies, and where there; None if in neither.
-
-    Of one that reaches over the blank between title and text, it is the part with more of it.
-    """
-    whole = f"{passage.title} {passage.text}"
-    stripped = len(whole) - len(whole.lstrip())
-    start, end = span[0] + stripped, span[1] + stripped
-    title = (start, min(end, len(passage.title)))
-    before = len(passage.title) + 1
-    text = (max(start - before, 0), end - before)
-    inside: list[tuple[Part, Place]] = [("text", text), ("title", title)]
-    part, place = max(inside, key=lambda one: one[1][1] - one[1][0])
-    return (part, place) if place[0] < place[1] else None
 
 
 def _floats(numbers: Vectors) -> list[float]:

@@ -22,6 +22,7 @@ from server.answering import Answered, Answering, Question, Written, write
 from server.live import Change
 from server.matches import Match, matches
 from server.ranking import T5, Asked, Ranking
+from server.reading import PassageReader
 from server.reranking import PassageSide, Read, Reading, Rerank, Reranked, Reranking
 from server.searching import Hits, Query, Searching, Spoke
 
@@ -86,15 +87,15 @@ class Pipeline:
         self._searching = Searching(bundle)
         decoder, states = bundle.reader(threads), bundle.states
         self._t5 = None if decoder is None or states is None else T5(decoder, states)
-        self._ranking = Ranking(bundle.tokens, bundle.decoder(threads), self._t5)
         self._side = PassageSide(bundle, self._encoder, threads)
-        self._reranking = Reranking(bundle, self._encoder, self._side, self._ranking)
-        spans, reading = bundle.span_reader(threads), bundle.reading
-        self._answering = (
+        self._reader = (
             None
-            if spans is None or reading is None or bundle.tokens is None
-            else Answering(spans, reading, bundle.tokens.coder, self._side.encoder)
+            if bundle.reading is None
+            else PassageReader.of(bundle, self._side.encoder, threads)
         )
+        self._answering = None if self._reader is None else Answering(self._reader)
+        self._ranking = Ranking(bundle.tokens, bundle.decoder(threads), self._t5, self._reader)
+        self._reranking = Reranking(bundle, self._encoder, self._side, self._ranking)
 
     def run(self, queries: Sequence[Query]) -> list[Result | LurcherError]:
         """The result of each query, in order; an error in the place of a query at fault."""
@@ -108,8 +109,10 @@ class Pipeline:
             if self.bundle.tokens is not None and any(by_token):
                 vectors, states = self._encoder.encode_states(tokens)
                 asked = [
-                    self._ranking.asked(self._encoder, text, found) if needed else None
-                    for needed, text, found in zip(by_token, tokens, states, strict=True)
+                    self._ranking.asked(self._encoder, text, found, query.rank) if needed else None
+                    for query, needed, text, found in zip(
+                        queries, by_token, tokens, states, strict=True
+                    )
                 ]
             else:
                 vectors = self._encoder.encode_tokens(tokens)
@@ -157,7 +160,10 @@ class Pipeline:
         """The hits that ``query`` gets, ranked if there is a ``plan`` to and time is left."""
         if plan is None or not isinstance(hits, Hits):
             return hits
-        hits = self._ranking.run(query, asked, hits)
+        try:
+            hits = self._ranking.run(query, asked, hits)
+        except LurcherError as error:  # not that of searches in the same batch
+            return error
         return hits.take(np.arange(min(query.top_k, len(hits.rows))))
 
     def _matches(
@@ -184,13 +190,15 @@ class Pipeline:
         passages = [found.passage for found in result.found]
         if query.write and self._t5 is not None:
             result = replace(result, written=write(self._t5, query, hits.rows, passages))
-        if self._answering is None:
+        if self._answering is None or self._reader is None:
             return result
-        # What a T5 says is on another scale than what the reader's weight was made for.
+        # What a T5 says is on another scale than what the reader's weight was made for, and what the reader
+        # says of a passage it says of its spans.
         by_t5 = query.rank == "decoder" and self.bundle.states is not None
-        scores = blend(hits.dense, hits.late) if by_t5 and hits.late is not None else hits.best
+        late = hits.late if by_t5 or query.rank == "reader" else None
+        scores = hits.best if late is None else blend(hits.dense, late)
         try:
-            asked = self._answering.asked(self._encoder, text)
+            asked = self._reader.asked(self._encoder, text)
             answers = self._answering.run(query, asked, hits.rows, scores, passages)
         except LurcherError as error:  # not that of searches in the same batch
             return error

@@ -1,4 +1,4 @@
-"""The rank stage: late interaction over the candidates' packed tokens, and a decoder on top of it.
+"""The rank stage: late interaction over the candidates' packed tokens, with a decoder or a reader on top.
 
 A T5's decoder reads its own states of the candidates instead. What it says of them are logarithms of
 likelihoods or of odds, which nothing is added to: they order the hits alone.
@@ -22,7 +22,8 @@ from models.ranker.decoder import Decoder
 from models.ranker.maxsim import blend, maxsim, replaced, similarities
 from models.ranker.seq2seq import Seq2SeqDecoder
 from models.tokens.coder import Codes
-from server.searching import Hits, Query
+from server.reading import NO_READER, Inquiry, PassageReader
+from server.searching import Hits, Query, RankMode
 
 # How many of the first stage's best are ranked, unless a query asks for more hits than these.
 CANDIDATES = 100
@@ -37,6 +38,10 @@ _FEW_READ = 10
 # are to meet them. With it the time a token is the same from 4 tokens to 254, by tokens and by the decoder.
 _UNPACKING = 8
 
+# What a unit of the logit of a passage's best span adds to its score, by development questions of squad-open
+# and training claims of SciFact: where a reader is at home more gains little, and elsewhere it does harm.
+READ_WEIGHT = 0.01
+
 NO_DECODER = (
     "this bundle has no decoder; `lurcher swap-ranker` or `lurcher build --ranker` puts one in"
 )
@@ -50,6 +55,7 @@ class Asked:
     states: Vectors  # (L, d)
     points: Vectors  # (L, bits) unit-norm
     weights: Vectors  # (L,) that add up to 1
+    inquiry: Inquiry | None = None  # as a reader gets it, where one ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +74,18 @@ class Ranking:
     """A bundle's token store, read by queries; call it from one thread at a time."""
 
     def __init__(
-        self, store: TokenStore | None, decoder: Decoder | None = None,
+        self,
+        store: TokenStore | None,
+        decoder: Decoder | None = None,
         t5: T5 | None = None,
-    ) -> None:  # fmt: skip
+        reader: PassageReader | None = None,
+    ) -> None:
         """``decoder`` or ``t5`` is what ``rank: "decoder"`` asks; a T5 needs no tokens."""
-        self._store, self._decoder, self._t5 = store, decoder, t5
-        # For a candidate and a token of the query: late interaction alone, and what the bundle has on top.
-        self._seconds_a_token = {False: 5e-7, True: 5e-6 if t5 is None else 5e-4}
+        self._store, self._decoder, self._t5, self._reader = store, decoder, t5, reader
+        # For a candidate and a token of the query.
+        self._seconds_a_token = {
+            "maxsim": 5e-7, "decoder": 5e-6 if t5 is None else 5e-4, "reader": 5e-5,
+        }  # fmt: skip
 
     @property
     def store(self) -> TokenStore:
@@ -91,12 +102,20 @@ class Ranking:
                 return FieldError("rank", NO_TOKENS)
             if query.rank == "decoder" and self._decoder is None:
                 return FieldError("rank", NO_DECODER)
+            if query.rank == "reader" and self._reader is None:
+                return FieldError("rank", NO_READER)
         return max(query.top_k, CANDIDATES if query.candidates is None else query.candidates)
 
-    def asked(self, encoder: Encoder, tokens: Tokens, states: Vectors) -> Asked:
+    def asked(
+        self, encoder: Encoder, tokens: Tokens, states: Vectors, rank: RankMode = "auto"
+    ) -> Asked:
         """What a query of ``tokens`` with ``states`` (L, d) asks, without special tokens."""
         own = encoder.own_tokens(tokens)
-        return Asked(states[own], *self.store.coder.queries(states[own], tokens.ids[own]))
+        points, weights = self.store.coder.queries(states[own], tokens.ids[own])
+        inquiry = None
+        if rank == "reader" and self._reader is not None:
+            inquiry = self._reader.asked(encoder, tokens)
+        return Asked(states[own], points, weights, inquiry)
 
     def run(self, query: Query, asked: Asked | None, hits: Hits) -> Hits:
         """``hits`` in a new order; as they are where the query's time would run out.
@@ -104,25 +123,26 @@ class Ranking:
         ``asked`` None is for a bundle without tokens.
         """
         start, count = perf_counter(), len(hits.rows)
-        estimate, deep = self._seconds_a_token, query.rank == "decoder"
-        t5 = self._t5 if deep else None
+        estimate = self._seconds_a_token
+        way = "maxsim" if query.rank == "auto" else query.rank
+        t5 = self._t5 if way == "decoder" else None
         length = _UNPACKING + _length(query, asked, t5)
         if (
             query.until is not None
-            and start + _SPARE * estimate[deep] * count * length > query.until
+            and start + _SPARE * estimate[way] * count * length > query.until
         ):
-            estimate[deep] *= 0.9  # or one slow disk would put an end to all ranking
+            estimate[way] *= 0.9  # or one slow disk would put an end to all ranking
             return hits
         ranked = hits if asked is None else self._met(query, asked, hits)
         if t5 is not None:
             ranked = replace(ranked, rank=t5.scores(query.text, ranked.rows))
         # Few candidates say nothing of what one more costs.
         took = (perf_counter() - start) / max(_FEW_READ if t5 else CANDIDATES, count)
-        estimate[deep] += 0.1 * (took / length - estimate[deep])
+        estimate[way] += 0.1 * (took / length - estimate[way])
         return ranked.take(np.argsort(-ranked.best, kind="stable"))
 
     def _met(self, query: Query, asked: Asked, hits: Hits) -> Hits:
-        """``hits`` with what their tokens say of them, and the decoder that reads tokens, if asked for."""
+        """``hits`` with what their tokens say of them, and the decoder or the reader, if asked for."""
         codes, counts = self.store.of(hits.rows)
         late = maxsim(asked.points, asked.weights, codes, counts)
         score = blend(hits.dense, late)
@@ -130,6 +150,8 @@ class Ranking:
             score = self._decoder.scores(
                 asked.states, asked.weights, asked.points, codes, counts, score
             )
+        if query.rank == "reader" and self._reader is not None and asked.inquiry is not None:
+            score = score + READ_WEIGHT * self._reader.best(asked.inquiry, hits.rows)
         first = hits.dense if hits.mixed is None else hits.mixed
         rank = replaced(first, hits.dense, score, hits.dense_weight)
         # Where known queries alone count, this orders passages of which they say the same.

@@ -56,12 +56,12 @@ class SearchOptions(_Request):
     ] = DEFAULT_INCLUDE
     pefa: Annotated[Pefa, Field(description="Whether and how known queries count.")] = Pefa()
     rank: Annotated[
-        Literal["auto", "off", "maxsim", "decoder"],
+        Literal["auto", "off", "maxsim", "decoder", "reader"],
         Field(
             description="How the first stage's best are put in order. `maxsim`: by late interaction with the "
             "passages' 1-bit tokens. `decoder`: by a trained decoder on top of that, or by a T5 alone, "
-            "whichever the bundle has. "
-            "`auto`: `maxsim`, if the bundle has tokens. `off`: not."
+            "whichever the bundle has. `reader`: by late interaction and how sure the bundle's reader is of "
+            "its best answer in each. `auto`: `maxsim`, if the bundle has tokens. `off`: not."
         ),
     ] = "auto"
     candidates: Annotated[
@@ -445,7 +445,7 @@ class AnswerRequest(_Request):
     ] = {}
     pefa: Annotated[Pefa, Field(description="As in a search.")] = Pefa()
     rank: Annotated[
-        Literal["auto", "off", "maxsim", "decoder"], Field(description="As in a search.")
+        Literal["auto", "off", "maxsim", "decoder", "reader"], Field(description="As in a search.")
     ] = "auto"
     candidates: Annotated[
         int | None,

@@ -25,7 +25,7 @@ from models.neighbours.votes import Votes, margin_votes, mix
 from server.live import Live
 
 AskedMode = Mode | Literal["auto"]
-RankMode = Literal["auto", "off", "maxsim", "decoder"]
+RankMode = Literal["auto", "off", "maxsim", "decoder", "reader"]
 
 # How deep each of both sides looks, at least, where they are mixed anew.
 _DEPTH = 100

@@ -7,10 +7,11 @@ from time import perf_counter
 from fastapi import APIRouter, Request, Response
 
 from models.errors import FieldError
-from server.answering import NO_READER, NO_WRITER, Answered, Question, Written
+from server.answering import NO_WRITER, Answered, Question, Written
 from server.errors import responses
 from server.filters import conditions
 from server.ranking import CANDIDATES
+from server.reading import NO_READER
 from server.routes.search import check_query
 from server.schemas import (
     AnswerPassage,

@@ -333,3 +333,25 @@ def test_alone_and_in_a_crowd_a_question_has_the_same_answers(answering_bundle: 
             assert [one["score"] for one in found] == pytest.approx(
                 [one["score"] for one in wanted], abs=1e-5
             )
+
+
+def test_the_reader_ranks_a_search_if_it_is_asked_to(client: Client) -> None:
+    """It is equally sure of every passage that is long enough; the others are far behind."""
+    replies = {
+        rank: client.post("/v1/search", {"query": QUERY, "rank": rank}).json()["hits"]
+        for rank in ("maxsim", "reader")
+    }
+    before = {hit["id"]: hit["scores"] for hit in replies["maxsim"]}
+    found = replies["reader"]
+    assert len(found) == 10
+    scores = [hit["scores"]["rank"] for hit in found]
+    assert scores == sorted(scores, reverse=True)
+    raised = {
+        hit["id"]: hit["scores"]["rank"] - before[hit["id"]]["rank"]
+        for hit in found
+        if hit["id"] in before
+    }
+    assert raised["titled"] == pytest.approx(0.06, abs=1e-4)
+    assert max(raised.values()) == pytest.approx(0.06, abs=1e-4)
+    together = client.post("/v1/search/batch", {"queries": [QUERY], "rank": "reader"}).json()
+    assert [hit["id"] for hit in together["results"][0]["hits"]] == [hit["id"] for hit in found]

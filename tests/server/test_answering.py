@@ -23,8 +23,9 @@ from models.errors import ModelError
 from models.pretrained import DEFAULT_ENCODER, PROFILES
 from models.reader.reader import Reader
 from models.reader.spans import Span
-from server.answering import Answered, Answering, Question, _Text
+from server.answering import Answered, Answering, Question
 from server.pipeline import Pipeline, Result
+from server.reading import PassageReader, Text
 from server.searching import Query
 from tests.server.odd import ODD, prompted_encoder
 from tests.server.pointing import Pointed, Pointing, pointed
@@ -52,11 +53,9 @@ def pipeline(opened: Bundle) -> Pipeline:
 def point(pipeline: Pipeline, engine: Pointing, **changes: Any) -> Answering:
     """Let ``engine`` read for ``pipeline``, described with ``changes``."""
     bundle = pointed(pipeline.bundle, engine, **changes)
-    reader, store, tokens = bundle.span_reader(1), bundle.reading, bundle.tokens
+    reader = PassageReader.of(bundle, pipeline._side.encoder, 1)
     assert reader is not None
-    assert store is not None
-    assert tokens is not None
-    pipeline._answering = Answering(reader, store, tokens.coder, pipeline._side.encoder)
+    pipeline._reader, pipeline._answering = reader, Answering(reader)
     return pipeline._answering
 
 
@@ -155,7 +154,7 @@ def test_no_blank_stands_at_either_end_of_an_answer(
 ) -> None:
     passage = Passage("id", text, title)
     every = np.arange(len(encoder.own_spans(passage.content)))
-    assert _Text(passage, encoder, every, every).said(Span(0, first, last, 0.0)) == said
+    assert Text(passage, encoder, every, every).said(Span(0, first, last, 0.0)) == said
 
 
 @given(title=texts, text=texts, data=st.data())
@@ -170,7 +169,7 @@ def test_words_of_any_span_are_part_of_the_passage(
     first = data.draw(st.integers(0, len(spans) - 1))
     last = data.draw(st.integers(first, len(spans) - 1))
     every = np.arange(len(spans))
-    said = _Text(passage, encoder, every, every).said(Span(0, first, last, 0.0))
+    said = Text(passage, encoder, every, every).said(Span(0, first, last, 0.0))
     if said is None:
         assert not passage.content[spans[first][0] : spans[last][1]].strip()
         return
@@ -301,8 +300,8 @@ def test_beside_a_student_the_passages_encoder_reads_the_question(
     with closing(Bundle.open(out)) as bundle:
         mine = Pipeline(bundle, 1)
         (text,) = mine._encoder.tokenise([QUESTION.text])
-        answering = mine._answering, pipeline._answering
-        ours, theirs = (one and one.asked(mine._encoder, text) for one in answering)
+        readers = mine._reader, pipeline._reader
+        ours, theirs = (one and one.asked(mine._encoder, text) for one in readers)
         assert ours is not None
         assert theirs is not None
         np.testing.assert_array_equal(ours.states, theirs.states)
@@ -419,7 +418,7 @@ def test_reading_that_fails_is_the_questions_alone(
     def broken(*_: object) -> None:
         raise ModelError("no passages' encoder")
 
-    monkeypatch.setattr(Answering, "_texts", broken)
+    monkeypatch.setattr(PassageReader, "_texts", broken)
     question, query = pipeline.run([Question("a telescope", 3), Query("a telescope", 3)])
     assert isinstance(question, ModelError)
     assert isinstance(query, Result)

@@ -16,8 +16,8 @@ from tokenizers import decoders, models, pre_tokenizers
 from bundle.bundle import Bundle
 from bundle.passages import Passage
 from models.encoders.tokenizer import Tokenizer
-from server.matches import in_passage
 from server.pipeline import Found, Pipeline, Result
+from server.places import in_passage
 from server.searching import Query
 from tests.server.odd import ODD
 from tests.server.serving import Client

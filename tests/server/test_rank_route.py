@@ -131,6 +131,12 @@ def test_a_bundle_without_tokens_names_the_command_that_makes_one(tokenless: Cli
     assert all(set(hit["scores"]) == {"dense"} for hit in plain)
 
 
+def test_a_bundle_without_a_reader_names_the_command_that_puts_one_in(live: Client) -> None:
+    problem = assert_problem(live.search("a cat", rank="reader"), 422)
+    assert problem["errors"][0]["field"] == "rank"
+    assert "`lurcher build --answers`" in problem["detail"]
+
+
 def test_a_bundle_without_tokens_has_no_limit_on_what_it_does_not_rank(tokenless: Client) -> None:
     asked = {"queries": ["cat"] * 200, "candidates": 1_000, "include": [], "top_k": 1}
     assert tokenless.post("/v1/search/batch", asked).status == 200

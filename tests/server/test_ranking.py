@@ -231,7 +231,7 @@ def test_one_slow_ranking_does_not_end_all_ranking(small_bundle: Path) -> None:
     pipeline = Pipeline(bundle, 1)
     (tokens,) = bundle.query_encoder(1).tokenise(["a cat"])
     ranking = Ranking(bundle.tokens)
-    ranking._seconds_a_token[False] = 1.0  # a disk that stood still
+    ranking._seconds_a_token["maxsim"] = 1.0  # a disk that stood still
     encoder = bundle.query_encoder(1)
     asked = ranking.asked(encoder, tokens, encoder.encode_states([tokens])[1][0])
     rows = np.arange(60)
@@ -252,7 +252,7 @@ def test_a_long_query_is_known_to_take_longer(small_bundle: Path) -> None:
         rows = np.arange(60)
 
         def ranked(text: str) -> bool:
-            ranking._seconds_a_token[False] = 1.0
+            ranking._seconds_a_token["maxsim"] = 1.0
             (tokens,) = encoder.tokenise([text])
             vectors, states = encoder.encode_states([tokens])
             asked = ranking.asked(encoder, tokens, states[0])
