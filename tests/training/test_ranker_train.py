@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,26 @@ def test_drawn_negatives_answer_nothing(questions: Questions) -> None:
     many, score = draw(questions, every, 30, np.random.default_rng(0))
     assert ((many == -1) == (score == NO_SCORE)).all()
     assert (many[:, -1] == -1).all()
+
+
+def test_the_answer_that_is_drawn_was_found_if_any_was(questions: Questions) -> None:
+    """Each question has two more answers: for even ones the second was found, for odd ones none was."""
+    strangers = [np.setdiff1d(np.arange(80), rows)[:3] for rows in questions.rows]
+    own = [
+        [a, int(rows[-1]) if place % 2 == 0 else b, c]
+        for place, (rows, (a, b, c)) in enumerate(zip(questions.rows, strangers, strict=True))
+    ]
+    many = replace(
+        questions, relevant=np.array(own).ravel(), relevant_ends=3 * np.arange(1, 41),
+        relevant_prior=np.linspace(0, 1, 120, dtype=np.float32), grades=np.ones(120, np.int64),
+    )  # fmt: skip
+    drawn = [draw(many, np.arange(40), 5, np.random.default_rng(seed)) for seed in range(30)]
+    for place in range(40):
+        first = {int(rows[place, 0]) for rows, _ in drawn}
+        assert first == ({own[place][1]} if place % 2 == 0 else set(own[place]))
+        rows, prior = drawn[0]
+        at = 3 * place + own[place].index(int(rows[place, 0]))
+        assert prior[place, 0] == many.relevant_prior[at]
 
 
 def test_codes_are_padded_and_nothing_has_none(store: TokenStore) -> None:

@@ -52,14 +52,17 @@ def draw(
 ) -> tuple[Rows, Vectors]:
     """Rows (B, 1 + negatives) to train ``asked`` (B,) on, and what late interaction scores them.
 
-    First one that answers the question, then half the best of those that do not, half any others of them;
-    row -1 where there are too few.
+    First one that answers the question, if possible one of its candidates: told from those above it, one that
+    is far below them all would teach to turn the ranking over. Then half the best of those that do not answer
+    it, half any others of them; row -1 where there are too few.
     """
     rows = np.full((len(asked), 1 + negatives), -1)
     prior = np.full(rows.shape, NO_SCORE, np.float32)
     for place, question in enumerate(asked.tolist()):
         own = questions.answers(question)
-        answer = generator.integers(own.start, own.stop)
+        answers = np.arange(own.start, own.stop)
+        found = answers[np.isin(questions.relevant[own], questions.rows[question])]
+        answer = generator.choice(found if len(found) else answers)
         others = np.flatnonzero(
             (questions.rows[question] >= 0)
             & ~np.isin(questions.rows[question], questions.relevant[own])
