@@ -1,7 +1,7 @@
 """``lurcher bench server BUNDLE``: a real server over a real socket, under one client and under many.
 
 For each number of clients: the latency that a client sees, the stages that the server reports, and the
-rest between them, which is what HTTP, validation, the queue and the reply cost.
+rest beside them, which is what HTTP, validation, the queue and the reply cost.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from evaluation.judgements import read_queries
 from models.errors import ServiceError
 
 _WARM_UP = 50
-_STAGES = ("encode", "search")
+_STAGES = ("encode", "search", "rank", "fetch")
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One request in milliseconds: what the client saw, and the model and index stages in it."""
+    """One request in milliseconds: what the client saw, the server's total, and the stages in it."""
 
     client: float
     total: float
