@@ -19,7 +19,7 @@ from server import errors, keys
 from server.middleware import LimitBody, Observe
 from server.pipeline import Pipeline
 from server.routes import answer, bundle, feedback, health, page, rerank, search
-from server.schemas import Problem
+from server.schemas.problems import Problem
 from server.service import Service
 from server.settings import Settings
 

@@ -19,7 +19,7 @@ from models.errors import (
     NotReady,
     QueueFull,
 )
-from server.schemas import FieldProblem, Problem
+from server.schemas.problems import FieldProblem, Problem
 
 _log = structlog.get_logger()
 

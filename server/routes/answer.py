@@ -13,7 +13,7 @@ from server.filters import conditions
 from server.ranking import CANDIDATES
 from server.reading import NO_READER
 from server.routes.search import check_query
-from server.schemas import (
+from server.schemas.answer import (
     AnswerPassage,
     AnswerReply,
     AnswerRequest,

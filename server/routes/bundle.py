@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from bundle.manifest import Manifest
 from bundle.tokens import TokenSettings
 from server.errors import responses
-from server.schemas import BundleReply
+from server.schemas.bundle import BundleReply
 from server.service import Service
 
 router = APIRouter(tags=["bundle"])

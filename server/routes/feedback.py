@@ -18,7 +18,7 @@ from models.errors import FieldError
 from server.errors import responses
 from server.intake import Intake
 from server.keys import client_of
-from server.schemas import (
+from server.schemas.feedback import (
     FeedbackCounts,
     FeedbackReply,
     FeedbackRequest,

@@ -14,7 +14,7 @@ from models.errors import FieldError
 from server.errors import responses
 from server.ranking import NO_TOKENS
 from server.routes.search import check_query
-from server.schemas import (
+from server.schemas.rerank import (
     RerankedDocument,
     RerankMeta,
     RerankReply,

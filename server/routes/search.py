@@ -14,7 +14,7 @@ from server.filters import conditions
 from server.highlights import best_sentence, query_words
 from server.pipeline import Found, Result
 from server.ranking import CANDIDATES
-from server.schemas import (
+from server.schemas.search import (
     BatchItem,
     BatchReply,
     BatchRequest,

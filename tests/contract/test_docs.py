@@ -11,10 +11,10 @@ import typer.main
 from fastapi.routing import APIRoute
 
 import cli
-from server import schemas
 from server.app import create_app
 from server.errors import _TABLE
 from server.metrics import Metrics
+from server.schemas import answer, feedback, problems, rerank, search
 from server.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -48,13 +48,13 @@ def routes() -> list[tuple[str, str]]:
 
 
 def fields() -> list[str]:
-    models = (schemas.SearchRequest, schemas.BatchRequest, schemas.SearchReply, schemas.Hit,
-              schemas.Timings, schemas.BatchReply, schemas.Problem, schemas.FeedbackRequest,
-              schemas.FeedbackPair, schemas.FeedbackReply, schemas.RefusedPair,
-              schemas.RemovalQuery, schemas.RemovalReply, schemas.FeedbackCounts,
-              schemas.Scores, schemas.TokenMatch, schemas.RerankRequest, schemas.RerankReply,
-              schemas.RerankResult, schemas.RerankMeta, schemas.AnswerRequest, schemas.AnswerReply,
-              schemas.FoundAnswer, schemas.AnswerTimings)  # fmt: skip
+    models = (search.SearchRequest, search.BatchRequest, search.SearchReply, search.Hit,
+              search.Timings, search.BatchReply, problems.Problem, feedback.FeedbackRequest,
+              feedback.FeedbackPair, feedback.FeedbackReply, feedback.RefusedPair,
+              feedback.RemovalQuery, feedback.RemovalReply, feedback.FeedbackCounts,
+              search.Scores, search.TokenMatch, rerank.RerankRequest, rerank.RerankReply,
+              rerank.RerankResult, rerank.RerankMeta, answer.AnswerRequest, answer.AnswerReply,
+              answer.FoundAnswer, answer.AnswerTimings)  # fmt: skip
     return sorted({name for model in models for name in model.model_fields})
 
 

@@ -1,0 +1,116 @@
+"""The shapes of a question and its answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from server.filters import Filter, Text
+from server.schemas.body import Body
+from server.schemas.search import Pefa, Span, Timings
+
+
+class AnswerRequest(Body):
+    """A question, and how its answers are found."""
+
+    query: Annotated[Text, Field(min_length=1, examples=["who invented the telescope"])]
+    top_k: Annotated[int, Field(ge=1, le=20, description="Most answers to return.")] = 3
+    passages: Annotated[
+        int, Field(ge=1, description="How many of the hits that a search finds are read.")
+    ] = 10
+    min_score: Annotated[
+        float | None,
+        Field(
+            ge=0, le=1, allow_inf_nan=False,
+            description="The least `score` of an answer. Default: what the bundle's reader says of itself.",
+        ),
+    ] = None  # fmt: skip
+    write: Annotated[
+        bool,
+        Field(
+            description="Let the bundle's T5 write an answer of the passages, too, if it has one."
+        ),
+    ] = False
+    filter: Annotated[
+        Filter, Field(description="As in a search.", examples=[{"language": "en"}])
+    ] = {}  # noqa: RUF012 (pydantic copies it)
+    pefa: Annotated[Pefa, Field(description="As in a search.")] = Pefa()
+    rank: Annotated[
+        Literal["auto", "off", "maxsim", "decoder", "reader"], Field(description="As in a search.")
+    ] = "auto"
+    candidates: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="How many of the first stage's best are ranked, at least `passages` if any are. "
+            "Default: 100, or `passages` if that is more.",
+        ),
+    ] = None
+    timeout_ms: Annotated[
+        int | None,
+        Field(ge=1, description="After so long the answer is 504; at most the server's own."),
+    ] = None
+
+
+class AnswerPassage(BaseModel):
+    """The passage that an answer stands in."""
+
+    id: str
+    title: str
+
+
+class Sentence(Span):
+    """A part of a text with its words."""
+
+    text: str
+
+
+class FoundAnswer(BaseModel):
+    """One answer: its words, and where they stand, in Unicode code points, ``end`` not included."""
+
+    text: str = Field(description="As it stands in the passage.")
+    score: float = Field(
+        description="How probable it is that it is right, 0 to 1, as the reader was calibrated."
+    )
+    passage: AnswerPassage
+    part: Literal["title", "text"] = Field(
+        description="The part of the passage that `start` and `end` count in, and those of `sentence`."
+    )
+    start: int
+    end: int
+    sentence: Sentence = Field(description="The sentence around it.")
+
+
+class WrittenAnswer(BaseModel):
+    """What a T5 wrote, in words of its own."""
+
+    text: str
+    score: float = Field(
+        description="How sure it is of its words, 0 to 1: the geometric mean of their probabilities. "
+        "It says nothing of whether they are right."
+    )
+    passages: list[str] = Field(description="Ids of those that it read.")
+
+
+class AnswerTimings(Timings):
+    """Milliseconds by stage; stages but `queue` and `total` are those of the batch it ran in."""
+
+    read: float
+
+
+class AnswerReply(BaseModel):
+    """The answers to one question, most probable first."""
+
+    answers: list[FoundAnswer]
+    answered: bool = Field(description="Whether there is any.")
+    written: WrittenAnswer | None = Field(
+        default=None, description="What the bundle's T5 writes, if `write` asked for it."
+    )
+    timings_ms: AnswerTimings
+    bundle: str
+    truncated: bool = Field(description="The query was longer than the encoder reads.")
+    degraded: list[str] = Field(
+        description="Stages cut short to keep the deadline: `rank`, left out, and `read`, where not all of "
+        "`passages` were read."
+    )

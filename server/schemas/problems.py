@@ -1,0 +1,23 @@
+"""What went wrong, as RFC 9457 problem details."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+
+class FieldProblem(BaseModel):
+    """One field that cannot be used."""
+
+    field: str
+    reason: str
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 problem details."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    request_id: str = ""
+    errors: list[FieldProblem] = []
