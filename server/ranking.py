@@ -21,6 +21,7 @@ from models.errors import FieldError
 from models.ranker.decoder import Decoder
 from models.ranker.maxsim import blend, maxsim, replaced, similarities
 from models.ranker.seq2seq import Seq2SeqDecoder
+from models.reader.spans import NOTHING
 from models.tokens.coder import Codes
 from server.reading import NO_READER, Inquiry, PassageReader
 from server.searching import Hits, Query, RankMode
@@ -41,6 +42,8 @@ _UNPACKING = 8
 # What a unit of the logit of a passage's best span adds to its score, by development questions of squad-open
 # and training claims of SciFact: where a reader is at home more gains little, and elsewhere it does harm.
 READ_WEIGHT = 0.01
+# How many of the best by late interaction are read, or as many as hits are wanted.
+READ = 30
 
 NO_DECODER = (
     "this bundle has no decoder; `lurcher swap-ranker` or `lurcher build --ranker` puts one in"
@@ -151,7 +154,10 @@ class Ranking:
                 asked.states, asked.weights, asked.points, codes, counts, score
             )
         if query.rank == "reader" and self._reader is not None and asked.inquiry is not None:
-            score = score + READ_WEIGHT * self._reader.best(asked.inquiry, hits.rows)
+            some = np.argsort(-score, kind="stable")[: max(READ, query.top_k)]
+            best = np.full(len(score), NOTHING, np.float32)
+            best[some] = self._reader.best(asked.inquiry, hits.rows[some])
+            score = score + READ_WEIGHT * best
         first = hits.dense if hits.mixed is None else hits.mixed
         rank = replaced(first, hits.dense, score, hits.dense_weight)
         # Where known queries alone count, this orders passages of which they say the same.

@@ -18,6 +18,7 @@ from index_builder.swap import swap_encoder
 from models.errors import FieldError, ModelError
 from models.pretrained import PROFILES
 from models.reader.spans import NOTHING
+from server import ranking
 from server.answering import Question
 from server.pipeline import Pipeline, Result
 from server.ranking import READ_WEIGHT, Ranking
@@ -89,6 +90,21 @@ def test_so_many_candidates_are_read_and_no_more(opened: Bundle) -> None:
     found = ask(read_by(engine, opened), replace(BY_READER, top_k=2, candidates=3)).found
     assert len(found) == 2
     assert sum(passages for passages, _ in engine.runs) <= 3
+
+
+def test_only_the_best_by_late_interaction_are_read(
+    opened: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranking, "READ", 4)
+    engine = Longest()
+    pipeline = read_by(engine, opened)
+    tokens = ask(pipeline, replace(BY_TOKENS, top_k=20)).found
+    for top_k, read in ((3, 4), (6, 6)):
+        engine.runs.clear()
+        found = ask(pipeline, replace(BY_READER, top_k=top_k, candidates=20)).found
+        best = [one.passage.id for one in tokens[:read]]
+        assert {one.passage.id for one in found} <= set(best)
+        assert sum(passages for passages, _ in engine.runs) == len(set(best) - UNREAD)
 
 
 def test_a_query_without_tokens_is_ranked_as_before(opened: Bundle) -> None:
