@@ -59,7 +59,10 @@ def ask(pipeline: Pipeline, query: Query) -> Result:
     return result
 
 
-def test_the_best_span_adds_to_the_score_of_late_interaction(opened: Bundle) -> None:
+def test_the_best_span_adds_to_the_score_of_late_interaction(
+    opened: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranking, "READ", len(ODD))
     pipeline = read_by(Longest(), opened)
     tokens, reader = ask(pipeline, BY_TOKENS), ask(pipeline, BY_READER)
     before = {one.passage.id: one for one in tokens.found}
@@ -98,13 +101,16 @@ def test_only_the_best_by_late_interaction_are_read(
     monkeypatch.setattr(ranking, "READ", 4)
     engine = Longest()
     pipeline = read_by(engine, opened)
-    tokens = ask(pipeline, replace(BY_TOKENS, top_k=20)).found
-    for top_k, read in ((3, 4), (6, 6)):
-        engine.runs.clear()
-        found = ask(pipeline, replace(BY_READER, top_k=top_k, candidates=20)).found
-        best = [one.passage.id for one in tokens[:read]]
-        assert {one.passage.id for one in found} <= set(best)
-        assert sum(passages for passages, _ in engine.runs) == len(set(best) - UNREAD)
+    before = ask(pipeline, replace(BY_TOKENS, top_k=20)).found
+    after = ask(pipeline, replace(BY_READER, top_k=20)).found
+    best = [one.passage.id for one in before[:4]]
+    assert sum(passages for passages, _ in engine.runs) == len(set(best) - UNREAD) > 1
+    assert {one.passage.id for one in after[: len(set(best) - UNREAD)]} == set(best) - UNREAD
+    # The others keep their order, as far behind as if there were nothing to read in them.
+    others = [one for one in before if one.passage.id not in set(best) - UNREAD]
+    assert [one.passage.id for one in after[-len(others) :]] == [one.passage.id for one in others]
+    for was, one in zip(others, after[-len(others) :], strict=True):
+        assert one.score == pytest.approx(was.score + READ_WEIGHT * NOTHING, abs=1e-5)
 
 
 def test_a_query_without_tokens_is_ranked_as_before(opened: Bundle) -> None:
