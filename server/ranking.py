@@ -42,7 +42,7 @@ _UNPACKING = 8
 # What a unit of the logit of a passage's best span adds to its score, by development questions of squad-open
 # and training claims of SciFact: where a reader is at home more gains little, and elsewhere it does harm.
 READ_WEIGHT = 0.01
-# How many of the best by late interaction are read; with 50 it gains hardly more.
+# How many of the best by all else are read; with 50 it gains hardly more.
 READ = 20
 
 NO_DECODER = (
@@ -153,13 +153,14 @@ class Ranking:
             score = self._decoder.scores(
                 asked.states, asked.weights, asked.points, codes, counts, score
             )
+        first = hits.dense if hits.mixed is None else hits.mixed
+        rank = replaced(first, hits.dense, score, hits.dense_weight)
         if query.rank == "reader" and self._reader is not None and asked.inquiry is not None:
-            some = np.argsort(-score, kind="stable")[:READ]
+            some = np.argsort(-rank, kind="stable")[:READ]
             best = np.full(len(score), NOTHING, np.float32)
             best[some] = self._reader.best(asked.inquiry, hits.rows[some])
             score = score + READ_WEIGHT * best
-        first = hits.dense if hits.mixed is None else hits.mixed
-        rank = replaced(first, hits.dense, score, hits.dense_weight)
+            rank = replaced(first, hits.dense, score, hits.dense_weight)
         # Where known queries alone count, this orders passages of which they say the same.
         return replace(hits, late=late, rank=rank).take(np.argsort(-score, kind="stable"))
 

@@ -14,6 +14,8 @@ import numpy.typing as npt
 import pytest
 
 from bundle.bundle import Bundle
+from bundle.passages import Rows
+from bundle.vectors import Vectors
 from index_builder.swap import swap_encoder
 from models.errors import FieldError, ModelError
 from models.pretrained import PROFILES
@@ -22,8 +24,8 @@ from server import ranking
 from server.answering import Question
 from server.pipeline import Pipeline, Result
 from server.ranking import READ_WEIGHT, Ranking
-from server.reading import PassageReader
-from server.searching import Query
+from server.reading import Inquiry, PassageReader
+from server.searching import Hits, Query
 from tests.server.odd import ODD
 from tests.server.pointing import Pointing, pointed
 
@@ -111,6 +113,35 @@ def test_only_the_best_by_late_interaction_are_read(
     assert [one.passage.id for one in after[-len(others) :]] == [one.passage.id for one in others]
     for was, one in zip(others, after[-len(others) :], strict=True):
         assert one.score == pytest.approx(was.score + READ_WEIGHT * NOTHING, abs=1e-5)
+
+
+def test_what_known_queries_raise_is_read_and_keeps_their_part(
+    opened: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranking, "READ", 3)
+    read: list[int] = []
+
+    class Sure(PassageReader):
+        def best(self, _: Inquiry, rows: Rows) -> Vectors:
+            read.extend(rows.tolist())
+            return np.full(len(rows), 10, np.float32)
+
+    encoder = opened.query_encoder(1)
+    reader = Sure.of(opened, encoder, 1)
+    rank = Ranking(opened.tokens, reader=reader)
+    (tokens,) = encoder.tokenise([BY_READER.text])
+    asked = rank.asked(encoder, tokens, encoder.encode_states([tokens])[1][0], "reader")
+    rows = np.arange(10)
+    dense = np.zeros(10, np.float32)
+    half = np.full(10, 0.5, np.float32)
+    raised = np.where(rows == 7, 5, 0).astype(np.float32)
+    found = rank.run(BY_READER, asked, Hits(rows, dense, raised, raised, dense_weight=half))
+    assert len(read) == 3
+    assert 7 in read
+    assert found.rows[0] == 7
+    assert found.late is not None
+    wanted = 5 + 0.5 * (0.75 * found.late[0] + READ_WEIGHT * 10)
+    assert found.best[0] == pytest.approx(wanted, abs=1e-5)
 
 
 def test_a_query_without_tokens_is_ranked_as_before(opened: Bundle) -> None:
