@@ -87,8 +87,7 @@ build/whole.lurcher: | $(TRAIN)
 build/layer-%.lurcher: | $(TRAIN)
 	rm -rf build/layer-$* && .venv-train/bin/python -m benchmarks.token_layers $* build/layer-$*
 	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --encoder build/layer-$*
-STATES = $(addprefix build/,squad-open.lurcher whole.lurcher untrained.lurcher layer-3.lurcher \
-    layer-4.lurcher layer-5.lurcher)
+STATES = $(addprefix build/,squad-open.lurcher whole.lurcher untrained.lurcher layer-4.lurcher layer-5.lurcher)
 bench-decoder: $(TRAIN) $(STATES)
 	OMP_NUM_THREADS=1 .venv-train/bin/lurcher bench decoder --bundles build --data $(DATA)
 

@@ -99,7 +99,6 @@ _CHANGES: dict[str, dict[str, Setting]] = {
         "components, not trained": Setting(states="untrained"),
         "components of layer 5 of 6": Setting(states="layer-5"),
         "components of layer 4": Setting(states="layer-4"),
-        "components of layer 3": Setting(states="layer-3"),
     },
 }  # fmt: skip
 
