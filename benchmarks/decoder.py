@@ -282,7 +282,7 @@ def _plot(cells: Sequence[Cell], file: Path) -> None:
         min(cell.after for cell in shown) - 0.01, max(cell.after for cell in shown) + 0.005
     )
     panel.set_xlabel(f"{MEASURE} of development questions")
-    panel.legend(fontsize=8)
+    panel.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     figure.tight_layout()
     figure.savefig(file, metadata={"Date": None})
     plt.close(figure)
