@@ -77,8 +77,9 @@ bench-tokens: $(TRAIN) build/squad-open.lurcher build/nfcorpus.lurcher build/sci
 	OMP_NUM_THREADS=1 .venv-train/bin/lurcher bench tokens --bundles build --data $(DATA)
 
 # The rank stage beside a cross-encoder, whose weights make no difference to its time: some 6 minutes.
+# One thread of OpenBLAS, as the server has it.
 bench-ranker: $(TRAIN) build/answers.lurcher
-	.venv-train/bin/lurcher bench ranker build/answers.lurcher \
+	OPENBLAS_NUM_THREADS=1 .venv-train/bin/lurcher bench ranker build/answers.lurcher \
 	    --queries $(DATA)/squad-open/queries.jsonl --qrels $(DATA)/squad-open/qrels/test.tsv
 
 # What of the decoder matters: an hour and a half on one core, and 20 minutes for the bundles.
