@@ -15,8 +15,10 @@ BundlePath = Annotated[
 
 # Of a search.
 
+# As server.searching has it, which takes long to import.
+RankMode = Literal["auto", "off", "maxsim", "decoder", "reader"]
 RankOption = Annotated[
-    Literal["auto", "off", "maxsim", "decoder", "reader"],
+    RankMode,
     typer.Option(
         help="How the best are put into a new order; auto: maxsim, where there are tokens."
     ),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from cli.console import console
 from cli.extras import needing
-from cli.options import BundlePath, PefaOption, RankOption
+from cli.options import BundlePath, PefaOption, RankMode, RankOption
 from models.errors import FieldError, LurcherError
 
 app = typer.Typer()
@@ -98,7 +98,7 @@ def evaluate(
         typer.Option(min=1, help="How many are ranked, and at most found; default: 100."),
     ] = None,
     against_rank: Annotated[
-        Literal["auto", "off", "maxsim", "decoder", "reader"] | None,
+        RankMode | None,
         typer.Option(
             help="How --against ranks; without it, compare BUNDLE with itself, so ranked."
         ),

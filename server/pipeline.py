@@ -90,7 +90,7 @@ class Pipeline:
         self._side = PassageSide(bundle, self._encoder, threads)
         self._reader = (
             None
-            if bundle.reading is None
+            if bundle.manifest.reader is None  # then the passages' encoder need not be loaded
             else PassageReader.of(bundle, self._side.encoder, threads)
         )
         self._answering = None if self._reader is None else Answering(self._reader)
@@ -147,9 +147,9 @@ class Pipeline:
         if any(isinstance(query, Question) for query in queries):
             with watch.stage("read"):
                 results = [
-                    self._answered(query, text, hits, result)
-                    for query, text, hits, result in zip(
-                        queries, tokens, ranked, results, strict=True
+                    self._answered(query, text, one, hits, result)
+                    for query, text, one, hits, result in zip(
+                        queries, tokens, asked, ranked, results, strict=True
                     )
                 ]
         return results
@@ -180,7 +180,7 @@ class Pipeline:
         ]
 
     def _answered(
-        self, query: Query, text: Tokens, hits: Hits | LurcherError,
+        self, query: Query, text: Tokens, asked: Asked | None, hits: Hits | LurcherError,
         result: Result | LurcherError,
     ) -> Result | LurcherError:  # fmt: skip
         """``result`` with what the ``hits`` answer, if ``query`` is a question."""
@@ -198,8 +198,10 @@ class Pipeline:
         late = hits.late if by_t5 or query.rank == "reader" else None
         scores = hits.best if late is None else blend(hits.dense, late)
         try:
-            asked = self._reader.asked(self._encoder, text)
-            answers = self._answering.run(query, asked, hits.rows, scores, passages)
+            inquiry = None if asked is None else asked.inquiry
+            if inquiry is None:
+                inquiry = self._reader.asked(self._encoder, text)
+            answers = self._answering.run(query, inquiry, hits.rows, scores, passages)
         except LurcherError as error:  # not that of searches in the same batch
             return error
         degraded = [*result.degraded, "read"] if answers.hurried else result.degraded

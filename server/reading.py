@@ -20,7 +20,7 @@ from models.encoders.encoder import Encoder
 from models.encoders.tokenizer import Tokens
 from models.reader.reader import Reader, ReaderConfig
 from models.reader.spans import NOTHING, Span, best_logits
-from models.tokens.coder import Codes, TokenCoder
+from models.tokens.coder import TokenCoder
 from models.tokens.passages import telling_tokens
 from server.places import Part, Place, in_passage
 
@@ -127,7 +127,8 @@ class PassageReader:
             return Read(there, [], counts[there], np.zeros((0, 2), np.float32))
         read = np.zeros(len(rows), np.bool_)
         read[there] = True
-        decoded = self._decoded(codes[np.repeat(read, counts)], texts)
+        ids = np.concatenate([text.ids for text in texts])
+        decoded = self._store.coder.decode(codes[np.repeat(read, counts)], ids)
         places = np.concatenate([text.places for text in texts])
         logits = self._reader.logits(asked.states, asked.weights, decoded, places, counts[there])
         return Read(there, texts, counts[there], logits)
@@ -138,9 +139,6 @@ class PassageReader:
         found = np.full(len(rows), NOTHING, np.float32)
         found[read.there] = best_logits(read.logits, read.counts, self.config.longest)
         return found
-
-    def _decoded(self, codes: Codes, texts: Sequence[Text]) -> Vectors:
-        return self._store.coder.decode(codes, np.concatenate([text.ids for text in texts]))
 
     def _texts(self, passages: Sequence[Passage]) -> list[Text]:
         encoder, texts = self._encoder, []

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from server.filters import Filter, Text
 from server.schemas.body import Body
 from server.schemas.search import Pefa, Span, Timings
+from server.searching import RankMode
 
 
 class AnswerRequest(Body):
@@ -36,9 +37,7 @@ class AnswerRequest(Body):
         Filter, Field(description="As in a search.", examples=[{"language": "en"}])
     ] = {}  # noqa: RUF012 (pydantic copies it)
     pefa: Annotated[Pefa, Field(description="As in a search.")] = Pefa()
-    rank: Annotated[
-        Literal["auto", "off", "maxsim", "decoder", "reader"], Field(description="As in a search.")
-    ] = "auto"
+    rank: Annotated[RankMode, Field(description="As in a search.")] = "auto"
     candidates: Annotated[
         int | None,
         Field(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from server.filters import Filter, Text
 from server.schemas.body import Body
 from server.schemas.problems import Problem
+from server.searching import RankMode
 
 Include = Literal["text", "metadata", "scores", "highlights", "neighbours", "matches"]
 
@@ -53,7 +54,7 @@ class SearchOptions(Body):
     ] = DEFAULT_INCLUDE
     pefa: Annotated[Pefa, Field(description="Whether and how known queries count.")] = Pefa()
     rank: Annotated[
-        Literal["auto", "off", "maxsim", "decoder", "reader"],
+        RankMode,
         Field(
             description="How the first stage's best are put in order. `maxsim`: by late interaction with the "
             "passages' 1-bit tokens. `decoder`: by a trained decoder on top of that, or by a T5 alone, "
