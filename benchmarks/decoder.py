@@ -192,8 +192,7 @@ class Grounds:
             mined(self._work / states / what, bundle, encoder, judged, _CANDIDATES, self._console.print)
             for what, judged in zip(("questions", "development"), self.asked(bundle), strict=True)
         )  # fmt: skip
-        store = token_store(bundle)
-        return Ground(asked, held, store, bundle.manifest.encoder.dimension, store.coder.bits)
+        return Ground(asked, held, token_store(bundle))
 
     def among_strangers(self, questions: Questions) -> Questions:
         """``questions``, those of what ships, with any passages as candidates."""

@@ -26,7 +26,7 @@ from bundle.vectors import Vectors
 from models.encoders.encoder import Encoder
 from models.tokens.clustering import Integers
 from training.ranker.batches import Batch, batch, draw
-from training.ranker.decoder import Decoder, Shape
+from training.ranker.decoder import sign_table, signs_of
 from training.ranker.loop import Schedule
 from training.ranker.questions import NO_SCORE, Questions
 from training.run import Run
@@ -81,8 +81,7 @@ class Likelihood(nn.Module):  # type: ignore[misc]  # torch is not there when ty
         )
         self.layers = nn.TransformerDecoder(layer, 2, nn.LayerNorm(width))
         self.bias = nn.Parameter(torch.zeros(len(embeddings)))
-        # Of codes to signs of unit norm.
-        self.codes = Decoder(Shape(1, bits)).signs
+        self.register_buffer("signs", sign_table(bits), persistent=False)
         # How far apart likelihoods are for the softmax over candidates.
         self.log_scale = nn.Parameter(torch.zeros(()))
 
@@ -93,7 +92,7 @@ class Likelihood(nn.Module):  # type: ignore[misc]  # torch is not there when ty
         first = self.begin.expand(batch, 1, -1)
         x = torch.cat([first, known[:, :-1]], 1) + self.places.weight[: tokens.shape[1]]
         x = x.repeat_interleave(candidates, 0)
-        signs = functional.embedding(codes.int(), self.codes.to(x.device)).flatten(-2)
+        signs = signs_of(codes, self.signs)
         # A candidate without codes is as one of a code of padding: attention has to go somewhere.
         there = torch.arange(most, device=x.device) < counts.clamp(min=1)[..., None]
         causal = nn.Transformer.generate_square_subsequent_mask(tokens.shape[1], device=x.device)
@@ -128,9 +127,7 @@ class Reading:
 
         # What is measured costs more than it tells before the end.
         schedule = replace(schedule, checks=1)
-        file = folder / "likelihood.pt"
-        file.unlink(missing_ok=True)
-        run = Run(file, self.model, schedule, _MEASURE, _DECAY, lambda _: None)
+        run = Run(folder / "likelihood.pt", self.model, schedule, _MEASURE, _DECAY, lambda _: None)
         lengths = np.diff(ground.questions.ends, prepend=0)
         run.through(lengths, cost, lambda: {_MEASURE: 0.0})
 

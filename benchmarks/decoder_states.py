@@ -32,8 +32,16 @@ class Ground:
     questions: Questions
     development: Questions
     store: CodeStore
-    dimension: int
-    bits: int
+
+    @property
+    def dimension(self) -> int:
+        """Of the questions' token states."""
+        return int(self.questions.states.shape[1])
+
+    @property
+    def bits(self) -> int:
+        """Of a code."""
+        return int(self.questions.points.shape[1])
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,7 @@ def asked(opened: Bundle) -> Judged:
 def ground(opened: Bundle, asked: Judged, tmp_path_factory: pytest.TempPathFactory) -> Ground:
     folder = tmp_path_factory.mktemp("decoder") / "questions"
     found = Questions.make(folder, opened, opened.query_encoder(1), asked, 60, 20)
-    store = token_store(opened)
-    return Ground(found, found, store, 32, store.coder.bits)
+    return Ground(found, found, token_store(opened))
 
 
 def fixed(scores: list[list[float]], prior: list[list[float]]) -> Any:

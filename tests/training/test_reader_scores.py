@@ -17,7 +17,7 @@ from evaluation.judgements import read_queries
 from index_builder.build import BuildOptions, build
 from models.encoders.encoder import Encoder
 from models.errors import ModelError
-from models.reader.spans import best_logits
+from models.reader.spans import Integers, Vectors, best_logits
 from models.tokens.passages import telling_tokens
 from tests.training.reading import write_sources
 from training.ranker import reader_scores
@@ -99,12 +99,12 @@ def test_a_killed_run_goes_on_to_the_same_file(
     whole, out = (tmp_path / "whole.tsv").read_bytes(), tmp_path / "scores.tsv"
     asked = 0
 
-    def killed(*args: object) -> object:
+    def killed(logits: Vectors, counts: Integers, longest: int) -> Vectors:
         nonlocal asked
         asked += 1
         if asked == 4:
             raise KilledError
-        return best_logits(*args)  # type: ignore[arg-type]
+        return best_logits(logits, counts, longest)
 
     with monkeypatch.context() as patch:
         patch.setattr(reader_scores, "best_logits", killed)

@@ -52,6 +52,18 @@ class Shape:
             raise FieldError("heads", f"{self.heads} do not share a width of {self.width} evenly")
 
 
+def sign_table(bits: int) -> Tensor:
+    """What each byte of a code of so many bits stands for, (256, 8)."""
+    ones = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float32)
+    return torch.from_numpy((2 * ones - 1) / np.float32(math.sqrt(bits)))
+
+
+def signs_of(codes: Tensor, table: Tensor) -> Tensor:
+    """What codes (..., bits/8) uint8 stand for, (..., bits) of unit norm, by ``sign_table``."""
+    found: Tensor = functional.embedding(codes.int(), table).flatten(-2)
+    return found
+
+
 class Decoder(nn.Module):  # type: ignore[misc]  # torch is not there when types are checked
     """Scores of candidates; ``read`` is done once for a query, ``score`` for each candidate."""
 
@@ -70,9 +82,7 @@ class Decoder(nn.Module):  # type: ignore[misc]  # torch is not there when types
             nn.init.zeros_(last.bias)
         # How far apart scores are for the softmax over candidates; by its logarithm, to stay above 0.
         self.log_scale = nn.Parameter(torch.tensor(math.log(20.0)))
-        bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float32)
-        signs = torch.from_numpy((2 * bits - 1) / np.float32(math.sqrt(shape.bits)))
-        self.register_buffer("signs", signs, persistent=False)  # (256, 8), of each byte
+        self.register_buffer("signs", sign_table(shape.bits), persistent=False)
 
     @property
     def device(self) -> torch.device:
@@ -98,8 +108,7 @@ class Decoder(nn.Module):  # type: ignore[misc]  # torch is not there when types
 
     def decode(self, codes: Tensor) -> Tensor:
         """What codes (..., bits/8) uint8 stand for, (..., bits) of unit norm."""
-        found: Tensor = functional.embedding(codes.int(), self.signs).flatten(-2)
-        return found
+        return signs_of(codes, self.signs)
 
     def score(
         self, x: Tensor, keys: Tensor, points: Tensor, weights: Tensor, mask: Tensor | None,

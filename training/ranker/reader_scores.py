@@ -64,15 +64,10 @@ def _write(
     with file.open("a", encoding="utf-8") as lines:
         for question in range(done, len(found)):
             rows = _rows(found, question, candidates)
-            span, owns = found.tokens(question), [texts.of(row) for row in rows.tolist()]
-            ids, places = (
-                np.concatenate([part[own] for own in owns]) for part in (texts.ids, texts.places)
-            )
-            codes, counts = store.of(rows)
-            logits = reader.logits(
-                store.coder.query(lower[span].astype(np.float32)),
-                np.asarray(found.weights[span]), store.coder.decode(codes, ids), places, counts,
-            )  # fmt: skip
+            span = found.tokens(question)
+            asks = store.coder.query(lower[span].astype(np.float32))
+            weights = np.asarray(found.weights[span])
+            logits, counts = texts.read(reader, store, rows, asks, weights)
             best = best_logits(logits, counts, reader.config.longest)
             query = asked.ids[int(found.kept[question])]
             for passage, logit in zip(bundle.passages.get(rows.tolist()), best, strict=True):

@@ -79,14 +79,9 @@ class Development:
             rows = questions.rows[question]
             rows = np.asarray(rows[rows >= 0][:depth])
             span = questions.tokens(question)
-            owns = [texts.of(row) for row in rows.tolist()]
-            ids, places = (
-                np.concatenate([part[own] for own in owns]) for part in (texts.ids, texts.places)
-            )
-            codes, counts = self._library.store.of(rows)
-            logits = reader.logits(
-                self._library.asked(span), np.asarray(questions.weights[span]),
-                self._library.coder.decode(codes, ids), places, counts,
+            logits, counts = texts.read(
+                reader, self._library.store, rows, self._library.asked(span),
+                np.asarray(questions.weights[span]),
             )  # fmt: skip
             scores = np.asarray(questions.prior[question, : len(rows)])
             relevant = np.asarray(questions.relevant[questions.answers(question)])

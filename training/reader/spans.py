@@ -9,9 +9,11 @@ import numpy as np
 
 from bundle.bundle import ENCODER, Bundle
 from bundle.passages import Passage, Rows
+from bundle.reading import ReadingStore
 from models.encoders.encoder import Encoder
 from models.errors import CorpusError
-from models.tokens.clustering import Integers
+from models.reader.reader import Reader
+from models.tokens.clustering import Integers, Vectors
 from models.tokens.passages import telling_tokens
 from training.ranker.questions import Judged, Questions
 
@@ -39,6 +41,20 @@ class Texts:
     def of(self, row: int) -> slice:
         """Where the tokens of the passage ``row`` are in ``places`` and ``ids``."""
         return slice(int(self.starts[row]), int(self.starts[row + 1]))
+
+    def read(
+        self, reader: Reader, store: ReadingStore, rows: Rows, asked: Vectors, weights: Vectors
+    ) -> tuple[Vectors, Integers]:
+        """The logits (n, 2) of the passages ``rows`` (C,), and how many tokens each has, (C,).
+
+        ``asked`` (L, d) and ``weights`` (L,) are of a question's tokens, among those that are decoded.
+        """
+        owns = [self.of(row) for row in rows.tolist()]
+        ids, places = (
+            np.concatenate([part[own] for own in owns]) for part in (self.ids, self.places)
+        )
+        codes, counts = store.of(rows)
+        return reader.logits(asked, weights, store.coder.decode(codes, ids), places, counts), counts
 
 
 @dataclass(frozen=True, slots=True)
