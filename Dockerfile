@@ -3,6 +3,7 @@ FROM python:3.11-slim-bookworm AS wheels
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY constraints constraints
+COPY lurcher lurcher
 COPY models models
 COPY bundle bundle
 COPY evaluation evaluation

@@ -86,7 +86,7 @@ bench-ranker: $(TRAIN) build/answers.lurcher
 build/whole.lurcher: | $(TRAIN)
 	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --token-share 1
 build/layer-%.lurcher: | $(TRAIN)
-	rm -rf build/layer-$* && .venv-train/bin/python -m benchmarks.token_layers $* build/layer-$*
+	rm -rf build/layer-$* && .venv-train/bin/python -m lurcher.benchmarks.token_layers $* build/layer-$*
 	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --encoder build/layer-$*
 STATES = $(addprefix build/,squad-open.lurcher whole.lurcher untrained.lurcher layer-4.lurcher layer-5.lurcher)
 bench-decoder: $(TRAIN) $(STATES)
@@ -101,8 +101,8 @@ bench-ablation: $(TRAIN) $(CHOSEN_BY)
 
 # The engines side by side, for docs/engines.md.
 bench-deepsparse: $(TRAIN) $(DEEPSPARSE)
-	.venv-train/bin/python -m benchmarks.deepsparse_graphs build/deepsparse
-	.venv-deepsparse/bin/python -m benchmarks.deepsparse_engine build/deepsparse
+	.venv-train/bin/python -m lurcher.benchmarks.deepsparse_graphs build/deepsparse
+	.venv-deepsparse/bin/python -m lurcher.benchmarks.deepsparse_engine build/deepsparse
 
 build/%.lurcher: | $(TRAIN)
 	mkdir -p build
@@ -110,12 +110,12 @@ build/%.lurcher: | $(TRAIN)
 
 # Rebuild the encoder that ships, byte for byte.
 train: $(TRAIN)
-	.venv-train/bin/python -m training.pretrained
+	.venv-train/bin/python -m lurcher.training.pretrained
 
 # Train the students that ship: hours on two cores, and on another machine not the same bytes.
 STUDENTS ?= fast balanced sparse
 train-students: $(TRAIN) $(CHOSEN_BY)
-	for name in $(STUDENTS); do .venv-train/bin/python -m training.students $$name \
+	for name in $(STUDENTS); do .venv-train/bin/python -m lurcher.training.students $$name \
 	    --bundles build --data $(DATA) || exit; done
 
 # Train the projection to 1-bit tokens and the decoder that ship: half an hour on two cores, most of it reading
@@ -141,12 +141,12 @@ train-reader: $(TRAIN) build/answers.lurcher
 # same size that nothing was computed for before; that one has to be trained first, an hour on one core.
 YARDSTICK := $(DATA)/squad-open --out build/undecomposed
 build/undecomposed: $(TRAIN) build/answers.lurcher
-	OMP_NUM_THREADS=1 .venv-train/bin/python -m benchmarks.undecomposed train build/answers.lurcher $(YARDSTICK)
-	.venv-train/bin/python -m benchmarks.undecomposed export build/answers.lurcher $(YARDSTICK)
+	OMP_NUM_THREADS=1 .venv-train/bin/python -m lurcher.benchmarks.undecomposed train build/answers.lurcher $(YARDSTICK)
+	.venv-train/bin/python -m lurcher.benchmarks.undecomposed export build/answers.lurcher $(YARDSTICK)
 bench-reader: $(TRAIN) build/answers.lurcher build/undecomposed
 	.venv-train/bin/lurcher bench gold build/answers.lurcher --queries $(DATA)/squad-open/queries.jsonl \
 	    --qrels $(DATA)/squad-open/qrels/test.tsv
-	.venv-train/bin/python -m benchmarks.undecomposed score build/answers.lurcher $(YARDSTICK) --split test
+	.venv-train/bin/python -m lurcher.benchmarks.undecomposed score build/answers.lurcher $(YARDSTICK) --split test
 	.venv-train/bin/lurcher eval build/answers.lurcher --queries $(DATA)/squad-open/queries.jsonl \
 	    --qrels $(DATA)/squad-open/qrels/test.tsv --answers --min-score 0
 	OPENBLAS_NUM_THREADS=1 .venv-train/bin/lurcher bench reader build/answers.lurcher --yardstick build/undecomposed \

@@ -22,9 +22,9 @@ import matplotlib.pyplot as plt
 import typer
 from rich.console import Console
 
-from training.alignment.making import MIX, Material, Plan, train
-from training.compression.sparsity import Pattern
-from training.students import shipped_material
+from lurcher.training.alignment.making import MIX, Material, Plan, train
+from lurcher.training.compression.sparsity import Pattern
+from lurcher.training.students import shipped_material
 
 _LOSSES: dict[str, dict[str, float]] = {
     "kl": {"kl": 1.0},

@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.absorbed_layer import (
+from lurcher.benchmarks.absorbed_layer import (
     Absorbed,
     Array,
     Graphs,
@@ -32,10 +32,10 @@ from benchmarks.absorbed_layer import (
     draw,
     plain_multiplications,
 )
-from benchmarks.ranker import Way, ratio, take_turns
-from models.errors import ParityError
-from models.pretrained import DEFAULT_ENCODER
-from models.ranker.decoder import load_decoder_config
+from lurcher.benchmarks.ranker import Way, ratio, take_turns
+from lurcher.models.errors import ParityError
+from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.models.ranker.decoder import load_decoder_config
 
 _CANDIDATES = 100
 _LENGTHS, _CODES = (8, 16, 32), (64, 128, 256)

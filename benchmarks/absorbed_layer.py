@@ -30,8 +30,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from models.engines import open_engine
-from training.graph import OPSET, quiet_tracing
+from lurcher.models.engines import open_engine
+from lurcher.training.graph import OPSET, quiet_tracing
 
 Array = npt.NDArray[np.float32]
 

@@ -16,15 +16,15 @@ from typing import Protocol
 import httpx
 import numpy as np
 
-from benchmarks.evaluate import Evaluation
-from bundle.bundle import Bundle
-from evaluation.answers import calibration_error, exact_match, f1
-from evaluation.measures import Figure, interval
-from models.errors import FieldError, InputError, LurcherError, ServiceError
-from server.answering import Question
-from server.pipeline import Pipeline
-from server.reading import NO_READER
-from server.searching import RankMode
+from lurcher.benchmarks.evaluate import Evaluation
+from lurcher.bundle.bundle import Bundle
+from lurcher.evaluation.answers import calibration_error, exact_match, f1
+from lurcher.evaluation.measures import Figure, interval
+from lurcher.models.errors import FieldError, InputError, LurcherError, ServiceError
+from lurcher.server.answering import Question
+from lurcher.server.pipeline import Pipeline
+from lurcher.server.reading import NO_READER
+from lurcher.server.searching import RankMode
 
 _BATCH = 16
 

@@ -19,9 +19,9 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from benchmarks.encoder import original_encoder
-from index_builder.build import build
-from index_builder.corpus import read_corpus
+from lurcher.benchmarks.encoder import original_encoder
+from lurcher.index_builder.build import build
+from lurcher.index_builder.corpus import read_corpus
 
 
 def _seconds(work: Callable[[], object]) -> float:

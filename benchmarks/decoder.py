@@ -26,16 +26,16 @@ import torch
 import typer
 from rich.console import Console
 
-from benchmarks.decoder_likelihood import Likelihood, Reading, Vocabulary, best_blend
-from benchmarks.decoder_losses import LOSSES
-from benchmarks.decoder_states import Ground, Halved, in_float16, strangers, unsaid
-from bundle.bundle import ENCODER, Bundle
-from models.encoders.encoder import Encoder
-from training.ranker.batches import scores
-from training.ranker.decoder import Decoder, Shape
-from training.ranker.loop import Schedule, train
-from training.ranker.questions import Judged, Questions, token_store
-from training.ranker.train import Sources, mined, split
+from lurcher.benchmarks.decoder_likelihood import Likelihood, Reading, Vocabulary, best_blend
+from lurcher.benchmarks.decoder_losses import LOSSES
+from lurcher.benchmarks.decoder_states import Ground, Halved, in_float16, strangers, unsaid
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.training.ranker.batches import scores
+from lurcher.training.ranker.decoder import Decoder, Shape
+from lurcher.training.ranker.loop import Schedule, train
+from lurcher.training.ranker.questions import Judged, Questions, token_store
+from lurcher.training.ranker.train import Sources, mined, split
 
 _SET, FLOAT16 = "squad-open", "merged, float16"
 _QUESTIONS, _CANDIDATES = 9_600, 50

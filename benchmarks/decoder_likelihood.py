@@ -18,18 +18,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.cross_encoder.model import start
-from benchmarks.decoder_states import Ground
-from bundle.bundle import ENCODER, Bundle
-from bundle.passages import Rows
-from bundle.vectors import Vectors
-from models.encoders.encoder import Encoder
-from models.tokens.clustering import Integers
-from training.ranker.batches import Batch, batch, draw
-from training.ranker.decoder import sign_table, signs_of
-from training.ranker.loop import Schedule
-from training.ranker.questions import NO_SCORE, Questions
-from training.run import Run
+from lurcher.benchmarks.cross_encoder.model import start
+from lurcher.benchmarks.decoder_states import Ground
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.vectors import Vectors
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.tokens.clustering import Integers
+from lurcher.training.ranker.batches import Batch, batch, draw
+from lurcher.training.ranker.decoder import sign_table, signs_of
+from lurcher.training.ranker.loop import Schedule
+from lurcher.training.ranker.questions import NO_SCORE, Questions
+from lurcher.training.run import Run
 
 # Each costs a softmax over the vocabulary for every token of its query.
 _NEGATIVES = 4

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.ranker.batches import Batch
-from training.ranker.decoder import Decoder
-from training.ranker.loop import Loss, listwise
-from training.ranker.questions import NO_SCORE
+from lurcher.training.ranker.batches import Batch
+from lurcher.training.ranker.decoder import Decoder
+from lurcher.training.ranker.loop import Loss, listwise
+from lurcher.training.ranker.questions import NO_SCORE
 
 # Between what late interaction scores passages that answer and others, so that a logit begins near 0.
 _MIDDLE = 0.55

@@ -10,17 +10,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bundle.bundle import Bundle
-from bundle.passages import Rows
-from bundle.ragged import gather
-from bundle.vectors import Vectors
-from models.encoders.encoder import Encoder
-from models.ranker.maxsim import LATE_WEIGHT, best_met, blend, maxsim
-from models.tokens.coder import Codes, unit
-from models.tokens.passages import encode_passages
-from models.tokens.products import product
-from training.ranker.decoder import Decoder
-from training.ranker.questions import NO_SCORE, CodeStore, Questions, token_store
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.ragged import gather
+from lurcher.bundle.vectors import Vectors
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.ranker.maxsim import LATE_WEIGHT, best_met, blend, maxsim
+from lurcher.models.tokens.coder import Codes, unit
+from lurcher.models.tokens.passages import encode_passages
+from lurcher.models.tokens.products import product
+from lurcher.training.ranker.decoder import Decoder
+from lurcher.training.ranker.questions import NO_SCORE, CodeStore, Questions, token_store
 
 _CHUNK = 1_024
 

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.deepsparse_engine FOLDER``: DeepSparse beside ONNX Runtime.
+"""``python -m lurcher.benchmarks.deepsparse_engine FOLDER``: DeepSparse beside ONNX Runtime.
 
 FOLDER is what ``deepsparse_graphs`` wrote. For each shape all graphs run in turn on both engines,
 and DeepSparse's own analysis says which kernels it ran the linear layers with, and for how long.
@@ -23,9 +23,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from models.engines.deepsparse import load_library
-from models.engines.ort import OnnxRuntimeEngine
-from models.pretrained import DEFAULT_ENCODER
+from lurcher.models.engines.deepsparse import load_library
+from lurcher.models.engines.ort import OnnxRuntimeEngine
+from lurcher.models.pretrained import DEFAULT_ENCODER
 
 # Texts, tokens a text, cores.
 SHAPES = (

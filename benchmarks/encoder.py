@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.table import Table
 from sentence_transformers import SentenceTransformer
 
-from bundle.vectors import exact_top
-from evaluation.judgements import read_qrels, read_queries
-from evaluation.measures import DEPTH, interval, per_query
-from index_builder.corpus import read_corpus
-from models.encoders.encoder import Encoder
-from models.pretrained import DEFAULT_ENCODER
+from lurcher.bundle.vectors import exact_top
+from lurcher.evaluation.judgements import read_qrels, read_queries
+from lurcher.evaluation.measures import DEPTH, interval, per_query
+from lurcher.index_builder.corpus import read_corpus
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.pretrained import DEFAULT_ENCODER
 
 Vectors = npt.NDArray[np.float32]
 

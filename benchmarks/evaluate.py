@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from benchmarks.searchers import Searcher
-from evaluation.judgements import Qrels
-from evaluation.measures import DEPTH, Figure, interval, per_query
-from models.errors import InputError
+from lurcher.benchmarks.searchers import Searcher
+from lurcher.evaluation.judgements import Qrels
+from lurcher.evaluation.measures import DEPTH, Figure, interval, per_query
+from lurcher.models.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.server import Sample, ask, connected, post, running_server
-from bundle.tally import pair_key
-from evaluation.judgements import read_qrels, read_queries
+from lurcher.benchmarks.server import Sample, ask, connected, post, running_server
+from lurcher.bundle.tally import pair_key
+from lurcher.evaluation.judgements import read_qrels, read_queries
 
 _IN_TURN = 50  # searches of a client between looks at whether feedback still comes
 _GIVERS = 2

@@ -21,20 +21,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bundle.bundle import ENCODER, Bundle
-from bundle.passages import Passages
-from bundle.reading import ReadingStore
-from evaluation.answers import exact_match, f1, read_answers
-from evaluation.judgements import read_qrels, read_queries
-from evaluation.measures import interval
-from models.encoders.encoder import Encoder
-from models.errors import FieldError, InputError
-from models.reader.reader import Reader
-from models.reader.spans import best_spans
-from models.tokens.clustering import Integers, Vectors
-from models.tokens.coder import TokenCoder
-from models.tokens.passages import telling_tokens
-from server.reading import NO_READER, Inquiry, PassageReader
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.bundle.passages import Passages
+from lurcher.bundle.reading import ReadingStore
+from lurcher.evaluation.answers import exact_match, f1, read_answers
+from lurcher.evaluation.judgements import read_qrels, read_queries
+from lurcher.evaluation.measures import interval
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.errors import FieldError, InputError
+from lurcher.models.reader.reader import Reader
+from lurcher.models.reader.spans import best_spans
+from lurcher.models.tokens.clustering import Integers, Vectors
+from lurcher.models.tokens.coder import TokenCoder
+from lurcher.models.tokens.passages import telling_tokens
+from lurcher.server.reading import NO_READER, Inquiry, PassageReader
 
 _WINDOWS = (96, 64, 48, 32)
 _AT_ONCE = 64

@@ -21,13 +21,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bundle.bundle import Bundle
-from bundle.neighbours import Mode
-from bundle.vectors import VectorIndex, Vectors, build_index, default_factory, write_index
-from evaluation.judgements import read_queries
-from models.neighbours.adapted import unit
-from server.live import Change
-from server.searching import Query, Searching
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.neighbours import Mode
+from lurcher.bundle.vectors import VectorIndex, Vectors, build_index, default_factory, write_index
+from lurcher.evaluation.judgements import read_queries
+from lurcher.models.neighbours.adapted import unit
+from lurcher.server.live import Change
+from lurcher.server.searching import Query, Searching
 
 _MODES: tuple[Mode, ...] = ("off", "xs", "xl")
 _IN_TURN = 25

@@ -27,22 +27,22 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from benchmarks.searchers import open_searcher
-from bundle.bundle import ENCODER, Bundle
-from bundle.labels import Labels
-from bundle.passages import Rows
-from bundle.vectors import Vectors
-from evaluation.judgements import Qrels, read_qrels, read_queries
-from evaluation.measures import DEPTH, per_query
-from index_builder.adapt import adapt
-from index_builder.judged.known import Known
-from index_builder.judged.labels import to_labels
-from index_builder.judged.qrels import read_judged
-from index_builder.neighbours import Judged, NeighbourOptions
-from index_builder.tuning import KnownQueries, sample, sums
-from models.encoders.encoder import Encoder
-from models.neighbours.adapted import nudge_scores, per_passage_weight, unit, xs_scores
-from models.neighbours.votes import Votes, mix, published_votes
+from lurcher.benchmarks.searchers import open_searcher
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.bundle.labels import Labels
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.vectors import Vectors
+from lurcher.evaluation.judgements import Qrels, read_qrels, read_queries
+from lurcher.evaluation.measures import DEPTH, per_query
+from lurcher.index_builder.adapt import adapt
+from lurcher.index_builder.judged.known import Known
+from lurcher.index_builder.judged.labels import to_labels
+from lurcher.index_builder.judged.qrels import read_judged
+from lurcher.index_builder.neighbours import Judged, NeighbourOptions
+from lurcher.index_builder.tuning import KnownQueries, sample, sums
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.neighbours.adapted import nudge_scores, per_passage_weight, unit, xs_scores
+from lurcher.models.neighbours.votes import Votes, mix, published_votes
 
 _MEASURES = ("nDCG@10", "Recall@10", "Recall@100")
 _BLOCK = 256

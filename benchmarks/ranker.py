@@ -26,22 +26,22 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cross_encoder.graph import GRAPH, Scorer, export
-from benchmarks.cross_encoder.model import Scores, load, score_torch, start
-from benchmarks.cross_encoder.pairs import PairTokenizer
-from benchmarks.cross_encoder.rank import candidate_pairs
-from benchmarks.pairs import Pair
-from benchmarks.ranker_kernels import KERNELS, LOSSY, Kernel
-from bundle.bundle import ENCODER, Bundle
-from evaluation.judgements import read_qrels, read_queries
-from models.encoders.encoder import Encoder
-from models.errors import FieldError, ParityError
-from models.ranker.maxsim import best_met, similarities
-from models.threads import available_cpus
-from models.tokens.products import Vectors
-from server.ranking import NO_TOKENS, Ranking
-from server.reading import PassageReader
-from server.searching import Hits, Query
+from lurcher.benchmarks.cross_encoder.graph import GRAPH, Scorer, export
+from lurcher.benchmarks.cross_encoder.model import Scores, load, score_torch, start
+from lurcher.benchmarks.cross_encoder.pairs import PairTokenizer
+from lurcher.benchmarks.cross_encoder.rank import candidate_pairs
+from lurcher.benchmarks.pairs import Pair
+from lurcher.benchmarks.ranker_kernels import KERNELS, LOSSY, Kernel
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.evaluation.judgements import read_qrels, read_queries
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.errors import FieldError, ParityError
+from lurcher.models.ranker.maxsim import best_met, similarities
+from lurcher.models.threads import available_cpus
+from lurcher.models.tokens.products import Vectors
+from lurcher.server.ranking import NO_TOKENS, Ranking
+from lurcher.server.reading import PassageReader
+from lurcher.server.searching import Hits, Query
 
 _DEPTHS = (100, 1_000)
 _TURN = 25

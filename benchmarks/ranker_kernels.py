@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from models.ranker.maxsim import similarities
-from models.tokens.coder import Codes
-from models.tokens.products import Vectors
+from lurcher.models.ranker.maxsim import similarities
+from lurcher.models.tokens.coder import Codes
+from lurcher.models.tokens.products import Vectors
 
 Kernel = Callable[[Vectors, Codes], Vectors]
 

@@ -19,18 +19,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.ranker import Way, ratio, take_turns
-from benchmarks.undecomposed.graph import Yardstick, open_yardstick
-from benchmarks.undecomposed.scoring import LONGEST_ANSWER
-from bundle.bundle import ENCODER, Bundle
-from evaluation.judgements import read_qrels, read_queries
-from models.encoders.encoder import Encoder
-from models.errors import FieldError
-from models.reader.answers import LOOKED_AT
-from models.reader.spans import best_spans
-from models.threads import available_cpus
-from server.answering import Answering, Question
-from server.reading import NO_READER, PassageReader
+from lurcher.benchmarks.ranker import Way, ratio, take_turns
+from lurcher.benchmarks.undecomposed.graph import Yardstick, open_yardstick
+from lurcher.benchmarks.undecomposed.scoring import LONGEST_ANSWER
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.evaluation.judgements import read_qrels, read_queries
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.errors import FieldError
+from lurcher.models.reader.answers import LOOKED_AT
+from lurcher.models.reader.spans import best_spans
+from lurcher.models.threads import available_cpus
+from lurcher.server.answering import Answering, Question
+from lurcher.server.reading import NO_READER, PassageReader
 
 _DEPTHS = (5, 20)
 _LENGTHS = (8, 16, 32)  # own tokens of a question

@@ -9,10 +9,10 @@ from typing import Protocol
 
 import httpx
 
-from bundle.bundle import Bundle
-from models.errors import LurcherError, ServiceError
-from server.pipeline import Pipeline
-from server.searching import AskedMode, Query, RankMode
+from lurcher.bundle.bundle import Bundle
+from lurcher.models.errors import LurcherError, ServiceError
+from lurcher.server.pipeline import Pipeline
+from lurcher.server.searching import AskedMode, Query, RankMode
 
 Ranking = list[tuple[str, float]]
 

@@ -28,8 +28,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from evaluation.judgements import read_queries
-from models.errors import ServiceError
+from lurcher.evaluation.judgements import read_queries
+from lurcher.models.errors import ServiceError
 
 _WARM_UP = 50
 _STAGES = ("encode", "search", "rank", "fetch")
@@ -47,7 +47,7 @@ class Sample:
 @contextmanager
 def running_server(bundle: Path, *flags: str) -> Iterator[tuple[tuple[str, int], psutil.Process]]:
     """The address of a `lurcher serve` of ``bundle``, ready, and its process. Raises ServiceError."""
-    command = [sys.executable, "-m", "cli", "serve", str(bundle), "--port", "0", *flags]
+    command = [sys.executable, "-m", "lurcher", "serve", str(bundle), "--port", "0", *flags]
     with TemporaryFile("w+") as log, subprocess.Popen(command, stderr=log) as process:
         try:
             found: dict[str, str] = {}

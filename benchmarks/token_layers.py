@@ -3,7 +3,7 @@
 Vectors stay what they are. Layers are counted from 1; a graph's nodes tell theirs by the names that tracing
 gave them::
 
-    python -m benchmarks.token_layers 4 build/layer-4
+    python -m lurcher.benchmarks.token_layers 4 build/layer-4
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Annotated
 import onnx
 import typer
 
-from models.encoders.config import CONFIG_FILE, fingerprint, load_config
-from models.encoders.encoder import TOKEN_STATES
-from models.errors import FieldError
+from lurcher.models.encoders.config import CONFIG_FILE, fingerprint, load_config
+from lurcher.models.encoders.encoder import TOKEN_STATES
+from lurcher.models.errors import FieldError
 
 # The end of a BERT layer.
 _LAST = re.compile(r"/layer\.(\d+)/output/LayerNorm/LayerNormalization_output_0$")

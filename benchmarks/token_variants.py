@@ -18,14 +18,14 @@ import numpy.typing as npt
 from scipy.cluster.hierarchy import linkage  # type: ignore[import-untyped]  # publishes no types
 from scipy.sparse import csr_array  # type: ignore[import-untyped]  # the same
 
-from benchmarks.token_candidates import Candidates, rotation
-from bundle.ragged import count_type
-from bundle.tokens import position_type
-from index_builder.tokens import BITS, SHARE
-from models.ranker.maxsim import best_met, maxsim
-from models.tokens.clustering import Integers
-from models.tokens.coder import COMMON
-from models.tokens.products import Vectors
+from lurcher.benchmarks.token_candidates import Candidates, rotation
+from lurcher.bundle.ragged import count_type
+from lurcher.bundle.tokens import position_type
+from lurcher.index_builder.tokens import BITS, SHARE
+from lurcher.models.ranker.maxsim import best_met, maxsim
+from lurcher.models.tokens.clustering import Integers
+from lurcher.models.tokens.coder import COMMON
+from lurcher.models.tokens.products import Vectors
 
 # Bytes beside the codes: of each code its place, of each passage two counts; for 256 tokens.
 _PLACE, _COUNTS = position_type(256).itemsize, 2 * count_type(256).itemsize

@@ -21,10 +21,10 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from benchmarks.token_candidates import SETS, Candidates, candidates
-from benchmarks.token_variants import Variant, Variants
-from models.ranker.maxsim import blend
-from models.tokens.products import Vectors
+from lurcher.benchmarks.token_candidates import SETS, Candidates, candidates
+from lurcher.benchmarks.token_variants import Variant, Variants
+from lurcher.models.ranker.maxsim import blend
+from lurcher.models.tokens.products import Vectors
 
 _SEEDS = (0, 1, 2)
 _BUDGETS = (8, 4)  # bytes a token

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.unanswerable``: SQuAD 2.0's questions that its paragraphs do not answer.
+"""``python -m lurcher.benchmarks.unanswerable``: SQuAD 2.0's questions that its paragraphs do not answer.
 
 They were written to look answerable (Rajpurkar et al. 2018, "Know What You Don't Know"): about the paragraph,
 with a wrong answer of the right kind in it. `lurcher eval --answers` says how often a bundle is silent.
@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from models.errors import CorpusError
+from lurcher.models.errors import CorpusError
 
 
 def main(

@@ -27,20 +27,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.manifest import MANIFEST, Manifest, changed_files, read_manifest
-from bundle.neighbours import QUERIES, Neighbours
-from bundle.passages import Passages
-from bundle.reading import READING_CODER, ReadingStore
-from bundle.states import StateStore
-from bundle.tokens import CODER, TokenStore
-from bundle.vectors import VectorIndex
-from models.encoders.config import CONFIG_FILE, load_config
-from models.encoders.encoder import Encoder
-from models.engines import EngineName
-from models.errors import BundleCorrupt, LurcherError, ModelError
-from models.ranker.decoder import DECODER_FILE, Decoder, DecoderConfig, load_decoder_config
-from models.ranker.seq2seq import RankerConfig, Seq2SeqDecoder, load_ranker_config
-from models.reader.reader import READER_FILE, Reader, check_reader, load_reader_config
+from lurcher.bundle.manifest import MANIFEST, Manifest, changed_files, read_manifest
+from lurcher.bundle.neighbours import QUERIES, Neighbours
+from lurcher.bundle.passages import Passages
+from lurcher.bundle.reading import READING_CODER, ReadingStore
+from lurcher.bundle.states import StateStore
+from lurcher.bundle.tokens import CODER, TokenStore
+from lurcher.bundle.vectors import VectorIndex
+from lurcher.models.encoders.config import CONFIG_FILE, load_config
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.engines import EngineName
+from lurcher.models.errors import BundleCorrupt, LurcherError, ModelError
+from lurcher.models.ranker.decoder import DECODER_FILE, Decoder, DecoderConfig, load_decoder_config
+from lurcher.models.ranker.seq2seq import RankerConfig, Seq2SeqDecoder, load_ranker_config
+from lurcher.models.reader.reader import READER_FILE, Reader, check_reader, load_reader_config
 
 ENCODER = "encoder"
 RANKER = "ranker"

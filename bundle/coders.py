@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from models.encoders.config import EncoderConfig
-from models.errors import BundleCorrupt, ModelError
-from models.tokens.clustering import Vectors
+from lurcher.models.encoders.config import EncoderConfig
+from lurcher.models.errors import BundleCorrupt, ModelError
+from lurcher.models.tokens.clustering import Vectors
 
 
 class _Coder(Protocol):

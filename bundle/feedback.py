@@ -39,9 +39,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
-from bundle.sync import sync
-from bundle.tally import Limits, Tally
-from models.errors import FeedbackCorrupt, FieldError
+from lurcher.bundle.sync import sync
+from lurcher.bundle.tally import Limits, Tally
+from lurcher.models.errors import FeedbackCorrupt, FieldError
 
 FORMAT = 1
 

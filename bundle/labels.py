@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bundle.passages import Rows
-from models.errors import BundleCorrupt
+from lurcher.bundle.passages import Rows
+from lurcher.models.errors import BundleCorrupt
 
 _TYPES = {"indptr": np.int64, "rows": np.int64, "weights": np.float32}
 

@@ -17,15 +17,15 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bundle.neighbours import NeighbourSettings
-from bundle.reading import ReadingSettings
-from bundle.states import StateSettings
-from bundle.tokens import TokenSettings
-from models.encoders.config import EncoderConfig
-from models.errors import BundleCorrupt, BundleNotFound, BundleVersionError
-from models.ranker.decoder import DecoderConfig
-from models.ranker.seq2seq import RankerConfig
-from models.reader.reader import ReaderConfig
+from lurcher.bundle.neighbours import NeighbourSettings
+from lurcher.bundle.reading import ReadingSettings
+from lurcher.bundle.states import StateSettings
+from lurcher.bundle.tokens import TokenSettings
+from lurcher.models.encoders.config import EncoderConfig
+from lurcher.models.errors import BundleCorrupt, BundleNotFound, BundleVersionError
+from lurcher.models.ranker.decoder import DecoderConfig
+from lurcher.models.ranker.seq2seq import RankerConfig
+from lurcher.models.reader.reader import ReaderConfig
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"

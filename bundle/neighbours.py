@@ -23,10 +23,10 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from bundle.labels import Labels
-from bundle.passages import Passages, Rows
-from bundle.vectors import VectorIndex, Vectors
-from models.errors import BundleCorrupt
+from lurcher.bundle.labels import Labels
+from lurcher.bundle.passages import Passages, Rows
+from lurcher.bundle.vectors import VectorIndex, Vectors
+from lurcher.models.errors import BundleCorrupt
 
 NEIGHBOURS = "neighbours"
 QUERIES, TEXTS = f"{NEIGHBOURS}/queries.faiss", f"{NEIGHBOURS}/queries.db"

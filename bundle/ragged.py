@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bundle.passages import Rows
-from models.errors import BundleCorrupt
+from lurcher.bundle.passages import Rows
+from lurcher.models.errors import BundleCorrupt
 
 Array = npt.NDArray[Any]
 

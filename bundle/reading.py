@@ -25,14 +25,14 @@ from typing import Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from bundle.coders import load_coder
-from bundle.passages import Rows
-from bundle.ragged import count_type, gather, mapped, starts_of, whole
-from models.encoders.config import EncoderConfig
-from models.encoders.student import SHA256
-from models.errors import BundleCorrupt
-from models.reader.coder import DetailCoder
-from models.tokens.coder import Codes
+from lurcher.bundle.coders import load_coder
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.ragged import count_type, gather, mapped, starts_of, whole
+from lurcher.models.encoders.config import EncoderConfig
+from lurcher.models.encoders.student import SHA256
+from lurcher.models.errors import BundleCorrupt
+from lurcher.models.reader.coder import DetailCoder
+from lurcher.models.tokens.coder import Codes
 
 READING_CODER = "reading/coder.npz"
 _CODES, _COUNTS = "reading.bin", "reading.idx"

@@ -27,12 +27,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from bundle.passages import Rows
-from bundle.ragged import count_type, gather, mapped, read_index, starts_of, whole
-from bundle.vectors import Vectors
-from models.encoders.student import SHA256
-from models.errors import BundleCorrupt, ModelError
-from models.ranker.seq2seq import RankerConfig
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.ragged import count_type, gather, mapped, read_index, starts_of, whole
+from lurcher.bundle.vectors import Vectors
+from lurcher.models.encoders.student import SHA256
+from lurcher.models.errors import BundleCorrupt, ModelError
+from lurcher.models.ranker.seq2seq import RankerConfig
 
 SIGNS = "states/signs.npz"
 _STATES, _COUNTS = "states.bin", "states.idx"

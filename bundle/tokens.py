@@ -25,13 +25,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from bundle.coders import load_coder
-from bundle.passages import Rows
-from bundle.ragged import count_type, gather, mapped, read_index, starts_of, whole
-from models.encoders.config import EncoderConfig
-from models.encoders.student import SHA256
-from models.errors import BundleCorrupt
-from models.tokens.coder import Coded, Codes, TokenCoder
+from lurcher.bundle.coders import load_coder
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.ragged import count_type, gather, mapped, read_index, starts_of, whole
+from lurcher.models.encoders.config import EncoderConfig
+from lurcher.models.encoders.student import SHA256
+from lurcher.models.errors import BundleCorrupt
+from lurcher.models.tokens.coder import Coded, Codes, TokenCoder
 
 CODER = "tokens/coder.npz"
 _CODES, _POSITIONS, _COUNTS = "tokens.bin", "tokens.pos", "tokens.idx"

@@ -17,8 +17,8 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from bundle.passages import Rows
-from models.errors import BundleCorrupt, FieldError
+from lurcher.bundle.passages import Rows
+from lurcher.models.errors import BundleCorrupt, FieldError
 
 Vectors = npt.NDArray[np.float32]
 Progress = Callable[[int], None]

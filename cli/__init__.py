@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from cli import (
+from lurcher.cli import (
     benchmarks,
     building,
     changing,
@@ -17,8 +17,8 @@ from cli import (
     serving,
     training,
 )
-from cli.console import errors
-from models.errors import LurcherError
+from lurcher.cli.console import errors
+from lurcher.models.errors import LurcherError
 
 app = typer.Typer(
     no_args_is_help=True,

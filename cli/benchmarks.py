@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cli.extras import needing
-from models.errors import FieldError
+from lurcher.cli.extras import needing
+from lurcher.models.errors import FieldError
 
 app = typer.Typer()
 
@@ -34,7 +34,7 @@ def bench(
     if name not in _BENCHMARKS:
         raise FieldError("name", f"no benchmark {name!r}; there are: {', '.join(_BENCHMARKS)}")
     with needing("bench"):
-        module = importlib.import_module(f"benchmarks.{name}")
+        module = importlib.import_module(f"lurcher.benchmarks.{name}")
     tool = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     tool.command()(module.main)
     tool(args=context.args, prog_name=f"lurcher bench {name}")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.console import console, errors, progress
-from cli.options import KnownQrels, SkipUnknown, pair
-from cli.sections import print_neighbours
-from models.errors import FieldError
+from lurcher.cli.console import console, errors, progress
+from lurcher.cli.options import KnownQrels, SkipUnknown, pair
+from lurcher.cli.sections import print_neighbours
+from lurcher.models.errors import FieldError
 
 if TYPE_CHECKING:
-    from index_builder.tokens import TokenOptions
+    from lurcher.index_builder.tokens import TokenOptions
 
 app = typer.Typer()
 
@@ -101,11 +101,11 @@ def build(
     ] = None,
 ) -> None:
     """Turn a corpus into a bundle; called again after a kill, go on where it was."""
-    from index_builder.adapt import read_sources
-    from index_builder.build import BuildOptions, skipped_file
-    from index_builder.build import build as build_bundle
-    from index_builder.neighbours import NeighbourOptions
-    from models.pretrained import DEFAULT_ENCODER, PROFILES
+    from lurcher.index_builder.adapt import read_sources
+    from lurcher.index_builder.build import BuildOptions, skipped_file
+    from lurcher.index_builder.build import build as build_bundle
+    from lurcher.index_builder.neighbours import NeighbourOptions
+    from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
 
     if profile and encoder:
         raise FieldError(
@@ -149,7 +149,7 @@ def build(
 
 def _token_options(none: bool, bits: int | None, share: float | None) -> TokenOptions | None:
     """What `build` is asked for. Raises FieldError."""
-    from index_builder.tokens import SHARE, TokenOptions
+    from lurcher.index_builder.tokens import SHARE, TokenOptions
 
     if none and (bits is not None or share is not None):
         raise FieldError("no_tokens", "leaves nothing to set --token-bits or --token-share for")

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cli.console import console, errors, progress
-from cli.options import BundlePath, KnownQrels, SkipUnknown, pair
-from cli.sections import kept, print_neighbours, print_section
+from lurcher.cli.console import console, errors, progress
+from lurcher.cli.options import BundlePath, KnownQrels, SkipUnknown, pair
+from lurcher.cli.sections import kept, print_neighbours, print_section
 
 app = typer.Typer()
 
@@ -29,8 +29,8 @@ def swap_encoder(
     ] = None,
 ) -> None:
     """Let another encoder read a bundle's queries, in a new bundle; no passage is encoded anew."""
-    from index_builder.swap import swap_encoder as swap
-    from models.pretrained import PROFILES
+    from lurcher.index_builder.swap import swap_encoder as swap
+    from lurcher.models.pretrained import PROFILES
 
     chosen = PROFILES[student] if student in PROFILES else Path(student)
     with progress() as bar:
@@ -66,7 +66,7 @@ def swap_ranker(
     ] = None,
 ) -> None:
     """Let a decoder rank a bundle's passages, in a new bundle; no passage is read anew."""
-    from index_builder.ranker import swap_ranker as swap
+    from lurcher.index_builder.ranker import swap_ranker as swap
 
     made, manifest = swap(bundle, ranker, out)
     if manifest.ranker is not None:
@@ -83,7 +83,7 @@ def swap_reader(
     ] = None,
 ) -> None:
     """Let a reader answer from a bundle's passages, in a new bundle; no passage is read anew."""
-    from index_builder.reader import swap_reader as swap
+    from lurcher.index_builder.reader import swap_reader as swap
 
     made, manifest = swap(bundle, reader, out)
     if manifest.reader is not None:
@@ -124,9 +124,9 @@ def adapt(
     ] = None,
 ) -> None:
     """Let judged queries, clicks or feedback lift a bundle's ranking; nothing is trained."""
-    from index_builder.adapt import adapt as run
-    from index_builder.adapt import read_sources
-    from index_builder.neighbours import NeighbourOptions
+    from lurcher.index_builder.adapt import adapt as run
+    from lurcher.index_builder.adapt import read_sources
+    from lurcher.index_builder.neighbours import NeighbourOptions
 
     judged = read_sources(
         pair("qrels", queries, qrels), clicks or [], from_log or [],

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.console import console, report_line
-from cli.extras import needing
-from cli.options import Checks, Device, DevQrels, Int8, LearningRate, QueriesAStep, pair
-from cli.sections import kept, print_section
-from models.errors import FieldError
+from lurcher.cli.console import console, report_line
+from lurcher.cli.extras import needing
+from lurcher.cli.options import Checks, Device, DevQrels, Int8, LearningRate, QueriesAStep, pair
+from lurcher.cli.sections import kept, print_section
+from lurcher.models.errors import FieldError
 
 app = typer.Typer()
 
@@ -69,10 +69,10 @@ def compress(
 ) -> None:
     """Make a smaller query encoder for passages that stay as they are, from queries alone."""
     with needing("train"):
-        from training.alignment.making import MIX, Plan
-        from training.compress import Judged
-        from training.compress import compress as run
-    from evaluation.judgements import read_qrels, read_queries
+        from lurcher.training.alignment.making import MIX, Plan
+        from lurcher.training.compress import Judged
+        from lurcher.training.compress import compress as run
+    from lurcher.evaluation.judgements import read_qrels, read_queries
 
     judged = None
     if dev := pair("dev_qrels", dev_queries, dev_qrels):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from index_builder.progress import Reporter
+    from lurcher.index_builder.progress import Reporter
 
 console = Console()
 errors = Console(stderr=True)
@@ -21,6 +21,6 @@ def report_line(line: str) -> None:
 
 def progress() -> AbstractContextManager[Reporter]:
     """A bar on a terminal; nothing where stderr is a file, which would get a line for each redraw."""
-    from index_builder.progress import Silent, progress_bar
+    from lurcher.index_builder.progress import Silent, progress_bar
 
     return progress_bar(errors) if errors.is_terminal else nullcontext(Silent())

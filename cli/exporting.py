@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.console import console
-from cli.extras import needing
-from cli.options import Int8
+from lurcher.cli.console import console
+from lurcher.cli.extras import needing
+from lurcher.cli.options import Int8
 
 app = typer.Typer()
 
@@ -35,7 +35,7 @@ def export(
 ) -> None:
     """Export any encoder to ONNX, checked against the original."""
     with needing("train"):
-        from training.export import export_encoder
+        from lurcher.training.export import export_encoder
 
     config = export_encoder(
         model, out, int8=int8, pooling=pooling, similarity=similarity,
@@ -73,7 +73,7 @@ def export_ranker(
 ) -> None:
     """Take any T5 apart for ranking, checked against the original."""
     with needing("train"):
-        from training.ranker.t5 import export_t5
+        from lurcher.training.ranker.t5 import export_t5
 
     config = export_t5(
         model, out, name=name, max_tokens=max_tokens, max_query_tokens=max_query_tokens,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from models.errors import LurcherError
+from lurcher.models.errors import LurcherError
 
 
 @contextmanager

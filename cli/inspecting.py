@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.console import console, errors
-from cli.options import BundlePath
-from cli.sections import kept, print_neighbours, print_section
+from lurcher.cli.console import console, errors
+from lurcher.cli.options import BundlePath
+from lurcher.cli.sections import kept, print_neighbours, print_section
 
 if TYPE_CHECKING:
-    from bundle.manifest import Manifest
+    from lurcher.bundle.manifest import Manifest
 
 app = typer.Typer()
 
@@ -19,7 +19,7 @@ app = typer.Typer()
 @app.command("inspect")
 def inspect_bundle(bundle: BundlePath) -> None:
     """Show what a bundle holds: its parts, their bytes, and what was measured when it was built."""
-    from bundle.manifest import read_manifest
+    from lurcher.bundle.manifest import read_manifest
 
     manifest = read_manifest(bundle)
     document = manifest.model_dump(mode="json", exclude_none=True)
@@ -53,7 +53,7 @@ def inspect_bundle(bundle: BundlePath) -> None:
 
 def _print_tokens(manifest: Manifest) -> None:
     """What ranking reads, and what it takes: codes, positions, numbers and the coder together."""
-    from bundle.tokens import CODER
+    from lurcher.bundle.tokens import CODER
 
     tokens, dimension = manifest.tokens, manifest.encoder.dimension
     if tokens is None:
@@ -75,9 +75,9 @@ def _print_tokens(manifest: Manifest) -> None:
 
 def _print_reading(manifest: Manifest) -> None:
     """What answering reads, and what it takes: codes, numbers and coder, alone and with the tokens'."""
-    from bundle.bundle import READER
-    from bundle.reading import READING_CODER
-    from bundle.tokens import CODER
+    from lurcher.bundle.bundle import READER
+    from lurcher.bundle.reading import READING_CODER
+    from lurcher.bundle.tokens import CODER
 
     tokens, reading, reader = manifest.tokens, manifest.reading, manifest.reader
     if tokens is None or reading is None:
@@ -100,7 +100,7 @@ def _print_reading(manifest: Manifest) -> None:
 @app.command()
 def verify(bundle: BundlePath) -> None:
     """Check every file of a bundle against its hash, and the files against each other."""
-    from bundle.bundle import verify as problems_of
+    from lurcher.bundle.bundle import verify as problems_of
 
     problems = problems_of(bundle)
     for problem in problems:

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from cli.console import console
-from cli.extras import needing
-from cli.options import BundlePath, PefaOption, RankMode, RankOption
-from models.errors import FieldError, LurcherError
+from lurcher.cli.console import console
+from lurcher.cli.extras import needing
+from lurcher.cli.options import BundlePath, PefaOption, RankMode, RankOption
+from lurcher.models.errors import FieldError, LurcherError
 
 app = typer.Typer()
 
@@ -34,11 +34,11 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a hit.")] = False,
 ) -> None:
     """Answer one query, without a server."""
-    from bundle.bundle import Bundle
-    from models.text import lone_surrogate
-    from server.filters import parse
-    from server.pipeline import Pipeline
-    from server.searching import Query
+    from lurcher.bundle.bundle import Bundle
+    from lurcher.models.text import lone_surrogate
+    from lurcher.server.filters import parse
+    from lurcher.server.pipeline import Pipeline
+    from lurcher.server.searching import Query
 
     if not query.strip():
         raise FieldError("query", "must hold more than white space")
@@ -109,11 +109,11 @@ def evaluate(
 ) -> None:
     """Measure retrieval quality, nDCG@10, MRR@10, Recall@10 and @100, or answers, with 95 % intervals."""
     with needing("eval"):
-        from benchmarks.answers import Asking, evaluate_answers, open_answerer
-        from benchmarks.evaluate import evaluate as measure
-        from benchmarks.searchers import open_searcher
-    from evaluation.answers import read_answers
-    from evaluation.judgements import read_qrels, read_queries
+        from lurcher.benchmarks.answers import Asking, evaluate_answers, open_answerer
+        from lurcher.benchmarks.evaluate import evaluate as measure
+        from lurcher.benchmarks.searchers import open_searcher
+    from lurcher.evaluation.answers import read_answers
+    from lurcher.evaluation.judgements import read_qrels, read_queries
 
     texts, judged = read_queries(queries), read_qrels(qrels)
     with ExitStack() as opened:

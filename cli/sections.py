@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cli.console import console
+from lurcher.cli.console import console
 
 if TYPE_CHECKING:
-    from bundle.manifest import Manifest
-    from models.encoders.student import StudentConfig
+    from lurcher.bundle.manifest import Manifest
+    from lurcher.models.encoders.student import StudentConfig
 
 
 def print_section(title: str, values: dict[str, Any]) -> None:

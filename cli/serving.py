@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.console import console, progress
-from models.threads import one_blas_thread
+from lurcher.cli.console import console, progress
+from lurcher.models.threads import one_blas_thread
 
 app = typer.Typer()
 
@@ -29,10 +29,10 @@ def demo(
     one_blas_thread()
     import webbrowser
 
-    from index_builder.demo import demo_bundle, demo_folder
-    from server.demo import ask
-    from server.run import serve as run
-    from server.settings import load_settings
+    from lurcher.index_builder.demo import demo_bundle, demo_folder
+    from lurcher.server.demo import ask
+    from lurcher.server.run import serve as run
+    from lurcher.server.settings import load_settings
 
     with progress() as bar:
         path, manifest = demo_bundle(folder or demo_folder(), bar)
@@ -58,7 +58,7 @@ def demo(
 
 def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """``command`` with a flag for every setting, so that a setting is written down in one place."""
-    from server.settings import Settings
+    from lurcher.server.settings import Settings
 
     kinds: dict[str, Any] = {
         "config": Annotated[Path | None, typer.Option(help="A TOML file of settings.")]
@@ -82,8 +82,8 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
 def serve(**given: Any) -> None:
     """Serve a bundle over HTTP. Every flag can also be set by environment (LURCHER_...) or file."""
     one_blas_thread()
-    from server.run import serve as run
-    from server.settings import load_settings
+    from lurcher.server.run import serve as run
+    from lurcher.server.settings import load_settings
 
     config = given.pop("config")
     run(load_settings(config, {name: v for name, v in given.items() if v not in (None, [])}))
@@ -92,7 +92,7 @@ def serve(**given: Any) -> None:
 @app.command("key")
 def make_key() -> None:
     """Make an API key: the key for callers, and its hash for the server's settings."""
-    from server.keys import key_hash, new_key
+    from lurcher.server.keys import key_hash, new_key
 
     key = new_key()
     print(f'{key}\n\nIt is shown only here. For the settings file, or read_keys instead:\n'

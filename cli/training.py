@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cli.console import console, errors, report_line
-from cli.extras import needing
-from cli.options import (
+from lurcher.cli.console import console, errors, report_line
+from lurcher.cli.extras import needing
+from lurcher.cli.options import (
     BundlePath,
     Checks,
     Device,
@@ -19,7 +19,7 @@ from cli.options import (
     SkipUnknown,
     pair,
 )
-from cli.sections import print_section
+from lurcher.cli.sections import print_section
 
 app = typer.Typer(no_args_is_help=True, help="Train what ranks, on queries of your own.")
 
@@ -48,8 +48,8 @@ def train_tokens(
 ) -> None:
     """Make the projection by which an encoder's token states become 1-bit codes, from judged queries."""
     with needing("train"):
-        from training.tokens.loop import Plan, Report
-        from training.tokens.train import train_tokens as run
+        from lurcher.training.tokens.loop import Plan, Report
+        from lurcher.training.tokens.train import train_tokens as run
 
     def report(found: Report) -> None:
         loss = "" if found.loss is None else f"loss {found.loss:.4f}, "
@@ -95,9 +95,9 @@ def train_ranker(
 ) -> None:
     """Make a decoder that ranks a bundle's passages better than its tokens alone, from judged queries."""
     with needing("train"):
-        from training.ranker.loop import Schedule
-        from training.ranker.train import Plan, Sources
-        from training.ranker.train import train_ranker as run
+        from lurcher.training.ranker.loop import Schedule
+        from lurcher.training.ranker.train import Plan, Sources
+        from lurcher.training.ranker.train import train_ranker as run
 
     sources = Sources(
         queries, qrels, pair("dev_qrels", dev_queries, dev_qrels), cross_scores, skip_unknown
@@ -144,10 +144,10 @@ def train_reader(
 ) -> None:
     """Make a reader that finds answers in passages, from questions with answers."""
     with needing("train"):
-        from training.ranker.train import Sources
-        from training.reader.train import Plan
-        from training.reader.train import train_reader as run
-        from training.run import Schedule
+        from lurcher.training.ranker.train import Sources
+        from lurcher.training.reader.train import Plan
+        from lurcher.training.reader.train import train_reader as run
+        from lurcher.training.run import Schedule
 
     sources = Sources(
         queries, qrels, pair("dev_qrels", dev_queries, dev_qrels), skip_unknown=skip_unknown

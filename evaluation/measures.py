@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from ir_measures import RR, R, nDCG
 
-from evaluation.judgements import Qrels
+from lurcher.evaluation.judgements import Qrels
 
 DEPTH = 100
 MEASURES = {"nDCG@10": nDCG @ 10, "MRR@10": RR @ 10, "Recall@10": R @ 10, "Recall@100": R @ 100}

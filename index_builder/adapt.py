@@ -10,17 +10,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from bundle.bundle import Bundle
-from bundle.manifest import Manifest
-from bundle.neighbours import NEIGHBOURS
-from index_builder.derive import derive
-from index_builder.judged.clicks import read_clicks
-from index_builder.judged.feedback import log_prefix, read_log
-from index_builder.judged.known import Known, merge
-from index_builder.judged.qrels import read_judged
-from index_builder.neighbours import Judged, NeighbourOptions, add_neighbours
-from index_builder.progress import Reporter, Silent
-from models.errors import FieldError
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.manifest import Manifest
+from lurcher.bundle.neighbours import NEIGHBOURS
+from lurcher.index_builder.derive import derive
+from lurcher.index_builder.judged.clicks import read_clicks
+from lurcher.index_builder.judged.feedback import log_prefix, read_log
+from lurcher.index_builder.judged.known import Known, merge
+from lurcher.index_builder.judged.qrels import read_judged
+from lurcher.index_builder.neighbours import Judged, NeighbourOptions, add_neighbours
+from lurcher.index_builder.progress import Reporter, Silent
+from lurcher.models.errors import FieldError
 
 
 def read_sources(

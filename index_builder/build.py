@@ -27,8 +27,8 @@ from pathlib import Path
 
 import faiss
 
-from bundle.bundle import ENCODER, PASSAGES, RANKER, SEGMENT, VECTORS, Bundle
-from bundle.manifest import (
+from lurcher.bundle.bundle import ENCODER, PASSAGES, RANKER, SEGMENT, VECTORS, Bundle
+from lurcher.bundle.manifest import (
     FORMAT_VERSION,
     BuildSettings,
     Figures,
@@ -38,22 +38,22 @@ from bundle.manifest import (
     lurcher_version,
     write_manifest,
 )
-from bundle.neighbours import NEIGHBOURS
-from bundle.passages import Passage, Passages, PassageWriter
-from bundle.reading import describe as describe_reading
-from bundle.reading import reading_files
-from bundle.states import Form
-from bundle.tokens import CODER, describe, token_files
-from bundle.vectors import (
+from lurcher.bundle.neighbours import NEIGHBOURS
+from lurcher.bundle.passages import Passage, Passages, PassageWriter
+from lurcher.bundle.reading import describe as describe_reading
+from lurcher.bundle.reading import reading_files
+from lurcher.bundle.states import Form
+from lurcher.bundle.tokens import CODER, describe, token_files
+from lurcher.bundle.vectors import (
     VectorIndex,
     build_index,
     default_factory,
     empty_index,
     write_index,
 )
-from index_builder.corpus import corpus_files, read_corpus
-from index_builder.corpus.records import Record
-from index_builder.encode import (
+from lurcher.index_builder.corpus import corpus_files, read_corpus
+from lurcher.index_builder.corpus.records import Record
+from lurcher.index_builder.encode import (
     EMPTY,
     TRUNCATED,
     encode_passages,
@@ -62,16 +62,16 @@ from index_builder.encode import (
     flags_file,
     vectors_file,
 )
-from index_builder.judged.labels import to_labels
-from index_builder.measure import sample_queries, tune
-from index_builder.neighbours import (
+from lurcher.index_builder.judged.labels import to_labels
+from lurcher.index_builder.measure import sample_queries, tune
+from lurcher.index_builder.neighbours import (
     Judged,
     NeighbourOptions,
     add_neighbours,
     check_similarity,
 )
-from index_builder.progress import Reporter, Silent
-from index_builder.ranker import (
+from lurcher.index_builder.progress import Reporter, Silent
+from lurcher.index_builder.ranker import (
     check_ranker,
     open_seq2seq,
     put_ranker,
@@ -79,21 +79,21 @@ from index_builder.ranker import (
     ranker_beside,
     read_ranker,
 )
-from index_builder.reader import choose_reader, put_reader
-from index_builder.reading import store_coder
-from index_builder.states import store_states
-from index_builder.tokens import Coding, TokenOptions, calibrate, trained_projection
-from index_builder.workspace import Workspace, key
-from models.encoders.config import EncoderConfig
-from models.encoders.encoder import Encoder
-from models.encoders.merge import copy_encoder, merge, student_of
-from models.errors import BundleError, CorpusError, FieldError
-from models.pretrained import DEFAULT_ENCODER
-from models.ranker.decoder import DecoderConfig
-from models.ranker.seq2seq import RankerConfig, Seq2SeqEncoder
-from models.threads import available_cpus
-from models.tokens.coder import TokenCoder
-from models.tokens.projection import Projection
+from lurcher.index_builder.reader import choose_reader, put_reader
+from lurcher.index_builder.reading import store_coder
+from lurcher.index_builder.states import store_states
+from lurcher.index_builder.tokens import Coding, TokenOptions, calibrate, trained_projection
+from lurcher.index_builder.workspace import Workspace, key
+from lurcher.models.encoders.config import EncoderConfig
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.encoders.merge import copy_encoder, merge, student_of
+from lurcher.models.errors import BundleError, CorpusError, FieldError
+from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.models.ranker.decoder import DecoderConfig
+from lurcher.models.ranker.seq2seq import RankerConfig, Seq2SeqEncoder
+from lurcher.models.threads import available_cpus
+from lurcher.models.tokens.coder import TokenCoder
+from lurcher.models.tokens.projection import Projection
 
 _BATCH = 1_024
 

@@ -7,11 +7,11 @@ import os
 import platform
 from pathlib import Path
 
-from bundle.manifest import Manifest, lurcher_version, read_manifest
-from index_builder.build import build
-from index_builder.progress import Reporter
-from index_builder.python_docs import python_docs
-from models.errors import BundleNotFound
+from lurcher.bundle.manifest import Manifest, lurcher_version, read_manifest
+from lurcher.index_builder.build import build
+from lurcher.index_builder.progress import Reporter
+from lurcher.index_builder.python_docs import python_docs
+from lurcher.models.errors import BundleNotFound
 
 
 def demo_folder() -> Path:

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bundle.bundle import Bundle
-from bundle.manifest import Manifest, list_files, lurcher_version, write_manifest
-from index_builder.workspace import publish
-from models.encoders.merge import link_or_copy
-from models.errors import BundleError, FieldError
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.manifest import Manifest, list_files, lurcher_version, write_manifest
+from lurcher.index_builder.workspace import publish
+from lurcher.models.encoders.merge import link_or_copy
+from lurcher.models.errors import BundleError, FieldError
 
 
 def beside(bundle: Path, before: str | None, name: str) -> Path:

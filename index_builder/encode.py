@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bundle.passages import Passages
-from bundle.vectors import Vectors
-from index_builder.progress import Reporter
-from index_builder.tokens import Coding
-from models.encoders.encoder import Encoder
+from lurcher.bundle.passages import Passages
+from lurcher.bundle.vectors import Vectors
+from lurcher.index_builder.progress import Reporter
+from lurcher.index_builder.tokens import Coding
+from lurcher.models.encoders.encoder import Encoder
 
 TRUNCATED = 1  # longer than the encoder reads
 EMPTY = 2  # neither title nor text

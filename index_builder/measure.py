@@ -11,10 +11,10 @@ import math
 
 import numpy as np
 
-from bundle.passages import Passage, Passages, Rows
-from bundle.vectors import VectorIndex, VectorRows, exact_top
-from index_builder.progress import Reporter
-from models.encoders.encoder import Encoder
+from lurcher.bundle.passages import Passage, Passages, Rows
+from lurcher.bundle.vectors import VectorIndex, VectorRows, exact_top
+from lurcher.index_builder.progress import Reporter
+from lurcher.models.encoders.encoder import Encoder
 
 DEPTH = 100
 SAMPLE = 500

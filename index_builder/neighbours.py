@@ -14,9 +14,9 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from bundle.bundle import ENCODER, Bundle
-from bundle.labels import Labels
-from bundle.neighbours import (
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.bundle.labels import Labels
+from lurcher.bundle.neighbours import (
     ADAPTED,
     LABELS,
     LENGTHS,
@@ -29,8 +29,8 @@ from bundle.neighbours import (
     XlSettings,
     XsSettings,
 )
-from bundle.passages import Passage, PassageWriter, Rows
-from bundle.vectors import (
+from lurcher.bundle.passages import Passage, PassageWriter, Rows
+from lurcher.bundle.vectors import (
     VectorIndex,
     VectorRows,
     Vectors,
@@ -39,11 +39,11 @@ from bundle.vectors import (
     default_factory,
     write_index,
 )
-from index_builder.judged.known import Known
-from index_builder.judged.labels import to_labels
-from index_builder.measure import sample_queries, tune
-from index_builder.progress import Reporter
-from index_builder.tuning import (
+from lurcher.index_builder.judged.known import Known
+from lurcher.index_builder.judged.labels import to_labels
+from lurcher.index_builder.measure import sample_queries, tune
+from lurcher.index_builder.progress import Reporter
+from lurcher.index_builder.tuning import (
     Choice,
     KnownQueries,
     Question,
@@ -54,12 +54,12 @@ from index_builder.tuning import (
     sample,
     sums,
 )
-from models.encoders.config import EncoderConfig
-from models.encoders.encoder import Encoder
-from models.errors import FieldError
-from models.neighbours.adapted import unit, xs_vectors
-from models.text import normalised
-from models.threads import available_cpus
+from lurcher.models.encoders.config import EncoderConfig
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.errors import FieldError
+from lurcher.models.neighbours.adapted import unit, xs_vectors
+from lurcher.models.text import normalised
+from lurcher.models.threads import available_cpus
 
 # Fewer known queries leave nothing to tune on; the untuned settings are safe.
 _LEAST = 10

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from bundle.passages import Passage
+from lurcher.bundle.passages import Passage
 
 _SKIPPED = {
     "test",

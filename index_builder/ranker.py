@@ -8,14 +8,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from bundle.bundle import RANKER, SEGMENT, Bundle
-from bundle.manifest import Manifest
-from bundle.states import SIGNS, state_files
-from index_builder.derive import beside, derive
-from models.encoders.config import CONFIG_FILE, TOKENIZER_FILE, EncoderConfig
-from models.engines import trial
-from models.errors import FieldError, ModelError, ModelNotFound
-from models.ranker.decoder import (
+from lurcher.bundle.bundle import RANKER, SEGMENT, Bundle
+from lurcher.bundle.manifest import Manifest
+from lurcher.bundle.states import SIGNS, state_files
+from lurcher.index_builder.derive import beside, derive
+from lurcher.models.encoders.config import CONFIG_FILE, TOKENIZER_FILE, EncoderConfig
+from lurcher.models.engines import trial
+from lurcher.models.errors import FieldError, ModelError, ModelNotFound
+from lurcher.models.ranker.decoder import (
     DECODER_FILE,
     PAIR_GRAPH,
     QUERY_GRAPH,
@@ -24,14 +24,14 @@ from models.ranker.decoder import (
     check_decoder,
     load_decoder_config,
 )
-from models.ranker.seq2seq import (
+from lurcher.models.ranker.seq2seq import (
     DECODER_GRAPH,
     RankerConfig,
     Seq2SeqDecoder,
     Seq2SeqEncoder,
     load_ranker_config,
 )
-from models.tokens.coder import TokenCoder
+from lurcher.models.tokens.coder import TokenCoder
 
 
 def read_ranker(folder: Path) -> DecoderConfig | RankerConfig:

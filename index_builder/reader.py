@@ -7,12 +7,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from bundle.bundle import READER, Bundle
-from bundle.manifest import Manifest
-from index_builder.derive import beside, derive
-from models.encoders.config import EncoderConfig
-from models.errors import FieldError
-from models.reader.reader import (
+from lurcher.bundle.bundle import READER, Bundle
+from lurcher.bundle.manifest import Manifest
+from lurcher.index_builder.derive import beside, derive
+from lurcher.models.encoders.config import EncoderConfig
+from lurcher.models.errors import FieldError
+from lurcher.models.reader.reader import (
     READER_FILE,
     READER_GRAPH,
     Reader,

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bundle.passages import Passages
-from bundle.reading import READING_CODER
-from bundle.vectors import Vectors
-from index_builder.progress import Reporter
-from index_builder.workspace import Workspace
-from models.encoders.encoder import Encoder
-from models.reader.coder import DetailCoder, fit
-from models.tokens.clustering import Integers
-from models.tokens.coder import TokenCoder
-from models.tokens.passages import telling_tokens
+from lurcher.bundle.passages import Passages
+from lurcher.bundle.reading import READING_CODER
+from lurcher.bundle.vectors import Vectors
+from lurcher.index_builder.progress import Reporter
+from lurcher.index_builder.workspace import Workspace
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.reader.coder import DetailCoder, fit
+from lurcher.models.tokens.clustering import Integers
+from lurcher.models.tokens.coder import TokenCoder
+from lurcher.models.tokens.passages import telling_tokens
 
 # Passages that it is made of: tokens that are seen seldom have poor centres.
 _SAMPLE = 4_096

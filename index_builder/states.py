@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bundle.bundle import SEGMENT
-from bundle.passages import Passages
-from bundle.states import (
+from lurcher.bundle.bundle import SEGMENT
+from lurcher.bundle.passages import Passages
+from lurcher.bundle.states import (
     SIGNS,
     Codec,
     Form,
@@ -23,10 +23,10 @@ from bundle.states import (
     load_codec,
     state_files,
 )
-from bundle.vectors import Vectors
-from index_builder.progress import Reporter
-from index_builder.workspace import Workspace, key
-from models.ranker.seq2seq import Seq2SeqEncoder
+from lurcher.bundle.vectors import Vectors
+from lurcher.index_builder.progress import Reporter
+from lurcher.index_builder.workspace import Workspace, key
+from lurcher.models.ranker.seq2seq import Seq2SeqEncoder
 
 # Passages encoded before anything is written: enough to sort by length, few enough to be kept packed
 # (of 512 tokens and 768 dimensions at float16, 200 MB).

@@ -13,16 +13,16 @@ from typing import Any
 
 import faiss
 
-from bundle.bundle import ENCODER, Bundle
-from bundle.manifest import Manifest, Swap
-from bundle.neighbours import NeighbourSettings
-from index_builder.derive import beside, derive
-from index_builder.measure import recall_at, sample_queries, tune
-from index_builder.progress import Reporter, Silent
-from models.encoders.encoder import Encoder
-from models.encoders.merge import merge, student_of
-from models.encoders.student import StudentConfig
-from models.threads import available_cpus
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.bundle.manifest import Manifest, Swap
+from lurcher.bundle.neighbours import NeighbourSettings
+from lurcher.index_builder.derive import beside, derive
+from lurcher.index_builder.measure import recall_at, sample_queries, tune
+from lurcher.index_builder.progress import Reporter, Silent
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.encoders.merge import merge, student_of
+from lurcher.models.encoders.student import StudentConfig
+from lurcher.models.threads import available_cpus
 
 
 def swap_encoder(

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from bundle.passages import Passages
-from bundle.reading import ReadingWriter
-from bundle.tokens import TokenWriter
-from bundle.vectors import Vectors
-from index_builder.progress import Reporter
-from models.encoders.encoder import LOWER_STATES, TOKEN_STATES, Encoder
-from models.encoders.tokenizer import Tokens
-from models.errors import FieldError, ModelError
-from models.reader.coder import DetailCoder
-from models.tokens.coder import (
+from lurcher.bundle.passages import Passages
+from lurcher.bundle.reading import ReadingWriter
+from lurcher.bundle.tokens import TokenWriter
+from lurcher.bundle.vectors import Vectors
+from lurcher.index_builder.progress import Reporter
+from lurcher.models.encoders.encoder import LOWER_STATES, TOKEN_STATES, Encoder
+from lurcher.models.encoders.tokenizer import Tokens
+from lurcher.models.errors import FieldError, ModelError
+from lurcher.models.reader.coder import DetailCoder
+from lurcher.models.tokens.coder import (
     Coded,
     Codes,
     TokenCoder,
@@ -26,8 +26,8 @@ from models.tokens.coder import (
     document_frequency,
     fit,
 )
-from models.tokens.passages import encode_passages
-from models.tokens.projection import PROJECTION_FILE, Projection
+from lurcher.models.tokens.passages import encode_passages
+from lurcher.models.tokens.projection import PROJECTION_FILE, Projection
 
 # By the curve in docs/tokens: 8 bytes a token of a passage are to be enough, all counted.
 BITS, SHARE = 160, 0.36

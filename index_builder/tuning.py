@@ -20,12 +20,12 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from bundle.labels import Labels
-from bundle.neighbours import Mode, Trial, XlSettings, XsSettings
-from bundle.passages import Rows
-from bundle.vectors import VectorIndex, Vectors
-from models.neighbours.adapted import unit, xs_scores
-from models.neighbours.votes import Votes, margin_votes, mix
+from lurcher.bundle.labels import Labels
+from lurcher.bundle.neighbours import Mode, Trial, XlSettings, XsSettings
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.vectors import VectorIndex, Vectors
+from lurcher.models.neighbours.adapted import unit, xs_scores
+from lurcher.models.neighbours.votes import Votes, margin_votes, mix
 
 _DEPTH = 100
 # Parts of the known queries that are held out in turn to tune on; and at most so many of either set.

@@ -24,8 +24,8 @@ import shutil
 from pathlib import Path
 from typing import IO, Any
 
-from bundle.sync import sync as _sync
-from models.errors import FieldError
+from lurcher.bundle.sync import sync as _sync
+from lurcher.models.errors import FieldError
 
 
 class Workspace:

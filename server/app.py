@@ -12,16 +12,16 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from bundle.bundle import Bundle
-from bundle.manifest import lurcher_version
-from models.engines import EngineName
-from server import errors, keys
-from server.middleware import LimitBody, Observe
-from server.pipeline import Pipeline
-from server.routes import answer, bundle, feedback, health, page, rerank, search
-from server.schemas.problems import Problem
-from server.service import Service
-from server.settings import Settings
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.manifest import lurcher_version
+from lurcher.models.engines import EngineName
+from lurcher.server import errors, keys
+from lurcher.server.middleware import LimitBody, Observe
+from lurcher.server.pipeline import Pipeline
+from lurcher.server.routes import answer, bundle, feedback, health, page, rerank, search
+from lurcher.server.schemas.problems import Problem
+from lurcher.server.service import Service
+from lurcher.server.settings import Settings
 
 _log = structlog.get_logger()
 

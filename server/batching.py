@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Generic, TypeVar
 
-from models.errors import DeadlinePassed, LurcherError, NotReady, QueueFull
+from lurcher.models.errors import DeadlinePassed, LurcherError, NotReady, QueueFull
 
 Work = TypeVar("Work")
 Done = TypeVar("Done")

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from models.errors import (
+from lurcher.models.errors import (
     DeadlinePassed,
     FeedbackNotKept,
     FieldError,
@@ -19,7 +19,7 @@ from models.errors import (
     NotReady,
     QueueFull,
 )
-from server.schemas.problems import FieldProblem, Problem
+from lurcher.server.schemas.problems import FieldProblem, Problem
 
 _log = structlog.get_logger()
 

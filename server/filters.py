@@ -18,9 +18,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from bundle.passages import Condition
-from models.errors import FieldError
-from models.text import lone_surrogate
+from lurcher.bundle.passages import Condition
+from lurcher.models.errors import FieldError
+from lurcher.models.text import lone_surrogate
 
 
 def _encodable(text: str) -> str:

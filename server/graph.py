@@ -11,8 +11,8 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from bundle.passages import Rows
-from bundle.vectors import Vectors
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.vectors import Vectors
 
 # Links of a vector in the graph, and how many are followed: at 100,000 vectors every query still finds
 # its own.

@@ -17,15 +17,15 @@ from typing import cast
 
 import structlog
 
-from bundle.bundle import Bundle
-from bundle.feedback import FeedbackContent, FeedbackLog, Given, LimitsNoted, Removal
-from bundle.tally import Limits, PairKey
-from models.errors import FeedbackNotKept, FieldError, LurcherError, NotReady, QueueFull
-from models.text import normalised
-from server.feedback import Feedback, Folded, Receipt
-from server.live import Change
-from server.metrics import Metrics
-from server.settings import Settings
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.feedback import FeedbackContent, FeedbackLog, Given, LimitsNoted, Removal
+from lurcher.bundle.tally import Limits, PairKey
+from lurcher.models.errors import FeedbackNotKept, FieldError, LurcherError, NotReady, QueueFull
+from lurcher.models.text import normalised
+from lurcher.server.feedback import Feedback, Folded, Receipt
+from lurcher.server.live import Change
+from lurcher.server.metrics import Metrics
+from lurcher.server.settings import Settings
 
 _log = structlog.get_logger()
 

@@ -16,7 +16,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
-from server.settings import Settings
+from lurcher.server.settings import Settings
 
 _Bearer = Annotated[
     HTTPAuthorizationCredentials | None,

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bundle.passages import Rows
-from bundle.vectors import Vectors
-from models.text import normalised
-from server.graph import Graph
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.vectors import Vectors
+from lurcher.models.text import normalised
+from lurcher.server.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)

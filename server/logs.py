@@ -7,7 +7,7 @@ import sys
 
 import structlog
 
-from server.settings import Settings
+from lurcher.server.settings import Settings
 
 
 def configure(settings: Settings) -> None:

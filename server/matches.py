@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bundle.passages import Passage
-from bundle.vectors import Vectors
-from models.encoders.encoder import Encoder
-from server.places import Part, Place, in_passage
-from server.ranking import Asked, Ranking
+from lurcher.bundle.passages import Passage
+from lurcher.bundle.vectors import Vectors
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.server.places import Part, Place, in_passage
+from lurcher.server.ranking import Asked, Ranking
 
 
 @dataclass(frozen=True, slots=True)

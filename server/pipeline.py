@@ -10,21 +10,21 @@ from time import perf_counter
 import faiss
 import numpy as np
 
-from bundle.bundle import Bundle
-from bundle.passages import Passage
-from bundle.vectors import Vectors
-from models.encoders.tokenizer import Tokens
-from models.engines import EngineName
-from models.errors import FieldError, LurcherError
-from models.ranker.maxsim import blend
-from models.threads import available_cpus
-from server.answering import Answered, Answering, Question, Written, write
-from server.live import Change
-from server.matches import Match, matches
-from server.ranking import T5, Asked, Ranking
-from server.reading import PassageReader
-from server.reranking import PassageSide, Read, Reading, Rerank, Reranked, Reranking
-from server.searching import Hits, Query, Searching, Spoke
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.passages import Passage
+from lurcher.bundle.vectors import Vectors
+from lurcher.models.encoders.tokenizer import Tokens
+from lurcher.models.engines import EngineName
+from lurcher.models.errors import FieldError, LurcherError
+from lurcher.models.ranker.maxsim import blend
+from lurcher.models.threads import available_cpus
+from lurcher.server.answering import Answered, Answering, Question, Written, write
+from lurcher.server.live import Change
+from lurcher.server.matches import Match, matches
+from lurcher.server.ranking import T5, Asked, Ranking
+from lurcher.server.reading import PassageReader
+from lurcher.server.reranking import PassageSide, Read, Reading, Rerank, Reranked, Reranking
+from lurcher.server.searching import Hits, Query, Searching, Spoke
 
 
 @dataclass(frozen=True, slots=True)

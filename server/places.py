@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bundle.passages import Passage
+from lurcher.bundle.passages import Passage
 
 Part = Literal["title", "text"]
 # First code point, and the one after the last.

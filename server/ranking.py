@@ -11,20 +11,20 @@ from time import perf_counter
 
 import numpy as np
 
-from bundle.passages import Rows
-from bundle.states import StateStore
-from bundle.tokens import TokenStore
-from bundle.vectors import Vectors
-from models.encoders.encoder import Encoder
-from models.encoders.tokenizer import Tokens
-from models.errors import FieldError
-from models.ranker.decoder import Decoder
-from models.ranker.maxsim import blend, maxsim, replaced, similarities
-from models.ranker.seq2seq import Seq2SeqDecoder
-from models.reader.spans import NOTHING
-from models.tokens.coder import Codes
-from server.reading import NO_READER, Inquiry, PassageReader
-from server.searching import Hits, Query, RankMode
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.states import StateStore
+from lurcher.bundle.tokens import TokenStore
+from lurcher.bundle.vectors import Vectors
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.encoders.tokenizer import Tokens
+from lurcher.models.errors import FieldError
+from lurcher.models.ranker.decoder import Decoder
+from lurcher.models.ranker.maxsim import blend, maxsim, replaced, similarities
+from lurcher.models.ranker.seq2seq import Seq2SeqDecoder
+from lurcher.models.reader.spans import NOTHING
+from lurcher.models.tokens.coder import Codes
+from lurcher.server.reading import NO_READER, Inquiry, PassageReader
+from lurcher.server.searching import Hits, Query, RankMode
 
 # How many of the first stage's best are ranked, unless a query asks for more hits than these.
 CANDIDATES = 100

@@ -12,17 +12,17 @@ from functools import cached_property
 
 import numpy as np
 
-from bundle.bundle import Bundle
-from bundle.passages import Passage, Passages, Rows
-from bundle.reading import ReadingStore
-from bundle.vectors import Vectors
-from models.encoders.encoder import Encoder
-from models.encoders.tokenizer import Tokens
-from models.reader.reader import Reader, ReaderConfig
-from models.reader.spans import NOTHING, Span, best_logits
-from models.tokens.coder import TokenCoder
-from models.tokens.passages import telling_tokens
-from server.places import Part, Place, in_passage
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.passages import Passage, Passages, Rows
+from lurcher.bundle.reading import ReadingStore
+from lurcher.bundle.vectors import Vectors
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.encoders.tokenizer import Tokens
+from lurcher.models.reader.reader import Reader, ReaderConfig
+from lurcher.models.reader.spans import NOTHING, Span, best_logits
+from lurcher.models.tokens.coder import TokenCoder
+from lurcher.models.tokens.passages import telling_tokens
+from lurcher.server.places import Part, Place, in_passage
 
 NO_READER = "this bundle has no reader; `lurcher build --answers` makes one that has"
 

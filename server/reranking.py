@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bundle.bundle import ENCODER, Bundle
-from bundle.passages import Rows
-from bundle.vectors import Vectors
-from models.encoders.encoder import Encoder
-from models.tokens.coder import Coded
-from models.tokens.passages import encode_passages
-from server.ranking import Ranking
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.vectors import Vectors
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.tokens.coder import Coded
+from lurcher.models.tokens.passages import encode_passages
+from lurcher.server.ranking import Ranking
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ from threading import Thread
 import structlog
 import uvicorn
 
-from bundle.bundle import Bundle
-from models.engines import EngineName
-from models.errors import FieldError
-from server import logs
-from server.app import create_app
-from server.pipeline import Pipeline
-from server.settings import Settings
+from lurcher.bundle.bundle import Bundle
+from lurcher.models.engines import EngineName
+from lurcher.models.errors import FieldError
+from lurcher.server import logs
+from lurcher.server.app import create_app
+from lurcher.server.pipeline import Pipeline
+from lurcher.server.settings import Settings
 
 _log = structlog.get_logger()
 

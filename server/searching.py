@@ -15,14 +15,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from bundle.bundle import Bundle
-from bundle.neighbours import Mode, XlSettings, XsSettings
-from bundle.passages import Condition, Rows
-from bundle.vectors import VectorIndex, Vectors
-from models.errors import FieldError, LurcherError
-from models.neighbours.adapted import unit, xs_scores
-from models.neighbours.votes import Votes, margin_votes, mix
-from server.live import Live
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.neighbours import Mode, XlSettings, XsSettings
+from lurcher.bundle.passages import Condition, Rows
+from lurcher.bundle.vectors import VectorIndex, Vectors
+from lurcher.models.errors import FieldError, LurcherError
+from lurcher.models.neighbours.adapted import unit, xs_scores
+from lurcher.models.neighbours.votes import Votes, margin_votes, mix
+from lurcher.server.live import Live
 
 AskedMode = Mode | Literal["auto"]
 RankMode = Literal["auto", "off", "maxsim", "decoder", "reader"]

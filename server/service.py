@@ -12,23 +12,23 @@ from typing import Any
 import numpy as np
 import structlog
 
-from bundle.bundle import Bundle
-from bundle.feedback import FeedbackLog
-from bundle.passages import Rows
-from models.engines import EngineName
-from models.errors import BundleError, DeadlinePassed, LurcherError, NotReady
-from models.threads import available_cpus
-from server.answering import Question
-from server.batching import Batcher, Gone, Run
-from server.feedback import Feedback
-from server.intake import Intake, replay
-from server.live import Change
-from server.metrics import Metrics
-from server.pipeline import Pipeline, Result
-from server.reranking import Read, Reading, Rerank, Reranked
-from server.searching import Query
-from server.settings import Settings
-from server.turns import Turns
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.feedback import FeedbackLog
+from lurcher.bundle.passages import Rows
+from lurcher.models.engines import EngineName
+from lurcher.models.errors import BundleError, DeadlinePassed, LurcherError, NotReady
+from lurcher.models.threads import available_cpus
+from lurcher.server.answering import Question
+from lurcher.server.batching import Batcher, Gone, Run
+from lurcher.server.feedback import Feedback
+from lurcher.server.intake import Intake, replay
+from lurcher.server.live import Change
+from lurcher.server.metrics import Metrics
+from lurcher.server.pipeline import Pipeline, Result
+from lurcher.server.reranking import Read, Reading, Rerank, Reranked
+from lurcher.server.searching import Query
+from lurcher.server.settings import Settings
+from lurcher.server.turns import Turns
 
 _log = structlog.get_logger()
 

@@ -19,8 +19,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from models.engines import EngineName
-from models.errors import FieldError
+from lurcher.models.engines import EngineName
+from lurcher.models.errors import FieldError
 
 
 class Settings(BaseSettings):

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import perf_counter
 
-from models.errors import DeadlinePassed, QueueFull
-from server.batching import Gone
+from lurcher.models.errors import DeadlinePassed, QueueFull
+from lurcher.server.batching import Gone
 
 
 class Turns:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from index_builder.adapt import adapt
-from index_builder.build import BuildOptions, build
-from index_builder.neighbours import NeighbourOptions
-from models.encoders.config import load_config
-from models.encoders.student import QUERY_GRAPH, STUDENT_FILE, Figure, StudentConfig
-from models.pretrained import DEFAULT_ENCODER
+from lurcher.index_builder.adapt import adapt
+from lurcher.index_builder.build import BuildOptions, build
+from lurcher.index_builder.neighbours import NeighbourOptions
+from lurcher.models.encoders.config import load_config
+from lurcher.models.encoders.student import QUERY_GRAPH, STUDENT_FILE, Figure, StudentConfig
+from lurcher.models.pretrained import DEFAULT_ENCODER
 from tests.tickets import tickets
 
 TOPICS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from index_builder.judged.known import Known
-from index_builder.neighbours import Judged
+from lurcher.index_builder.judged.known import Known
+from lurcher.index_builder.neighbours import Judged
 
 TICKET = "ticket number {} is still open"
 

@@ -17,17 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from bundle.vectors import VectorRows
-from evaluation.judgements import Qrels
-from models.encoders.encoder import Encoder
-from models.encoders.student import StudentConfig, load_student
-from models.errors import FieldError
-from training.alignment.development import Development, agreement
-from training.alignment.making import Plan, make_student, material, untrained
-from training.alignment.targets import Targets
-from training.alignment.teacher import Teacher, open_teacher, original_of
-from training.original import Original, load_original
-from training.partial import begin, partial
+from lurcher.bundle.vectors import VectorRows
+from lurcher.evaluation.judgements import Qrels
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.encoders.student import StudentConfig, load_student
+from lurcher.models.errors import FieldError
+from lurcher.training.alignment.development import Development, agreement
+from lurcher.training.alignment.making import Plan, make_student, material, untrained
+from lurcher.training.alignment.targets import Targets
+from lurcher.training.alignment.teacher import Teacher, open_teacher, original_of
+from lurcher.training.original import Original, load_original
+from lurcher.training.partial import begin, partial
 
 _FEWEST_QUERIES = 32
 _HELD_OUT = 500  # at most, and at most a tenth

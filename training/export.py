@@ -12,11 +12,11 @@ from pathlib import Path
 
 import onnx
 
-from models.encoders.config import CONFIG_FILE, TOKENIZER_FILE, EncoderConfig, fingerprint
-from models.errors import FieldError
-from training.compression.int8 import quantize_int8
-from training.graph import build_graph
-from training.original import (
+from lurcher.models.encoders.config import CONFIG_FILE, TOKENIZER_FILE, EncoderConfig, fingerprint
+from lurcher.models.errors import FieldError
+from lurcher.training.compression.int8 import quantize_int8
+from lurcher.training.graph import build_graph
+from lurcher.training.original import (
     Pooling,
     Similarity,
     hash_weights,
@@ -24,8 +24,8 @@ from training.original import (
     locate,
     read_recipe,
 )
-from training.parity import check_parity
-from training.vocabulary import write_graph
+from lurcher.training.parity import check_parity
+from lurcher.training.vocabulary import write_graph
 
 _GRAPH = "encoder.onnx"
 

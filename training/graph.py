@@ -22,8 +22,8 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
-from models.errors import ModelError
-from training.original import Array, Recipe
+from lurcher.models.errors import ModelError
+from lurcher.training.original import Array, Recipe
 
 # The oldest in which ReduceMax takes its axes as an input, as the INT8 rewriting does.
 OPSET = 18

@@ -7,11 +7,11 @@ from typing import Protocol
 
 import numpy as np
 
-from models.encoders.config import TOKENIZER_FILE
-from models.encoders.tokenizer import Tokenizer, pad
-from models.engines.ort import OnnxRuntimeEngine
-from models.errors import ParityError
-from training.original import Array
+from lurcher.models.encoders.config import TOKENIZER_FILE
+from lurcher.models.encoders.tokenizer import Tokenizer, pad
+from lurcher.models.engines.ort import OnnxRuntimeEngine
+from lurcher.models.errors import ParityError
+from lurcher.training.original import Array
 
 # fp32 differs only by the order of sums. Measured on all-MiniLM-L6-v2: 3e-7 and 4e-6.
 _FP32_VECTOR = 1e-4

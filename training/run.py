@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bundle.passages import Rows
-from models.errors import FieldError, ModelError
-from training import checkpoint
+from lurcher.bundle.passages import Rows
+from lurcher.models.errors import FieldError, ModelError
+from lurcher.training import checkpoint
 
 _LEAST = 0.02  # of the learning rate, at the end
 _REPORT_EVERY = 50  # steps

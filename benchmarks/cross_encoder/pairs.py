@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.pairs import Pair
+from lurcher.benchmarks.pairs import Pair
 
 Ids = Sequence[int]
 

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.cross_encoder.model import Scores
-from benchmarks.cross_encoder.pairs import PairTokenizer
-from benchmarks.pairs import Pair
-from bundle.bundle import Bundle
-from bundle.passages import Rows
-from evaluation.judgements import Qrels
-from evaluation.measures import PerQuery, per_query
-from models.errors import ParityError
+from lurcher.benchmarks.cross_encoder.model import Scores
+from lurcher.benchmarks.cross_encoder.pairs import PairTokenizer
+from lurcher.benchmarks.pairs import Pair
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.passages import Rows
+from lurcher.evaluation.judgements import Qrels
+from lurcher.evaluation.measures import PerQuery, per_query
+from lurcher.models.errors import ParityError
 
 # The first stage's best, which negatives are drawn from and which are ranked.
 FOUND = 50

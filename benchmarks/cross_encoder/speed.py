@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.cross_encoder.graph import Scorer
-from benchmarks.cross_encoder.model import CrossEncoder, Scores, score_torch
-from benchmarks.pairs import Pair
+from lurcher.benchmarks.cross_encoder.graph import Scorer
+from lurcher.benchmarks.cross_encoder.model import CrossEncoder, Scores, score_torch
+from lurcher.benchmarks.pairs import Pair
 
 # Padded tokens a batch, to choose from.
 _BUDGETS = (256, 1_024, 4_096)

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.cross_encoder.model import WEIGHTS, CrossEncoder, logits
-from benchmarks.cross_encoder.pairs import Ids, PairTokenizer
-from benchmarks.cross_encoder.rank import FOUND, first_stage
-from benchmarks.frozen import freeze_below
-from bundle.bundle import Bundle
-from evaluation.judgements import Qrels
-from models.errors import InputError, ModelError
-from training import checkpoint
+from lurcher.benchmarks.cross_encoder.model import WEIGHTS, CrossEncoder, logits
+from lurcher.benchmarks.cross_encoder.pairs import Ids, PairTokenizer
+from lurcher.benchmarks.cross_encoder.rank import FOUND, first_stage
+from lurcher.benchmarks.frozen import freeze_below
+from lurcher.bundle.bundle import Bundle
+from lurcher.evaluation.judgements import Qrels
+from lurcher.models.errors import InputError, ModelError
+from lurcher.training import checkpoint
 
 _CHECKPOINT = "checkpoint.pt"
 _NEGATIVES = 7  # beside each relevant passage

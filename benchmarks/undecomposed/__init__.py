@@ -1,4 +1,4 @@
-"""``python -m benchmarks.undecomposed``: a reader of the shipped encoder's size, as a yardstick.
+"""``python -m lurcher.benchmarks.undecomposed``: a reader of the shipped encoder's size, as a yardstick.
 
 It reads a question and a passage together through all layers, which is the most that a small transformer
 can make of them, at the full price: nothing of a passage can be computed before the question is known::

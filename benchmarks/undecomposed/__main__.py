@@ -11,15 +11,15 @@ from typing import Annotated, Any
 import torch
 import typer
 
-import benchmarks.undecomposed
-from benchmarks.undecomposed.graph import GRAPH, export, open_yardstick
-from benchmarks.undecomposed.loop import Schedule, train
-from benchmarks.undecomposed.network import load, read_torch, start
-from benchmarks.undecomposed.questions import examples, read_asked
-from benchmarks.undecomposed.scoring import Read, measure
-from evaluation.measures import interval
+import lurcher.benchmarks.undecomposed
+from lurcher.benchmarks.undecomposed.graph import GRAPH, export, open_yardstick
+from lurcher.benchmarks.undecomposed.loop import Schedule, train
+from lurcher.benchmarks.undecomposed.network import load, read_torch, start
+from lurcher.benchmarks.undecomposed.questions import examples, read_asked
+from lurcher.benchmarks.undecomposed.scoring import Read, measure
+from lurcher.evaluation.measures import interval
 
-app = typer.Typer(add_completion=False, help=benchmarks.undecomposed.__doc__)
+app = typer.Typer(add_completion=False, help=lurcher.benchmarks.undecomposed.__doc__)
 _Bundle = Annotated[Path, typer.Argument(help="Where passages are taken from.")]
 _Data = Annotated[Path, typer.Argument(help="The data set's folder, as BEIR has it, with answers.")]
 _Folder = Annotated[Path, typer.Option(help="Where weights, graph and figures go.")]

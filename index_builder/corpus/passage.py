@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from bundle.passages import Passage
+from lurcher.bundle.passages import Passage
 
 MAX_ID_BYTES = 512
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.passages import Passage
+from lurcher.bundle.passages import Passage
 
 
 @dataclass(frozen=True, slots=True)

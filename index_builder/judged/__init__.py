@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from index_builder.judged.clicks import read_clicks
-from index_builder.judged.known import Known, merge
-from index_builder.judged.labels import to_labels
-from index_builder.judged.qrels import read_judged
+from lurcher.index_builder.judged.clicks import read_clicks
+from lurcher.index_builder.judged.known import Known, merge
+from lurcher.index_builder.judged.labels import to_labels
+from lurcher.index_builder.judged.qrels import read_judged
 
 __all__ = ["Known", "merge", "read_clicks", "read_judged", "to_labels"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bundle.feedback import read_feedback
-from index_builder.judged.known import Known, query_id
+from lurcher.bundle.feedback import read_feedback
+from lurcher.index_builder.judged.known import Known, query_id
 
 
 def log_prefix(log: str) -> str:

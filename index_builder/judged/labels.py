@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from bundle.labels import Labels
-from index_builder.judged.known import Known
-from models.errors import FieldError
+from lurcher.bundle.labels import Labels
+from lurcher.index_builder.judged.known import Known
+from lurcher.models.errors import FieldError
 
 _SHOWN = 3
 _LEAST = np.finfo(np.float32).tiny

@@ -24,8 +24,8 @@ from pydantic import (
     model_serializer,
 )
 
-from models.encoders.reading import read_description
-from models.encoders.student import SHA256, StudentConfig
+from lurcher.models.encoders.reading import read_description
+from lurcher.models.encoders.student import SHA256, StudentConfig
 
 CONFIG_FILE = "config.json"
 TOKENIZER_FILE = "tokenizer.json"

@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from models.encoders.config import TOKENIZER_FILE, EncoderConfig, load_config
-from models.encoders.tokenizer import Tokenizer, Tokens, length_buckets, pad
-from models.engines import Engine, EngineName, open_engine
-from models.threads import available_cpus
+from lurcher.models.encoders.config import TOKENIZER_FILE, EncoderConfig, load_config
+from lurcher.models.encoders.tokenizer import Tokenizer, Tokens, length_buckets, pad
+from lurcher.models.engines import Engine, EngineName, open_engine
+from lurcher.models.threads import available_cpus
 
 Vectors = npt.NDArray[np.float32]
 

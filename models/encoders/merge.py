@@ -7,15 +7,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from models.encoders.config import (
+from lurcher.models.encoders.config import (
     CONFIG_FILE,
     TOKENIZER_FILE,
     VOCABULARY_FILE,
     EncoderConfig,
     load_config,
 )
-from models.encoders.student import QUERY_GRAPH, StudentConfig, load_student
-from models.errors import FieldError, ModelNotFound
+from lurcher.models.encoders.student import QUERY_GRAPH, StudentConfig, load_student
+from lurcher.models.errors import FieldError, ModelNotFound
 
 Place = Callable[[Path, Path], object]
 

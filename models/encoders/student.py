@@ -16,7 +16,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.encoders.reading import read_description
+from lurcher.models.encoders.reading import read_description
 
 QUERY_GRAPH = "query.onnx"
 STUDENT_FILE = "student.json"

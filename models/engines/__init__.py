@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from models.errors import LurcherError, ModelError
+from lurcher.models.errors import LurcherError, ModelError
 
 if TYPE_CHECKING:  # `lurcher --help` names the engines, and should not wait for NumPy
     import numpy.typing as npt
@@ -31,10 +31,10 @@ def open_engine(name: EngineName, graph: Path, threads: int) -> Engine:
     """
     # Imported here: who serves with one engine neither has nor waits for the other.
     if name == "deepsparse":
-        from models.engines.deepsparse import DeepSparseEngine
+        from lurcher.models.engines.deepsparse import DeepSparseEngine
 
         return DeepSparseEngine(graph, threads)
-    from models.engines.ort import OnnxRuntimeEngine
+    from lurcher.models.engines.ort import OnnxRuntimeEngine
 
     return OnnxRuntimeEngine(graph, threads)
 

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from models.neighbours.adapted import Array
+from lurcher.models.neighbours.adapted import Array
 
 Integers = npt.NDArray[np.int64]
 

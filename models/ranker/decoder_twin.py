@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from models.ranker.maxsim import NOTHING
-from models.tokens.clustering import Vectors
-from models.tokens.coder import Codes
-from models.twin import Doubles, Weights, feed, linear, norm, numbered, softmax, unscaled
+from lurcher.models.ranker.maxsim import NOTHING
+from lurcher.models.tokens.clustering import Vectors
+from lurcher.models.tokens.coder import Codes
+from lurcher.models.twin import Doubles, Weights, feed, linear, norm, numbered, softmax, unscaled
 
 
 def twin_score(

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.tokens.clustering import Integers
-from models.tokens.coder import Codes
-from models.tokens.products import MULTIPLICATIONS, Vectors
+from lurcher.models.tokens.clustering import Integers
+from lurcher.models.tokens.coder import Codes
+from lurcher.models.tokens.products import MULTIPLICATIONS, Vectors
 
 # Of a passage without tokens: no better than the worst.
 NOTHING = -1.0

@@ -30,14 +30,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.encoders.config import CONFIG_FILE, TOKENIZER_FILE
-from models.encoders.encoder import TOKEN_BUDGET, Vectors
-from models.encoders.reading import read_description
-from models.encoders.student import SHA256
-from models.encoders.tokenizer import Ids, Tokenizer, Tokens, length_buckets, pad
-from models.engines import Engine, open_engine, trial
-from models.errors import FieldError, ModelError
-from models.threads import available_cpus
+from lurcher.models.encoders.config import CONFIG_FILE, TOKENIZER_FILE
+from lurcher.models.encoders.encoder import TOKEN_BUDGET, Vectors
+from lurcher.models.encoders.reading import read_description
+from lurcher.models.encoders.student import SHA256
+from lurcher.models.encoders.tokenizer import Ids, Tokenizer, Tokens, length_buckets, pad
+from lurcher.models.engines import Engine, open_engine, trial
+from lurcher.models.errors import FieldError, ModelError
+from lurcher.models.threads import available_cpus
 
 ENCODER_GRAPH = "encoder.onnx"
 DECODER_GRAPH = "decoder.onnx"

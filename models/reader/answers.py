@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.reader.spans import Span
+from lurcher.models.reader.spans import Span
 
 # Spans that are looked at for answers that say the same, unless more answers are asked for.
 LOOKED_AT = 20

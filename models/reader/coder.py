@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import FieldError, ModelError
-from models.tokens.clustering import Integers, Vectors
-from models.tokens.coder import Codes, unit
-from models.tokens.products import product
-from models.tokens.projection import principal, read_arrays
+from lurcher.models.errors import FieldError, ModelError
+from lurcher.models.tokens.clustering import Integers, Vectors
+from lurcher.models.tokens.coder import Codes, unit
+from lurcher.models.tokens.products import product
+from lurcher.models.tokens.projection import principal, read_arrays
 
 # A token that was seen n times is moved n / (n + 2) of the way to its mean.
 _DOUBT = 2.0

@@ -23,14 +23,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.encoders.config import EncoderConfig
-from models.encoders.reading import read_description
-from models.encoders.student import SHA256
-from models.encoders.tokenizer import length_buckets
-from models.engines import Engine, open_engine, trial
-from models.errors import ModelError
-from models.threads import available_cpus
-from models.tokens.clustering import Integers, Vectors
+from lurcher.models.encoders.config import EncoderConfig
+from lurcher.models.encoders.reading import read_description
+from lurcher.models.encoders.student import SHA256
+from lurcher.models.encoders.tokenizer import length_buckets
+from lurcher.models.engines import Engine, open_engine, trial
+from lurcher.models.errors import ModelError
+from lurcher.models.threads import available_cpus
+from lurcher.models.tokens.clustering import Integers, Vectors
 
 READER_GRAPH = "reader.onnx"
 READER_FILE = "reader.json"

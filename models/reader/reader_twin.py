@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from models.tokens.clustering import Integers, Vectors
-from models.twin import Doubles, Weights, feed, linear, norm, numbered, softmax
+from lurcher.models.tokens.clustering import Integers, Vectors
+from lurcher.models.twin import Doubles, Weights, feed, linear, norm, numbered, softmax
 
 # As in training/reader/reader.py: places beyond so many are as far as these, and how many count 1.
 _FAR, _PLACES = 64, 4

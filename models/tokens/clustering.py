@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from models.tokens.products import product
+from lurcher.models.tokens.products import product
 
 Vectors = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import FieldError, ModelError
-from models.tokens.clustering import Integers, ward
-from models.tokens.products import Vectors, product
-from models.tokens.projection import Projection, principal, read_arrays
+from lurcher.models.errors import FieldError, ModelError
+from lurcher.models.tokens.clustering import Integers, ward
+from lurcher.models.tokens.products import Vectors, product
+from lurcher.models.tokens.projection import Projection, principal, read_arrays
 
 Codes = npt.NDArray[np.uint8]
 

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from models.encoders.encoder import TOKEN_STATES, VECTOR, Encoder, Vectors
-from models.encoders.tokenizer import Tokens
-from models.tokens.clustering import Integers
-from models.tokens.coder import TokenCoder
+from lurcher.models.encoders.encoder import TOKEN_STATES, VECTOR, Encoder, Vectors
+from lurcher.models.encoders.tokenizer import Tokens
+from lurcher.models.tokens.clustering import Integers
+from lurcher.models.tokens.coder import TokenCoder
 
 Kept = TypeVar("Kept")
 

@@ -15,8 +15,8 @@ from zipfile import ZIP_STORED
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import ModelError
-from models.tokens.products import Vectors
+from lurcher.models.errors import ModelError
+from lurcher.models.tokens.products import Vectors
 
 PROJECTION_FILE = "projection.npz"
 

@@ -6,14 +6,14 @@ from time import perf_counter
 
 from fastapi import APIRouter, Request, Response
 
-from models.errors import FieldError
-from server.answering import NO_WRITER, Answered, Question, Written
-from server.errors import responses
-from server.filters import conditions
-from server.ranking import CANDIDATES
-from server.reading import NO_READER
-from server.routes.search import check_query
-from server.schemas.answer import (
+from lurcher.models.errors import FieldError
+from lurcher.server.answering import NO_WRITER, Answered, Question, Written
+from lurcher.server.errors import responses
+from lurcher.server.filters import conditions
+from lurcher.server.ranking import CANDIDATES
+from lurcher.server.reading import NO_READER
+from lurcher.server.routes.search import check_query
+from lurcher.server.schemas.answer import (
     AnswerPassage,
     AnswerReply,
     AnswerRequest,
@@ -22,8 +22,8 @@ from server.schemas.answer import (
     Sentence,
     WrittenAnswer,
 )
-from server.sentences import sentence_around
-from server.service import Service
+from lurcher.server.sentences import sentence_around
+from lurcher.server.service import Service
 
 router = APIRouter(tags=["answer"])
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from bundle.manifest import Manifest
-from bundle.tokens import TokenSettings
-from server.errors import responses
-from server.schemas.bundle import BundleReply
-from server.service import Service
+from lurcher.bundle.manifest import Manifest
+from lurcher.bundle.tokens import TokenSettings
+from lurcher.server.errors import responses
+from lurcher.server.schemas.bundle import BundleReply
+from lurcher.server.service import Service
 
 router = APIRouter(tags=["bundle"])
 

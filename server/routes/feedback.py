@@ -13,12 +13,12 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from starlette.exceptions import HTTPException
 
-from bundle.feedback import Given, Pair, Removal
-from models.errors import FieldError
-from server.errors import responses
-from server.intake import Intake
-from server.keys import client_of
-from server.schemas.feedback import (
+from lurcher.bundle.feedback import Given, Pair, Removal
+from lurcher.models.errors import FieldError
+from lurcher.server.errors import responses
+from lurcher.server.intake import Intake
+from lurcher.server.keys import client_of
+from lurcher.server.schemas.feedback import (
     FeedbackCounts,
     FeedbackReply,
     FeedbackRequest,
@@ -26,7 +26,7 @@ from server.schemas.feedback import (
     RemovalQuery,
     RemovalReply,
 )
-from server.service import Service
+from lurcher.server.service import Service
 
 # Two, because who may ask what there is may not always change it.
 reading = APIRouter(tags=["feedback"])

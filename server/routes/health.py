@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from models.errors import NotReady
-from server.errors import responses
-from server.service import Service
+from lurcher.models.errors import NotReady
+from lurcher.server.errors import responses
+from lurcher.server.service import Service
 
 router = APIRouter(tags=["operations"])
 

@@ -9,19 +9,19 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
-from bundle.passages import Passages, Rows
-from models.errors import FieldError
-from server.errors import responses
-from server.ranking import NO_TOKENS
-from server.routes.search import check_query
-from server.schemas.rerank import (
+from lurcher.bundle.passages import Passages, Rows
+from lurcher.models.errors import FieldError
+from lurcher.server.errors import responses
+from lurcher.server.ranking import NO_TOKENS
+from lurcher.server.routes.search import check_query
+from lurcher.server.schemas.rerank import (
     RerankedDocument,
     RerankMeta,
     RerankReply,
     RerankRequest,
     RerankResult,
 )
-from server.service import Service
+from lurcher.server.service import Service
 
 router = APIRouter(tags=["rerank"])
 

@@ -7,14 +7,14 @@ from time import perf_counter
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
-from bundle.passages import Condition
-from models.errors import FieldError, LurcherError
-from server.errors import problem, responses
-from server.filters import conditions
-from server.highlights import best_sentence, query_words
-from server.pipeline import Found, Result
-from server.ranking import CANDIDATES
-from server.schemas.search import (
+from lurcher.bundle.passages import Condition
+from lurcher.models.errors import FieldError, LurcherError
+from lurcher.server.errors import problem, responses
+from lurcher.server.filters import conditions
+from lurcher.server.highlights import best_sentence, query_words
+from lurcher.server.pipeline import Found, Result
+from lurcher.server.ranking import CANDIDATES
+from lurcher.server.schemas.search import (
     BatchItem,
     BatchReply,
     BatchRequest,
@@ -29,9 +29,9 @@ from server.schemas.search import (
     Timings,
     TokenMatch,
 )
-from server.searching import Query
-from server.service import Service
-from server.settings import Settings
+from lurcher.server.searching import Query
+from lurcher.server.service import Service
+from lurcher.server.settings import Settings
 
 router = APIRouter(tags=["search"])
 

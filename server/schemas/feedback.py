@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, FiniteFloat
 
-from server.filters import Text
-from server.schemas.body import Body
-from server.schemas.problems import FieldProblem
+from lurcher.server.filters import Text
+from lurcher.server.schemas.body import Body
+from lurcher.server.schemas.problems import FieldProblem
 
 
 class FeedbackPair(Body):

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from server.filters import Text
-from server.schemas.body import Body
+from lurcher.server.filters import Text
+from lurcher.server.schemas.body import Body
 
 
 class Document(Body):

@@ -15,13 +15,13 @@ import faiss
 import numpy as np
 import pytest
 
-from bundle.bundle import PASSAGES, RANKER, SEGMENT, VECTORS, Bundle, verify
-from bundle.manifest import MANIFEST, list_files, read_manifest, write_manifest
-from bundle.passages import Condition
-from bundle.tokens import CODER
-from models.errors import BundleCorrupt, BundleError, BundleNotFound, BundleVersionError
-from models.tokens.coder import TokenCoder
-from server.pipeline import Pipeline
+from lurcher.bundle.bundle import PASSAGES, RANKER, SEGMENT, VECTORS, Bundle, verify
+from lurcher.bundle.manifest import MANIFEST, list_files, read_manifest, write_manifest
+from lurcher.bundle.passages import Condition
+from lurcher.bundle.tokens import CODER
+from lurcher.models.errors import BundleCorrupt, BundleError, BundleNotFound, BundleVersionError
+from lurcher.models.tokens.coder import TokenCoder
+from lurcher.server.pipeline import Pipeline
 
 FILES = [
     MANIFEST,

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bundle.labels import Labels
-from models.errors import BundleCorrupt
+from lurcher.bundle.labels import Labels
+from lurcher.models.errors import BundleCorrupt
 
 Dense = npt.NDArray[np.float32]
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bundle.manifest import (
+from lurcher.bundle.manifest import (
     FORMAT_VERSION,
     MANIFEST,
     BuildSettings,
@@ -27,8 +27,8 @@ from bundle.manifest import (
     read_manifest,
     write_manifest,
 )
-from models.encoders.config import EncoderConfig
-from models.errors import BundleCorrupt, BundleVersionError
+from lurcher.models.encoders.config import EncoderConfig
+from lurcher.models.errors import BundleCorrupt, BundleVersionError
 
 counts = st.integers(0, 2**40)
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as checked
 from hypothesis import strategies as st
 
-from bundle.labels import Labels
-from bundle.neighbours import (
+from lurcher.bundle.labels import Labels
+from lurcher.bundle.neighbours import (
     ADAPTED,
     LABELS,
     LENGTHS,
@@ -30,9 +30,9 @@ from bundle.neighbours import (
     XlSettings,
     XsSettings,
 )
-from bundle.passages import Passage, PassageWriter
-from bundle.vectors import Vectors, build_index, write_index
-from models.errors import BundleCorrupt
+from lurcher.bundle.passages import Passage, PassageWriter
+from lurcher.bundle.vectors import Vectors, build_index, write_index
+from lurcher.models.errors import BundleCorrupt
 
 PASSAGES, DIMENSION = 9, 8
 # Of four queries; passages 1, 4 and 7 are labelled, the last query's label is one of two.

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bundle.passages import Condition, Passage, Passages, PassageWriter, Scalar
-from models.errors import BundleCorrupt, FieldError
+from lurcher.bundle.passages import Condition, Passage, Passages, PassageWriter, Scalar
+from lurcher.models.errors import BundleCorrupt, FieldError
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 numbers = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bundle.ragged import count_type, gather, mapped, read_index, starts_of, whole
-from models.errors import BundleCorrupt
+from lurcher.bundle.ragged import count_type, gather, mapped, read_index, starts_of, whole
+from lurcher.models.errors import BundleCorrupt
 
 Counts = st.lists(st.integers(0, 6), min_size=1, max_size=20)
 

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bundle.bundle import READER, SEGMENT, Bundle, verify
-from bundle.manifest import MANIFEST, Manifest, list_files, read_manifest, write_manifest
-from bundle.reading import (
+from lurcher.bundle.bundle import READER, SEGMENT, Bundle, verify
+from lurcher.bundle.manifest import MANIFEST, Manifest, list_files, read_manifest, write_manifest
+from lurcher.bundle.reading import (
     READING_CODER,
     ReadingSettings,
     ReadingStore,
@@ -27,13 +27,13 @@ from bundle.reading import (
     describe,
     reading_files,
 )
-from bundle.tokens import CODER, token_files
-from models.encoders.config import EncoderConfig, load_config
-from models.errors import BundleCorrupt, BundleError
-from models.pretrained import DEFAULT_ENCODER
-from models.reader.coder import DetailCoder
-from models.reader.reader import READER_FILE, READER_GRAPH
-from models.tokens.coder import Codes
+from lurcher.bundle.tokens import CODER, token_files
+from lurcher.models.encoders.config import EncoderConfig, load_config
+from lurcher.models.errors import BundleCorrupt, BundleError
+from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.models.reader.coder import DetailCoder
+from lurcher.models.reader.reader import READER_FILE, READER_GRAPH
+from lurcher.models.tokens.coder import Codes
 
 BITS, D = 24, 32
 OTHERS = f"sha256:{'f' * 64}"

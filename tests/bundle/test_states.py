@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bundle.states import (
+from lurcher.bundle.states import (
     SIGNS,
     Codec,
     Halves,
@@ -22,8 +22,8 @@ from bundle.states import (
     StateWriter,
     describe,
 )
-from models.errors import BundleCorrupt, ModelError
-from models.ranker.seq2seq import RankerConfig
+from lurcher.models.errors import BundleCorrupt, ModelError
+from lurcher.models.ranker.seq2seq import RankerConfig
 
 Array = npt.NDArray[np.float32]
 

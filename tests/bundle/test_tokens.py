@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bundle.bundle import SEGMENT, Bundle, verify
-from bundle.manifest import MANIFEST, Manifest, list_files, read_manifest, write_manifest
-from bundle.ragged import count_type
-from bundle.tokens import (
+from lurcher.bundle.bundle import SEGMENT, Bundle, verify
+from lurcher.bundle.manifest import MANIFEST, Manifest, list_files, read_manifest, write_manifest
+from lurcher.bundle.ragged import count_type
+from lurcher.bundle.tokens import (
     CODER,
     TokenSettings,
     TokenStore,
@@ -28,11 +28,11 @@ from bundle.tokens import (
     position_type,
     token_files,
 )
-from models.encoders.config import EncoderConfig, load_config
-from models.errors import BundleCorrupt
-from models.pretrained import DEFAULT_ENCODER
-from models.tokens.coder import Coded, TokenCoder
-from models.tokens.projection import Projection
+from lurcher.models.encoders.config import EncoderConfig, load_config
+from lurcher.models.errors import BundleCorrupt
+from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.models.tokens.coder import Coded, TokenCoder
+from lurcher.models.tokens.projection import Projection
 
 BITS, D = 24, 32
 OTHERS = f"sha256:{'f' * 64}"

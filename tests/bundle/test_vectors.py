@@ -8,8 +8,8 @@ import faiss
 import numpy as np
 import pytest
 
-from bundle.passages import Rows
-from bundle.vectors import (
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.vectors import (
     EXACT_ROWS,
     FEW,
     MANY,
@@ -20,7 +20,7 @@ from bundle.vectors import (
     exact_top,
     write_index,
 )
-from models.errors import BundleCorrupt, FieldError
+from lurcher.models.errors import BundleCorrupt, FieldError
 
 FACTORIES = ["Flat", "HNSW32_SQ8", "IVF64,SQ8", "PCA64,Flat", "IVF64,PQ48x4fs,RFlat"]
 ALL_LISTS = 64

@@ -19,7 +19,7 @@ def run(tmp_path: Path) -> Run:
     def lurcher(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
         plain = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
         return subprocess.run(
-            [sys.executable, "-c", "import cli; cli.main()", *map(str, words)],
+            [sys.executable, "-m", "lurcher", *map(str, words)],
             cwd=tmp_path, env=os.environ | plain | environment, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
 

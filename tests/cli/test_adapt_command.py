@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from bundle.bundle import verify
-from bundle.feedback import FeedbackLog, Given, Pair
-from bundle.manifest import read_manifest
+from lurcher.bundle.bundle import verify
+from lurcher.bundle.feedback import FeedbackLog, Given, Pair
+from lurcher.bundle.manifest import read_manifest
 from tests.cli.running import Run, complaint, output
 
 WriteJsonl = Callable[[Path, Iterable[Any]], Path]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bundle.bundle import READER
-from bundle.manifest import read_manifest
-from bundle.reading import READING_CODER
-from bundle.tokens import CODER
-from models.pretrained import DEFAULT_ENCODER
-from models.reader.reader import load_reader_config
+from lurcher.bundle.bundle import READER
+from lurcher.bundle.manifest import read_manifest
+from lurcher.bundle.reading import READING_CODER
+from lurcher.bundle.tokens import CODER
+from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.models.reader.reader import load_reader_config
 from tests.cli.running import Run, complaint, output
 
 SHIPPED = DEFAULT_ENCODER / READER

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from index_builder.demo import demo_path
+from lurcher.index_builder.demo import demo_path
 from tests.cli.running import Run, complaint, output
 
 VERBS = ["build", "inspect", "verify", "swap-encoder", "search", "serve", "eval", "export", "demo",
@@ -35,7 +35,7 @@ def test_each_verb_explains_itself(run: Run, verb: str) -> None:
 
 
 def test_every_setting_is_a_flag_of_serve(run: Run) -> None:
-    from server.settings import Settings
+    from lurcher.server.settings import Settings
 
     shown = output(run("serve", "--help"))
     for name in set(Settings.model_fields) - {"bundle"}:

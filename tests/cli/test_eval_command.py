@@ -88,7 +88,7 @@ def test_server_gives_the_figures_of_its_bundle(
 def test_better_bundle_is_above_zero_against_a_worse_one(
     evaluate: Evaluate, small_bundle: Path, judged: list[str], tmp_path: Path
 ) -> None:
-    from index_builder.build import build
+    from lurcher.index_builder.build import build
 
     corpus = tmp_path / "poor.jsonl"
     corpus.write_text('{"id": "other", "text": "something else"}\n')

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bundle.manifest import read_manifest
-from bundle.tokens import CODER
-from index_builder.build import BuildOptions, build
+from lurcher.bundle.manifest import read_manifest
+from lurcher.bundle.tokens import CODER
+from lurcher.index_builder.build import BuildOptions, build
 from tests.cli.running import Run, complaint, output
 from tests.server.serving import running, settings
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from index_builder.build import BuildOptions, build
+from lurcher.index_builder.build import BuildOptions, build
 from tests.server.serving import Client, running, settings
 
 

@@ -10,12 +10,12 @@ import pytest
 import typer.main
 from fastapi.routing import APIRoute
 
-import cli
-from server.app import create_app
-from server.errors import _TABLE
-from server.metrics import Metrics
-from server.schemas import answer, feedback, problems, rerank, search
-from server.settings import Settings, load_settings
+import lurcher.cli
+from lurcher.server.app import create_app
+from lurcher.server.errors import _TABLE
+from lurcher.server.metrics import Metrics
+from lurcher.server.schemas import answer, feedback, problems, rerank, search
+from lurcher.server.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,7 @@ def docs() -> str:
 
 def verbs() -> dict[str, Any]:
     """Each command by its verb."""
-    return dict(cast(Any, typer.main.get_command(cli.app)).commands)
+    return dict(cast(Any, typer.main.get_command(lurcher.cli.app)).commands)
 
 
 def flags() -> list[tuple[str, str]]:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.engines import open_engine
-from models.errors import ModelError
-from models.pretrained import DEFAULT_ENCODER
+from lurcher.models.engines import open_engine
+from lurcher.models.errors import ModelError
+from lurcher.models.pretrained import DEFAULT_ENCODER
 
 if importlib.util.find_spec("deepsparse") is None:
     pytest.skip(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome
 
-from index_builder.build import BuildOptions, build
+from lurcher.index_builder.build import BuildOptions, build
 from tests.e2e.browsing import PATIENCE, QUERY, Page, watched
 from tests.e2e.page_stub import ANSWER, ATTACK, SENTENCE, Stub
 from tests.server.pointing import Pointing, pointing

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome, Keys
 
-from server.keys import key_hash
+from lurcher.server.keys import key_hash
 from tests.e2e.browsing import QUERY, Page, watched
 from tests.e2e.page_stub import BAD_KEY, READ_KEY, TAKEN, Stub
 from tests.server.serving import Client, running, settings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome
 
-from index_builder.build import BuildOptions, build
+from lurcher.index_builder.build import BuildOptions, build
 from tests.e2e.browsing import QUERY, Page, watched
 from tests.e2e.page_stub import Stub
 from tests.server.serving import running, settings

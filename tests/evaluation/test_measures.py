@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("ir_measures", reason="the extra [eval] is not installed")
 
-from evaluation.measures import MEASURES, Figure, interval, per_query
+from lurcher.evaluation.measures import MEASURES, Figure, interval, per_query
 
 
 def one(found: list[str], grades: dict[str, int]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bundle.manifest import hash_file
+from lurcher.bundle.manifest import hash_file
 
 
 @pytest.fixture

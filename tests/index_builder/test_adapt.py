@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.bundle import ENCODER, PASSAGES, SEGMENT, VECTORS, Bundle, verify
-from bundle.feedback import FeedbackLog, Given, LimitsNoted, Pair, Removal
-from bundle.manifest import hash_file, list_files, read_manifest, write_manifest
-from bundle.neighbours import (
+from lurcher.bundle.bundle import ENCODER, PASSAGES, SEGMENT, VECTORS, Bundle, verify
+from lurcher.bundle.feedback import FeedbackLog, Given, LimitsNoted, Pair, Removal
+from lurcher.bundle.manifest import hash_file, list_files, read_manifest, write_manifest
+from lurcher.bundle.neighbours import (
     ADAPTED,
     LABELS,
     MEANS,
@@ -28,15 +28,15 @@ from bundle.neighbours import (
     TEXTS,
     XlSettings,
 )
-from bundle.tally import Limits
-from bundle.tokens import CODER
-from index_builder.adapt import adapt, read_sources
-from index_builder.judged.known import Known
-from index_builder.neighbours import Judged, NeighbourOptions
-from index_builder.swap import swap_encoder
-from models.encoders.config import CONFIG_FILE, load_config
-from models.errors import BundleError, CorpusError, FieldError
-from models.pretrained import PROFILES
+from lurcher.bundle.tally import Limits
+from lurcher.bundle.tokens import CODER
+from lurcher.index_builder.adapt import adapt, read_sources
+from lurcher.index_builder.judged.known import Known
+from lurcher.index_builder.neighbours import Judged, NeighbourOptions
+from lurcher.index_builder.swap import swap_encoder
+from lurcher.models.encoders.config import CONFIG_FILE, load_config
+from lurcher.models.errors import BundleError, CorpusError, FieldError
+from lurcher.models.pretrained import PROFILES
 
 WriteStudent = Callable[..., Path]
 State = Callable[[Path], dict[str, Any]]
@@ -502,8 +502,8 @@ def test_development_queries_are_what_is_tuned_on(old: Path) -> None:
 COMMAND = """
 import os, resource, signal, sys
 from pathlib import Path
-from index_builder import adapt, derive, neighbours, workspace
-from models.errors import BundleError
+from lurcher.index_builder import adapt, derive, neighbours, workspace
+from lurcher.models.errors import BundleError
 from tests.index_builder.test_adapt import {queries} as queries
 kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 {prologue}

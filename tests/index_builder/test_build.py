@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.bundle import Bundle, verify
-from bundle.manifest import read_manifest
-from index_builder.build import BuildOptions, build, skipped_file
-from index_builder.workspace import Workspace
-from models.encoders.encoder import Encoder
-from models.errors import CorpusError, FieldError, ModelNotFound
-from models.pretrained import DEFAULT_ENCODER
+from lurcher.bundle.bundle import Bundle, verify
+from lurcher.bundle.manifest import read_manifest
+from lurcher.index_builder.build import BuildOptions, build, skipped_file
+from lurcher.index_builder.workspace import Workspace
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.errors import CorpusError, FieldError, ModelNotFound
+from lurcher.models.pretrained import DEFAULT_ENCODER
 
 Write = Callable[[Path, Iterable[Any]], Path]
 GOOD = [{"id": "a", "text": "A cat sleeps."}, {"id": "b", "text": "Bread rises."}]

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from bundle.bundle import Bundle, verify
-from bundle.manifest import read_manifest
-from index_builder.adapt import adapt, read_sources
-from index_builder.build import BuildOptions, build
-from index_builder.neighbours import Judged, NeighbourOptions
-from models.errors import FieldError
+from lurcher.bundle.bundle import Bundle, verify
+from lurcher.bundle.manifest import read_manifest
+from lurcher.index_builder.adapt import adapt, read_sources
+from lurcher.index_builder.build import BuildOptions, build
+from lurcher.index_builder.neighbours import Judged, NeighbourOptions
+from lurcher.models.errors import FieldError
 
 Write = Callable[[Path, Iterable[Any]], Path]
 
@@ -54,7 +54,7 @@ def test_judgements_of_another_corpus_fail_before_anything_is_encoded(
     def encode(*_: Any) -> None:
         raise AssertionError("it was encoded")
 
-    monkeypatch.setattr("index_builder.build.encode_passages", encode)
+    monkeypatch.setattr("lurcher.index_builder.build.encode_passages", encode)
     judged.known[0].labels["nowhere"] = 1.0
     with pytest.raises(FieldError, match="qrels: 1 of 61 judged passages are not in the bundle"):
         build(small_corpus, tmp_path / "out.lurcher", BuildOptions(judged=judged))
@@ -71,7 +71,7 @@ def test_a_rerun_goes_on_with_judgements_that_fit(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("index_builder.neighbours.np.save", full_disk)
+        patched.setattr("lurcher.index_builder.neighbours.np.save", full_disk)
         with pytest.raises(Exception, match="No space left on device"):
             build(small_corpus, out, BuildOptions(judged=judged))
     left = json.loads((tmp_path / "out.lurcher.partial" / "build.json").read_text())

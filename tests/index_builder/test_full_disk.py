@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from bundle.bundle import verify
-from index_builder.build import BuildOptions, build
-from models.errors import FieldError
+from lurcher.bundle.bundle import verify
+from lurcher.index_builder.build import BuildOptions, build
+from lurcher.models.errors import FieldError
 
 Write = Callable[[Path, Iterable[Any]], Path]
 
@@ -20,8 +20,8 @@ Write = Callable[[Path, Iterable[Any]], Path]
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from index_builder.build import build
-from models.errors import BundleError
+from lurcher.index_builder.build import build
+from lurcher.models.errors import BundleError
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
 try:
     build(Path(sys.argv[1]), Path(sys.argv[2]))

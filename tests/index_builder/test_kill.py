@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from bundle.bundle import SEGMENT, VECTORS, Bundle, verify
-from bundle.tokens import CODER
-from index_builder import build as build_module
-from index_builder import encode
-from index_builder.build import build
+from lurcher.bundle.bundle import SEGMENT, VECTORS, Bundle, verify
+from lurcher.bundle.tokens import CODER
+from lurcher.index_builder import build as build_module
+from lurcher.index_builder import encode
+from lurcher.index_builder.build import build
 
 COUNT = 300
 WORDS = ["glacier", "oboe", "yeast", "train", "cat", "window", "valley", "concert", "stone"]
@@ -28,11 +28,11 @@ WORDS = ["glacier", "oboe", "yeast", "train", "cat", "window", "valley", "concer
 # change what the command does at one named place.
 COMMAND = """
 import os, signal, sys
-from index_builder import build, encode, workspace
+from lurcher.index_builder import build, encode, workspace
 build._BATCH = encode._CHUNK = 16
 kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 {prologue}
-import cli
+import lurcher.cli
 sys.argv = ["lurcher", "build", *sys.argv[1:]]
 cli.main()
 """
@@ -121,7 +121,7 @@ done = workspace.Workspace.done
 workspace.Workspace.done = lambda self, stage: kill() if stage == "tokens" else done(self, stage)
 """,
     "codes written, how many they are not": """
-from bundle import tokens
+from lurcher.bundle import tokens
 append = tokens.TokenWriter.append
 def some(self, coded):
     if self.passages:
@@ -130,7 +130,7 @@ def some(self, coded):
 tokens.TokenWriter.append = some
 """,
     "tokens written, their vectors not": """
-from bundle.tokens import TokenWriter
+from lurcher.bundle.tokens import TokenWriter
 append = TokenWriter.append
 TokenWriter.append = lambda self, coded: (append(self, coded), self.passages > 40 and kill())
 """,

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bundle.passages import Passage, Passages, PassageWriter
-from bundle.vectors import VectorIndex, Vectors, build_index
-from index_builder.measure import DEPTH, recall, recall_at, sample_queries, tune
-from index_builder.progress import Silent, progress_bar
+from lurcher.bundle.passages import Passage, Passages, PassageWriter
+from lurcher.bundle.vectors import VectorIndex, Vectors, build_index
+from lurcher.index_builder.measure import DEPTH, recall, recall_at, sample_queries, tune
+from lurcher.index_builder.progress import Silent, progress_bar
 
 TEXTS = [f"query {i}" for i in range(40)]
 

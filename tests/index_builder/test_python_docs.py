@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bundle.bundle import Bundle, verify
-from index_builder.demo import demo_bundle, demo_folder
-from index_builder.progress import Silent
-from index_builder.python_docs import python_docs
+from lurcher.bundle.bundle import Bundle, verify
+from lurcher.index_builder.demo import demo_bundle, demo_folder
+from lurcher.index_builder.progress import Silent
+from lurcher.index_builder.python_docs import python_docs
 
 LONG = "Long enough a docstring to say more than the name does"
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from bundle.bundle import RANKER, VECTORS, Bundle, verify
-from bundle.manifest import read_manifest
-from index_builder.build import BuildOptions, build
-from index_builder.ranker import swap_ranker
-from index_builder.tokens import TokenOptions
-from models.errors import BundleCorrupt, FieldError, ModelError, ModelNotFound
-from models.pretrained import DEFAULT_ENCODER
-from models.ranker.decoder import DECODER_FILE, PAIR_GRAPH, Decoder, load_decoder_config
-from models.tokens.projection import PROJECTION_FILE
+from lurcher.bundle.bundle import RANKER, VECTORS, Bundle, verify
+from lurcher.bundle.manifest import read_manifest
+from lurcher.index_builder.build import BuildOptions, build
+from lurcher.index_builder.ranker import swap_ranker
+from lurcher.index_builder.tokens import TokenOptions
+from lurcher.models.errors import BundleCorrupt, FieldError, ModelError, ModelNotFound
+from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.models.ranker.decoder import DECODER_FILE, PAIR_GRAPH, Decoder, load_decoder_config
+from lurcher.models.tokens.projection import PROJECTION_FILE
 
 SHIPPED = DEFAULT_ENCODER / RANKER
 
@@ -115,7 +115,7 @@ def no_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
     def encode(*_: object) -> None:
         raise AssertionError("passages are encoded")
 
-    monkeypatch.setattr("index_builder.build.encode_passages", encode)
+    monkeypatch.setattr("lurcher.index_builder.build.encode_passages", encode)
 
 
 def changed(folder: Path, **fields: Any) -> Path:

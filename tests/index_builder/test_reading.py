@@ -18,27 +18,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.bundle import ENCODER, READER, SEGMENT, Bundle, verify
-from bundle.manifest import hash_file, read_manifest
-from bundle.reading import READING_CODER, reading_files
-from bundle.tokens import CODER, token_files
-from index_builder import build as build_module
-from index_builder import encode, reading
-from index_builder.adapt import adapt
-from index_builder.build import BuildOptions, build
-from index_builder.neighbours import NeighbourOptions
-from index_builder.progress import Silent
-from index_builder.ranker import swap_ranker
-from index_builder.reader import swap_reader
-from index_builder.reading import calibrate
-from index_builder.swap import swap_encoder
-from index_builder.tokens import TokenOptions
-from models.encoders.encoder import Encoder
-from models.errors import FieldError, ModelError, ModelNotFound
-from models.pretrained import DEFAULT_ENCODER, PROFILES
-from models.reader.coder import DetailCoder
-from models.reader.reader import READER_FILE, READER_GRAPH, load_reader_config
-from models.tokens.coder import COMMON
+from lurcher.bundle.bundle import ENCODER, READER, SEGMENT, Bundle, verify
+from lurcher.bundle.manifest import hash_file, read_manifest
+from lurcher.bundle.reading import READING_CODER, reading_files
+from lurcher.bundle.tokens import CODER, token_files
+from lurcher.index_builder import build as build_module
+from lurcher.index_builder import encode, reading
+from lurcher.index_builder.adapt import adapt
+from lurcher.index_builder.build import BuildOptions, build
+from lurcher.index_builder.neighbours import NeighbourOptions
+from lurcher.index_builder.progress import Silent
+from lurcher.index_builder.ranker import swap_ranker
+from lurcher.index_builder.reader import swap_reader
+from lurcher.index_builder.reading import calibrate
+from lurcher.index_builder.swap import swap_encoder
+from lurcher.index_builder.tokens import TokenOptions
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.errors import FieldError, ModelError, ModelNotFound
+from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
+from lurcher.models.reader.coder import DetailCoder
+from lurcher.models.reader.reader import READER_FILE, READER_GRAPH, load_reader_config
+from lurcher.models.tokens.coder import COMMON
 from tests.index_builder.test_resume import Recorder, interrupted
 from tests.tickets import tickets
 
@@ -245,9 +245,9 @@ build.shutil.copyfile = lambda file, to: kill() if to.name == "reader.onnx" else
 COMMAND = """
 import os, signal, sys
 from pathlib import Path
-import bundle.reading as stores
-from bundle.reading import ReadingWriter
-from index_builder import build, encode, reading, workspace
+import lurcher.bundle.reading as stores
+from lurcher.bundle.reading import ReadingWriter
+from lurcher.index_builder import build, encode, reading, workspace
 encode._CHUNK = 16
 kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 {prologue}

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.bundle import VECTORS, Bundle, verify
-from index_builder import build as build_module
-from index_builder import encode
-from index_builder.build import BuildOptions, build, skipped_file
-from models.errors import FieldError
+from lurcher.bundle.bundle import VECTORS, Bundle, verify
+from lurcher.index_builder import build as build_module
+from lurcher.index_builder import encode
+from lurcher.index_builder.build import BuildOptions, build, skipped_file
+from lurcher.models.errors import FieldError
 
 Write = Callable[[Path, Iterable[Any]], Path]
 
@@ -213,7 +213,9 @@ def test_a_bundle_moved_away_after_a_kill_is_built_anew(
 ) -> None:
     """Killed between the bundle's rename and the removal of the rest; then the bundle was moved."""
     with monkeypatch.context() as patched:
-        patched.setattr("index_builder.workspace._sync", lambda path: _stop_if(path == out.parent))
+        patched.setattr(
+            "lurcher.index_builder.workspace._sync", lambda path: _stop_if(path == out.parent)
+        )
         with pytest.raises(Interrupted):
             build(small_corpus, out)
     assert verify(out) == []
@@ -234,7 +236,9 @@ def test_what_a_kill_left_beside_a_bundle_is_removed_by_the_next_build(
     small_corpus: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("index_builder.workspace._sync", lambda path: _stop_if(path == out.parent))
+        patched.setattr(
+            "lurcher.index_builder.workspace._sync", lambda path: _stop_if(path == out.parent)
+        )
         with pytest.raises(Interrupted):
             build(small_corpus, out)
     with pytest.raises(FieldError, match="exists"):

@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bundle.passages import Passage, Passages, PassageWriter
-from bundle.states import Codec, Halves, Signs, StateStore, StateWriter, describe
-from index_builder.progress import Silent
-from index_builder.states import calibrate, encode_states
-from models.encoders.config import TOKENIZER_FILE
-from models.encoders.tokenizer import Tokenizer
-from models.pretrained import DEFAULT_ENCODER
-from models.ranker.seq2seq import RankerConfig, Seq2SeqEncoder
+from lurcher.bundle.passages import Passage, Passages, PassageWriter
+from lurcher.bundle.states import Codec, Halves, Signs, StateStore, StateWriter, describe
+from lurcher.index_builder.progress import Silent
+from lurcher.index_builder.states import calibrate, encode_states
+from lurcher.models.encoders.config import TOKENIZER_FILE
+from lurcher.models.encoders.tokenizer import Tokenizer
+from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.models.ranker.seq2seq import RankerConfig, Seq2SeqEncoder
 
 Array = npt.NDArray[Any]
 

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.bundle import PASSAGES, SEGMENT, VECTORS, Bundle, verify
-from bundle.manifest import hash_file, list_files, read_manifest, write_manifest
-from bundle.tokens import CODER
-from bundle.vectors import Vectors, build_index, write_index
-from index_builder.build import BuildOptions, build
-from index_builder.measure import recall
-from index_builder.swap import swap_encoder
-from models.encoders.encoder import Encoder
-from models.encoders.student import load_student
-from models.errors import BundleError, FieldError, ModelError, ModelNotFound
-from models.pretrained import DEFAULT_ENCODER
+from lurcher.bundle.bundle import PASSAGES, SEGMENT, VECTORS, Bundle, verify
+from lurcher.bundle.manifest import hash_file, list_files, read_manifest, write_manifest
+from lurcher.bundle.tokens import CODER
+from lurcher.bundle.vectors import Vectors, build_index, write_index
+from lurcher.index_builder.build import BuildOptions, build
+from lurcher.index_builder.measure import recall
+from lurcher.index_builder.swap import swap_encoder
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.encoders.student import load_student
+from lurcher.models.errors import BundleError, FieldError, ModelError, ModelNotFound
+from lurcher.models.pretrained import DEFAULT_ENCODER
 
 WriteStudent = Callable[..., Path]
 State = Callable[[Path], dict[str, Any]]
@@ -268,8 +268,8 @@ def test_one_swap_after_another_keeps_to_what_the_build_reached(
 COMMAND = """
 import os, resource, signal, sys
 from pathlib import Path
-from index_builder import derive, swap, workspace
-from models.errors import BundleError
+from lurcher.index_builder import derive, swap, workspace
+from lurcher.models.errors import BundleError
 kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 {prologue}
 try:
@@ -354,7 +354,7 @@ def test_a_rerun_without_the_student_leaves_none_of_it(
 
     out = tmp_path / "out.lurcher"
     with monkeypatch.context() as patch:
-        patch.setattr("index_builder.build.write_manifest", cut)
+        patch.setattr("lurcher.index_builder.build.write_manifest", cut)
         with pytest.raises(PowerCut):
             build(small_corpus, out, BuildOptions(student=write_student()))
     build(small_corpus, out)

@@ -14,25 +14,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.bundle import PASSAGES, SEGMENT, Bundle, verify
-from bundle.manifest import read_manifest
-from bundle.passages import Passages
-from bundle.tokens import CODER, TokenStore, token_files
-from index_builder import build as build_module
-from index_builder import encode
-from index_builder import tokens as tokens_module
-from index_builder.adapt import adapt
-from index_builder.build import BuildOptions, build
-from index_builder.neighbours import NeighbourOptions
-from index_builder.progress import Silent
-from index_builder.swap import swap_encoder
-from index_builder.tokens import Coding, TokenOptions, calibrate
-from models.encoders.encoder import Encoder
-from models.errors import FieldError
-from models.pretrained import DEFAULT_ENCODER, PROFILES
-from models.ranker.maxsim import NOTHING, maxsim
-from models.tokens.coder import Coded, TokenCoder
-from models.tokens.products import Vectors
+from lurcher.bundle.bundle import PASSAGES, SEGMENT, Bundle, verify
+from lurcher.bundle.manifest import read_manifest
+from lurcher.bundle.passages import Passages
+from lurcher.bundle.tokens import CODER, TokenStore, token_files
+from lurcher.index_builder import build as build_module
+from lurcher.index_builder import encode
+from lurcher.index_builder import tokens as tokens_module
+from lurcher.index_builder.adapt import adapt
+from lurcher.index_builder.build import BuildOptions, build
+from lurcher.index_builder.neighbours import NeighbourOptions
+from lurcher.index_builder.progress import Silent
+from lurcher.index_builder.swap import swap_encoder
+from lurcher.index_builder.tokens import Coding, TokenOptions, calibrate
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.errors import FieldError
+from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
+from lurcher.models.ranker.maxsim import NOTHING, maxsim
+from lurcher.models.tokens.coder import Coded, TokenCoder
+from lurcher.models.tokens.products import Vectors
 from tests.index_builder.test_resume import Recorder, interrupted
 from tests.tickets import tickets
 
@@ -404,7 +404,7 @@ def test_states_are_gone_when_a_passage_is_coded(
     small_records: list[dict[str, Any]], small_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of a batch are in memory at once, not those of a chunk."""
-    monkeypatch.setattr("models.encoders.encoder.TOKEN_BUDGET", 64)
+    monkeypatch.setattr("lurcher.models.encoders.encoder.TOKEN_BUDGET", 64)
     batches: dict[int, weakref.ref[Any]] = {}
     alive: list[int] = []
     code = TokenCoder.code

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bundle.labels import Labels
-from bundle.neighbours import Trial, XlSettings, XsSettings
-from bundle.vectors import VectorIndex, Vectors, build_index
-from index_builder import tuning
-from index_builder.tuning import (
+from lurcher.bundle.labels import Labels
+from lurcher.bundle.neighbours import Trial, XlSettings, XsSettings
+from lurcher.bundle.vectors import VectorIndex, Vectors, build_index
+from lurcher.index_builder import tuning
+from lurcher.index_builder.tuning import (
     KnownQueries,
     Question,
     choose,
@@ -236,7 +236,7 @@ def voted(of: XlSettings) -> Score:
 
 def by_ir_measures(scores: Vectors, asked: KnownQueries) -> list[float]:
     """nDCG@10, Recall@10 and Recall@100 of a full ranking."""
-    from evaluation.measures import per_query
+    from lurcher.evaluation.measures import per_query
 
     ids = [f"q{i}" for i in range(len(scores))]
     qrels = {

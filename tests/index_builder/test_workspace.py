@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from index_builder.workspace import Workspace
+from lurcher.index_builder.workspace import Workspace
 
 
 class Interrupted(BaseException):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from models.neighbours.adapted import (
+from lurcher.models.neighbours.adapted import (
     Array,
     nudge_scores,
     per_passage_weight,

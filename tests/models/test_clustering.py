@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.tokens.clustering import ward
-from models.tokens.products import Vectors
+from lurcher.models.tokens.clustering import ward
+from lurcher.models.tokens.products import Vectors
 
 Partition = frozenset[frozenset[int]]
 

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.errors import FieldError, ModelError
-from models.ranker.maxsim import maxsim
-from models.tokens.clustering import ward
-from models.tokens.coder import COMMON, Coded, TokenCoder, document_frequency, fit
-from models.tokens.products import Vectors
-from models.tokens.projection import Projection
+from lurcher.models.errors import FieldError, ModelError
+from lurcher.models.ranker.maxsim import maxsim
+from lurcher.models.tokens.clustering import ward
+from lurcher.models.tokens.coder import COMMON, Coded, TokenCoder, document_frequency, fit
+from lurcher.models.tokens.products import Vectors
+from lurcher.models.tokens.projection import Projection
 
 D, VOCABULARY = 24, 10
 # Tokens 0 and 1 stand in most passages, the others in few.

@@ -12,12 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.encoders.config import EncoderConfig, load_config
-from models.errors import ModelError, ModelNotFound
-from models.pretrained import DEFAULT_ENCODER
-from models.ranker.decoder import DECODER_FILE, PAIR_GRAPH, QUERY_GRAPH, Decoder, DecoderConfig
-from models.tokens.coder import TokenCoder
-from models.tokens.projection import Projection
+from lurcher.models.encoders.config import EncoderConfig, load_config
+from lurcher.models.errors import ModelError, ModelNotFound
+from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.models.ranker.decoder import (
+    DECODER_FILE,
+    PAIR_GRAPH,
+    QUERY_GRAPH,
+    Decoder,
+    DecoderConfig,
+)
+from lurcher.models.tokens.coder import TokenCoder
+from lurcher.models.tokens.projection import Projection
 
 BITS, DIMENSION = 16, 384
 Arrays = dict[str, np.ndarray[Any, Any]]

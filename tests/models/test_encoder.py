@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.encoders import encoder as encoder_module
-from models.encoders.config import load_config
-from models.encoders.encoder import TOKEN_BUDGET, TOKEN_STATES, VECTOR, Encoder
-from models.encoders.tokenizer import Tokenizer
-from models.engines.ort import OnnxRuntimeEngine
-from models.errors import ModelError, ModelNotFound
-from models.pretrained import DEFAULT_ENCODER
+from lurcher.models.encoders import encoder as encoder_module
+from lurcher.models.encoders.config import load_config
+from lurcher.models.encoders.encoder import TOKEN_BUDGET, TOKEN_STATES, VECTOR, Encoder
+from lurcher.models.encoders.tokenizer import Tokenizer
+from lurcher.models.engines.ort import OnnxRuntimeEngine
+from lurcher.models.errors import ModelError, ModelNotFound
+from lurcher.models.pretrained import DEFAULT_ENCODER
 
 TEXTS = [
     "a cat",

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.engines import open_engine
-from models.engines.ort import OnnxRuntimeEngine
-from models.errors import ModelError
-from models.pretrained import DEFAULT_ENCODER
+from lurcher.models.engines import open_engine
+from lurcher.models.engines.ort import OnnxRuntimeEngine
+from lurcher.models.errors import ModelError
+from lurcher.models.pretrained import DEFAULT_ENCODER
 
 GRAPH = DEFAULT_ENCODER / "encoder.onnx"
 
@@ -75,7 +75,7 @@ def test_deepsparse_that_does_not_import_is_an_error_of_ours(
 
 
 def test_opening_onnxruntime_does_not_ask_for_deepsparse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "models.engines.deepsparse", None)
+    monkeypatch.setitem(sys.modules, "lurcher.models.engines.deepsparse", None)
     assert isinstance(open_engine("onnxruntime", GRAPH, 1), OnnxRuntimeEngine)
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.ranker import maxsim as module
-from models.ranker.maxsim import (
+from lurcher.models.ranker import maxsim as module
+from lurcher.models.ranker.maxsim import (
     LATE_WEIGHT,
     NOTHING,
     best_met,
@@ -20,9 +20,9 @@ from models.ranker.maxsim import (
     replaced,
     similarities,
 )
-from models.tokens.clustering import Integers
-from models.tokens.coder import Codes
-from models.tokens.products import Vectors
+from lurcher.models.tokens.clustering import Integers
+from lurcher.models.tokens.coder import Codes
+from lurcher.models.tokens.products import Vectors
 
 
 def asked(seed: int, length: int, bits: int) -> tuple[Vectors, Vectors]:

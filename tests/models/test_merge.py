@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.encoders.config import load_config
-from models.encoders.encoder import Encoder
-from models.encoders.merge import copy_encoder, merge
-from models.encoders.student import load_student
-from models.errors import FieldError, ModelError, ModelNotFound
-from models.pretrained import DEFAULT_ENCODER
+from lurcher.models.encoders.config import load_config
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.encoders.merge import copy_encoder, merge
+from lurcher.models.encoders.student import load_student
+from lurcher.models.errors import FieldError, ModelError, ModelNotFound
+from lurcher.models.pretrained import DEFAULT_ENCODER
 
 WriteStudent = Callable[..., Path]
 TEACHERS = ["encoder.onnx", "tokenizer.json", "vocabulary.bin"]

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models.encoders.config import load_config
-from models.engines import open_engine
-from models.errors import ModelError, ModelNotFound
-from models.pretrained import DEFAULT_ENCODER
-from models.reader.reader import (
+from lurcher.models.encoders.config import load_config
+from lurcher.models.engines import open_engine
+from lurcher.models.errors import ModelError, ModelNotFound
+from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.models.reader.reader import (
     READER_FILE,
     READER_GRAPH,
     Reader,
@@ -290,7 +290,7 @@ def test_a_graph_that_is_not_finite_is_refused(
             found = np.full((*inputs["places"].shape, 2), np.nan, np.float32)
             return [found]
 
-    monkeypatch.setattr("models.reader.reader.open_engine", lambda *_: Broken())
+    monkeypatch.setattr("lurcher.models.reader.reader.open_engine", lambda *_: Broken())
     with pytest.raises(ModelError, match="a trial gave numbers that are not finite"):
         Reader.load(folder())
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.reader.answers import answers_of, log_odds, probability
-from models.reader.spans import Span
+from lurcher.models.reader.answers import answers_of, log_odds, probability
+from lurcher.models.reader.spans import Span
 
 LOGARITHMS = st.floats(-800, 0)
 

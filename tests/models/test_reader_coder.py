@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.errors import FieldError, ModelError
-from models.reader import coder as coder_module
-from models.reader.coder import DetailCoder, fit
-from models.tokens.clustering import Integers, Vectors
+from lurcher.models.errors import FieldError, ModelError
+from lurcher.models.reader import coder as coder_module
+from lurcher.models.reader.coder import DetailCoder, fit
+from lurcher.models.tokens.clustering import Integers, Vectors
 
 D, VOCABULARY = 24, 12
 SEEN = 8  # of the vocabulary's tokens, the first so many

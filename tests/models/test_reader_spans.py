@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.reader.spans import NOTHING, Span, best_logits, best_spans
+from lurcher.models.reader.spans import NOTHING, Span, best_logits, best_spans
 
 Array = np.ndarray[Any, Any]
 EVERY = 10_000

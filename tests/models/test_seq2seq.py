@@ -16,10 +16,10 @@ from pydantic import ValidationError
 from tokenizers import Tokenizer as HubTokenizer
 from tokenizers import models, pre_tokenizers, processors
 
-from models.encoders.encoder import TOKEN_BUDGET
-from models.encoders.tokenizer import Tokenizer
-from models.errors import FieldError, ModelError, ModelNotFound
-from models.ranker.seq2seq import (
+from lurcher.models.encoders.encoder import TOKEN_BUDGET
+from lurcher.models.encoders.tokenizer import Tokenizer
+from lurcher.models.errors import FieldError, ModelError, ModelNotFound
+from lurcher.models.ranker.seq2seq import (
     RankerConfig,
     Seq2SeqDecoder,
     Seq2SeqEncoder,

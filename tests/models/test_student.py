@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from models.encoders.config import VOCABULARY_FILE, fingerprint, load_config
-from models.encoders.encoder import Encoder
-from models.encoders.student import STUDENT_FILE, Figure, load_student
-from models.errors import ModelError, ModelNotFound
-from models.pretrained import DEFAULT_ENCODER, PROFILES
+from lurcher.models.encoders.config import VOCABULARY_FILE, fingerprint, load_config
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.encoders.student import STUDENT_FILE, Figure, load_student
+from lurcher.models.errors import ModelError, ModelNotFound
+from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
 
 WriteStudent = Callable[..., Path]
 

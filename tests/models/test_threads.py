@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from models import threads
-from models.threads import available_cpus, cgroup_quota
+from lurcher.models import threads
+from lurcher.models.threads import available_cpus, cgroup_quota
 
 
 @pytest.fixture

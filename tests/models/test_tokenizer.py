@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as HubTokenizer
 
-from models.encoders.tokenizer import Tokenizer, length_buckets, pad
-from models.errors import ModelError
-from models.pretrained import DEFAULT_ENCODER
+from lurcher.models.encoders.tokenizer import Tokenizer, length_buckets, pad
+from lurcher.models.errors import ModelError
+from lurcher.models.pretrained import DEFAULT_ENCODER
 
 FILE = DEFAULT_ENCODER / "tokenizer.json"
 CLS, SEP = 101, 102
@@ -105,7 +105,7 @@ def test_of_a_megabyte_only_the_beginning_is_tokenised(monkeypatch: pytest.Monke
         def from_file(cls, file: str) -> Spy:
             return cls(HubTokenizer.from_file(file))
 
-    monkeypatch.setattr("models.encoders.tokenizer.HubTokenizer", Spy)
+    monkeypatch.setattr("lurcher.models.encoders.tokenizer.HubTokenizer", Spy)
     text = "a word and another " * 60_000
     (tokens,) = Tokenizer(FILE, 256)([text])
     assert max(seen) <= 25_600 < len(text)

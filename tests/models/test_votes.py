@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.neighbours.adapted import Array
-from models.neighbours.votes import Votes, margin_votes, mix, published_votes, softmax
+from lurcher.models.neighbours.adapted import Array
+from lurcher.models.neighbours.votes import Votes, margin_votes, mix, published_votes, softmax
 
 TEMPERATURES = st.floats(0.01, 2)
 MARGINS = st.floats(-0.3, 0.3)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from index_builder.build import BuildOptions, build
-from index_builder.tokens import TokenOptions
+from lurcher.index_builder.build import BuildOptions, build
+from lurcher.index_builder.tokens import TokenOptions
 from tests.server.odd import ODD, prompted_encoder
 from tests.server.serving import Client, running, settings
 

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from models.encoders.config import CONFIG_FILE
-from models.pretrained import DEFAULT_ENCODER
+from lurcher.models.encoders.config import CONFIG_FILE
+from lurcher.models.pretrained import DEFAULT_ENCODER
 
 ODD: list[dict[str, Any]] = [
     {"id": "empty", "text": ""},

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bundle.bundle import Bundle
-from models.engines import EngineName
-from models.reader.reader import Reader, ReaderConfig
-from server.pipeline import Pipeline
+from lurcher.bundle.bundle import Bundle
+from lurcher.models.engines import EngineName
+from lurcher.models.reader.reader import Reader, ReaderConfig
+from lurcher.server.pipeline import Pipeline
 
 # Of what is not pointed at: no softmax sees it.
 _NEVER = -60.0

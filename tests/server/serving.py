@@ -15,13 +15,13 @@ from typing import Any
 
 import uvicorn
 
-from bundle.bundle import Bundle
-from models.engines import EngineName
-from models.errors import LurcherError
-from server.app import create_app
-from server.pipeline import Pipeline, Result
-from server.searching import Query
-from server.settings import Settings, load_settings
+from lurcher.bundle.bundle import Bundle
+from lurcher.models.engines import EngineName
+from lurcher.models.errors import LurcherError
+from lurcher.server.app import create_app
+from lurcher.server.pipeline import Pipeline, Result
+from lurcher.server.searching import Query
+from lurcher.server.settings import Settings, load_settings
 
 PATIENCE = 30  # seconds until a test that waits for what never comes fails
 JSON = {"Content-Type": "application/json"}

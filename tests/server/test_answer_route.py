@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from server.keys import key_hash
+from lurcher.server.keys import key_hash
 from tests.server.odd import ODD
 from tests.server.pointing import Pointing, pointing
 from tests.server.serving import (

@@ -15,18 +15,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bundle.bundle import Bundle
-from bundle.passages import Condition, Passage
-from index_builder.swap import swap_encoder
-from models.encoders.encoder import Encoder
-from models.errors import ModelError
-from models.pretrained import DEFAULT_ENCODER, PROFILES
-from models.reader.reader import Reader
-from models.reader.spans import Span
-from server.answering import Answered, Answering, Question
-from server.pipeline import Pipeline, Result
-from server.reading import PassageReader, Text
-from server.searching import Query
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.passages import Condition, Passage
+from lurcher.index_builder.swap import swap_encoder
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.errors import ModelError
+from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
+from lurcher.models.reader.reader import Reader
+from lurcher.models.reader.spans import Span
+from lurcher.server.answering import Answered, Answering, Question
+from lurcher.server.pipeline import Pipeline, Result
+from lurcher.server.reading import PassageReader, Text
+from lurcher.server.searching import Query
 from tests.server.odd import ODD, prompted_encoder
 from tests.server.pointing import Pointed, Pointing, pointed
 
@@ -123,7 +123,7 @@ def test_every_answer_is_an_exact_part_of_its_passage(
 def test_a_passage_of_another_prompt_is_read_where_it_stands(
     tmp_path: Path, write_jsonl: Any
 ) -> None:
-    from index_builder.build import BuildOptions, build
+    from lurcher.index_builder.build import BuildOptions, build
 
     encoder = prompted_encoder(tmp_path / "encoder")
     out = tmp_path / "odd.lurcher"

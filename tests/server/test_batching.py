@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from models.errors import DeadlinePassed, FieldError, LurcherError, NotReady, QueueFull
-from server.batching import Batcher
+from lurcher.models.errors import DeadlinePassed, FieldError, LurcherError, NotReady, QueueFull
+from lurcher.server.batching import Batcher
 
 PATIENCE = 30.0
 

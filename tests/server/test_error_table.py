@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from models import errors as tree
-from models.errors import LurcherError
-from server.errors import problem, render
+from lurcher.models import errors as tree
+from lurcher.models.errors import LurcherError
+from lurcher.server.errors import problem, render
 
 EXAMPLES: dict[type[LurcherError], LurcherError] = {
     tree.FieldError: tree.FieldError("top_k", "too many"),

@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from bundle.bundle import Bundle
-from bundle.feedback import FeedbackLog, Given, Pair, read_feedback
-from models.engines import EngineName
-from server.live import Change
-from server.pipeline import Pipeline
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.feedback import FeedbackLog, Given, Pair, read_feedback
+from lurcher.models.engines import EngineName
+from lurcher.server.live import Change
+from lurcher.server.pipeline import Pipeline
 from tests.server.serving import (
     PATIENCE,
     Client,
@@ -36,7 +36,7 @@ from tests.server.serving import (
 
 PATH = "/v1/feedback"
 CAT, TRAIN = "en-animals-0", "en-travel-0"
-SERVE = [sys.executable, "-c", "import cli; cli.main()", "serve"]
+SERVE = [sys.executable, "-m", "lurcher", "serve"]
 
 
 class Recorder:

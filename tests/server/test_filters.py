@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bundle.passages import Condition
-from models.errors import FieldError
-from server.filters import parse
+from lurcher.bundle.passages import Condition
+from lurcher.models.errors import FieldError
+from lurcher.server.filters import parse
 
 
 def conditions(**wanted: Any) -> list[Condition]:

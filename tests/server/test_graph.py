@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bundle.vectors import Vectors
-from server import graph
-from server.graph import Graph
+from lurcher.bundle.vectors import Vectors
+from lurcher.server import graph
+from lurcher.server.graph import Graph
 
 DIMENSION = 16
 

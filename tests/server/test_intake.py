@@ -12,15 +12,15 @@ from typing import Any, cast
 
 import pytest
 
-from bundle.bundle import Bundle
-from bundle.feedback import FeedbackLog, Given, Pair, Record, Removal, read_feedback
-from bundle.tally import Limits
-from models.errors import FeedbackNotKept, FieldError, NotReady, QueueFull
-from server.feedback import Feedback, Receipt
-from server.intake import Intake, replay
-from server.live import Change
-from server.metrics import Metrics
-from server.settings import load_settings
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.feedback import FeedbackLog, Given, Pair, Record, Removal, read_feedback
+from lurcher.bundle.tally import Limits
+from lurcher.models.errors import FeedbackNotKept, FieldError, NotReady, QueueFull
+from lurcher.server.feedback import Feedback, Receipt
+from lurcher.server.intake import Intake, replay
+from lurcher.server.live import Change
+from lurcher.server.metrics import Metrics
+from lurcher.server.settings import load_settings
 
 PATIENCE = 30.0
 ROWS = {"p": 0, "other": 1}

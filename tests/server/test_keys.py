@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from bundle.feedback import read_feedback
-from server.app import create_app
-from server.keys import key_hash, new_key
-from server.settings import load_settings
+from lurcher.bundle.feedback import read_feedback
+from lurcher.server.app import create_app
+from lurcher.server.keys import key_hash, new_key
+from lurcher.server.settings import load_settings
 from tests.server.serving import JSON, Client, Reply, assert_problem, running, settings
 
 READ, WRITE, OTHER = "a-read-key", "a-write-key", "another-write-key"
@@ -156,7 +156,7 @@ def test_document_says_where_keys_are_needed() -> None:
 
 
 def test_lurcher_key_prints_a_new_key_and_its_setting() -> None:
-    command = [sys.executable, "-c", "import cli; cli.main()", "key"]
+    command = [sys.executable, "-m", "lurcher", "key"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     key, line = said.split()[0], said.splitlines()[-1]
     assert re.fullmatch(r"[\w-]{43}", key)

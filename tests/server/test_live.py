@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bundle.passages import Rows
-from bundle.vectors import Vectors
-from models.text import normalised
-from server import graph
-from server.live import Change, Live
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.vectors import Vectors
+from lurcher.models.text import normalised
+from lurcher.server import graph
+from lurcher.server.live import Change, Live
 
 DIMENSION, PASSAGES = 16, 6
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as HubTokenizer
 from tokenizers import decoders, models, pre_tokenizers
 
-from bundle.bundle import Bundle
-from bundle.passages import Passage
-from models.encoders.tokenizer import Tokenizer
-from server.pipeline import Found, Pipeline, Result
-from server.places import in_passage
-from server.searching import Query
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.passages import Passage
+from lurcher.models.encoders.tokenizer import Tokenizer
+from lurcher.server.pipeline import Found, Pipeline, Result
+from lurcher.server.places import in_passage
+from lurcher.server.searching import Query
 from tests.server.odd import ODD
 from tests.server.serving import Client
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from index_builder.tokens import BITS, SHARE
-from server.routes.page import content_security_policy
+from lurcher.index_builder.tokens import BITS, SHARE
+from lurcher.server.routes.page import content_security_policy
 from tests.server.serving import Client, Gate, assert_problem, running, settings
 
 ORIGIN = "https://pages.example"

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bundle.bundle import Bundle
-from bundle.passages import Condition
-from models.errors import FieldError, LurcherError
-from server.pipeline import Pipeline, Result
-from server.searching import Query
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.passages import Condition
+from lurcher.models.errors import FieldError, LurcherError
+from lurcher.server.pipeline import Pipeline, Result
+from lurcher.server.searching import Query
 
 
 @pytest.fixture(scope="module")

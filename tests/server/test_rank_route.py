@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from models.errors import LurcherError
-from server.pipeline import Pipeline, Result
-from server.searching import Query
+from lurcher.models.errors import LurcherError
+from lurcher.server.pipeline import Pipeline, Result
+from lurcher.server.searching import Query
 from tests.server.serving import Client, assert_problem, running, settings
 
 SILL = "the warm sill of a window"

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.bundle import Bundle
-from bundle.passages import Condition, Rows
-from bundle.vectors import Vectors
-from index_builder.adapt import adapt
-from index_builder.neighbours import Judged, NeighbourOptions
-from models.errors import FieldError, LurcherError
-from models.ranker.maxsim import LATE_WEIGHT
-from server.pipeline import Found, Pipeline, Result
-from server.ranking import CANDIDATES, Ranking
-from server.searching import Hits, Query, Searching, Spoke
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.passages import Condition, Rows
+from lurcher.bundle.vectors import Vectors
+from lurcher.index_builder.adapt import adapt
+from lurcher.index_builder.neighbours import Judged, NeighbourOptions
+from lurcher.models.errors import FieldError, LurcherError
+from lurcher.models.ranker.maxsim import LATE_WEIGHT
+from lurcher.server.pipeline import Found, Pipeline, Result
+from lurcher.server.ranking import CANDIDATES, Ranking
+from lurcher.server.searching import Hits, Query, Searching, Spoke
 from tests.tickets import TICKET, tickets
 
 ENGLISH = (Condition("lang", "in", ("en",)),)

@@ -13,19 +13,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bundle.bundle import Bundle
-from bundle.passages import Rows
-from bundle.vectors import Vectors
-from index_builder.swap import swap_encoder
-from models.errors import FieldError, ModelError
-from models.pretrained import PROFILES
-from models.reader.spans import NOTHING
-from server import ranking
-from server.answering import Question
-from server.pipeline import Pipeline, Result
-from server.ranking import READ_WEIGHT, Ranking
-from server.reading import Inquiry, PassageReader
-from server.searching import Hits, Query
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.vectors import Vectors
+from lurcher.index_builder.swap import swap_encoder
+from lurcher.models.errors import FieldError, ModelError
+from lurcher.models.pretrained import PROFILES
+from lurcher.models.reader.spans import NOTHING
+from lurcher.server import ranking
+from lurcher.server.answering import Question
+from lurcher.server.pipeline import Pipeline, Result
+from lurcher.server.ranking import READ_WEIGHT, Ranking
+from lurcher.server.reading import Inquiry, PassageReader
+from lurcher.server.searching import Hits, Query
 from tests.server.odd import ODD
 from tests.server.pointing import Pointing, pointed
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.bundle import Bundle
-from models.engines import EngineName
-from models.errors import LurcherError, ModelError
-from server.keys import key_hash
-from server.pipeline import Pipeline, Result
-from server.reranking import Read, Reading
-from server.searching import Query
+from lurcher.bundle.bundle import Bundle
+from lurcher.models.engines import EngineName
+from lurcher.models.errors import LurcherError, ModelError
+from lurcher.server.keys import key_hash
+from lurcher.server.pipeline import Pipeline, Result
+from lurcher.server.reranking import Read, Reading
+from lurcher.server.searching import Query
 from tests.server.odd import ODD
 from tests.server.serving import (
     JSON,

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.bundle import Bundle
-from bundle.neighbours import Mode, XlSettings
-from bundle.passages import Condition
-from bundle.vectors import Vectors
-from index_builder.adapt import adapt
-from index_builder.judged.known import Known
-from index_builder.neighbours import Judged, NeighbourOptions
-from models.errors import FieldError, LurcherError
-from server.live import Change
-from server.pipeline import Pipeline, Result
-from server.searching import Hits, Query, Searching
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.neighbours import Mode, XlSettings
+from lurcher.bundle.passages import Condition
+from lurcher.bundle.vectors import Vectors
+from lurcher.index_builder.adapt import adapt
+from lurcher.index_builder.judged.known import Known
+from lurcher.index_builder.neighbours import Judged, NeighbourOptions
+from lurcher.models.errors import FieldError, LurcherError
+from lurcher.server.live import Change
+from lurcher.server.pipeline import Pipeline, Result
+from lurcher.server.searching import Hits, Query, Searching
 
 # Lively: nearly every neighbour speaks, and few are heard.
 XL = XlSettings(neighbours=5, temperature=0.1, margin=-0.2, dense_weight=0.5)

@@ -18,15 +18,15 @@ import pytest
 
 from tests.server.serving import PATIENCE, Client, accepts, port_of, until
 
-SERVE = [sys.executable, "-c", "import cli; cli.main()", "serve"]
+SERVE = [sys.executable, "-m", "lurcher", "serve"]
 
 # A server whose pipeline says when it begins a batch, and goes on when it is told to.
 HELD = """
 import sys
 from pathlib import Path
-from server.pipeline import Pipeline
-from server.run import serve
-from server.settings import load_settings
+from lurcher.server.pipeline import Pipeline
+from lurcher.server.run import serve
+from lurcher.server.settings import load_settings
 
 class Held(Pipeline):
     def run(self, queries):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import FieldError
-from server.settings import Settings, load_settings
+from lurcher.models.errors import FieldError
+from lurcher.server.settings import Settings, load_settings
 
 EXAMPLE = Path(__file__).parents[2] / "lurcher.example.toml"
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from models.errors import DeadlinePassed, QueueFull
-from server.turns import Turns
+from lurcher.models.errors import DeadlinePassed, QueueFull
+from lurcher.server.turns import Turns
 
 
 async def here() -> bool:

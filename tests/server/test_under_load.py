@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bundle.bundle import Bundle
-from models.engines import EngineName
-from models.errors import LurcherError
-from server.pipeline import Pipeline, Result
-from server.searching import Query
+from lurcher.bundle.bundle import Bundle
+from lurcher.models.engines import EngineName
+from lurcher.models.errors import LurcherError
+from lurcher.server.pipeline import Pipeline, Result
+from lurcher.server.searching import Query
 from tests.server.serving import (
     PATIENCE,
     Client,

@@ -19,11 +19,11 @@ import numpy.typing as npt
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-from bundle.bundle import Bundle
-from index_builder.build import BuildOptions, build
+from lurcher.bundle.bundle import Bundle
+from lurcher.index_builder.build import BuildOptions, build
 
 if TYPE_CHECKING:
-    from training.reader.batches import Library
+    from lurcher.training.reader.batches import Library
 
 Array = npt.NDArray[np.float32]
 
@@ -140,7 +140,7 @@ def original(
 def teacher(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An exported encoder's folder: two layers, 32 dimensions."""
     pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not installed")
-    from training.export import export_encoder
+    from lurcher.training.export import export_encoder
 
     folder = tmp_path_factory.mktemp("teacher") / "encoder"
     export_encoder(original, folder)

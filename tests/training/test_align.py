@@ -15,15 +15,15 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
 import torch
 
-from models.encoders.encoder import Encoder
-from models.errors import ModelError
-from training.alignment import losses
-from training.alignment.align import Schedule, Step, align, total_loss
-from training.alignment.student import Student
-from training.alignment.targets import Targets, batch_count, batches
-from training.compression.layers import keep_layers
-from training.compression.sparsity import Pruner
-from training.original import load_original, read_recipe
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.errors import ModelError
+from lurcher.training.alignment import losses
+from lurcher.training.alignment.align import Schedule, Step, align, total_loss
+from lurcher.training.alignment.student import Student
+from lurcher.training.alignment.targets import Targets, batch_count, batches
+from lurcher.training.compression.layers import keep_layers
+from lurcher.training.compression.sparsity import Pruner
+from lurcher.training.original import load_original, read_recipe
 
 Weights = dict[str, torch.Tensor]
 L2 = {"l2": 1.0}
@@ -134,7 +134,7 @@ def test_it_reports_between_checks(
     targets: Targets, student: Callable[..., Student], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("training.alignment.align._REPORT_EVERY", 5)
+    monkeypatch.setattr("lurcher.training.alignment.align._REPORT_EVERY", 5)
     steps: list[Step] = []
     align(student(), targets, L2, SCHEDULE, scripted(1, 2, 3, 4), tmp_path, report=steps.append)
     assert [step.step for step in steps if step.quality is None] == [5, 13, 21]
@@ -211,8 +211,8 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(
     targets: Targets, student: Callable[..., Student], tmp_path: Path, sparse: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("training.alignment.align._REPORT_EVERY", 3)
-    monkeypatch.setattr("training.alignment.align._PRUNE_EVERY", 4)
+    monkeypatch.setattr("lurcher.training.alignment.align._REPORT_EVERY", 3)
+    monkeypatch.setattr("lurcher.training.alignment.align._PRUNE_EVERY", 4)
 
     def make() -> tuple[Student, Pruner | None]:
         now = student((0,))

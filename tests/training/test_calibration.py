@@ -11,8 +11,8 @@ pytest.importorskip("onnx", reason="the [train] extra is not installed")
 import onnx
 from onnx import helper
 
-from training.compression.calibration import Spread, channel_ends, spreads
-from training.compression.evaluate import Inputs
+from lurcher.training.compression.calibration import Spread, channel_ends, spreads
+from lurcher.training.compression.evaluate import Inputs
 
 FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
 

@@ -22,19 +22,19 @@ pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not i
 import onnx
 import torch
 
-import training.alignment.making
-from bundle.bundle import Bundle
-from index_builder.swap import swap_encoder
-from models.encoders.config import load_config
-from models.encoders.encoder import Encoder
-from models.encoders.merge import merge
-from models.encoders.student import Figure, StudentConfig, load_student
-from models.engines.ort import OnnxRuntimeEngine
-from models.errors import FieldError, ModelError, ModelNotFound
-from training.alignment.making import MIX, Plan
-from training.alignment.targets import Targets
-from training.compress import Judged, compress
-from training.original import hash_weights
+import lurcher.training.alignment.making
+from lurcher.bundle.bundle import Bundle
+from lurcher.index_builder.swap import swap_encoder
+from lurcher.models.encoders.config import load_config
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.encoders.merge import merge
+from lurcher.models.encoders.student import Figure, StudentConfig, load_student
+from lurcher.models.engines.ort import OnnxRuntimeEngine
+from lurcher.models.errors import FieldError, ModelError, ModelNotFound
+from lurcher.training.alignment.making import MIX, Plan
+from lurcher.training.alignment.targets import Targets
+from lurcher.training.compress import Judged, compress
+from lurcher.training.original import hash_weights
 
 Vectors = npt.NDArray[np.float32]
 Make = Callable[..., StudentConfig]
@@ -208,8 +208,8 @@ def test_of_two_ways_to_int8_the_better_is_kept(
         found = measured[config.activations]
         return [Figure(data="dev", measure="nDCG@10", teacher=0.9, student=found)]
 
-    monkeypatch.setattr(training.alignment.making, "export_student", export)
-    monkeypatch.setattr(training.alignment.making, "_measured", measure)
+    monkeypatch.setattr(lurcher.training.alignment.making, "export_student", export)
+    monkeypatch.setattr(lurcher.training.alignment.making, "_measured", measure)
     config = make(teacher, replace(INT8, epochs=0.1))
     assert config.activations == kept
     assert config.figures[0].student == measured[kept]
@@ -220,13 +220,13 @@ def test_a_table_has_weights_of_its_own_and_its_graph_computes_what_torch_does(
     make: Make, teacher: Path, out: Path, questions: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: list[Any] = []
-    export = training.alignment.making.export_student
+    export = lurcher.training.alignment.making.export_student
 
     def keep(student: Any, *rest: Any, **given: Any) -> None:
         kept.append(student)
         export(student, *rest, **given)
 
-    monkeypatch.setattr(training.alignment.making, "export_student", keep)
+    monkeypatch.setattr(lurcher.training.alignment.making, "export_student", keep)
     config = make(teacher, replace(PLAN, layers=(), learning_rate=1e-2))
     assert config.layers == []
     (student,) = kept
@@ -296,7 +296,7 @@ def test_what_was_begun_for_something_else_starts_afresh(
     make: Make, bundle: Path, teacher: Path, begun: Path, change: str, judged: Judged,
     questions: list[str], tmp_path: Path,
 ) -> None:  # fmt: skip
-    from index_builder.build import BuildOptions, build
+    from lurcher.index_builder.build import BuildOptions, build
 
     plan, target, given = PLAN, bundle, dict[str, Any]()
     match change:
@@ -485,7 +485,7 @@ def test_a_full_disk_is_one_error_each_time_and_what_is_done_is_kept(
     fill(200_000)  # the checkpoint
     assert (work / "targets" / "starts.npy").exists()
     assert not (work / "checkpoint.pt").exists()
-    monkeypatch.setattr(training.alignment.making, "export_student", kill)
+    monkeypatch.setattr(lurcher.training.alignment.making, "export_student", kill)
     with pytest.raises(KilledError):
         make(teacher)
     monkeypatch.undo()

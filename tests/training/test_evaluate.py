@@ -10,8 +10,8 @@ pytest.importorskip("onnx", reason="the [train] extra is not installed")
 import onnx
 from onnx import helper
 
-from models.errors import ModelError
-from training.compression.evaluate import evaluate
+from lurcher.models.errors import ModelError
+from lurcher.training.compression.evaluate import evaluate
 
 
 def chain(*operators: str) -> onnx.ModelProto:

@@ -18,12 +18,12 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from models.encoders.config import fingerprint, load_config
-from models.encoders.encoder import Encoder
-from models.engines.ort import OnnxRuntimeEngine
-from models.errors import FieldError, ModelError, ParityError
-from training.compression.int8 import quantize_int8
-from training.export import export_encoder
+from lurcher.models.encoders.config import fingerprint, load_config
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.engines.ort import OnnxRuntimeEngine
+from lurcher.models.errors import FieldError, ModelError, ParityError
+from lurcher.training.compression.int8 import quantize_int8
+from lurcher.training.export import export_encoder
 
 Array = npt.NDArray[np.float32]
 Checkpoint = Callable[..., Path]

@@ -16,9 +16,9 @@ pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not i
 import onnxruntime
 import torch
 
-from training.compression.int8 import quantize_int8
-from training.graph import boundary, build_graph, lower_layers
-from training.original import Pooling, Recipe
+from lurcher.training.compression.int8 import quantize_int8
+from lurcher.training.graph import boundary, build_graph, lower_layers
+from lurcher.training.original import Pooling, Recipe
 
 Array = npt.NDArray[np.float32]
 Checkpoint = Callable[..., Path]

@@ -15,7 +15,7 @@ pytest.importorskip("onnx", reason="the [train] extra is not installed")
 import onnx
 from onnx import helper, numpy_helper
 
-from training.compression.int8 import columns_to_int8, quantize_int8
+from lurcher.training.compression.int8 import columns_to_int8, quantize_int8
 
 Array = npt.NDArray[np.float32]
 FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64

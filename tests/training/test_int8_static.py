@@ -14,13 +14,13 @@ pytest.importorskip("onnx", reason="the [train] extra is not installed")
 import onnx
 from onnx import helper, numpy_helper
 
-from models.errors import FieldError
-from training.compression.evaluate import Inputs, evaluate
-from training.compression.int8 import columns_to_int8, quantize_int8
-from training.compression.int8_static import quantize_static_int8
-from training.compression.simplify import simplify
-from training.graph import build_graph
-from training.original import read_recipe
+from lurcher.models.errors import FieldError
+from lurcher.training.compression.evaluate import Inputs, evaluate
+from lurcher.training.compression.int8 import columns_to_int8, quantize_int8
+from lurcher.training.compression.int8_static import quantize_static_int8
+from lurcher.training.compression.simplify import simplify
+from lurcher.training.graph import build_graph
+from lurcher.training.original import read_recipe
 
 Array = npt.NDArray[np.float32]
 FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64

@@ -15,8 +15,8 @@ pytest.importorskip("torch", reason="the [train] extra is not installed")
 
 import torch
 
-from models.errors import FieldError, ModelError
-from training.compression.layers import both_ends, count_layers, keep_layers
+from lurcher.models.errors import FieldError, ModelError
+from lurcher.training.compression.layers import both_ends, count_layers, keep_layers
 
 Checkpoint = Callable[..., Path]
 ARCHITECTURES = ["bert", "mpnet", "distilbert", "ernie"]

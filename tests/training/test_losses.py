@@ -15,7 +15,13 @@ pytest.importorskip("torch", reason="the [train] extra is not installed")
 
 import torch
 
-from training.alignment.losses import coordinate_kl, cosine, l2, score_alignment, token_alignment
+from lurcher.training.alignment.losses import (
+    coordinate_kl,
+    cosine,
+    l2,
+    score_alignment,
+    token_alignment,
+)
 
 Array = npt.NDArray[np.float64]
 SEEDS = st.integers(0, 10_000)

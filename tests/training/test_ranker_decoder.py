@@ -16,13 +16,13 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from models.errors import FieldError, ParityError
-from models.ranker.decoder import PAIR_GRAPH, DecoderConfig
-from models.ranker.decoder import Decoder as Exported
-from models.ranker.decoder_twin import twin_score
-from training.ranker import export
-from training.ranker.decoder import Decoder, Shape
-from training.ranker.export import export_decoder
+from lurcher.models.errors import FieldError, ParityError
+from lurcher.models.ranker.decoder import PAIR_GRAPH, DecoderConfig
+from lurcher.models.ranker.decoder import Decoder as Exported
+from lurcher.models.ranker.decoder_twin import twin_score
+from lurcher.training.ranker import export
+from lurcher.training.ranker.decoder import Decoder, Shape
+from lurcher.training.ranker.export import export_decoder
 
 Array = np.ndarray[Any, Any]
 SHAPES = [

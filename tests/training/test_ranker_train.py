@@ -19,23 +19,29 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
 import torch
 
-import cli
-from bundle.bundle import Bundle
-from bundle.passages import Rows
-from bundle.tokens import TokenStore
-from index_builder.build import BuildOptions, build
-from models.errors import CorpusError, FieldError, LurcherError, ModelError
-from models.ranker.decoder import Decoder as Exported
-from models.ranker.maxsim import blend, maxsim
-from training.plot import write_curve
-from training.ranker import loop
-from training.ranker.batches import batch, draw, scores
-from training.ranker.cross_scores import read_cross_scores
-from training.ranker.decoder import Decoder, Shape
-from training.ranker.loop import Schedule, listwise, train
-from training.ranker.questions import NO_SCORE, Judged, Questions, judged, padded_codes, token_store
-from training.ranker.train import Plan, Sources, train_ranker
-from training.run import Point
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.tokens import TokenStore
+from lurcher.index_builder.build import BuildOptions, build
+from lurcher.models.errors import CorpusError, FieldError, LurcherError, ModelError
+from lurcher.models.ranker.decoder import Decoder as Exported
+from lurcher.models.ranker.maxsim import blend, maxsim
+from lurcher.training.plot import write_curve
+from lurcher.training.ranker import loop
+from lurcher.training.ranker.batches import batch, draw, scores
+from lurcher.training.ranker.cross_scores import read_cross_scores
+from lurcher.training.ranker.decoder import Decoder, Shape
+from lurcher.training.ranker.loop import Schedule, listwise, train
+from lurcher.training.ranker.questions import (
+    NO_SCORE,
+    Judged,
+    Questions,
+    judged,
+    padded_codes,
+    token_store,
+)
+from lurcher.training.ranker.train import Plan, Sources, train_ranker
+from lurcher.training.run import Point
 
 SCHEDULE = Schedule(steps=12, batch=8, negatives=9, learning_rate=5e-3, mean=0.5, checks=3)
 PLAN = Plan(width=16, heads=2, candidates=20, schedule=SCHEDULE)
@@ -502,7 +508,7 @@ def test_full_disk_leaves_nothing_under_the_name(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("training.ranker.train.write_curve", full)
+    monkeypatch.setattr("lurcher.training.ranker.train.write_curve", full)
     with pytest.raises(ModelError, match=r"No space left .* kept in .*out\.partial"):
         train_ranker(bundle, files, tmp_path / "out", PLAN)
     assert not (tmp_path / "out").exists()
@@ -529,7 +535,9 @@ def test_command(bundle: Path, files: Sources, tmp_path: Path) -> None:
     queries, qrels = files.development
 
     def lurcher(*words: str | Path) -> Any:
-        return CliRunner().invoke(cli.app, ["train", "ranker", str(bundle), *map(str, words)])
+        return CliRunner().invoke(
+            lurcher.cli.app, ["train", "ranker", str(bundle), *map(str, words)]
+        )
 
     out = tmp_path / "decoder"
     pair = ["--queries", files.queries, "--qrels", files.qrels, "--out", out]

@@ -12,9 +12,9 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
 import torch
 
+from lurcher.training.reader.batches import Batch, Library
+from lurcher.training.reader.reader import Reader, Shape
 from tests.training.reading import ASKED, PASSAGES
-from training.reader.batches import Batch, Library
-from training.reader.reader import Reader, Shape
 
 
 def nobody() -> tuple[np.ndarray, np.ndarray]:

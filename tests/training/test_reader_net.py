@@ -16,13 +16,13 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from models.errors import FieldError, ParityError
-from models.reader.reader import READER_GRAPH, ReaderConfig
-from models.reader.reader import Reader as Exported
-from models.reader.reader_twin import twin_logits
-from training.reader import export
-from training.reader.export import export_reader
-from training.reader.reader import Reader, Shape
+from lurcher.models.errors import FieldError, ParityError
+from lurcher.models.reader.reader import READER_GRAPH, ReaderConfig
+from lurcher.models.reader.reader import Reader as Exported
+from lurcher.models.reader.reader_twin import twin_logits
+from lurcher.training.reader import export
+from lurcher.training.reader.export import export_reader
+from lurcher.training.reader.reader import Reader, Shape
 
 Array = np.ndarray[Any, Any]
 SHAPES = [Shape(24, 16, 4, 2, 32), Shape(32, 12, 1, 1, 8), Shape(16, 24, 6, 3, 16)]

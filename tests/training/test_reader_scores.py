@@ -12,22 +12,22 @@ import pytest
 pytest.importorskip("torch", reason="the [train] extra is not installed")
 pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
-from bundle.bundle import ENCODER, Bundle
-from evaluation.judgements import read_queries
-from index_builder.build import BuildOptions, build
-from models.encoders.encoder import Encoder
-from models.errors import ModelError
-from models.reader.spans import Integers, Vectors, best_logits
-from models.tokens.passages import telling_tokens
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.evaluation.judgements import read_queries
+from lurcher.index_builder.build import BuildOptions, build
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.errors import ModelError
+from lurcher.models.reader.spans import Integers, Vectors, best_logits
+from lurcher.models.tokens.passages import telling_tokens
+from lurcher.training.ranker import reader_scores
+from lurcher.training.ranker.cross_scores import read_cross_scores
+from lurcher.training.ranker.loop import Schedule as RankerSchedule
+from lurcher.training.ranker.reader_scores import write_reader_scores
+from lurcher.training.ranker.train import Plan, Sources, train_ranker
+from lurcher.training.reader.loop import Schedule
+from lurcher.training.reader.train import Plan as ReaderPlan
+from lurcher.training.reader.train import train_reader
 from tests.training.reading import write_sources
-from training.ranker import reader_scores
-from training.ranker.cross_scores import read_cross_scores
-from training.ranker.loop import Schedule as RankerSchedule
-from training.ranker.reader_scores import write_reader_scores
-from training.ranker.train import Plan, Sources, train_ranker
-from training.reader.loop import Schedule
-from training.reader.train import Plan as ReaderPlan
-from training.reader.train import train_reader
 
 
 class KilledError(Exception):

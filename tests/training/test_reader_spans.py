@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 pytest.importorskip("torch", reason="the [train] extra is not installed")
 pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
-from bundle.bundle import ENCODER, Bundle
-from bundle.passages import Passage
-from index_builder.build import BuildOptions, build
-from models.encoders.encoder import Encoder
-from models.errors import CorpusError
-from models.pretrained import DEFAULT_ENCODER
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.bundle.passages import Passage
+from lurcher.index_builder.build import BuildOptions, build
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.errors import CorpusError
+from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.training.ranker.questions import Judged, Questions
+from lurcher.training.reader.spans import Texts, locate, span_of
 from tests.training.reading import ASKED, PASSAGES, asked_of
-from training.ranker.questions import Judged, Questions
-from training.reader.spans import Texts, locate, span_of
 
 
 @pytest.fixture(scope="module")

@@ -22,16 +22,26 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
 import torch
 
-import cli
-from bundle.bundle import Bundle
-from evaluation.answers import calibration_error, exact_match
-from index_builder.build import BuildOptions, build
-from models.errors import CorpusError, FieldError, LurcherError, ModelError
-from models.reader.answers import Answer, probability
-from models.reader.reader import Reader as Served
-from models.reader.reader import load_reader_config
-from models.reader.reader_twin import twin_logits
-from models.reader.spans import Span, best_spans
+from lurcher.bundle.bundle import Bundle
+from lurcher.evaluation.answers import calibration_error, exact_match
+from lurcher.index_builder.build import BuildOptions, build
+from lurcher.models.errors import CorpusError, FieldError, LurcherError, ModelError
+from lurcher.models.reader.answers import Answer, probability
+from lurcher.models.reader.reader import Reader as Served
+from lurcher.models.reader.reader import load_reader_config
+from lurcher.models.reader.reader_twin import twin_logits
+from lurcher.models.reader.spans import Span, best_spans
+from lurcher.training.ranker.train import Sources
+from lurcher.training.reader import calibrate as calibrating
+from lurcher.training.reader.batches import Library
+from lurcher.training.reader.calibrate import Development, Read, calibrate, fit_logistic
+from lurcher.training.reader.export import calibration_of, export_reader
+from lurcher.training.reader.loop import span_loss, train
+from lurcher.training.reader.quality import Reading
+from lurcher.training.reader.reader import Reader, Shape
+from lurcher.training.reader.reliability import write_reliability
+from lurcher.training.reader.train import Plan, calibrated, train_reader
+from lurcher.training.run import Point
 from tests.training.reading import (
     ASKED,
     BITS,
@@ -40,17 +50,6 @@ from tests.training.reading import (
     small_schedule,
     write_sources,
 )
-from training.ranker.train import Sources
-from training.reader import calibrate as calibrating
-from training.reader.batches import Library
-from training.reader.calibrate import Development, Read, calibrate, fit_logistic
-from training.reader.export import calibration_of, export_reader
-from training.reader.loop import span_loss, train
-from training.reader.quality import Reading
-from training.reader.reader import Reader, Shape
-from training.reader.reliability import write_reliability
-from training.reader.train import Plan, calibrated, train_reader
-from training.run import Point
 
 Array = np.ndarray[Any, Any]
 SHAPE = Shape(32, 16, 2, 1, 16)
@@ -250,7 +249,7 @@ def test_quality_is_of_the_words_of_the_best_span(library: Library, reading: Rea
 def test_logits_are_of_each_questions_own_passage(
     library: Library, reading: Reading, reader: Callable[[], Reader], monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("training.reader.quality.in_bfloat16", lambda _: nullcontext())
+    monkeypatch.setattr("lurcher.training.reader.quality.in_bfloat16", lambda _: nullcontext())
     model, questions, texts = reader().eval(), library.questions, library.texts
     weights = {name: part.numpy() for name, part in model.state_dict().items()}
     for number, logits in enumerate(reading.logits(model)):
@@ -607,7 +606,7 @@ def test_full_disk_leaves_nothing_under_the_name(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("training.reader.train.write_curve", full)
+    monkeypatch.setattr("lurcher.training.reader.train.write_curve", full)
     with pytest.raises(ModelError, match=r"No space left .* kept in .*out\.partial"):
         train_reader(answering_path, files, tmp_path / "out", PLAN)
     assert not (tmp_path / "out").exists()
@@ -632,7 +631,7 @@ def test_command(answering_path: Path, files: Sources, tmp_path: Path) -> None:
 
     def lurcher(*words: str | Path) -> Any:
         return CliRunner().invoke(
-            cli.app, ["train", "reader", str(answering_path), *map(str, words)]
+            lurcher.cli.app, ["train", "reader", str(answering_path), *map(str, words)]
         )
 
     out = tmp_path / "reader"

@@ -16,12 +16,12 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
 import torch
 
-from models.encoders.encoder import Encoder
-from training.alignment.ridge import ridge, start_head
-from training.alignment.student import Student
-from training.alignment.targets import Targets
-from training.compression.layers import keep_layers
-from training.original import Original, load_original, read_recipe
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.training.alignment.ridge import ridge, start_head
+from lurcher.training.alignment.student import Student
+from lurcher.training.alignment.targets import Targets
+from lurcher.training.compression.layers import keep_layers
+from lurcher.training.original import Original, load_original, read_recipe
 
 Array = npt.NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="the [train] extra is not installed")
 
-from training.run import Point, shuffled
+from lurcher.training.run import Point, shuffled
 
 
 @given(count=st.integers(1, 300), size=st.integers(1, 8), seed=st.integers(0, 3))

@@ -17,10 +17,10 @@ pytest.importorskip("onnx", reason="the [train] extra is not installed")
 import onnx
 from onnx import helper, numpy_helper
 
-from training.compression.evaluate import Inputs, evaluate
-from training.compression.simplify import simplify
-from training.graph import build_graph
-from training.original import read_recipe
+from lurcher.training.compression.evaluate import Inputs, evaluate
+from lurcher.training.compression.simplify import simplify
+from lurcher.training.graph import build_graph
+from lurcher.training.original import read_recipe
 
 FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
 

@@ -15,9 +15,9 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
-from training.compression.evaluate import evaluate
-from training.compression.int8 import quantize_int8
-from training.compression.sparse_storage import pack_sparse
+from lurcher.training.compression.evaluate import evaluate
+from lurcher.training.compression.int8 import quantize_int8
+from lurcher.training.compression.sparse_storage import pack_sparse
 
 Matrix = npt.NDArray[Any]
 

@@ -13,8 +13,8 @@ pytest.importorskip("torch", reason="the [train] extra is not installed")
 
 import torch
 
-from models.errors import FieldError
-from training.compression.sparsity import (
+from lurcher.models.errors import FieldError
+from lurcher.training.compression.sparsity import (
     Pattern,
     Pruner,
     check_sparsity,

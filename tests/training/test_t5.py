@@ -19,14 +19,14 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from bundle.passages import Passage, Passages, PassageWriter
-from bundle.states import StateStore, describe
-from index_builder.progress import Silent
-from index_builder.states import calibrate, encode_states
-from models.errors import FieldError, ModelError, ModelNotFound, ParityError
-from models.ranker.seq2seq import Seq2SeqDecoder, Seq2SeqEncoder, load_ranker_config
-from training.ranker.binarisation import compare
-from training.ranker.t5 import check_parity, export_t5, load_original
+from lurcher.bundle.passages import Passage, Passages, PassageWriter
+from lurcher.bundle.states import StateStore, describe
+from lurcher.index_builder.progress import Silent
+from lurcher.index_builder.states import calibrate, encode_states
+from lurcher.models.errors import FieldError, ModelError, ModelNotFound, ParityError
+from lurcher.models.ranker.seq2seq import Seq2SeqDecoder, Seq2SeqEncoder, load_ranker_config
+from lurcher.training.ranker.binarisation import compare
+from lurcher.training.ranker.t5 import check_parity, export_t5, load_original
 
 Array = npt.NDArray[np.float32]
 

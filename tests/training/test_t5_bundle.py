@@ -21,20 +21,20 @@ pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not i
 
 import torch
 
-import cli
-from bundle.bundle import RANKER, SEGMENT, Bundle, verify
-from bundle.manifest import list_files, read_manifest, write_manifest
-from bundle.passages import Condition
-from bundle.states import SIGNS, Form
-from index_builder.build import BuildOptions, build
-from index_builder.ranker import swap_ranker
-from index_builder.swap import swap_encoder
-from models.encoders.config import CONFIG_FILE, TOKENIZER_FILE
-from models.errors import BundleCorrupt, FieldError, ModelError, ModelNotFound
-from models.pretrained import DEFAULT_ENCODER, PROFILES
-from models.ranker.seq2seq import DECODER_GRAPH, ENCODER_GRAPH
-from server.pipeline import Found, Pipeline, Result
-from server.searching import Query
+import lurcher.cli
+from lurcher.bundle.bundle import RANKER, SEGMENT, Bundle, verify
+from lurcher.bundle.manifest import list_files, read_manifest, write_manifest
+from lurcher.bundle.passages import Condition
+from lurcher.bundle.states import SIGNS, Form
+from lurcher.index_builder.build import BuildOptions, build
+from lurcher.index_builder.ranker import swap_ranker
+from lurcher.index_builder.swap import swap_encoder
+from lurcher.models.encoders.config import CONFIG_FILE, TOKENIZER_FILE
+from lurcher.models.errors import BundleCorrupt, FieldError, ModelError, ModelNotFound
+from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
+from lurcher.models.ranker.seq2seq import DECODER_GRAPH, ENCODER_GRAPH
+from lurcher.server.pipeline import Found, Pipeline, Result
+from lurcher.server.searching import Query
 from tests.server.serving import running, settings
 
 QUERY = "where does a lurcher go"
@@ -90,7 +90,7 @@ def checkpoint(transformers: Any, tmp_path_factory: pytest.TempPathFactory) -> P
 def ranker(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("ranker") / "t5"
     found = CliRunner().invoke(
-        cli.app,
+        lurcher.cli.app,
         ["export-ranker", str(checkpoint), str(out), "--likelihood", "sum", "--max-tokens", "32"],
     )
     assert found.exit_code == 0, found.output
@@ -101,7 +101,9 @@ def ranker(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bundle(corpus: Path, ranker: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundle") / "t5.lurcher"
-    found = CliRunner().invoke(cli.app, ["build", str(corpus), str(out), "--ranker", str(ranker)])
+    found = CliRunner().invoke(
+        lurcher.cli.app, ["build", str(corpus), str(out), "--ranker", str(ranker)]
+    )
     assert found.exit_code == 0, found.output
     return out
 
@@ -184,7 +186,7 @@ def test_a_bundle_keeps_what_serving_needs(bundle: Path, ranker: Path) -> None:
     assert states.form == "float16"
     assert states.bytes == (bundle / STATES).stat().st_size + (bundle / COUNTS).stat().st_size
     assert not (bundle / SIGNS).exists()
-    shown = CliRunner().invoke(cli.app, ["inspect", str(bundle)]).output
+    shown = CliRunner().invoke(lurcher.cli.app, ["inspect", str(bundle)]).output
     assert re.search(r"\nstates\n  form +float16\n", shown)
 
 
@@ -315,12 +317,12 @@ def test_states_are_a_t5s(corpus: Path, tmp_path: Path) -> None:
 
 COMMAND = """
 import os, signal, sys
-from bundle import states as store
-from index_builder import states, workspace
+from lurcher.bundle import states as store
+from lurcher.index_builder import states, workspace
 states._CHUNK = 8
 kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 {prologue}
-import cli
+import lurcher.cli
 sys.argv = ["lurcher", "build", *sys.argv[1:]]
 cli.main()
 """

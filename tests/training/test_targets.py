@@ -19,9 +19,9 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
 import torch
 
-from bundle.bundle import Bundle
-from models.encoders.encoder import Encoder
-from training.alignment.targets import DEPTH, Batch, Targets, batch_count, batches
+from lurcher.bundle.bundle import Bundle
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.training.alignment.targets import DEPTH, Batch, Targets, batch_count, batches
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_opened_again_they_are_the_same(encoder: Encoder, tmp_path: Path) -> Non
 def test_progress_adds_up(
     encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.alignment.targets._CHUNK", 2)
+    monkeypatch.setattr("lurcher.training.alignment.targets._CHUNK", 2)
     told: list[int] = []
     made = Targets.make(
         tmp_path, encoder, ["a", "dog", "a dog", "wind", "water"], None, told.append

@@ -18,14 +18,14 @@ pytest.importorskip("matplotlib", reason="the [bench] extra is not installed")
 
 from scipy.cluster.hierarchy import linkage
 
-from benchmarks import tokens as bench
-from benchmarks.token_candidates import Candidates, DevelopmentSet, rotation
-from benchmarks.token_variants import Variant, Variants, bipartite, cut, itq
-from evaluation.measures import per_query
-from models.ranker.maxsim import maxsim
-from models.tokens.clustering import ward
-from models.tokens.coder import TokenCoder, fit
-from models.tokens.products import Vectors
+from lurcher.benchmarks import tokens as bench
+from lurcher.benchmarks.token_candidates import Candidates, DevelopmentSet, rotation
+from lurcher.benchmarks.token_variants import Variant, Variants, bipartite, cut, itq
+from lurcher.evaluation.measures import per_query
+from lurcher.models.ranker.maxsim import maxsim
+from lurcher.models.tokens.clustering import ward
+from lurcher.models.tokens.coder import TokenCoder, fit
+from lurcher.models.tokens.products import Vectors
 
 D, VOCABULARY = 32, 40
 # One passage of one token, one of none, one of common tokens alone.

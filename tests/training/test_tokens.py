@@ -16,16 +16,16 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
 import torch
 
-from bundle.bundle import Bundle
-from index_builder.tokens import TokenOptions, trained_projection
-from models.errors import CorpusError, FieldError, ModelError
-from models.ranker.maxsim import blend, maxsim
-from models.tokens.projection import PROJECTION_FILE, Projection
-from training.ranker.questions import Judged, Questions, token_store
-from training.tokens.loop import Material, Plan, Report, train
-from training.tokens.pooled import pooled
-from training.tokens.ste import Scorer, sign
-from training.tokens.train import train_tokens
+from lurcher.bundle.bundle import Bundle
+from lurcher.index_builder.tokens import TokenOptions, trained_projection
+from lurcher.models.errors import CorpusError, FieldError, ModelError
+from lurcher.models.ranker.maxsim import blend, maxsim
+from lurcher.models.tokens.projection import PROJECTION_FILE, Projection
+from lurcher.training.ranker.questions import Judged, Questions, token_store
+from lurcher.training.tokens.loop import Material, Plan, Report, train
+from lurcher.training.tokens.pooled import pooled
+from lurcher.training.tokens.ste import Scorer, sign
+from lurcher.training.tokens.train import train_tokens
 
 PLAN = Plan(steps=20, questions_a_batch=16, negatives=9, learning_rate=3e-3, depth=20, checks=4)
 

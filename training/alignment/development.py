@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bundle.vectors import VectorRows, exact_top
-from evaluation.judgements import Qrels
-from evaluation.measures import DEPTH, per_query
+from lurcher.bundle.vectors import VectorRows, exact_top
+from lurcher.evaluation.judgements import Qrels
+from lurcher.evaluation.measures import DEPTH, per_query
 
 Vectors = npt.NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Vectors]

@@ -14,14 +14,14 @@ import onnx
 import torch
 from safetensors import SafetensorError
 
-from models.encoders.config import TOKENIZER_FILE, VOCABULARY_FILE
-from training.alignment.student import Student
-from training.compression.simplify import simplify
-from training.compression.sparse_storage import pack_sparse
-from training.graph import build_graph
-from training.original import Array, Original
-from training.parity import check_parity
-from training.vocabulary import write_sharing
+from lurcher.models.encoders.config import TOKENIZER_FILE, VOCABULARY_FILE
+from lurcher.training.alignment.student import Student
+from lurcher.training.compression.simplify import simplify
+from lurcher.training.compression.sparse_storage import pack_sparse
+from lurcher.training.graph import build_graph
+from lurcher.training.original import Array, Original
+from lurcher.training.parity import check_parity
+from lurcher.training.vocabulary import write_sharing
 
 Quantize = Callable[[onnx.ModelProto], onnx.ModelProto]
 

@@ -12,30 +12,30 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.encoders.config import load_config
-from models.encoders.encoder import Encoder, Vectors
-from models.encoders.merge import merge
-from models.encoders.student import (
+from lurcher.models.encoders.config import load_config
+from lurcher.models.encoders.encoder import Encoder, Vectors
+from lurcher.models.encoders.merge import merge
+from lurcher.models.encoders.student import (
     QUERY_GRAPH,
     STUDENT_FILE,
     Activations,
     Figure,
     StudentConfig,
 )
-from models.encoders.tokenizer import length_buckets, pad
-from models.errors import FieldError
-from training.alignment.align import LOSSES, Schedule, Step, align
-from training.alignment.development import Development
-from training.alignment.export import Quantize, export_student
-from training.alignment.ridge import start_head
-from training.alignment.student import Student
-from training.alignment.targets import Targets, batches
-from training.compression.int8 import quantize_int8
-from training.compression.int8_static import quantize_static_int8
-from training.compression.layers import both_ends, count_layers, keep_layers
-from training.compression.sparsity import Pattern, Pruner, check_sparsity
-from training.device import check_device
-from training.original import Original
+from lurcher.models.encoders.tokenizer import length_buckets, pad
+from lurcher.models.errors import FieldError
+from lurcher.training.alignment.align import LOSSES, Schedule, Step, align
+from lurcher.training.alignment.development import Development
+from lurcher.training.alignment.export import Quantize, export_student
+from lurcher.training.alignment.ridge import start_head
+from lurcher.training.alignment.student import Student
+from lurcher.training.alignment.targets import Targets, batches
+from lurcher.training.compression.int8 import quantize_int8
+from lurcher.training.compression.int8_static import quantize_static_int8
+from lurcher.training.compression.layers import both_ends, count_layers, keep_layers
+from lurcher.training.compression.sparsity import Pattern, Pruner, check_sparsity
+from lurcher.training.device import check_device
+from lurcher.training.original import Original
 
 # The mix that kept most in `lurcher bench ablation` of those that need no index.
 MIX = {"l2": 4.0, "tokens": 1.0}

@@ -6,9 +6,9 @@ import itertools
 
 import torch
 
-from training.alignment.student import Student
-from training.alignment.targets import Targets, batches
-from training.original import Pooling
+from lurcher.training.alignment.student import Student
+from lurcher.training.alignment.targets import Targets, batches
+from lurcher.training.original import Pooling
 
 _BATCHES = 200
 _QUERIES = 128

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch.nn.functional import normalize
 
-from training.original import Pooling, Recipe
+from lurcher.training.original import Pooling, Recipe
 
 
 class Student(torch.nn.Module):  # type: ignore[misc]  # torch is not there when types are checked

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bundle.vectors import VectorRows, exact_top
-from models.encoders.encoder import Encoder
+from lurcher.bundle.vectors import VectorRows, exact_top
+from lurcher.models.encoders.encoder import Encoder
 
 # How many of the teacher's first passages score alignment compares.
 DEPTH = 64

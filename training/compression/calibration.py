@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from training.compression.evaluate import Inputs, evaluate
+from lurcher.training.compression.evaluate import Inputs, evaluate
 
 Array = npt.NDArray[np.float32]
 

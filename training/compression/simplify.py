@@ -27,8 +27,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from models.errors import ModelError
-from training.compression.evaluate import Inputs, Tensor, evaluate
+from lurcher.models.errors import ModelError
+from lurcher.training.compression.evaluate import Inputs, Tensor, evaluate
 
 # What rows without the batch's axis can be put into.
 _ADDITIONS = ("Add", "Sub", "Mul")

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bundle.passages import Rows
-from bundle.vectors import Vectors
-from training.ranker.decoder import Decoder
-from training.ranker.questions import NO_SCORE, CodeStore, Questions, padded_codes
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.vectors import Vectors
+from lurcher.training.ranker.decoder import Decoder
+from lurcher.training.ranker.questions import NO_SCORE, CodeStore, Questions, padded_codes
 
 # What a cross-encoder says of a row, by question and row.
 Says = dict[int, dict[int, float]]

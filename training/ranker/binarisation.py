@@ -1,4 +1,4 @@
-"""``python -m training.ranker.binarisation``: what it costs to keep a T5's states at one bit a dimension.
+"""``python -m lurcher.training.ranker.binarisation``: what it costs to keep T5 states at one bit a dimension.
 
 A small T5 learns to write queries for passages of made-up words, then ranks candidates by their
 likelihood, from the states as they are, as float16 and as bits. Words are of kinds; a passage has one
@@ -18,9 +18,9 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from bundle.states import Codec, Halves, Signs
-from models.ranker.seq2seq import Seq2SeqDecoder, Seq2SeqEncoder
-from training.ranker.t5 import export_t5
+from lurcher.bundle.states import Codec, Halves, Signs
+from lurcher.models.ranker.seq2seq import Seq2SeqDecoder, Seq2SeqEncoder
+from lurcher.training.ranker.t5 import export_t5
 
 _SPECIAL = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
 _KINDS, _A_KIND, _QUERY = 12, 32, 4

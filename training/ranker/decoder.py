@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.errors import FieldError
-from models.ranker.maxsim import NOTHING
+from lurcher.models.errors import FieldError
+from lurcher.models.ranker.maxsim import NOTHING
 
 _MASKED = -1e9
 

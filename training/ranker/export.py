@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.errors import ParityError
-from models.ranker.decoder import (
+from lurcher.models.errors import ParityError
+from lurcher.models.ranker.decoder import (
     DECODER_FILE,
     PAIR_GRAPH,
     QUERY_GRAPH,
     DecoderConfig,
     padded,
 )
-from models.ranker.decoder import Decoder as Exported
-from training.graph import OPSET, quiet_tracing
-from training.ranker.decoder import Decoder
+from lurcher.models.ranker.decoder import Decoder as Exported
+from lurcher.training.graph import OPSET, quiet_tracing
+from lurcher.training.ranker.decoder import Decoder
 
 # fp32 differs only by the order of sums; scores are cosines. Measured: 2e-6.
 _FURTHEST = 1e-4

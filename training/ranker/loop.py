@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bundle.passages import Rows
-from models.errors import FieldError
-from training.ranker.batches import Batch, Says, batch, draw, scores
-from training.ranker.decoder import Decoder
-from training.ranker.questions import CodeStore, Questions
-from training.run import Point, Run
-from training.run import Schedule as AnySchedule
+from lurcher.bundle.passages import Rows
+from lurcher.models.errors import FieldError
+from lurcher.training.ranker.batches import Batch, Says, batch, draw, scores
+from lurcher.training.ranker.decoder import Decoder
+from lurcher.training.ranker.questions import CodeStore, Questions
+from lurcher.training.run import Point, Run
+from lurcher.training.run import Schedule as AnySchedule
 
 # What checkpoints are chosen by.
 MEASURE = "nDCG@10"

@@ -22,17 +22,17 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from bundle.bundle import Bundle
-from bundle.passages import Rows
-from bundle.tokens import TokenStore
-from bundle.vectors import Vectors
-from evaluation.judgements import Qrels
-from evaluation.measures import per_query
-from models.encoders.encoder import Encoder
-from models.encoders.tokenizer import Tokens
-from models.errors import CorpusError, FieldError, ModelError
-from models.ranker.maxsim import blend, maxsim
-from models.tokens.coder import Codes
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.tokens import TokenStore
+from lurcher.bundle.vectors import Vectors
+from lurcher.evaluation.judgements import Qrels
+from lurcher.evaluation.measures import per_query
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.encoders.tokenizer import Tokens
+from lurcher.models.errors import CorpusError, FieldError, ModelError
+from lurcher.models.ranker.maxsim import blend, maxsim
+from lurcher.models.tokens.coder import Codes
 
 # Of no candidate: far below any, and finite, for the sake of gradients.
 NO_SCORE = -1e4

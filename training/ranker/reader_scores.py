@@ -4,7 +4,7 @@ A reader looks at every token of a passage, in the detail of its own store, and 
 decoder. Its score of a passage is the logit of the passage's best span: readers are trained by one softmax
 over the spans of all candidates. The file is what ``lurcher train ranker --cross-scores`` takes::
 
-    python -m training.ranker.reader_scores BUNDLE --queries FILE --qrels FILE --out FILE
+    python -m lurcher.training.ranker.reader_scores BUNDLE --queries FILE --qrels FILE --out FILE
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from bundle.bundle import Bundle
-from bundle.passages import Rows
-from models.errors import ModelError
-from models.reader.spans import best_logits
-from training.partial import begin, partial
-from training.ranker.questions import Questions
-from training.ranker.train import Sources, mined, split
-from training.reader.lower import LOWER, lower_states
-from training.reader.spans import Texts
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.passages import Rows
+from lurcher.models.errors import ModelError
+from lurcher.models.reader.spans import best_logits
+from lurcher.training.partial import begin, partial
+from lurcher.training.ranker.questions import Questions
+from lurcher.training.ranker.train import Sources, mined, split
+from lurcher.training.reader.lower import LOWER, lower_states
+from lurcher.training.reader.spans import Texts
 
 # As `lurcher train ranker` has them, unless it is told otherwise.
 _CANDIDATES = 50

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-from models.encoders.config import CONFIG_FILE, TOKENIZER_FILE, fingerprint
-from models.errors import FieldError, ModelError, ParityError
-from models.ranker.seq2seq import (
+from lurcher.models.encoders.config import CONFIG_FILE, TOKENIZER_FILE, fingerprint
+from lurcher.models.errors import FieldError, ModelError, ParityError
+from lurcher.models.ranker.seq2seq import (
     DECODER_GRAPH,
     ENCODER_GRAPH,
     RankerConfig,
@@ -28,8 +28,8 @@ from models.ranker.seq2seq import (
     Seq2SeqEncoder,
     Words,
 )
-from training.graph import OPSET, quiet_tracing
-from training.original import Array, hash_weights, locate
+from lurcher.training.graph import OPSET, quiet_tracing
+from lurcher.training.original import Array, hash_weights, locate
 
 # Their decoders attend to nothing but their own tokens and the encoder's states.
 _ARCHITECTURES = ("t5", "mt5")

@@ -22,21 +22,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bundle.bundle import Bundle
-from evaluation.judgements import read_qrels, read_queries
-from models.encoders.encoder import Encoder
-from models.errors import CorpusError, FieldError
-from models.ranker.decoder import DecoderConfig
-from training.device import check_device
-from training.partial import begin, partial
-from training.plot import write_curve
-from training.ranker.batches import Says
-from training.ranker.cross_scores import read_cross_scores
-from training.ranker.decoder import Decoder, Shape
-from training.ranker.export import export_decoder
-from training.ranker.loop import MEASURE, Schedule, train
-from training.ranker.questions import Judged, Questions, judged, token_store
-from training.run import Point, best_of
+from lurcher.bundle.bundle import Bundle
+from lurcher.evaluation.judgements import read_qrels, read_queries
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.errors import CorpusError, FieldError
+from lurcher.models.ranker.decoder import DecoderConfig
+from lurcher.training.device import check_device
+from lurcher.training.partial import begin, partial
+from lurcher.training.plot import write_curve
+from lurcher.training.ranker.batches import Says
+from lurcher.training.ranker.cross_scores import read_cross_scores
+from lurcher.training.ranker.decoder import Decoder, Shape
+from lurcher.training.ranker.export import export_decoder
+from lurcher.training.ranker.loop import MEASURE, Schedule, train
+from lurcher.training.ranker.questions import Judged, Questions, judged, token_store
+from lurcher.training.run import Point, best_of
 
 # What the first stage finds, as in a search.
 _DEPTH = 100

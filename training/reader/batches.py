@@ -9,13 +9,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bundle.passages import Rows
-from bundle.reading import ReadingStore
-from models.reader.coder import DetailCoder
-from models.tokens.clustering import Integers, Vectors
-from training.ranker.questions import Questions
-from training.reader.reader import Reader
-from training.reader.spans import Answered, Texts
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.reading import ReadingStore
+from lurcher.models.reader.coder import DetailCoder
+from lurcher.models.tokens.clustering import Integers, Vectors
+from lurcher.training.ranker.questions import Questions
+from lurcher.training.reader.reader import Reader
+from lurcher.training.reader.spans import Answered, Texts
 
 # Of a question's passage alone, of one with a wrong one beside it, and of a wrong one alone.
 _ALONE, _BESIDE = 0.55, 0.85

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bundle.bundle import Bundle
-from bundle.passages import Rows
-from evaluation.answers import calibration_error, exact_match, f1
-from models.reader.answers import LOOKED_AT, Answer, answers_of, log_odds, probability
-from models.reader.reader import Reader
-from models.reader.spans import best_spans
-from models.tokens.clustering import Integers, Vectors
-from training.ranker.questions import Judged
-from training.reader.batches import Library
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.passages import Rows
+from lurcher.evaluation.answers import calibration_error, exact_match, f1
+from lurcher.models.reader.answers import LOOKED_AT, Answer, answers_of, log_odds, probability
+from lurcher.models.reader.reader import Reader
+from lurcher.models.reader.spans import best_spans
+from lurcher.models.tokens.clustering import Integers, Vectors
+from lurcher.training.ranker.questions import Judged
+from lurcher.training.reader.batches import Library
 
 Spans = list[tuple[int, int]]
 Doubles = npt.NDArray[np.float64]

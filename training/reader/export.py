@@ -10,14 +10,14 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from models.errors import ParityError
-from models.reader.reader import READER_FILE, READER_GRAPH, ReaderConfig
-from models.reader.reader import Reader as Exported
-from training.compression.evaluate import Inputs
-from training.compression.int8_static import quantize_static_int8
-from training.graph import OPSET, quiet_tracing
-from training.reader.batches import Library
-from training.reader.reader import Reader
+from lurcher.models.errors import ParityError
+from lurcher.models.reader.reader import READER_FILE, READER_GRAPH, ReaderConfig
+from lurcher.models.reader.reader import Reader as Exported
+from lurcher.training.compression.evaluate import Inputs
+from lurcher.training.compression.int8_static import quantize_static_int8
+from lurcher.training.graph import OPSET, quiet_tracing
+from lurcher.training.reader.batches import Library
+from lurcher.training.reader.reader import Reader
 
 # Of float32 products, which differ only by the order of sums.
 _FURTHEST = 1e-3

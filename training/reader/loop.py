@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bundle.passages import Rows
-from training.reader.batches import Library
-from training.reader.reader import Reader
-from training.run import Point, Run, Schedule
+from lurcher.bundle.passages import Rows
+from lurcher.training.reader.batches import Library
+from lurcher.training.reader.reader import Reader
+from lurcher.training.run import Point, Run, Schedule
 
 # What checkpoints are chosen by.
 MEASURE = "F1"

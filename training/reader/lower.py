@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bundle.bundle import ENCODER, Bundle
-from models.encoders.encoder import Encoder
-from training.ranker.questions import Judged, Questions
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.training.ranker.questions import Judged, Questions
 
 LOWER = "lower.f16"
 _CHUNK = 256  # questions encoded at a time

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bundle.bundle import Bundle
-from evaluation.answers import exact_match, f1
-from models.reader.spans import best_spans
-from training.ranker.questions import Judged
-from training.reader.batches import Library
-from training.reader.loop import in_bfloat16
-from training.reader.reader import Reader
+from lurcher.bundle.bundle import Bundle
+from lurcher.evaluation.answers import exact_match, f1
+from lurcher.models.reader.spans import best_spans
+from lurcher.training.ranker.questions import Judged
+from lurcher.training.reader.batches import Library
+from lurcher.training.reader.loop import in_bfloat16
+from lurcher.training.reader.reader import Reader
 
 # Codes an answer: 99 in 100 of SQuAD's are shorter.
 LONGEST = 24

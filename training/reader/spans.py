@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bundle.bundle import ENCODER, Bundle
-from bundle.passages import Passage, Rows
-from bundle.reading import ReadingStore
-from models.encoders.encoder import Encoder
-from models.errors import CorpusError
-from models.reader.reader import Reader
-from models.tokens.clustering import Integers, Vectors
-from models.tokens.passages import telling_tokens
-from training.ranker.questions import Judged, Questions
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.bundle.passages import Passage, Rows
+from lurcher.bundle.reading import ReadingStore
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.errors import CorpusError
+from lurcher.models.reader.reader import Reader
+from lurcher.models.tokens.clustering import Integers, Vectors
+from lurcher.models.tokens.passages import telling_tokens
+from lurcher.training.ranker.questions import Judged, Questions
 
 _CHUNK = 1_024
 

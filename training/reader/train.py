@@ -22,26 +22,26 @@ from pathlib import Path
 
 import torch
 
-from bundle.bundle import Bundle
-from evaluation.answers import read_answers
-from models.errors import ModelError
-from models.reader.reader import READER_FILE, ReaderConfig
-from models.reader.reader import Reader as Served
-from training.device import check_device
-from training.partial import begin, partial
-from training.plot import write_curve
-from training.ranker.questions import Judged
-from training.ranker.train import Sources, mined, split
-from training.reader.batches import Library
-from training.reader.calibrate import Development, calibrate
-from training.reader.export import calibration_of, export_reader
-from training.reader.loop import MEASURE, train
-from training.reader.lower import LOWER, lower_states
-from training.reader.quality import LONGEST, Reading
-from training.reader.reader import Reader, Shape
-from training.reader.reliability import write_reliability
-from training.reader.spans import Texts, locate
-from training.run import Point, Schedule, best_of
+from lurcher.bundle.bundle import Bundle
+from lurcher.evaluation.answers import read_answers
+from lurcher.models.errors import ModelError
+from lurcher.models.reader.reader import READER_FILE, ReaderConfig
+from lurcher.models.reader.reader import Reader as Served
+from lurcher.training.device import check_device
+from lurcher.training.partial import begin, partial
+from lurcher.training.plot import write_curve
+from lurcher.training.ranker.questions import Judged
+from lurcher.training.ranker.train import Sources, mined, split
+from lurcher.training.reader.batches import Library
+from lurcher.training.reader.calibrate import Development, calibrate
+from lurcher.training.reader.export import calibration_of, export_reader
+from lurcher.training.reader.loop import MEASURE, train
+from lurcher.training.reader.lower import LOWER, lower_states
+from lurcher.training.reader.quality import LONGEST, Reading
+from lurcher.training.reader.reader import Reader, Shape
+from lurcher.training.reader.reliability import write_reliability
+from lurcher.training.reader.spans import Texts, locate
+from lurcher.training.run import Point, Schedule, best_of
 
 # Of what a search finds, what is read, or learnt to be wrong.
 _KEPT = 10

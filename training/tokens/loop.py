@@ -19,15 +19,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bundle.bundle import Bundle
-from bundle.passages import Rows
-from bundle.vectors import Vectors
-from models.errors import FieldError
-from models.tokens.projection import Projection
-from training.ranker.batches import draw
-from training.ranker.questions import Judged, Questions, token_store
-from training.tokens.pooled import Pooled, pooled
-from training.tokens.ste import Scorer
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.vectors import Vectors
+from lurcher.models.errors import FieldError
+from lurcher.models.tokens.projection import Projection
+from lurcher.training.ranker.batches import draw
+from lurcher.training.ranker.questions import Judged, Questions, token_store
+from lurcher.training.tokens.pooled import Pooled, pooled
+from lurcher.training.tokens.ste import Scorer
 
 
 @dataclass(frozen=True, slots=True)

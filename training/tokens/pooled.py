@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bundle.bundle import ENCODER, Bundle
-from bundle.passages import Rows
-from models.encoders.encoder import Encoder
-from models.tokens.products import Vectors
-from training.ranker.questions import token_store
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.bundle.passages import Rows
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.tokens.products import Vectors
+from lurcher.training.ranker.questions import token_store
 
 _CHUNK = 256
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.ranker.maxsim import LATE_WEIGHT, NOTHING
-from models.tokens.projection import Projection
+from lurcher.models.ranker.maxsim import LATE_WEIGHT, NOTHING
+from lurcher.models.tokens.projection import Projection
 
 # Of tanh, whose derivative stands in for the sign's: unit-norm states have small projections.
 _SHARPNESS = 8.0

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bundle.bundle import Bundle
-from evaluation.judgements import read_qrels, read_queries
-from models.tokens.projection import Projection
-from training.partial import begin, partial
-from training.ranker.questions import Judged, judged
-from training.tokens.loop import Plan, Report, train
+from lurcher.bundle.bundle import Bundle
+from lurcher.evaluation.judgements import read_qrels, read_queries
+from lurcher.models.tokens.projection import Projection
+from lurcher.training.partial import begin, partial
+from lurcher.training.ranker.questions import Judged, judged
+from lurcher.training.tokens.loop import Plan, Report, train
 
 # Development questions, at most.
 _DEVELOPMENT = 600

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bundle.passages import Passage
-from index_builder.corpus import read_corpus
-from index_builder.corpus.folder import read_folder
-from index_builder.corpus.html_text import extract
+from lurcher.bundle.passages import Passage
+from lurcher.index_builder.corpus import read_corpus
+from lurcher.index_builder.corpus.folder import read_folder
+from lurcher.index_builder.corpus.html_text import extract
 
 
 def test_each_kind_of_file(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index_builder.corpus.html_text import extract
+from lurcher.index_builder.corpus.html_text import extract
 
 PAGE = """<!DOCTYPE html>
 <html><head><title> A &amp; B

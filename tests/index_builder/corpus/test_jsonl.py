@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bundle.passages import Passage
-from index_builder.corpus.jsonl import read_jsonl
-from index_builder.corpus.records import Record
+from lurcher.bundle.passages import Passage
+from lurcher.index_builder.corpus.jsonl import read_jsonl
+from lurcher.index_builder.corpus.records import Record
 
 GOOD = b'{"id": "ok", "text": "fine"}\n'
 

@@ -10,10 +10,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from bundle.passages import Passage
-from index_builder.corpus.parquet import BATCH, read_parquet
-from index_builder.corpus.records import Record
-from models.errors import CorpusError
+from lurcher.bundle.passages import Passage
+from lurcher.index_builder.corpus.parquet import BATCH, read_parquet
+from lurcher.index_builder.corpus.records import Record
+from lurcher.models.errors import CorpusError
 
 
 def read(folder: Path, columns: dict[str, Any]) -> list[Record]:

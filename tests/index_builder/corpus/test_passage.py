@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bundle.passages import Passage
-from index_builder.corpus.passage import MAX_DEPTH, MAX_ID_BYTES, BadRecord, passage_of
+from lurcher.bundle.passages import Passage
+from lurcher.index_builder.corpus.passage import MAX_DEPTH, MAX_ID_BYTES, BadRecord, passage_of
 
 SURROGATE = "holds a lone surrogate, which is not valid Unicode"
 

@@ -9,9 +9,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from bundle.passages import Passage
-from index_builder.corpus import MAX_WINDOW, corpus_files, read_corpus
-from models.errors import CorpusError, FieldError
+from lurcher.bundle.passages import Passage
+from lurcher.index_builder.corpus import MAX_WINDOW, corpus_files, read_corpus
+from lurcher.models.errors import CorpusError, FieldError
 
 JSONL = b'{"id": "1", "text": "t"}\n'
 EXPECTED = [Passage("1", "t")]

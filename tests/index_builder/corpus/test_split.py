@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index_builder.corpus.split import CHARACTERS, split
+from lurcher.index_builder.corpus.split import CHARACTERS, split
 
 
 def passages(text: str, window: int, overlap: int) -> list[str]:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index_builder.judged import Known, merge
-from index_builder.judged.known import MAX_WEIGHT, weight_fault
+from lurcher.index_builder.judged import Known, merge
+from lurcher.index_builder.judged.known import MAX_WEIGHT, weight_fault
 
 known_queries = st.builds(
     Known,

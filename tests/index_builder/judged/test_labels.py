@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bundle.labels import Labels
-from index_builder.judged import Known, to_labels
-from models.errors import FieldError
+from lurcher.bundle.labels import Labels
+from lurcher.index_builder.judged import Known, to_labels
+from lurcher.models.errors import FieldError
 
 ROWS = {"a": 5, "b": 0, "c": 3, "d": 9}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index_builder.judged.seen import Seen
+from lurcher.index_builder.judged.seen import Seen
 
 
 @given(st.lists(st.integers(0, 60).map(str), max_size=200), st.integers(1, 8))

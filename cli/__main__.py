@@ -1,5 +1,0 @@
-"""``python -m cli`` is ``lurcher``."""
-
-from cli import main
-
-main()

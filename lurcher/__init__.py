@@ -1,0 +1,1 @@
+"""Lurcher: a retrieval server for machines without a GPU."""

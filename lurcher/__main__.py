@@ -1,0 +1,5 @@
+"""``python -m lurcher`` is ``lurcher``."""
+
+from lurcher.cli import main
+
+main()
