@@ -6,6 +6,8 @@ COPY constraints constraints
 COPY lurcher lurcher
 COPY models models
 COPY bundle bundle
+COPY feedback feedback
+COPY retrieval retrieval
 COPY evaluation evaluation
 COPY index_builder index_builder
 COPY server server

@@ -21,10 +21,10 @@ from lurcher.bundle.bundle import Bundle
 from lurcher.evaluation.answers import calibration_error, exact_match, f1
 from lurcher.evaluation.measures import Figure, interval
 from lurcher.models.errors import FieldError, InputError, LurcherError, ServiceError
-from lurcher.server.answering import Question
-from lurcher.server.pipeline import Pipeline
-from lurcher.server.reading import NO_READER
-from lurcher.server.searching import RankMode
+from lurcher.retrieval.answering import Question
+from lurcher.retrieval.pipeline import Pipeline
+from lurcher.retrieval.reading import NO_READER
+from lurcher.retrieval.searching import RankMode
 
 _BATCH = 16
 

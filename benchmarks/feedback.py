@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lurcher.benchmarks.server import Sample, ask, connected, post, running_server
-from lurcher.bundle.tally import pair_key
 from lurcher.evaluation.judgements import read_qrels, read_queries
+from lurcher.feedback.tally import pair_key
 
 _IN_TURN = 50  # searches of a client between looks at whether feedback still comes
 _GIVERS = 2

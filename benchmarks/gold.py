@@ -34,7 +34,7 @@ from lurcher.models.reader.spans import best_spans
 from lurcher.models.tokens.clustering import Integers, Vectors
 from lurcher.models.tokens.coder import TokenCoder
 from lurcher.models.tokens.passages import telling_tokens
-from lurcher.server.reading import NO_READER, Inquiry, PassageReader
+from lurcher.retrieval.reading import NO_READER, Inquiry, PassageReader
 
 _WINDOWS = (96, 64, 48, 32)
 _AT_ONCE = 64

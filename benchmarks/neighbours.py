@@ -25,9 +25,9 @@ from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.neighbours import Mode
 from lurcher.bundle.vectors import VectorIndex, Vectors, build_index, default_factory, write_index
 from lurcher.evaluation.judgements import read_queries
+from lurcher.feedback.live import Change
 from lurcher.models.neighbours.adapted import unit
-from lurcher.server.live import Change
-from lurcher.server.searching import Query, Searching
+from lurcher.retrieval.searching import Query, Searching
 
 _MODES: tuple[Mode, ...] = ("off", "xs", "xl")
 _IN_TURN = 25

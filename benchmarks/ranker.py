@@ -39,9 +39,9 @@ from lurcher.models.errors import FieldError, ParityError
 from lurcher.models.ranker.maxsim import best_met, similarities
 from lurcher.models.threads import available_cpus
 from lurcher.models.tokens.products import Vectors
-from lurcher.server.ranking import NO_TOKENS, Ranking
-from lurcher.server.reading import PassageReader
-from lurcher.server.searching import Hits, Query
+from lurcher.retrieval.ranking import NO_TOKENS, Ranking
+from lurcher.retrieval.reading import PassageReader
+from lurcher.retrieval.searching import Hits, Query
 
 _DEPTHS = (100, 1_000)
 _TURN = 25

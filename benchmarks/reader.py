@@ -29,8 +29,8 @@ from lurcher.models.errors import FieldError
 from lurcher.models.reader.answers import LOOKED_AT
 from lurcher.models.reader.spans import best_spans
 from lurcher.models.threads import available_cpus
-from lurcher.server.answering import Answering, Question
-from lurcher.server.reading import NO_READER, PassageReader
+from lurcher.retrieval.answering import Answering, Question
+from lurcher.retrieval.reading import NO_READER, PassageReader
 
 _DEPTHS = (5, 20)
 _LENGTHS = (8, 16, 32)  # own tokens of a question

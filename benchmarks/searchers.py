@@ -11,8 +11,8 @@ import httpx
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.models.errors import LurcherError, ServiceError
-from lurcher.server.pipeline import Pipeline
-from lurcher.server.searching import AskedMode, Query, RankMode
+from lurcher.retrieval.pipeline import Pipeline
+from lurcher.retrieval.searching import AskedMode, Query, RankMode
 
 Ranking = list[tuple[str, float]]
 

@@ -36,9 +36,9 @@ def search(
     """Answer one query, without a server."""
     from lurcher.bundle.bundle import Bundle
     from lurcher.models.text import lone_surrogate
-    from lurcher.server.filters import parse
-    from lurcher.server.pipeline import Pipeline
-    from lurcher.server.searching import Query
+    from lurcher.retrieval.filters import parse
+    from lurcher.retrieval.pipeline import Pipeline
+    from lurcher.retrieval.searching import Query
 
     if not query.strip():
         raise FieldError("query", "must hold more than white space")

@@ -15,9 +15,9 @@ from starlette.middleware.cors import CORSMiddleware
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import lurcher_version
 from lurcher.models.engines import EngineName
+from lurcher.retrieval.pipeline import Pipeline
 from lurcher.server import errors, keys
 from lurcher.server.middleware import LimitBody, Observe
-from lurcher.server.pipeline import Pipeline
 from lurcher.server.routes import answer, bundle, feedback, health, page, rerank, search
 from lurcher.server.schemas.problems import Problem
 from lurcher.server.service import Service

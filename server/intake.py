@@ -18,12 +18,12 @@ from typing import cast
 import structlog
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.bundle.feedback import FeedbackContent, FeedbackLog, Given, LimitsNoted, Removal
-from lurcher.bundle.tally import Limits, PairKey
+from lurcher.feedback.feedback import Feedback, Folded, Receipt
+from lurcher.feedback.live import Change
+from lurcher.feedback.log import FeedbackContent, FeedbackLog, Given, LimitsNoted, Removal
+from lurcher.feedback.tally import Limits, PairKey
 from lurcher.models.errors import FeedbackNotKept, FieldError, LurcherError, NotReady, QueueFull
 from lurcher.models.text import normalised
-from lurcher.server.feedback import Feedback, Folded, Receipt
-from lurcher.server.live import Change
 from lurcher.server.metrics import Metrics
 from lurcher.server.settings import Settings
 

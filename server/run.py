@@ -15,9 +15,9 @@ import uvicorn
 from lurcher.bundle.bundle import Bundle
 from lurcher.models.engines import EngineName
 from lurcher.models.errors import FieldError
+from lurcher.retrieval.pipeline import Pipeline
 from lurcher.server import logs
 from lurcher.server.app import create_app
-from lurcher.server.pipeline import Pipeline
 from lurcher.server.settings import Settings
 
 _log = structlog.get_logger()

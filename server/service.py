@@ -13,20 +13,20 @@ import numpy as np
 import structlog
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.bundle.feedback import FeedbackLog
 from lurcher.bundle.passages import Rows
+from lurcher.feedback.feedback import Feedback
+from lurcher.feedback.live import Change
+from lurcher.feedback.log import FeedbackLog
 from lurcher.models.engines import EngineName
 from lurcher.models.errors import BundleError, DeadlinePassed, LurcherError, NotReady
 from lurcher.models.threads import available_cpus
-from lurcher.server.answering import Question
+from lurcher.retrieval.answering import Question
+from lurcher.retrieval.pipeline import Pipeline, Result
+from lurcher.retrieval.reranking import Read, Reading, Rerank, Reranked
+from lurcher.retrieval.searching import Query
 from lurcher.server.batching import Batcher, Gone, Run
-from lurcher.server.feedback import Feedback
 from lurcher.server.intake import Intake, replay
-from lurcher.server.live import Change
 from lurcher.server.metrics import Metrics
-from lurcher.server.pipeline import Pipeline, Result
-from lurcher.server.reranking import Read, Reading, Rerank, Reranked
-from lurcher.server.searching import Query
 from lurcher.server.settings import Settings
 from lurcher.server.turns import Turns
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lurcher.bundle.feedback import read_feedback
+from lurcher.feedback.log import read_feedback
 from lurcher.index_builder.judged.known import Known, query_id
 
 

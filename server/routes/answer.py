@@ -7,11 +7,12 @@ from time import perf_counter
 from fastapi import APIRouter, Request, Response
 
 from lurcher.models.errors import FieldError
-from lurcher.server.answering import NO_WRITER, Answered, Question, Written
+from lurcher.retrieval.answering import NO_WRITER, Answered, Question, Written
+from lurcher.retrieval.filters import conditions
+from lurcher.retrieval.ranking import CANDIDATES
+from lurcher.retrieval.reading import NO_READER
+from lurcher.retrieval.sentences import sentence_around
 from lurcher.server.errors import responses
-from lurcher.server.filters import conditions
-from lurcher.server.ranking import CANDIDATES
-from lurcher.server.reading import NO_READER
 from lurcher.server.routes.search import check_query
 from lurcher.server.schemas.answer import (
     AnswerPassage,
@@ -22,7 +23,6 @@ from lurcher.server.schemas.answer import (
     Sentence,
     WrittenAnswer,
 )
-from lurcher.server.sentences import sentence_around
 from lurcher.server.service import Service
 
 router = APIRouter(tags=["answer"])

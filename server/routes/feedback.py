@@ -13,7 +13,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from starlette.exceptions import HTTPException
 
-from lurcher.bundle.feedback import Given, Pair, Removal
+from lurcher.feedback.log import Given, Pair, Removal
 from lurcher.models.errors import FieldError
 from lurcher.server.errors import responses
 from lurcher.server.intake import Intake

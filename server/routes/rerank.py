@@ -11,8 +11,8 @@ from starlette.exceptions import HTTPException
 
 from lurcher.bundle.passages import Passages, Rows
 from lurcher.models.errors import FieldError
+from lurcher.retrieval.ranking import NO_TOKENS
 from lurcher.server.errors import responses
-from lurcher.server.ranking import NO_TOKENS
 from lurcher.server.routes.search import check_query
 from lurcher.server.schemas.rerank import (
     RerankedDocument,

@@ -9,11 +9,12 @@ from starlette.exceptions import HTTPException
 
 from lurcher.bundle.passages import Condition
 from lurcher.models.errors import FieldError, LurcherError
+from lurcher.retrieval.filters import conditions
+from lurcher.retrieval.highlights import best_sentence, query_words
+from lurcher.retrieval.pipeline import Found, Result
+from lurcher.retrieval.ranking import CANDIDATES
+from lurcher.retrieval.searching import Query
 from lurcher.server.errors import problem, responses
-from lurcher.server.filters import conditions
-from lurcher.server.highlights import best_sentence, query_words
-from lurcher.server.pipeline import Found, Result
-from lurcher.server.ranking import CANDIDATES
 from lurcher.server.schemas.search import (
     BatchItem,
     BatchReply,
@@ -29,7 +30,6 @@ from lurcher.server.schemas.search import (
     Timings,
     TokenMatch,
 )
-from lurcher.server.searching import Query
 from lurcher.server.service import Service
 from lurcher.server.settings import Settings
 

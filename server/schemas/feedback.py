@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, FiniteFloat
 
-from lurcher.server.filters import Text
+from lurcher.retrieval.filters import Text
 from lurcher.server.schemas.body import Body
 from lurcher.server.schemas.problems import FieldProblem
 

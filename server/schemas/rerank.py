@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from lurcher.server.filters import Text
+from lurcher.retrieval.filters import Text
 from lurcher.server.schemas.body import Body
 
 

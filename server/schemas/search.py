@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from lurcher.server.filters import Filter, Text
+from lurcher.retrieval.filters import Filter, Text
+from lurcher.retrieval.searching import RankMode
 from lurcher.server.schemas.body import Body
 from lurcher.server.schemas.problems import Problem
-from lurcher.server.searching import RankMode
 
 Include = Literal["text", "metadata", "scores", "highlights", "neighbours", "matches"]
 

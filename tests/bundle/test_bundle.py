@@ -21,7 +21,7 @@ from lurcher.bundle.passages import Condition
 from lurcher.bundle.tokens import CODER
 from lurcher.models.errors import BundleCorrupt, BundleError, BundleNotFound, BundleVersionError
 from lurcher.models.tokens.coder import TokenCoder
-from lurcher.server.pipeline import Pipeline
+from lurcher.retrieval.pipeline import Pipeline
 
 FILES = [
     MANIFEST,

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from lurcher.bundle.bundle import verify
-from lurcher.bundle.feedback import FeedbackLog, Given, Pair
 from lurcher.bundle.manifest import read_manifest
+from lurcher.feedback.log import FeedbackLog, Given, Pair
 from tests.cli.running import Run, complaint, output
 
 WriteJsonl = Callable[[Path, Iterable[Any]], Path]

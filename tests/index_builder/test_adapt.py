@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from lurcher.bundle.bundle import ENCODER, PASSAGES, SEGMENT, VECTORS, Bundle, verify
-from lurcher.bundle.feedback import FeedbackLog, Given, LimitsNoted, Pair, Removal
 from lurcher.bundle.manifest import hash_file, list_files, read_manifest, write_manifest
 from lurcher.bundle.neighbours import (
     ADAPTED,
@@ -28,8 +27,9 @@ from lurcher.bundle.neighbours import (
     TEXTS,
     XlSettings,
 )
-from lurcher.bundle.tally import Limits
 from lurcher.bundle.tokens import CODER
+from lurcher.feedback.log import FeedbackLog, Given, LimitsNoted, Pair, Removal
+from lurcher.feedback.tally import Limits
 from lurcher.index_builder.adapt import adapt, read_sources
 from lurcher.index_builder.judged.known import Known
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions

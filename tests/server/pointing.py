@@ -12,7 +12,7 @@ import numpy.typing as npt
 from lurcher.bundle.bundle import Bundle
 from lurcher.models.engines import EngineName
 from lurcher.models.reader.reader import Reader, ReaderConfig
-from lurcher.server.pipeline import Pipeline
+from lurcher.retrieval.pipeline import Pipeline
 
 # Of what is not pointed at: no softmax sees it.
 _NEVER = -60.0

@@ -18,9 +18,9 @@ import uvicorn
 from lurcher.bundle.bundle import Bundle
 from lurcher.models.engines import EngineName
 from lurcher.models.errors import LurcherError
+from lurcher.retrieval.pipeline import Pipeline, Result
+from lurcher.retrieval.searching import Query
 from lurcher.server.app import create_app
-from lurcher.server.pipeline import Pipeline, Result
-from lurcher.server.searching import Query
 from lurcher.server.settings import Settings, load_settings
 
 PATIENCE = 30  # seconds until a test that waits for what never comes fails

@@ -23,10 +23,10 @@ from lurcher.models.errors import ModelError
 from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
 from lurcher.models.reader.reader import Reader
 from lurcher.models.reader.spans import Span
-from lurcher.server.answering import Answered, Answering, Question
-from lurcher.server.pipeline import Pipeline, Result
-from lurcher.server.reading import PassageReader, Text
-from lurcher.server.searching import Query
+from lurcher.retrieval.answering import Answered, Answering, Question
+from lurcher.retrieval.pipeline import Pipeline, Result
+from lurcher.retrieval.reading import PassageReader, Text
+from lurcher.retrieval.searching import Query
 from tests.server.odd import ODD, prompted_encoder
 from tests.server.pointing import Pointed, Pointing, pointed
 

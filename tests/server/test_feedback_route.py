@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.bundle.feedback import FeedbackLog, Given, Pair, read_feedback
+from lurcher.feedback.live import Change
+from lurcher.feedback.log import FeedbackLog, Given, Pair, read_feedback
 from lurcher.models.engines import EngineName
-from lurcher.server.live import Change
-from lurcher.server.pipeline import Pipeline
+from lurcher.retrieval.pipeline import Pipeline
 from tests.server.serving import (
     PATIENCE,
     Client,

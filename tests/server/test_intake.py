@@ -13,12 +13,12 @@ from typing import Any, cast
 import pytest
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.bundle.feedback import FeedbackLog, Given, Pair, Record, Removal, read_feedback
-from lurcher.bundle.tally import Limits
+from lurcher.feedback.feedback import Feedback, Receipt
+from lurcher.feedback.live import Change
+from lurcher.feedback.log import FeedbackLog, Given, Pair, Record, Removal, read_feedback
+from lurcher.feedback.tally import Limits
 from lurcher.models.errors import FeedbackNotKept, FieldError, NotReady, QueueFull
-from lurcher.server.feedback import Feedback, Receipt
 from lurcher.server.intake import Intake, replay
-from lurcher.server.live import Change
 from lurcher.server.metrics import Metrics
 from lurcher.server.settings import load_settings
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lurcher.bundle.feedback import read_feedback
+from lurcher.feedback.log import read_feedback
 from lurcher.server.app import create_app
 from lurcher.server.keys import key_hash, new_key
 from lurcher.server.settings import load_settings

@@ -16,9 +16,9 @@ from tokenizers import decoders, models, pre_tokenizers
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Passage
 from lurcher.models.encoders.tokenizer import Tokenizer
-from lurcher.server.pipeline import Found, Pipeline, Result
-from lurcher.server.places import in_passage
-from lurcher.server.searching import Query
+from lurcher.retrieval.pipeline import Found, Pipeline, Result
+from lurcher.retrieval.places import in_passage
+from lurcher.retrieval.searching import Query
 from tests.server.odd import ODD
 from tests.server.serving import Client
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from lurcher.models.errors import LurcherError
-from lurcher.server.pipeline import Pipeline, Result
-from lurcher.server.searching import Query
+from lurcher.retrieval.pipeline import Pipeline, Result
+from lurcher.retrieval.searching import Query
 from tests.server.serving import Client, assert_problem, running, settings
 
 SILL = "the warm sill of a window"

@@ -20,12 +20,12 @@ from lurcher.index_builder.swap import swap_encoder
 from lurcher.models.errors import FieldError, ModelError
 from lurcher.models.pretrained import PROFILES
 from lurcher.models.reader.spans import NOTHING
-from lurcher.server import ranking
-from lurcher.server.answering import Question
-from lurcher.server.pipeline import Pipeline, Result
-from lurcher.server.ranking import READ_WEIGHT, Ranking
-from lurcher.server.reading import Inquiry, PassageReader
-from lurcher.server.searching import Hits, Query
+from lurcher.retrieval import ranking
+from lurcher.retrieval.answering import Question
+from lurcher.retrieval.pipeline import Pipeline, Result
+from lurcher.retrieval.ranking import READ_WEIGHT, Ranking
+from lurcher.retrieval.reading import Inquiry, PassageReader
+from lurcher.retrieval.searching import Hits, Query
 from tests.server.odd import ODD
 from tests.server.pointing import Pointing, pointed
 

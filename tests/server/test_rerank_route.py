@@ -15,10 +15,10 @@ import pytest
 from lurcher.bundle.bundle import Bundle
 from lurcher.models.engines import EngineName
 from lurcher.models.errors import LurcherError, ModelError
+from lurcher.retrieval.pipeline import Pipeline, Result
+from lurcher.retrieval.reranking import Read, Reading
+from lurcher.retrieval.searching import Query
 from lurcher.server.keys import key_hash
-from lurcher.server.pipeline import Pipeline, Result
-from lurcher.server.reranking import Read, Reading
-from lurcher.server.searching import Query
 from tests.server.odd import ODD
 from tests.server.serving import (
     JSON,

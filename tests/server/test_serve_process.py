@@ -24,7 +24,7 @@ SERVE = [sys.executable, "-m", "lurcher", "serve"]
 HELD = """
 import sys
 from pathlib import Path
-from lurcher.server.pipeline import Pipeline
+from lurcher.retrieval.pipeline import Pipeline
 from lurcher.server.run import serve
 from lurcher.server.settings import load_settings
 

@@ -12,8 +12,8 @@ import pytest
 from lurcher.bundle.bundle import Bundle
 from lurcher.models.engines import EngineName
 from lurcher.models.errors import LurcherError
-from lurcher.server.pipeline import Pipeline, Result
-from lurcher.server.searching import Query
+from lurcher.retrieval.pipeline import Pipeline, Result
+from lurcher.retrieval.searching import Query
 from tests.server.serving import (
     PATIENCE,
     Client,

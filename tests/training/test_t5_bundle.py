@@ -33,8 +33,8 @@ from lurcher.models.encoders.config import CONFIG_FILE, TOKENIZER_FILE
 from lurcher.models.errors import BundleCorrupt, FieldError, ModelError, ModelNotFound
 from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
 from lurcher.models.ranker.seq2seq import DECODER_GRAPH, ENCODER_GRAPH
-from lurcher.server.pipeline import Found, Pipeline, Result
-from lurcher.server.searching import Query
+from lurcher.retrieval.pipeline import Found, Pipeline, Result
+from lurcher.retrieval.searching import Query
 from tests.server.serving import running, settings
 
 QUERY = "where does a lurcher go"

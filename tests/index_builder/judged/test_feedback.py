@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lurcher.bundle.feedback import FeedbackLog, Given, LimitsNoted, Pair, Record, Removal
-from lurcher.bundle.tally import Limits
+from lurcher.feedback.feedback import Feedback
+from lurcher.feedback.log import FeedbackLog, Given, LimitsNoted, Pair, Record, Removal
+from lurcher.feedback.tally import Limits
 from lurcher.index_builder.judged.feedback import log_prefix, read_log
 from lurcher.index_builder.judged.known import query_id
 from lurcher.models.errors import FeedbackCorrupt
 from lurcher.models.text import normalised
-from lurcher.server.feedback import Feedback
 
 QUERIES = st.sampled_from(["yeast", "  Yeast ", "glaciers", "two  words", "Two words"])
 PASSAGES = ["p0", "p1", "p2"]

@@ -16,7 +16,7 @@ from lurcher.bundle.vectors import Vectors
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.tokens.coder import Coded
 from lurcher.models.tokens.passages import encode_passages
-from lurcher.server.ranking import Ranking
+from lurcher.retrieval.ranking import Ranking
 
 
 @dataclass(frozen=True, slots=True)

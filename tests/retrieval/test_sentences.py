@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lurcher.server.sentences import sentence_around
+from lurcher.retrieval.sentences import sentence_around
 
 texts = st.text(st.sampled_from("aB .!?…\n。」”)é🐕 "), max_size=40)
 

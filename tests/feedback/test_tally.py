@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lurcher.bundle.tally import Limits, PairKey, Tally, pair_key
+from lurcher.feedback.tally import Limits, PairKey, Tally, pair_key
 
 Judged = tuple[str, str, str, float]  # query, passage, client, weight
 

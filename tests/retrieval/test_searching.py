@@ -14,13 +14,13 @@ from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.neighbours import Mode, XlSettings
 from lurcher.bundle.passages import Condition
 from lurcher.bundle.vectors import Vectors
+from lurcher.feedback.live import Change
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.judged.known import Known
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
 from lurcher.models.errors import FieldError, LurcherError
-from lurcher.server.live import Change
-from lurcher.server.pipeline import Pipeline, Result
-from lurcher.server.searching import Hits, Query, Searching
+from lurcher.retrieval.pipeline import Pipeline, Result
+from lurcher.retrieval.searching import Hits, Query, Searching
 
 # Lively: nearly every neighbour speaks, and few are heard.
 XL = XlSettings(neighbours=5, temperature=0.1, margin=-0.2, dense_weight=0.5)

@@ -19,9 +19,9 @@ from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
 from lurcher.models.errors import FieldError, LurcherError
 from lurcher.models.ranker.maxsim import LATE_WEIGHT
-from lurcher.server.pipeline import Found, Pipeline, Result
-from lurcher.server.ranking import CANDIDATES, Ranking
-from lurcher.server.searching import Hits, Query, Searching, Spoke
+from lurcher.retrieval.pipeline import Found, Pipeline, Result
+from lurcher.retrieval.ranking import CANDIDATES, Ranking
+from lurcher.retrieval.searching import Hits, Query, Searching, Spoke
 from tests.tickets import TICKET, tickets
 
 ENGLISH = (Condition("lang", "in", ("en",)),)

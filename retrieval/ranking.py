@@ -23,8 +23,8 @@ from lurcher.models.ranker.maxsim import blend, maxsim, replaced, similarities
 from lurcher.models.ranker.seq2seq import Seq2SeqDecoder
 from lurcher.models.reader.spans import NOTHING
 from lurcher.models.tokens.coder import Codes
-from lurcher.server.reading import NO_READER, Inquiry, PassageReader
-from lurcher.server.searching import Hits, Query, RankMode
+from lurcher.retrieval.reading import NO_READER, Inquiry, PassageReader
+from lurcher.retrieval.searching import Hits, Query, RankMode
 
 # How many of the first stage's best are ranked, unless a query asks for more hits than these.
 CANDIDATES = 100

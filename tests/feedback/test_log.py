@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lurcher.bundle.feedback import (
+from lurcher.feedback.log import (
     FeedbackContent,
     FeedbackLog,
     Given,
@@ -27,7 +27,7 @@ from lurcher.bundle.feedback import (
     Removal,
     read_feedback,
 )
-from lurcher.bundle.tally import Limits
+from lurcher.feedback.tally import Limits
 from lurcher.models.errors import FeedbackCorrupt, FieldError
 
 ONE = Given("address:::1", 10.0, "a", (Pair("the cat", "p1", 1.0), Pair("the dog", "p2", 0.5)))
@@ -312,7 +312,7 @@ def test_a_path_that_cannot_be_opened_is_named(tmp_path: Path, name: str) -> Non
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from lurcher.bundle.feedback import FeedbackLog, Given, Pair
+from lurcher.feedback.log import FeedbackLog, Given, Pair
 log, _ = FeedbackLog.open(Path(sys.argv[1]))
 small = [Given("c", 1.0, "small", (Pair("q", "p", 1.0),))]
 large = [Given("c", 1.0, "large", (Pair("q" * 5_000, "p", 1.0),))]

@@ -13,8 +13,8 @@ import numpy as np
 
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
+from lurcher.feedback.graph import Graph
 from lurcher.models.text import normalised
-from lurcher.server.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from lurcher.bundle.passages import Passage
 from lurcher.bundle.vectors import Vectors
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.server.places import Part, Place, in_passage
-from lurcher.server.ranking import Asked, Ranking
+from lurcher.retrieval.places import Part, Place, in_passage
+from lurcher.retrieval.ranking import Asked, Ranking
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from lurcher.models.reader.reader import Reader, ReaderConfig
 from lurcher.models.reader.spans import NOTHING, Span, best_logits
 from lurcher.models.tokens.coder import TokenCoder
 from lurcher.models.tokens.passages import telling_tokens
-from lurcher.server.places import Part, Place, in_passage
+from lurcher.retrieval.places import Part, Place, in_passage
 
 NO_READER = "this bundle has no reader; `lurcher build --answers` makes one that has"
 

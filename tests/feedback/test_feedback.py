@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lurcher.bundle.feedback import Given, Pair, Removal
-from lurcher.bundle.tally import Limits, Tally
+from lurcher.feedback.feedback import Feedback, Folded
+from lurcher.feedback.live import Change
+from lurcher.feedback.log import Given, Pair, Removal
+from lurcher.feedback.tally import Limits, Tally
 from lurcher.models.errors import FeedbackNotKept, FieldError
 from lurcher.models.text import normalised
-from lurcher.server.feedback import Feedback, Folded
-from lurcher.server.live import Change
 
 ROWS = {"p0": 0, "p1": 1, "p2": 2}
 

@@ -17,10 +17,10 @@ from lurcher.bundle.passages import Passage, Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.models.reader.answers import LOOKED_AT, answers_of, probability
 from lurcher.models.reader.spans import best_spans
-from lurcher.server.places import Part, Place
-from lurcher.server.ranking import T5
-from lurcher.server.reading import Inquiry, PassageReader, Read
-from lurcher.server.searching import Query
+from lurcher.retrieval.places import Part, Place
+from lurcher.retrieval.ranking import T5
+from lurcher.retrieval.reading import Inquiry, PassageReader, Read
+from lurcher.retrieval.searching import Query
 
 # Spans that are looked at for each answer that is wanted, some of which say the same.
 _SPANS_AN_ANSWER = 5

@@ -40,7 +40,7 @@ from typing import Any, NamedTuple, TypeVar
 import structlog
 
 from lurcher.bundle.sync import sync
-from lurcher.bundle.tally import Limits, Tally
+from lurcher.feedback.tally import Limits, Tally
 from lurcher.models.errors import FeedbackCorrupt, FieldError
 
 FORMAT = 1

@@ -13,18 +13,18 @@ import numpy as np
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Passage
 from lurcher.bundle.vectors import Vectors
+from lurcher.feedback.live import Change
 from lurcher.models.encoders.tokenizer import Tokens
 from lurcher.models.engines import EngineName
 from lurcher.models.errors import FieldError, LurcherError
 from lurcher.models.ranker.maxsim import blend
 from lurcher.models.threads import available_cpus
-from lurcher.server.answering import Answered, Answering, Question, Written, write
-from lurcher.server.live import Change
-from lurcher.server.matches import Match, matches
-from lurcher.server.ranking import T5, Asked, Ranking
-from lurcher.server.reading import PassageReader
-from lurcher.server.reranking import PassageSide, Read, Reading, Rerank, Reranked, Reranking
-from lurcher.server.searching import Hits, Query, Searching, Spoke
+from lurcher.retrieval.answering import Answered, Answering, Question, Written, write
+from lurcher.retrieval.matches import Match, matches
+from lurcher.retrieval.ranking import T5, Asked, Ranking
+from lurcher.retrieval.reading import PassageReader
+from lurcher.retrieval.reranking import PassageSide, Read, Reading, Rerank, Reranked, Reranking
+from lurcher.retrieval.searching import Hits, Query, Searching, Spoke
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ import pytest
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Condition
 from lurcher.models.errors import FieldError, LurcherError
-from lurcher.server.pipeline import Pipeline, Result
-from lurcher.server.searching import Query
+from lurcher.retrieval.pipeline import Pipeline, Result
+from lurcher.retrieval.searching import Query
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from lurcher.bundle.passages import Condition
 from lurcher.models.errors import FieldError
-from lurcher.server.filters import parse
+from lurcher.retrieval.filters import parse
 
 
 def conditions(**wanted: Any) -> list[Condition]:

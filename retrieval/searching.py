@@ -19,10 +19,10 @@ from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.neighbours import Mode, XlSettings, XsSettings
 from lurcher.bundle.passages import Condition, Rows
 from lurcher.bundle.vectors import VectorIndex, Vectors
+from lurcher.feedback.live import Live
 from lurcher.models.errors import FieldError, LurcherError
 from lurcher.models.neighbours.adapted import unit, xs_scores
 from lurcher.models.neighbours.votes import Votes, margin_votes, mix
-from lurcher.server.live import Live
 
 AskedMode = Mode | Literal["auto"]
 RankMode = Literal["auto", "off", "maxsim", "decoder", "reader"]

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
+from lurcher.feedback import graph
+from lurcher.feedback.live import Change, Live
 from lurcher.models.text import normalised
-from lurcher.server import graph
-from lurcher.server.live import Change, Live
 
 DIMENSION, PASSAGES = 16, 6
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lurcher.bundle.vectors import Vectors
-from lurcher.server import graph
-from lurcher.server.graph import Graph
+from lurcher.feedback import graph
+from lurcher.feedback.graph import Graph
 
 DIMENSION = 16
 

@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from lurcher.bundle.feedback import Given, Pair, Removal
-from lurcher.bundle.tally import Limits, PairKey, Tally, pair_key
+from lurcher.feedback.live import Change
+from lurcher.feedback.log import Given, Pair, Removal
+from lurcher.feedback.tally import Limits, PairKey, Tally, pair_key
 from lurcher.models.errors import FeedbackNotKept, FieldError
-from lurcher.server.live import Change
 
 # Judgements that are kept to be taken back, on the average of all pairs; beyond it memory would grow
 # without limit by the same few pairs.

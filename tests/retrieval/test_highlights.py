@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lurcher.server.highlights import best_sentence, query_words
+from lurcher.retrieval.highlights import best_sentence, query_words
 
 
 def marked(query: str, text: str) -> str | None:
