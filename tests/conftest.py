@@ -102,6 +102,14 @@ def answering_bundle(small_corpus: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="session")
+def tokenless_bundle(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of ``small_corpus`` that has nothing to rank by; only to be read."""
+    out = tmp_path_factory.mktemp("tokenless") / "tokenless.lurcher"
+    build(small_corpus, out, BuildOptions(seed=1, tokens=None))
+    return out
+
+
+@pytest.fixture(scope="session")
 def ticket_bundle(
     small_bundle: Path,
     small_records: list[dict[str, Any]],

@@ -31,14 +31,6 @@ def live(small_bundle: Path) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def tokenless_bundle(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle of ``small_corpus`` that has nothing to rank by; only to be read."""
-    out = tmp_path_factory.mktemp("tokenless") / "tokenless.lurcher"
-    build(small_corpus, out, BuildOptions(seed=1, tokens=None))
-    return out
-
-
-@pytest.fixture(scope="session")
 def tokenless(tokenless_bundle: Path) -> Iterator[Client]:
     """A ready server of ``tokenless_bundle``."""
     with running(settings(tokenless_bundle)) as client:
