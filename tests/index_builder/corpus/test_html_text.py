@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.index_builder.corpus.html_text import extract
+from lurcher.index_builder.corpus.passage import BadRecord
 
 PAGE = """<!DOCTYPE html>
 <html><head><title> A &amp; B
@@ -31,7 +32,20 @@ def test_a_page() -> None:
             "<title></title><title>First</title><svg><title>Drawing</title></svg>",
             ("First", "Drawing"),
         ),
-        ("<title>Never closed<p>text", ("Never closed", "text")),
+        ("<title>Never closed<p>text", ("Never closed<p>text", "")),
+        (
+            "<title>Using the <b> tag &amp; friends</title><p>body",
+            ("Using the <b> tag & friends", "body"),
+        ),
+        ("<title>One</title><title>Two</title>three", ("One", "three")),
+        ("<p>before</p><!-- never closed <p>hidden", ("", "before")),
+        ("<p>a<!-- b --!>c<!-->d", ("", "acd")),
+        (
+            "<textarea>try <script>run()</script></textarea>z",
+            ("", "try <script>run()</script>\n\nz"),
+        ),
+        ("<iframe><p>old</iframe><noscript><p>off</noscript>x", ("", "x")),
+        ("<p>a<style>b</style>c<svg><style>d</style><text>e</text></svg>", ("", "ace")),
         ("a<![if !IE]>b<![endif]>c<![odd[ d ]]>e", ("", "abce")),
         ("x<![CDATA[y]]>z", ("", "xz")),
         ("<script>never closed <p>text", ("", "")),
@@ -39,6 +53,30 @@ def test_a_page() -> None:
 )
 def test_malformed_and_unusual_pages(page: str, expected: tuple[str, str]) -> None:
     assert extract(page) == expected
+
+
+def test_preformatted_text_keeps_its_lines() -> None:
+    page = "<p>In\ntro<pre>\ndef f(x):\n    if x:  \n\n        return <b>1</b><br>f(0)\n\n</pre>out\nro"
+    code = "def f(x):\n    if x:\n\n        return 1\nf(0)"
+    assert extract(page) == ("", f"In tro\n\n{code}\n\nout ro")
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["<div>" * 200_000, "<i></b>" * 140_000, "<div " + " ".join(f"a{i}" for i in range(150_000))],
+)
+def test_a_page_that_would_take_minutes_to_parse_is_refused(page: str) -> None:
+    with pytest.raises(BadRecord, match="more than"):
+        extract(page)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["<p>", "<li>", "<td>", "<br>", "<a>", "<h1>", "<", "<!--", "<p>a</p>", "<b>a<i>b</i></b>",
+     "<svg><path d='M 0 0'/></svg>", "<div><o:p/></div>", "&amp;", "</div>", "\x00"],
+)  # fmt: skip
+def test_a_long_page_is_read(piece: str) -> None:
+    extract(piece * (500_000 // len(piece)))
 
 
 MARKUP = """< > </ <! <!-- --> <![ ]]> <? & &# &#xD800; &#99999999; <p <p> </p> <title> <script>
