@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
+from collections.abc import Iterator
+from itertools import pairwise
 
-_SENTENCE = re.compile(r"[^\s.!?][^.!?\n]*(?:[.!?](?!\s|$)[^.!?\n]*)*[.!?]*")
-_WORD = re.compile(r"\w+")
+from lurcher.models.text import UNSPACED, sentences
+
+# Letters, digits and the marks on them; Python's own \w leaves out marks, such as vowels of Hindi.
+_MARKS = "".join(
+    sign for sign in map(chr, range(0x300, 0x20000)) if unicodedata.category(sign)[0] == "M"
+)
+_WORD = re.compile(rf"[\w{_MARKS}]+")
+_RUN = re.compile(rf"[{UNSPACED}]+|[^{UNSPACED}]+")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 
 # A highlight is for reading; nobody reads on past this.
 _MAX_CHARS = 20_000
@@ -15,22 +25,48 @@ _MAX_CHARS = 20_000
 def query_words(query: str) -> frozenset[str]:
     """The words of ``query`` that can tell one sentence from another: those of three letters or more.
 
-    All of them where there is none so long, as in scripts that write whole words in one sign.
+    All of them if there is none so long. Of a script that puts no blanks between words, each two
+    neighbouring signs are a word, and a sign that stands alone.
     """
-    words = frozenset(word.casefold() for word in _WORD.findall(query))
-    return frozenset(word for word in words if len(word) > 2) or words
+    words = frozenset(
+        word
+        for run in _runs(query)
+        for word in (_pairs(run) if len(run) > 1 and _UNSPACED.match(run) else [run])
+    )
+    return frozenset(word for word in words if len(word) > 2 or _UNSPACED.match(word)) or words
+
+
+def text_words(text: str) -> frozenset[str]:
+    """All words of ``text`` that a query may have."""
+    words: set[str] = set()
+    for run in _runs(text):
+        if _UNSPACED.match(run):
+            words.update(run, _pairs(run))
+        else:
+            words.add(run)
+    return frozenset(words)
 
 
 def best_sentence(words: frozenset[str], text: str) -> tuple[int, int] | None:
-    """Start and end, in code points, of the sentence with most of ``words``, or None where none has any.
+    """Start and end, in code points, of the sentence with most of ``words``; None if none has any.
 
     A longer word counts more, since it is rarer; of two sentences with the same words the shorter
     one wins.
     """
     best, span = 0.0, None
-    for match in _SENTENCE.finditer(text[:_MAX_CHARS]):
-        found = words.intersection(map(str.casefold, _WORD.findall(match[0])))
-        score = sum(map(len, found)) - math.log(1 + len(match[0])) / 100 if found else 0.0
+    for start, end in sentences(text[:_MAX_CHARS]) if words else ():
+        found = words & text_words(text[start:end])
+        score = sum(map(len, found)) - math.log(1 + end - start) / 100 if found else 0.0
         if score > best:
-            best, span = score, match.span()
+            best, span = score, (start, end)
     return span
+
+
+def _runs(text: str) -> Iterator[str]:
+    """The words of ``text``, normalised, cut where a script that puts blanks between words meets another."""
+    for word in _WORD.findall(unicodedata.normalize("NFKC", text).casefold()):
+        yield from _RUN.findall(word)
+
+
+def _pairs(run: str) -> list[str]:
+    return [first + second for first, second in pairwise(run)]

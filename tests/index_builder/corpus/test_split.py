@@ -74,6 +74,11 @@ def test_a_paragraph_end_ends_the_passage_and_a_line_end_does_not() -> None:
     assert passages("0 1 2 3 4 5 6\n7 8 9", 8, 0)[0] == "0 1 2 3 4 5 6\n7"
 
 
+def test_an_abbreviation_or_initial_ends_no_passage() -> None:
+    assert passages("0 1 2 3 4 5 e.g. seven 8", 8, 0)[0] == "0 1 2 3 4 5 e.g. seven"
+    assert passages("0 1 2 3 4 5 J. Bach 8", 8, 0)[0] == "0 1 2 3 4 5 J. Bach"
+
+
 def test_an_earlier_sentence_end_does_not() -> None:
     assert passages("0 1 2 3 4 5. 6 7 8 9", 8, 0)[0] == "0 1 2 3 4 5. 6 7"
 
