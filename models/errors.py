@@ -24,10 +24,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
 class LurcherError(Exception):
-    """The root: every error this project raises on purpose."""
+    """The root: every error this project raises on purpose. All of them can be pickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's own way calls the class with the message alone, whatever its parameters are.
+        return _restored, (type(self), self.args, vars(self))
 
 
 class InputError(LurcherError):
@@ -123,3 +128,12 @@ class DeadlinePassed(ServiceError):
 
 class FeedbackNotKept(ServiceError):
     """There is no room for feedback, in memory or on the disk; none of the request's was taken."""
+
+
+def _restored(
+    kind: type[LurcherError], args: tuple[Any, ...], fields: dict[str, Any]
+) -> LurcherError:
+    """The error of that ``kind`` with these arguments and fields, without a call of its ``__init__``."""
+    error = kind.__new__(kind, *args)
+    vars(error).update(fields)
+    return error
