@@ -1,4 +1,4 @@
-"""Layers in plain NumPy float64: what the twins of exported graphs are made of."""
+"""Layers in plain NumPy float64, for the references that exported graphs are tested against."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def linear(w: Weights, name: str, x: Doubles) -> Doubles:
 
 
 def feed(w: Weights, name: str, x: Doubles) -> Doubles:
-    """Of ``x`` (n, d) what the feed-forward layer ``name`` adds: up, GELU, down."""
+    """The output (n, d) of the feed-forward layer ``name``: up, GELU, down. The residual is not added."""
     inner = linear(w, f"{name}up", x)
     gelu = inner * (1 + np.vectorize(math.erf)(inner / math.sqrt(2))) / 2
     return linear(w, f"{name}down", gelu)
 
 
 def norm(w: Weights, name: str, x: Doubles) -> Doubles:
-    """Each row of ``x`` (n, d) with mean 0 and variance 1, then scaled and moved by ``name``."""
+    """The layer normalisation ``name`` of each row of ``x`` (n, d)."""
     found: Doubles = unscaled(x) * w[f"{name}.weight"] + w[f"{name}.bias"]
     return found
 
@@ -39,13 +39,13 @@ def unscaled(x: Doubles) -> Doubles:
 
 
 def softmax(logits: Doubles) -> Doubles:
-    """Over the last axis."""
+    """The softmax of ``logits`` over the last axis."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     found: Doubles = powers / powers.sum(axis=-1, keepdims=True)
     return found
 
 
 def numbered(w: Weights, name: str) -> list[str]:
-    """``name.0``, ``name.1`` and so on, as many as ``w`` has."""
+    """``name.0``, ``name.1`` and so on: the numbered layers that ``w`` has."""
     numbers = {int(key.split(".")[1]) for key in w if key.startswith(f"{name}.")}
     return [f"{name}.{number}" for number in sorted(numbers)]

@@ -1,6 +1,6 @@
 """Candidates' scores by a trained decoder, from packed 1-bit codes.
 
-Its formulas are in ``training/ranker/decoder.py``, and in ``decoder_twin.py``.
+Its formulas are in ``training/ranker`` (PyTorch) and in ``decoder_reference.py`` (NumPy).
 
 A folder holds::
 
@@ -9,8 +9,8 @@ A folder holds::
                     read, keys, points (L, bits), weights (L,) -> scores (C,)
     decoder.json    DecoderConfig
 
-All are float32 where nothing else is said. The first graph runs once a request; the second once for so many
-candidates as fit in the cache, with codes padded to the longest.
+Arrays are float32 unless stated otherwise; ``points`` are the projected query tokens. The first graph runs
+once a request; the second runs in batches that fit in the cache, codes padded to the longest of the batch.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ QUERY_GRAPH = "query.onnx"
 PAIR_GRAPH = "pair.onnx"
 DECODER_FILE = "decoder.json"
 
-# Padded codes a run of the second graph.
+# Padded codes per run of the second graph.
 _CODES_AT_ONCE = 1_024
 
 
@@ -101,7 +101,7 @@ class Decoder:
 
     @classmethod
     def load(cls, folder: Path, threads: int | None = None) -> Decoder:
-        """The decoder in ``folder``, running ``threads`` batches at a time (None: one a core).
+        """The decoder in ``folder``, which runs up to ``threads`` batches at a time (None: one per core).
 
         Both graphs have run once by then. Raises ModelError or ModelNotFound.
         """
@@ -119,35 +119,35 @@ class Decoder:
         check_decoder(self.config, encoder, coder.bits, coder.space)
 
     def _try(self) -> None:
-        """Score a candidate of three codes, one of none and one of one. Raises what the graphs do."""
+        """Score candidates of three codes, of none and of one. Raises whatever the graphs raise."""
         length, counts = 2, np.array([3, 0, 1])
         states = np.ones((length, self.config.dimension), np.float32)
-        points = np.ones((length, self.config.bits), np.float32) / math.sqrt(self.config.bits)
+        projected = np.ones((length, self.config.bits), np.float32) / math.sqrt(self.config.bits)
         weights = np.full(length, 1 / length, np.float32)
         codes = np.zeros((counts.sum(), self.config.bits // 8), np.uint8)
-        found = self.scores(states, weights, points, codes, counts, np.zeros(3, np.float32))
+        found = self.scores(states, weights, projected, codes, counts, np.zeros(3, np.float32))
         if not np.isfinite(found).all():
-            raise ValueError("a trial's scores are not finite")
+            raise ValueError("the scores of a test run are not finite")
 
     def scores(
-        self, states: Vectors, weights: Vectors, points: Vectors, codes: Codes, counts: Integers,
+        self, states: Vectors, weights: Vectors, projected: Vectors, codes: Codes, counts: Integers,
         prior: Vectors,
     ) -> Vectors:  # fmt: skip
-        """The score (C,) of each candidate, on the scale of ``prior`` (C,), its score by late interaction.
+        """The score (C,) of each candidate, on the scale of ``prior`` (C,), its MaxSim score.
 
-        ``states`` (L, d) are the query's own tokens', ``points`` (L, bits) and ``weights`` (L,) what the
-        coder makes of them. ``counts`` (C,) says how many of ``codes`` (n, bits/8) each candidate has, one
-        after the other. A query without tokens leaves the scores as they are.
+        ``states`` (L, d) are those of the query's own tokens; ``projected`` (L, bits) and ``weights`` (L,)
+        are what the coder makes of them. The candidates' ``codes`` (n, bits/8) follow each other, ``counts``
+        (C,) of each. A query without tokens leaves the scores unchanged.
         """
         found = prior.astype(np.float32)
         if not len(states) or not len(counts):
             return found
         read, keys = self._query.run(["read", "keys"], {"states": states, "weights": weights})
-        asked = {"read": read, "keys": keys, "points": points, "weights": weights}
+        query = {"read": read, "keys": keys, "points": projected, "weights": weights}
         ends = np.cumsum(counts)
 
         def score(batch: list[int]) -> None:
-            inputs: dict[str, npt.NDArray[Any]] = dict(asked)
+            inputs: dict[str, npt.NDArray[Any]] = dict(query)
             inputs["codes"] = padded(codes, ends, counts, batch)
             inputs["counts"], inputs["prior"] = counts[batch], found[batch]
             (found[batch],) = self._pair.run(["scores"], inputs)
@@ -164,7 +164,7 @@ class Decoder:
 
 
 def padded(codes: Codes, ends: Integers, counts: Integers, batch: list[int]) -> Codes:
-    """The codes (B, M, bits/8) of ``batch``, of passages whose codes end at ``ends`` (C,); M >= 1."""
+    """The codes (B, M >= 1, bits/8) of the candidates in ``batch``, whose codes end at ``ends`` (C,)."""
     width = max(1, int(counts[batch].max()))
     found = np.zeros((len(batch), width, codes.shape[1]), np.uint8)
     for place, row in enumerate(batch):

@@ -1,4 +1,4 @@
-"""A decoder's scores in plain NumPy, one candidate at a time: what its graphs are held against."""
+"""A NumPy reference of a decoder's scores, one candidate at a time; its graphs are tested against it."""
 
 from __future__ import annotations
 
@@ -7,22 +7,31 @@ import math
 import numpy as np
 
 from lurcher.models.ranker.maxsim import NOTHING
+from lurcher.models.reference import (
+    Doubles,
+    Weights,
+    feed,
+    linear,
+    norm,
+    numbered,
+    softmax,
+    unscaled,
+)
 from lurcher.models.tokens.clustering import Vectors
 from lurcher.models.tokens.coder import Codes
-from lurcher.models.twin import Doubles, Weights, feed, linear, norm, numbered, softmax, unscaled
 
 
-def twin_score(
-    w: Weights, heads: int, states: Vectors, weights: Vectors, points: Vectors, codes: Codes, prior: float
+def reference_score(
+    w: Weights, heads: int, states: Vectors, weights: Vectors, projected: Vectors, codes: Codes, prior: float
 ) -> float:  # fmt: skip
     """The score of one candidate of ``codes`` (M, bits/8), by the trained decoder's weights ``w``.
 
-    ``states`` (L, d), ``weights`` (L,) and ``points`` (L, bits) are the query's.
+    ``states`` (L, d), ``weights`` (L,) and ``projected`` (L, bits) are the query's.
     """
-    bits = points.shape[1]
+    bits = projected.shape[1]
     signs = (2.0 * np.unpackbits(codes, axis=1) - 1) / math.sqrt(bits)  # (M, bits)
-    similar = points.astype(np.float64) @ signs.T  # (L, M)
-    best = similar.max(axis=1) if len(codes) else np.full(len(points), NOTHING)
+    similar = projected.astype(np.float64) @ signs.T  # (L, M)
+    best = similar.max(axis=1) if len(codes) else np.full(len(projected), NOTHING)
     near = np.log1p(np.exp(20 * similar).sum(axis=1))
     met = np.stack([4 * best, near / 4, 20 * weights * best], axis=1)  # (L, 3)
 
@@ -31,10 +40,10 @@ def twin_score(
     for name in numbered(w, "layers"):
         x = _feed(w, f"{name}.feed", x + _among(w, name, heads, x))
     for name in numbered(w, "crossings"):
-        asked = linear(w, f"{name}.keys", norm(w, f"{name}.norm", x)).reshape(-1, heads, bits)
-        context = np.zeros_like(asked)
+        queries = linear(w, f"{name}.keys", norm(w, f"{name}.norm", x)).reshape(-1, heads, bits)
+        context = np.zeros_like(queries)
         for head, sharpness in enumerate(w[f"{name}.sharpness"]):
-            logits = asked[:, head] @ signs.T * math.sqrt(bits) / 4 + sharpness * similar
+            logits = queries[:, head] @ signs.T * math.sqrt(bits) / 4 + sharpness * similar
             if len(codes):
                 context[:, head] = softmax(logits) @ signs
         x = x + linear(w, f"{name}.values", context.reshape(len(x), -1))

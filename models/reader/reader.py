@@ -1,6 +1,6 @@
 """Where passages answer a query, by a trained reader over decoded 1-bit codes.
 
-Its formulas are in ``training/reader/reader.py``, and in ``reader_twin.py``.
+Its formulas are in ``training/reader/reader.py``, and in ``reader_reference.py``.
 
 A folder holds::
 

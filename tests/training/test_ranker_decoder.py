@@ -19,7 +19,7 @@ from onnx import numpy_helper
 from lurcher.models.errors import FieldError, ParityError
 from lurcher.models.ranker.decoder import PAIR_GRAPH, DecoderConfig
 from lurcher.models.ranker.decoder import Decoder as Exported
-from lurcher.models.ranker.decoder_twin import twin_score
+from lurcher.models.ranker.decoder_reference import reference_score
 from lurcher.training.ranker import export
 from lurcher.training.ranker.decoder import Decoder, Shape
 from lurcher.training.ranker.export import export_decoder
@@ -114,7 +114,9 @@ def test_torch_graphs_and_numpy_agree(shape: Shape, tmp_path: Path) -> None:
     for seed, (tokens, counts) in enumerate(cases):
         case = Given.of(shape, tokens, counts, seed)
         wanted = [
-            twin_score(weights, shape.heads, case.states, case.weights, case.points, codes, prior)
+            reference_score(
+                weights, shape.heads, case.states, case.weights, case.points, codes, prior
+            )
             for codes, prior in zip(case.codes, case.prior.tolist(), strict=True)
         ]
         assert np.abs(np.array(wanted) - case.prior).max() > 1e-3  # the decoder has its say

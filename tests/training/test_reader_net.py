@@ -19,7 +19,7 @@ from onnx import numpy_helper
 from lurcher.models.errors import FieldError, ParityError
 from lurcher.models.reader.reader import READER_GRAPH, ReaderConfig
 from lurcher.models.reader.reader import Reader as Exported
-from lurcher.models.reader.reader_twin import twin_logits
+from lurcher.models.reader.reader_reference import reference_logits
 from lurcher.training.reader import export
 from lurcher.training.reader.export import export_reader
 from lurcher.training.reader.reader import Reader, Shape
@@ -84,11 +84,13 @@ class Given:
         assert (found[~there] < -1e3).all()  # padding never answers
         return [one[:count] for one, count in zip(found, self.counts, strict=True)]
 
-    def twin(self, reader: Reader) -> list[Array]:
+    def reference(self, reader: Reader) -> list[Array]:
         """By plain NumPy, each passage alone."""
         weights = {name: part.numpy() for name, part in reader.state_dict().items()}
         return [
-            twin_logits(weights, reader.shape.heads, self.states, self.weights, decoded, places)
+            reference_logits(
+                weights, reader.shape.heads, self.states, self.weights, decoded, places
+            )
             for decoded, places in zip(self.decoded, self.places, strict=True)
         ]
 
@@ -131,7 +133,7 @@ def test_torch_and_numpy_agree(shape: Shape, random: bool) -> None:
     reader = random_reader(shape) if random else Reader(shape).eval()
     for seed, (tokens, counts) in enumerate(CASES):
         case = Given.of(shape, tokens, counts, seed)
-        wanted = case.twin(reader)
+        wanted = case.reference(reader)
         assert [one.shape for one in wanted] == [(n, 2) for n in counts]
         check_close(case.torch(reader), wanted, 1e-4)
 
@@ -140,12 +142,12 @@ def test_every_weight_has_its_say() -> None:
     shape = SHAPES[0]
     reader = random_reader(shape)
     case = Given.of(shape, 5, [9], 0)
-    (plain,) = case.twin(reader)
+    (plain,) = case.reference(reader)
     mute = []
     for name, part in reader.state_dict().items():
         changed = {key: one.numpy() for key, one in reader.state_dict().items()}
         changed[name] = part.numpy() + np.random.default_rng(0).standard_normal(part.shape) / 2
-        found = twin_logits(
+        found = reference_logits(
             changed, shape.heads, case.states, case.weights, case.decoded[0], case.places[0]
         )
         if np.abs(found - plain).max() < 1e-4:
@@ -168,21 +170,21 @@ def test_padding_is_not_more_alike_than_what_is_unlike() -> None:
     given = Given.of(shape, 3, [6], 0)
     away = Given(-np.abs(given.states), given.weights, [np.abs(given.decoded[0])], given.places)
     assert (away.states @ away.decoded[0].T < 0).all()
-    check_close(away.torch(reader, 9), away.twin(reader), 1e-4)
+    check_close(away.torch(reader, 9), away.reference(reader), 1e-4)
 
 
 def test_order_of_a_query_does_not_count_and_that_of_a_passage_does() -> None:
     shape = SHAPES[0]
     reader = random_reader(shape)
     case = Given.of(shape, 6, [12], 3)
-    wanted = case.twin(reader)
+    wanted = case.reference(reader)
     turned = Given(case.states[::-1], case.weights[::-1], case.decoded, case.places)
-    check_close(turned.twin(reader), wanted, 1e-9)
+    check_close(turned.reference(reader), wanted, 1e-9)
     # Where tokens stand is in their places alone.
     listed = Given(case.states, case.weights, [case.decoded[0][::-1]], [case.places[0][::-1]])
-    check_close([listed.twin(reader)[0][::-1]], wanted, 1e-9)
+    check_close([listed.reference(reader)[0][::-1]], wanted, 1e-9)
     swapped = Given(case.states, case.weights, [case.decoded[0][::-1]], case.places)
-    assert np.abs(swapped.twin(reader)[0][::-1] - wanted[0]).max() > 1e-2
+    assert np.abs(swapped.reference(reader)[0][::-1] - wanted[0]).max() > 1e-2
 
 
 def test_far_is_as_far_as_farther() -> None:
@@ -197,7 +199,7 @@ def test_far_is_as_far_as_farther() -> None:
     np.testing.assert_array_equal(at, over)
     np.testing.assert_array_equal(at, far)
     assert np.abs(at - near).max() > 1e-5
-    np.testing.assert_allclose(spread[3].twin(reader)[0], far, atol=1e-4)
+    np.testing.assert_allclose(spread[3].reference(reader)[0], far, atol=1e-4)
 
 
 # --- exported
@@ -226,7 +228,7 @@ def test_exported_it_computes_the_same(
     assert exported.config == describe(shape)
     for seed, (tokens, counts) in enumerate(CASES):
         case = Given.of(shape, tokens, counts, seed)
-        check_close(case.served(exported), case.twin(reader), 1e-4)
+        check_close(case.served(exported), case.reference(reader), 1e-4)
     # Among others each is what it is alone.
     texts = Given.of(shape, 4, [3, 0, 300, 17, 1, 280], 9)
     apart = [
@@ -246,7 +248,7 @@ def test_int8_says_about_the_same(shape: Shape, tmp_path: Path) -> None:
     for seed, (tokens, counts) in enumerate(CASES):
         case = Given.of(shape, tokens, counts, seed)
         found += case.served(exported)
-        wanted += case.twin(reader)
+        wanted += case.reference(reader)
     both = np.concatenate(found), np.concatenate(wanted)
     for part in (0, 1):
         assert np.corrcoef(both[0][:, part], both[1][:, part])[0, 1] > 0.99

@@ -29,7 +29,7 @@ from lurcher.models.errors import CorpusError, FieldError, LurcherError, ModelEr
 from lurcher.models.reader.answers import Answer, probability
 from lurcher.models.reader.reader import Reader as Served
 from lurcher.models.reader.reader import load_reader_config
-from lurcher.models.reader.reader_twin import twin_logits
+from lurcher.models.reader.reader_reference import reference_logits
 from lurcher.models.reader.spans import Span, best_spans
 from lurcher.training.ranker.train import Sources
 from lurcher.training.reader import calibrate as calibrating
@@ -256,7 +256,7 @@ def test_logits_are_of_each_questions_own_passage(
         own, row = questions.tokens(number), int(library.answered.rows[number])
         codes, _ = library.store.of(np.array([row]))
         ids, places = texts.ids[texts.of(row)], texts.places[texts.of(row)]
-        wanted = twin_logits(
+        wanted = reference_logits(
             weights, 2, library.coder.query(np.asarray(library.states[own], np.float32)),
             np.asarray(questions.weights[own]), library.coder.decode(codes, ids), places,
         )  # fmt: skip
