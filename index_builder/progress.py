@@ -1,4 +1,4 @@
-"""One progress bar for a whole build: the stage, how far, how fast, how long still."""
+"""One progress bar for a whole build: the stage, steps done, rate and time left."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from rich.text import Text
 
 
 class Reporter(Protocol):
-    """What a build tells while it works."""
+    """Receives the progress of a build."""
 
     def stage(self, name: str, total: int | None, done: int = 0) -> None:
-        """A new stage begins, of ``total`` steps (None: unknown), ``done`` of them done earlier."""
+        """Begin a stage of ``total`` steps (None: unknown), ``done`` of them done in an earlier run."""
 
     def advance(self, steps: int) -> None:
-        """So many more steps are done."""
+        """Count ``steps`` more as done."""
 
 
 class Silent:
-    """A reporter that tells nothing."""
+    """A reporter that does nothing."""
 
     def stage(self, name: str, total: int | None, done: int = 0) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def advance(self, steps: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class _Rate(ProgressColumn):
@@ -53,19 +53,19 @@ class Bar:
         self._task = progress.add_task("")
 
     def stage(self, name: str, total: int | None, done: int = 0) -> None:
-        """Start the bar again for the stage ``name``."""
+        """Restart the bar for the stage ``name``."""
         self._progress.reset(self._task, description=name, total=total)
         # Set apart from reset: steps of an earlier run must not count into the rate.
         self._progress.update(self._task, completed=done)
 
     def advance(self, steps: int) -> None:
-        """Move the bar."""
+        """Move the bar by ``steps``."""
         self._progress.advance(self._task, steps)
 
 
 @contextmanager
 def progress_bar(console: Console) -> Iterator[Bar]:
-    """A bar on ``console`` that goes away when the block is left."""
+    """A bar on ``console`` that disappears at the end of the block."""
     columns = (
         TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), _Rate(),
         TextColumn("ETA"), TimeRemainingColumn(),

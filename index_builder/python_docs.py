@@ -1,4 +1,4 @@
-"""Real text that every machine has: the docstrings of Python's standard library.
+"""A corpus that every machine has: the docstrings of Python's standard library.
 
 Modules are parsed, never imported. Each module, class and function with a docstring becomes a passage.
 """
@@ -23,7 +23,7 @@ _SKIPPED = {
     "lib2to3",
     "__pycache__",
 }
-_SHORTEST = 40  # characters: below, a docstring says no more than the name
+_SHORTEST = 40  # characters; a shorter docstring says no more than the name
 
 
 def python_docs(library: Path | None = None) -> Iterator[Passage]:
@@ -35,8 +35,8 @@ def python_docs(library: Path | None = None) -> Iterator[Passage]:
         if not _SKIPPED.intersection(inside.parts):
             module = ".".join(inside.with_suffix("").parts).removesuffix(".__init__")
             for passage in _documented(path, module):
-                # A name that is there twice (defined by platform; a function of a package, and a
-                # module of the same name in it) is documented by its first definition.
+                # A name defined twice (once per platform; as a function of a package and as a module
+                # in it) is documented by its first definition.
                 if passage.id not in seen:
                     seen.add(passage.id)
                     yield passage

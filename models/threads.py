@@ -1,4 +1,4 @@
-"""How many threads this process may keep busy, and which of them NumPy may."""
+"""How many threads this process uses: the one place that decides it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,17 @@ def available_cpus() -> int:
     return max(1, min(cores, math.ceil(quota)) if quota is not None else cores)
 
 
-def one_blas_thread() -> None:
-    """Let each of NumPy's matrix products stay with the thread that asks for it.
+def thread_count(threads: int | None) -> int:
+    """``threads`` as a caller set it, or one per available core for None."""
+    return available_cpus() if threads is None else threads
 
-    Call it before NumPy is imported; what the environment says already holds. OpenBLAS's own threads wait for
-    the next product by spinning, on the cores that graphs and other requests need: on two cores a question's
-    passages took half as long again to read.
+
+def one_blas_thread() -> None:
+    """Run each of NumPy's matrix products on the thread that calls it, unless the environment says otherwise.
+
+    Call it before NumPy is imported. OpenBLAS's own threads spin while they wait for the next product, on the
+    cores that graphs and other requests need: on two cores, reading a question's passages took half as long
+    again.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 

@@ -18,7 +18,7 @@ from lurcher.models.encoders.tokenizer import Tokens
 from lurcher.models.engines import EngineName
 from lurcher.models.errors import FieldError, LurcherError
 from lurcher.models.ranker.maxsim import blend
-from lurcher.models.threads import available_cpus
+from lurcher.models.threads import thread_count
 from lurcher.retrieval.answering import Answered, Answering, Question, Written, write
 from lurcher.retrieval.matches import Match, matches
 from lurcher.retrieval.ranking import T5, Asked, Ranking
@@ -80,7 +80,7 @@ class Pipeline:
         self, bundle: Bundle, threads: int | None = None, engine: EngineName = "onnxruntime"
     ) -> None:
         """Load the query encoder of ``bundle`` into ``engine``; ``threads`` None takes all cores allowed."""
-        threads = threads or available_cpus()
+        threads = thread_count(threads)
         self._threads = threads
         self.bundle = bundle
         self._encoder = bundle.query_encoder(threads, engine)

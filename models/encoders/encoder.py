@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lurcher.models.encoders.config import TOKENIZER_FILE, EncoderConfig, load_config
 from lurcher.models.encoders.tokenizer import Tokenizer, Tokens, length_buckets, pad
 from lurcher.models.engines import Engine, EngineName, open_engine
-from lurcher.models.threads import available_cpus
+from lurcher.models.threads import thread_count
 
 Vectors = npt.NDArray[np.float32]
 
@@ -53,9 +53,9 @@ class Encoder:
     ) -> Encoder:  # fmt: skip
         """The encoder in ``folder`` for one side of the search.
 
-        The ``teacher`` reads queries with the passages' graph: what a student of it imitates.
-        Texts are encoded in ``threads`` batches at a time (None: as many as there are cores to use),
-        each batch by one thread: threads that share a small model's matrix product wait for each
+        The side ``teacher`` encodes queries with the passages' graph, as a student learns to.
+        Up to ``threads`` batches are encoded at a time (None: one per core),
+        each by one thread: threads that share a small model's matrix product wait for each
         other more than they gain, even for a single query. Raises ModelError or ModelNotFound.
         """
         config = load_config(folder)
@@ -65,7 +65,7 @@ class Encoder:
             Tokenizer(folder / TOKENIZER_FILE, config.max_tokens),
             open_engine(engine, folder / graph, 1),
             config.passage_prompt if side == "passage" else config.query_prompt,
-            threads or available_cpus(),
+            thread_count(threads),
         )
 
     @property
@@ -105,7 +105,7 @@ class Encoder:
     def lower_states(self, tokens: Sequence[Tokens]) -> list[Vectors]:
         """Each text's states (L, d) float32 after the lower layers of the passages' graph.
 
-        They are what a reader reads; ask only where the configuration says that there are any.
+        A reader's input; only if the configuration has ``lower_states``.
         """
         states: list[Vectors] = [np.zeros((0, self.config.dimension), np.float32)] * len(tokens)
 

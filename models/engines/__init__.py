@@ -1,4 +1,4 @@
-"""What executes an ONNX graph: one module a runtime, behind one protocol."""
+"""Engines execute ONNX graphs: one module per runtime, behind one protocol."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Engine(Protocol):
 
 
 def open_engine(name: EngineName, graph: Path, threads: int) -> Engine:
-    """``graph``, loaded by the engine ``name``; one call to ``run`` uses ``threads`` cores.
+    """The ``graph`` loaded by the engine ``name``; one call to ``run`` uses ``threads`` cores.
 
     Raises ModelError where that engine cannot run here, or cannot run the graph.
     """
-    # Imported here: who serves with one engine neither has nor waits for the other.
+    # Imported here: a server with one engine neither needs nor waits for the other.
     if name == "deepsparse":
         from lurcher.models.engines.deepsparse import DeepSparseEngine
 
@@ -40,11 +40,11 @@ def open_engine(name: EngineName, graph: Path, threads: int) -> Engine:
 
 
 @contextmanager
-def trial(folder: Path) -> Iterator[None]:
-    """Around the first run of the graphs in ``folder``: whatever goes wrong is raised as ModelError.
+def first_run(folder: Path) -> Iterator[None]:
+    """Raise whatever fails in the block, the first run of the graphs in ``folder``, as ModelError.
 
-    A graph that loads may still be another one than its description says, such as the wrong file under
-    the right name.
+    A graph that loads may still not be the one that its description names: the wrong file under the right
+    name.
     """
     try:
         yield

@@ -29,9 +29,9 @@ from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.reading import read_description
 from lurcher.models.encoders.student import SHA256
 from lurcher.models.encoders.tokenizer import length_buckets
-from lurcher.models.engines import Engine, open_engine, trial
+from lurcher.models.engines import Engine, first_run, open_engine
 from lurcher.models.errors import ModelError
-from lurcher.models.threads import available_cpus
+from lurcher.models.threads import thread_count
 from lurcher.models.tokens.clustering import Integers, Vectors
 from lurcher.models.tokens.coder import Codes, TokenCoder
 
@@ -109,16 +109,16 @@ class Decoder:
         query, pair = (
             open_engine("onnxruntime", folder / name, 1) for name in (QUERY_GRAPH, PAIR_GRAPH)
         )
-        decoder = cls(config, query, pair, threads or available_cpus())
-        with trial(folder):
-            decoder._try()
+        decoder = cls(config, query, pair, thread_count(threads))
+        with first_run(folder):
+            decoder._warm_up()
         return decoder
 
     def check(self, encoder: EncoderConfig, coder: TokenCoder) -> None:
         """Raises ModelError, naming what differs, unless it reads what ``encoder`` and ``coder`` make."""
         check_decoder(self.config, encoder, coder.bits, coder.space)
 
-    def _try(self) -> None:
+    def _warm_up(self) -> None:
         """Score candidates of three codes, of none and of one. Raises whatever the graphs raise."""
         length, counts = 2, np.array([3, 0, 1])
         states = np.ones((length, self.config.dimension), np.float32)

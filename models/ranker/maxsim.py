@@ -4,8 +4,8 @@
 
     score(q, p) = sum_i w_i max_j <q_i, b_j> / sqrt(bits)      q_i unit-norm, b_j in {-1, +1}^bits
 
-Each query token is worth its weight times the cosine of the passage token that meets it best; with
-weights that add up to 1 the score lies between -1 and 1.
+Each query token counts its weight times its highest cosine with a passage token; with weights that sum to 1
+the score lies between -1 and 1.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lurcher.models.tokens.clustering import Integers
 from lurcher.models.tokens.coder import Codes
 from lurcher.models.tokens.products import MULTIPLICATIONS, Vectors
 
-# Of a passage without tokens: no better than the worst.
+# The cosine for a passage without tokens: the worst there is.
 NOTHING = -1.0
 
 
@@ -35,10 +35,10 @@ def similarities(queries: Vectors, codes: Codes) -> Vectors:
 
 
 def best_met(found: Vectors, counts: Integers) -> Vectors:
-    """How well each query token is met at best in each passage, (C, L), of similarities (n, L).
+    """The highest similarity of each query token in each passage, (C, L), from similarities (n, L).
 
-    ``counts`` (C,) says how many codes each passage has, one after the other. A passage without any
-    meets no token better than ``NOTHING``.
+    ``counts`` (C,) says how many codes each passage has, one after the other. A passage without codes
+    has ``NOTHING``.
     """
     best = np.full((len(counts), found.shape[1]), NOTHING, np.float32)
     some = counts > 0
@@ -53,13 +53,13 @@ def maxsim(queries: Vectors, weights: Vectors, codes: Codes, counts: Integers) -
     return best_met(similarities(queries, codes), counts) @ weights
 
 
-# What late interaction counts beside the inner product of the vectors, by development queries of SciFact,
+# The weight of MaxSim against the inner product of the vectors, chosen on development queries of SciFact,
 # NFCorpus and squad-open; between .7 and .8 hardly anything changes.
 LATE_WEIGHT = 0.75
 
 
 def blend(dense: Vectors, late: Vectors) -> Vectors:
-    """Scores (C,) of passages by their inner products ``dense`` and late interaction.
+    """Scores (C,) of passages from their inner products ``dense`` and MaxSim scores ``late``.
 
     Both are cosines and spread alike, so no normalisation over the candidates is needed: what a passage
     scores does not depend on the others.
@@ -70,9 +70,9 @@ def blend(dense: Vectors, late: Vectors) -> Vectors:
 def replaced(
     first: Vectors, dense: Vectors, score: Vectors, dense_weight: Vectors | None
 ) -> Vectors:
-    """``first`` (C,), the first stage's scores, with ``score`` in the place that ``dense`` had in them.
+    """``first`` (C,), the first stage's scores, with ``score`` in place of ``dense``.
 
-    ``dense_weight`` (C,) is what the inner products counted beside known queries, which keep their part;
-    None: there are none.
+    ``dense_weight`` (C,) is the weight that the inner products had beside known queries, which keep theirs;
+    None: there are no known queries.
     """
     return first + (score - dense if dense_weight is None else dense_weight * (score - dense))

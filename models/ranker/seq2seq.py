@@ -8,10 +8,10 @@ them, all of its tokens in one pass, and generates nothing. A folder holds::
     tokenizer.json    Hugging Face tokeniser, without padding or truncation
     config.json       RankerConfig
 
-What the decoder reads and what it is asked for, of a query of n tokens::
+The decoder's input and the tokens whose probability is taken, for a query of n tokens::
 
-    reads       start   q_1   ...   q_n
-    asked for   q_1     q_2   ...   the end, or "true" rather than "false"
+    input       start   q_1   ...   q_n
+    predicted   q_1     q_2   ...   the end, or "true" rather than "false"
 
     likelihood(q, p) = sum_t log p(q_t | q_<t, p), or its mean; with the end's, where no word follows
     relevance(q, p)  = log p(true | q, p) - log p(false | q, p)
@@ -35,9 +35,9 @@ from lurcher.models.encoders.encoder import TOKEN_BUDGET, Vectors
 from lurcher.models.encoders.reading import read_description
 from lurcher.models.encoders.student import SHA256
 from lurcher.models.encoders.tokenizer import Ids, Tokenizer, Tokens, length_buckets, pad
-from lurcher.models.engines import Engine, open_engine, trial
+from lurcher.models.engines import Engine, first_run, open_engine
 from lurcher.models.errors import FieldError, ModelError
-from lurcher.models.threads import available_cpus
+from lurcher.models.threads import thread_count
 
 ENCODER_GRAPH = "encoder.onnx"
 DECODER_GRAPH = "decoder.onnx"
@@ -48,7 +48,7 @@ ScoreForm = Literal["likelihood", "relevance", "both"]
 
 
 class Words(BaseModel):
-    """Ids of the tokens that say, after a query, whether the passage answers it."""
+    """Ids of the tokens that, predicted after a query, mean that the passage is relevant or not."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -112,14 +112,14 @@ class Seq2SeqEncoder(_Half):
 
     @classmethod
     def load(cls, folder: Path, threads: int | None = None) -> Seq2SeqEncoder:
-        """The encoder in ``folder``, reading ``threads`` batches at a time (None: one a core).
+        """The encoder in ``folder``, which runs up to ``threads`` batches at a time (None: one per core).
 
         Raises ModelError or ModelNotFound.
         """
         config = load_ranker_config(folder)
         tokenizer = Tokenizer(folder / TOKENIZER_FILE, config.max_tokens)
         graph = open_engine("onnxruntime", folder / ENCODER_GRAPH, 1)
-        return cls(config, tokenizer, graph, threads or available_cpus())
+        return cls(config, tokenizer, graph, thread_count(threads))
 
     def tokenise(self, texts: Sequence[str]) -> list[Tokens]:
         """The tokens of each passage, prompt and special tokens included."""
@@ -156,7 +156,7 @@ class Seq2SeqDecoder(_Half):
 
     @classmethod
     def load(cls, folder: Path, threads: int | None = None) -> Seq2SeqDecoder:
-        """The decoder in ``folder``, running ``threads`` batches at a time (None: one a core).
+        """The decoder in ``folder``, which runs up to ``threads`` batches at a time (None: one per core).
 
         Its graph has run once by then. Raises ModelError or ModelNotFound.
         """
@@ -167,9 +167,9 @@ class Seq2SeqDecoder(_Half):
             reason = f"token {last} is not one of the tokeniser's {tokenizer.vocabulary}"
             raise ModelError(f"{folder / CONFIG_FILE}: {reason}")
         graph = open_engine("onnxruntime", folder / DECODER_GRAPH, 1)
-        decoder = cls(config, tokenizer, graph, threads or available_cpus())
-        with trial(folder):
-            decoder.scores("a trial query", [np.ones((2, config.dimension), np.float32)])
+        decoder = cls(config, tokenizer, graph, thread_count(threads))
+        with first_run(folder):
+            decoder.scores("warm up", [np.ones((2, config.dimension), np.float32)])
         return decoder
 
     def reads(self, query: str) -> list[int]:
@@ -205,12 +205,12 @@ class Seq2SeqDecoder(_Half):
         return scores
 
     def write(self, query: str, states: Sequence[Vectors], most: int) -> tuple[str, float]:
-        """What the decoder writes after ``query``, at most so many tokens, and how sure of them it is.
+        """The text that the decoder generates for ``query``, of at most ``most`` tokens, and its confidence.
 
         Fusion in the decoder (Izacard & Grave 2021, FiD): it attends to the ``states`` (L, d) of all passages
-        at once, which its encoder read one by one; here without the query, as their states are stored. Each
-        token is the likeliest one. How sure, 0 to 1, is the geometric mean of their probabilities, the
-        end's among them.
+        at once, which its encoder read one by one; here without the query, as their states are stored.
+        Decoding is greedy. Confidence, 0 to 1, is the geometric mean of the tokens' probabilities, the
+        end's included.
         """
         prefix = self.reads(query)
         whole = np.concatenate([*states, np.zeros((0, self.config.dimension), np.float32)])
@@ -234,13 +234,13 @@ class Seq2SeqDecoder(_Half):
 
 
 def score_logits(logits: Vectors, ids: Sequence[int], config: RankerConfig) -> Vectors:
-    """Scores (C,) float32 of what the decoder says (C, n + 1, vocabulary), of a query of n ``ids``."""
+    """Scores (C,) float32 from the decoder's logits (C, n + 1, vocabulary), for a query of n ``ids``."""
     scores = np.zeros(len(logits), np.float32)
     if config.score != "relevance":
-        asked = [*ids, config.end] if config.words is None else ids
-        scores += _log_probabilities(logits, asked).sum(axis=1)
+        predicted = [*ids, config.end] if config.words is None else ids
+        scores += _log_probabilities(logits, predicted).sum(axis=1)
         if config.likelihood == "mean":
-            scores /= max(1, len(asked))
+            scores /= max(1, len(predicted))
     if config.score != "likelihood" and config.words is not None:
         # The softmax over the vocabulary divides both alike.
         after = logits[:, len(ids)]

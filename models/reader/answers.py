@@ -1,4 +1,4 @@
-"""From spans to answers: those that say the same are one, and how probable it is that one is right."""
+"""From spans to answers: spans with the same text are merged, and each gets a calibrated probability."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 
 from lurcher.models.reader.spans import Span
 
-# Spans that are looked at for answers that say the same, unless more answers are asked for.
+# Spans that are merged into answers, unless more answers are requested.
 LOOKED_AT = 20
-# Nearer to 0 or 1 than this no probability is known.
+# Probabilities are kept this far from 0 and 1, where their log-odds are infinite.
 _SURE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the best of some spans says; ``logarithm`` is of the probability of all that say so."""
+    """The best of the spans with one text; ``logarithm`` is of the sum of their probabilities."""
 
     span: Span
     text: str
@@ -26,15 +26,15 @@ class Answer:
 
 
 def answers_of(spans: Sequence[Span], texts: Sequence[str]) -> list[Answer]:
-    """The answers that ``spans`` give, whose words are ``texts``; the most probable first.
+    """The answers in ``spans``, whose texts are ``texts``; the most probable first.
 
-    Spans say the same whose words differ in letter case and blanks alone; they vote together, wherever they
-    stand. One without words says nothing.
+    Spans whose texts differ only in letter case and white space are one answer, in whatever passages they
+    stand. Spans without text are dropped.
     """
     alike: dict[str, list[int]] = {}
     for place, text in enumerate(texts):
-        if said := " ".join(text.casefold().split()):
-            alike.setdefault(said, []).append(place)
+        if words := " ".join(text.casefold().split()):
+            alike.setdefault(words, []).append(place)
     found = [
         Answer(
             spans[best := max(places, key=lambda place: spans[place].logarithm)], texts[best],
@@ -46,12 +46,12 @@ def answers_of(spans: Sequence[Span], texts: Sequence[str]) -> list[Answer]:
 
 
 def log_odds(logarithm: float) -> float:
-    """The logarithm of p / (1 - p), of the logarithm of p."""
+    """The logarithm of p / (1 - p), from the logarithm of p."""
     p = min(max(math.exp(logarithm), _SURE), 1 - _SURE)
     return math.log(p) - math.log1p(-p)
 
 
 def probability(logarithm: float, slope: float, offset: float) -> float:
-    """How probable it is that an answer of that ``logarithm`` is right (Platt 1999, with two numbers)."""
+    """The probability that an answer of that ``logarithm`` is right (Platt scaling, 1999)."""
     # The logistic function in a form that does not overflow.
     return (1 + math.tanh((slope * log_odds(logarithm) + offset) / 2)) / 2

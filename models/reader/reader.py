@@ -1,6 +1,6 @@
 """Where passages answer a query, by a trained reader over decoded 1-bit codes.
 
-Its formulas are in ``training/reader/reader.py``, and in ``reader_reference.py``.
+Its formulas are in ``training/reader`` (PyTorch) and in ``reader_reference.py`` (NumPy).
 
 A folder holds::
 
@@ -8,8 +8,8 @@ A folder holds::
                     -> logits (C, M, 2) of starts and ends
     reader.json     ReaderConfig
 
-All are float32 where nothing else is said. The graph runs once for so many passages as fit in the cache,
-padded to the longest.
+Arrays are float32 unless stated otherwise. The graph runs in batches of passages that fit in the cache,
+padded to the longest of the batch.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.reading import read_description
 from lurcher.models.encoders.student import SHA256
 from lurcher.models.encoders.tokenizer import length_buckets
-from lurcher.models.engines import Engine, open_engine, trial
+from lurcher.models.engines import Engine, first_run, open_engine
 from lurcher.models.errors import ModelError
-from lurcher.models.threads import available_cpus
+from lurcher.models.threads import thread_count
 from lurcher.models.tokens.clustering import Integers, Vectors
 
 READER_GRAPH = "reader.onnx"
 READER_FILE = "reader.json"
 
-# Padded tokens of passages a run of the graph.
+# Padded tokens of passages per run of the graph.
 _TOKENS_AT_ONCE = 512
 
 
@@ -94,20 +94,20 @@ class Reader:
 
     @classmethod
     def load(cls, folder: Path, threads: int | None = None) -> Reader:
-        """The reader in ``folder``, running ``threads`` batches at a time (None: one a core).
+        """The reader in ``folder``, which runs up to ``threads`` batches at a time (None: one per core).
 
-        Raises ModelNotFound, and ModelError also where a trial of the graph fails.
+        Its graph has run once by then. Raises ModelError or ModelNotFound.
         """
         config = load_reader_config(folder)
         graph = open_engine("onnxruntime", folder / READER_GRAPH, 1)
-        reader, d = cls(config, graph, threads or available_cpus()), config.dimension
-        with trial(folder):
+        reader, d = cls(config, graph, thread_count(threads)), config.dimension
+        with first_run(folder):
             found = reader.logits(
                 np.ones((2, d), np.float32), np.full(2, 0.5, np.float32),
                 np.ones((3, d), np.float32), np.arange(3), np.array([2, 0, 1]),
             )  # fmt: skip
         if not np.isfinite(found).all():
-            raise ModelError(f"{folder / READER_GRAPH}: a trial gave numbers that are not finite")
+            raise ModelError(f"{folder / READER_GRAPH}: a test run gave logits that are not finite")
         return reader
 
     def logits(
@@ -121,7 +121,8 @@ class Reader:
         """Logits (n, 2) of where an answer starts and ends, for each token of the passages.
 
         ``states`` (L, d) and ``weights`` (L,) are the query's; ``decoded`` (n, d) and ``places`` (n,) the
-        passages' one after the other, each of ``counts`` (C,). Of a query without tokens all are 0.
+        passages', which follow each other, ``counts`` (C,) tokens of each. All logits are 0 for a query
+        without tokens.
         """
         logits = np.zeros((len(decoded), 2), np.float32)
         if not len(states) or not len(decoded):

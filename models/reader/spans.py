@@ -1,7 +1,7 @@
 """Spans from the logits of where answers start and end, over all passages at once.
 
-A span from token i to token j of passage p has the logit ``start[p, i] + end[p, j] + bonus[p]``; that
-nothing answers has the logit 0. One softmax runs over all of them (shared normalisation: Clark & Gardner
+A span from token i to token j of passage p has the logit ``start[p, i] + end[p, j] + bonus[p]``; the
+logit of no answer is 0. One softmax runs over all of them (shared normalisation: Clark & Gardner
 2018, "Simple and Effective Multi-Paragraph Reading Comprehension", section 3.2), so passages compete.
 """
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 Vectors = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 
-# The logit of the best span of a passage without tokens: about that of the worst there are.
+# The logit of a passage without tokens: about that of the worst passages there are.
 NOTHING = -30.0
 
 
@@ -32,11 +32,10 @@ class Span:
 def best_spans(
     logits: Vectors, counts: Integers, bonus: Vectors, longest: int, most: int
 ) -> list[Span]:
-    """The ``most`` likely spans of at most ``longest`` tokens, best first, none over a better one.
+    """Up to ``most`` spans of at most ``longest`` tokens, best first, none overlapping a better one.
 
     ``logits`` (n, 2) are of starts and ends, passage after passage; ``counts`` (C,) says how many tokens
-    each has, ``bonus`` (C,) is what is added for it. A better span rules out those of its passage that
-    share a token with it.
+    each has, and ``bonus`` (C,) is added to the logits of its spans.
     """
     total = len(logits)
     if not total:
@@ -63,7 +62,7 @@ def best_spans(
 
 
 def best_logits(logits: Vectors, counts: Integers, longest: int) -> Vectors:
-    """The logit (C,) of the best span of each passage, ``NOTHING`` of one without tokens.
+    """The logit (C,) of the best span of each passage, ``NOTHING`` for one without tokens.
 
     ``logits`` (n, 2), ``counts`` (C,) and ``longest`` are as in ``best_spans``.
     """
@@ -78,9 +77,9 @@ def best_logits(logits: Vectors, counts: Integers, longest: int) -> Vectors:
 
 
 def _span_logits(logits: Vectors, passage: Integers, longest: int) -> Vectors:
-    """Of the span of k + 1 tokens that starts at the i-th of all tokens, (longest, n) at [k, i].
+    """The logit at [k, i] (longest, n) of the span of k + 1 tokens that starts at token i.
 
-    ``passage`` (n,) is that of each token; what is no span of one passage has minus infinity.
+    ``passage`` (n,) is the passage of each token; a span over two passages has minus infinity.
     """
     total = len(logits)
     scores = np.full((longest, total), -np.inf, np.float32)

@@ -291,7 +291,7 @@ def test_a_graph_that_is_not_finite_is_refused(
             return [found]
 
     monkeypatch.setattr("lurcher.models.reader.reader.open_engine", lambda *_: Broken())
-    with pytest.raises(ModelError, match="a trial gave numbers that are not finite"):
+    with pytest.raises(ModelError, match="a test run gave logits that are not finite"):
         Reader.load(folder())
 
 
