@@ -6,7 +6,7 @@ DEV    := .venv-dev/installed
 TRAIN  := .venv-train/installed
 DEEPSPARSE := .venv-deepsparse/installed
 
-.PHONY: demo test test-train test-deepsparse lint bench bench-scale bench-students bench-ablation bench-decoder bench-pefa bench-neighbours bench-tokens bench-ranker bench-reader bench-deepsparse train train-students train-ranker train-reader clean
+.PHONY: demo test test-train test-deepsparse test-experiments lint bench bench-scale bench-students bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader clean
 
 # Without a terminal nobody could stop the server, so there it prints its answers and ends.
 demo: $(BASE)
@@ -21,6 +21,10 @@ test: $(DEV)
 # What needs torch: exporting models, and the shipped model's rebuild.
 test-train: $(TRAIN)
 	.venv-train/bin/python $(PYTEST) tests/training
+
+# Each experiment at a size that takes seconds; in no other suite.
+test-experiments: $(TRAIN)
+	.venv-train/bin/python -m pytest tests/experiments
 
 # The optional engine, whose requirements exclude those of training (Linux, Python 3.11).
 test-deepsparse: $(DEEPSPARSE)
@@ -57,11 +61,7 @@ bench-students: $(TRAIN) build/scifact.lurcher build/squad-open.lurcher
 	.venv-train/bin/lurcher bench students models/pretrained/all-MiniLM-L6-v2/students/* \
 	    --bundles build --data $(DATA)
 
-# What known queries are worth, as published and as they are used here: some 10 minutes.
-bench-pefa: $(TRAIN) build/squad-open.lurcher build/nfcorpus.lurcher build/scifact.lurcher
-	.venv-train/bin/lurcher bench pefa --bundles build --data $(DATA)
-
-# What they cost a search, and what learning from feedback costs those who search.
+# What known queries cost a search, and what learning from feedback costs those who search.
 build/known.lurcher: build/squad-open.lurcher
 	.venv-train/bin/lurcher adapt $< --queries $(DATA)/squad-open/queries.jsonl \
 	    --qrels $(DATA)/squad-pefa/qrels/known.tsv --out $@
@@ -72,37 +72,28 @@ bench-neighbours: build/known.lurcher
 	.venv-train/bin/lurcher bench feedback build/squad-open.lurcher \
 	    --queries $(DATA)/squad-open/queries.jsonl --qrels $(DATA)/squad-pefa/qrels/known.tsv
 
-# What late interaction gains at how many bytes a token: half an hour, and 3 GB in build/tokens.
-bench-tokens: $(TRAIN) build/squad-open.lurcher build/nfcorpus.lurcher build/scifact.lurcher
-	OMP_NUM_THREADS=1 .venv-train/bin/lurcher bench tokens --bundles build --data $(DATA)
-
 # The rank stage beside a cross-encoder, whose weights make no difference to its time: some 6 minutes.
 # One thread of OpenBLAS, as the server has it.
 bench-ranker: $(TRAIN) build/answers.lurcher
 	OPENBLAS_NUM_THREADS=1 .venv-train/bin/lurcher bench ranker build/answers.lurcher \
 	    --queries $(DATA)/squad-open/queries.jsonl --qrels $(DATA)/squad-open/qrels/test.tsv
 
-# What of the decoder matters: an hour and a half on one core, and 20 minutes for the bundles.
-build/whole.lurcher: | $(TRAIN)
-	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --token-share 1
-build/layer-%.lurcher: | $(TRAIN)
-	rm -rf build/layer-$* && .venv-train/bin/python -m lurcher.benchmarks.token_layers $* build/layer-$*
-	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --encoder build/layer-$*
-STATES = $(addprefix build/,squad-open.lurcher whole.lurcher untrained.lurcher layer-4.lurcher layer-5.lurcher)
-bench-decoder: $(TRAIN) $(STATES)
-	OMP_NUM_THREADS=1 .venv-train/bin/lurcher bench decoder --bundles build --data $(DATA)
-
 # The sets that checkpoints are chosen by.
 CHOSEN_BY = build/squad-open.lurcher build/nfcorpus.lurcher build/scifact.lurcher
 
-# Which loss, which layers, how sparse: some 20 minutes on two cores.
-bench-ablation: $(TRAIN) $(CHOSEN_BY)
-	.venv-train/bin/lurcher bench ablation --bundles build --data $(DATA)
-
-# The engines side by side, for docs/engines.md.
-bench-deepsparse: $(TRAIN) $(DEEPSPARSE)
-	.venv-train/bin/python -m lurcher.benchmarks.deepsparse_graphs build/deepsparse
-	.venv-deepsparse/bin/python -m lurcher.benchmarks.deepsparse_engine build/deepsparse
+# The ablations behind a decision, by hand: make experiment-ablation, -decoder, -pefa, -tokens or -deepsparse;
+# docs/ says what each found and how long it takes.
+experiment-%: $(TRAIN) $(CHOSEN_BY)
+	.venv-train/bin/python -m experiments.$* --bundles build --data $(DATA)
+build/whole.lurcher: | $(TRAIN)
+	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --token-share 1
+build/layer-%.lurcher: | $(TRAIN)
+	rm -rf build/layer-$* && .venv-train/bin/python -m experiments.token_layers $* build/layer-$*
+	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --encoder build/layer-$*
+experiment-decoder: $(addprefix build/,whole.lurcher untrained.lurcher layer-4.lurcher layer-5.lurcher)
+experiment-deepsparse: $(TRAIN) $(DEEPSPARSE)
+	.venv-train/bin/python -m experiments.deepsparse_graphs build/deepsparse
+	.venv-deepsparse/bin/python -m experiments.deepsparse_engine build/deepsparse
 
 build/%.lurcher: | $(TRAIN)
 	mkdir -p build
@@ -141,12 +132,12 @@ train-reader: $(TRAIN) build/answers.lurcher
 # same size that nothing was computed for before; that one has to be trained first, an hour on one core.
 YARDSTICK := $(DATA)/squad-open --out build/undecomposed
 build/undecomposed: $(TRAIN) build/answers.lurcher
-	OMP_NUM_THREADS=1 .venv-train/bin/python -m lurcher.benchmarks.undecomposed train build/answers.lurcher $(YARDSTICK)
-	.venv-train/bin/python -m lurcher.benchmarks.undecomposed export build/answers.lurcher $(YARDSTICK)
+	OMP_NUM_THREADS=1 .venv-train/bin/python -m lurcher.benchmarks.baselines.undecomposed train build/answers.lurcher $(YARDSTICK)
+	.venv-train/bin/python -m lurcher.benchmarks.baselines.undecomposed export build/answers.lurcher $(YARDSTICK)
 bench-reader: $(TRAIN) build/answers.lurcher build/undecomposed
 	.venv-train/bin/lurcher bench gold build/answers.lurcher --queries $(DATA)/squad-open/queries.jsonl \
 	    --qrels $(DATA)/squad-open/qrels/test.tsv
-	.venv-train/bin/python -m lurcher.benchmarks.undecomposed score build/answers.lurcher $(YARDSTICK) --split test
+	.venv-train/bin/python -m lurcher.benchmarks.baselines.undecomposed score build/answers.lurcher $(YARDSTICK) --split test
 	.venv-train/bin/lurcher eval build/answers.lurcher --queries $(DATA)/squad-open/queries.jsonl \
 	    --qrels $(DATA)/squad-open/qrels/test.tsv --answers --min-score 0
 	OPENBLAS_NUM_THREADS=1 .venv-train/bin/lurcher bench reader build/answers.lurcher --yardstick build/undecomposed \

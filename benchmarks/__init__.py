@@ -1,1 +1,1 @@
-"""Quality, speed and size, measured; each module is one ``lurcher bench`` command."""
+"""The product's figures: quality, speed and size, measured; each module is one ``lurcher bench`` command."""

@@ -24,7 +24,7 @@ from rich.table import Table
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.bundle.passages import Passages
 from lurcher.bundle.reading import ReadingStore
-from lurcher.evaluation.answers import exact_match, f1, read_answers
+from lurcher.evaluation.answer_measures import exact_match, f1, read_answers
 from lurcher.evaluation.judgements import read_qrels, read_queries
 from lurcher.evaluation.measures import interval
 from lurcher.models.encoders.encoder import Encoder

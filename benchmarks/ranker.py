@@ -14,7 +14,6 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -26,12 +25,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lurcher.benchmarks.cross_encoder.graph import GRAPH, Scorer, export
-from lurcher.benchmarks.cross_encoder.model import Scores, load, score_torch, start
-from lurcher.benchmarks.cross_encoder.pairs import PairTokenizer
-from lurcher.benchmarks.cross_encoder.rank import candidate_pairs
-from lurcher.benchmarks.pairs import Pair
+from lurcher.benchmarks.baselines.cross_encoder.graph import GRAPH, Scorer, export
+from lurcher.benchmarks.baselines.cross_encoder.model import Scores, load, score_torch, start
+from lurcher.benchmarks.baselines.cross_encoder.pairs import PairTokenizer
+from lurcher.benchmarks.baselines.cross_encoder.rank import candidate_pairs
+from lurcher.benchmarks.baselines.pairs import Pair
 from lurcher.benchmarks.ranker_kernels import KERNELS, LOSSY, Kernel
+from lurcher.benchmarks.timing import Way, ratio, take_turns
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.evaluation.judgements import read_qrels, read_queries
 from lurcher.models.encoders.encoder import Encoder
@@ -44,20 +44,11 @@ from lurcher.retrieval.reading import PassageReader
 from lurcher.retrieval.searching import Hits, Query
 
 _DEPTHS = (100, 1_000)
-_TURN = 25
 RANK = "rank stage"
 _BUDGETS = (512, 2_048, 8_192)  # padded tokens a batch of pairs
 _TRIED = 100  # pairs that a budget is tried on
 
 Form = Callable[[Sequence[Pair], int], Scores]
-
-
-@dataclass(frozen=True)
-class Way:
-    """One way to score the candidates of a query, named by its number; only every so manieth is asked."""
-
-    run: Callable[[int], object]
-    every: int = 1
 
 
 def main(
@@ -100,26 +91,6 @@ def main(
         f"{_load()} after; OMP_NUM_THREADS {blas}.",
         highlight=False,
     )
-
-
-def take_turns(ways: Mapping[str, Way], queries: int) -> dict[str, dict[int, float]]:
-    """The seconds of each way by the number of the query, of those from 0 to ``queries`` that it takes."""
-    seconds: dict[str, dict[int, float]] = {name: {} for name in ways}
-    for first in range(0, queries, _TURN):
-        for name, way in ways.items():
-            mine = [i for i in range(first, min(first + _TURN, queries)) if i % way.every == 0]
-            if mine and way.every == 1:
-                way.run(mine[0])  # what another's turn has pushed out of the caches comes back
-            for i in mine:
-                begun = perf_counter()
-                way.run(i)
-                seconds[name][i] = perf_counter() - begun
-    return seconds
-
-
-def ratio(seconds: Mapping[int, float], to: Mapping[int, float]) -> float:
-    """How many times the median of ``to`` the median of ``seconds`` is, for the queries of the first."""
-    return float(np.median(list(seconds.values())) / np.median([to[i] for i in seconds]))
 
 
 def _stages(

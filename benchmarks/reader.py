@@ -1,7 +1,7 @@
 """``lurcher bench reader``: the time to read passages, beside a reader of question and passage together.
 
 Both start from texts and end with spans: the reader from the question, whose lower states it makes, and from
-its store; the yardstick (benchmarks.undecomposed, INT8 in ONNX Runtime) from nothing, as
+its store; the yardstick (benchmarks.baselines.undecomposed, INT8 in ONNX Runtime) from nothing, as
 all that it computes depends on the question. One question at a time, on as many threads; the two take turns
 of a few questions, so that a machine that slows down slows both. What counts are the ratios.
 """
@@ -19,9 +19,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lurcher.benchmarks.ranker import Way, ratio, take_turns
-from lurcher.benchmarks.undecomposed.graph import Yardstick, open_yardstick
-from lurcher.benchmarks.undecomposed.scoring import LONGEST_ANSWER
+from lurcher.benchmarks.baselines.undecomposed.graph import Yardstick, open_yardstick
+from lurcher.benchmarks.baselines.undecomposed.scoring import LONGEST_ANSWER
+from lurcher.benchmarks.timing import Way, ratio, take_turns
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.evaluation.judgements import read_qrels, read_queries
 from lurcher.models.encoders.encoder import Encoder
@@ -39,7 +39,9 @@ _READER, _YARDSTICK = "reader", "undecomposed, INT8"
 
 def main(
     bundle: Annotated[Path, typer.Argument(help="A bundle with a reader.")],
-    yardstick: Annotated[Path, typer.Option(help="What benchmarks.undecomposed exported.")],
+    yardstick: Annotated[
+        Path, typer.Option(help="What benchmarks.baselines.undecomposed exported.")
+    ],
     queries: Annotated[Path, typer.Option(help="queries.jsonl.")],
     qrels: Annotated[Path, typer.Option(help="Whose queries to ask.")],
     limit: Annotated[int, typer.Option(min=1, help="Questions of each length.")] = 50,

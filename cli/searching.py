@@ -109,19 +109,20 @@ def evaluate(
 ) -> None:
     """Measure retrieval quality, nDCG@10, MRR@10, Recall@10 and @100, or answers, with 95 % intervals."""
     with needing("eval"):
-        from lurcher.benchmarks.answers import Asking, evaluate_answers, open_answerer
-        from lurcher.benchmarks.evaluate import evaluate as measure
-        from lurcher.benchmarks.searchers import open_searcher
-    from lurcher.evaluation.answers import read_answers
+        from lurcher.evaluation.answerers import AnswerOptions, open_answerer
+        from lurcher.evaluation.evaluate import evaluate as measure
+        from lurcher.evaluation.evaluate import evaluate_answers
+        from lurcher.evaluation.searchers import open_searcher
+    from lurcher.evaluation.answer_measures import read_answers
     from lurcher.evaluation.judgements import read_qrels, read_queries
 
     texts, judged = read_queries(queries), read_qrels(qrels)
     with ExitStack() as opened:
         if answers:
-            asked = {id_: texts[id_] for id_ in judged if id_ in texts}
-            asking = Asking(passages, min_score, rank)
-            answerer = opened.enter_context(open_answerer(target, asking))
-            found = evaluate_answers(answerer, asked, read_answers(queries), limit)
+            questions = {id_: texts[id_] for id_ in judged if id_ in texts}
+            options = AnswerOptions(passages, min_score, rank)
+            answerer = opened.enter_context(open_answerer(target, options))
+            found = evaluate_answers(answerer, questions, read_answers(queries), limit)
         else:
             searcher = opened.enter_context(open_searcher(target, pefa, rank, candidates))
             other = None

@@ -31,7 +31,7 @@ from lurcher.training.alignment.targets import Targets
 from lurcher.training.alignment.teacher import original_of
 from lurcher.training.original import load_original
 
-# Weighed by hand before `lurcher bench ablation` was there, in which scores pay only with pruning.
+# Weighed by hand before `python -m experiments.ablation` was there, in which scores pay only with pruning.
 _FIRST = {"l2": 4.0, "tokens": 1.0, "scores": 2.0}
 
 RECIPES = {

@@ -51,22 +51,3 @@ def xs_scores(dense: Array, mean: Array, agreement: Array, dense_weight: float |
     square = dense_weight**2 + rest**2 + 2 * dense_weight * rest * agreement
     mixed = dense_weight * dense + rest * mean
     return np.asarray(mixed / np.sqrt(np.maximum(square, _TINY)), np.float32)
-
-
-def per_passage_weight(strength: float, known: npt.NDArray[np.int64]) -> Array:
-    """lambda_j = c / (c + n_j) for ``known`` n_j queries: the more there are, the more they count."""
-    return np.asarray(strength / (strength + known), np.float32)
-
-
-def nudge_scores(dense: Array, mean: Array, agreement: Array, reach: float) -> Array:
-    """<q, e_j> (n,) where p_j is turned towards n_j on the sphere, by a chord of at most ``reach``.
-
-    NUDGE-N (Zeighami et al. 2024, "NUDGE: Lightweight Non-Parametric Fine-Tuning of Embeddings for
-    Retrieval"). Arguments as of ``xs_scores``.
-    """
-    agreement = np.clip(agreement, -1, 1)
-    between = np.arccos(agreement)
-    turn = np.minimum(between, 2 * np.arcsin(np.minimum(reach / 2, 1)))
-    # The tangent at p_j that points to n_j.
-    across = (mean - agreement * dense) / np.maximum(np.sin(between), 1e-6)
-    return np.asarray(np.cos(turn) * dense + np.sin(turn) * across, np.float32)

@@ -70,14 +70,6 @@ def margin_votes(votes: Votes, temperature: float, margin: float) -> Array:
     return np.asarray(weights * np.maximum(excess, 0) * votes.label, np.float32)
 
 
-def published_votes(votes: Votes, mean: bool) -> Array:
-    """The same as published: ``mean`` divides by k."""
-    share = 1 / votes.similarities.shape[1] if mean else 1.0
-    return np.asarray(
-        votes.similarities.ravel()[votes.neighbour] * share * (votes.label > 0), np.float32
-    )
-
-
 def mix(dense: Array, neighbours: Array, dense_weight: float | Array) -> Array:
     """``lambda dense + (1 - lambda) neighbours``, (n,)."""
     return np.asarray(dense_weight * dense + (1 - dense_weight) * neighbours, np.float32)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.models.neighbours.adapted import Array
-from lurcher.models.neighbours.votes import Votes, margin_votes, mix, published_votes, softmax
+from lurcher.models.neighbours.votes import Votes, margin_votes, mix, softmax
 
 TEMPERATURES = st.floats(0.01, 2)
 MARGINS = st.floats(-0.3, 0.3)
@@ -69,16 +69,6 @@ def test_only_the_nearest_have_a_say(of: Votes, k: int, temperature: float, marg
     found = margin_votes(of.nearest(k), temperature, margin)
     np.testing.assert_allclose(found, cast_by_hand(of, temperature, margin, k), atol=1e-5)
     assert of.similarities.tobytes() == before.tobytes()
-
-
-@given(votes(), st.booleans())
-def test_published_votes_are_those_of_the_paper(of: Votes, mean: bool) -> None:
-    k = of.similarities.shape[1]
-    wanted = [
-        float(of.similarities[divmod(int(place), k)]) * (1 / k if mean else 1)
-        for place in of.neighbour
-    ]
-    np.testing.assert_allclose(published_votes(of, mean), wanted, atol=1e-6)
 
 
 @given(votes())

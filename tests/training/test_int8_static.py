@@ -15,10 +15,10 @@ import onnx
 from onnx import helper, numpy_helper
 
 from lurcher.models.errors import FieldError
-from lurcher.training.compression.evaluate import Inputs, evaluate
 from lurcher.training.compression.int8 import columns_to_int8, quantize_int8
 from lurcher.training.compression.int8_static import quantize_static_int8
 from lurcher.training.compression.simplify import simplify
+from lurcher.training.compression.tensors import Inputs, evaluate
 from lurcher.training.graph import build_graph
 from lurcher.training.original import read_recipe
 

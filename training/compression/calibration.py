@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from lurcher.training.compression.evaluate import Inputs, evaluate
+from lurcher.training.compression.tensors import Inputs, evaluate
 
 Array = npt.NDArray[np.float32]
 

@@ -32,8 +32,8 @@ from onnx import numpy_helper
 
 from lurcher.models.errors import FieldError
 from lurcher.training.compression.calibration import Array, channel_ends, spreads
-from lurcher.training.compression.evaluate import Inputs, evaluate
 from lurcher.training.compression.int8 import RUNTIME_DOMAIN, Rewriter, columns_to_int8
+from lurcher.training.compression.tensors import Inputs, evaluate
 
 # How much of the difference between channels the weights take over. The paper's is .5, and .75 for
 # models with larger outliers; measured here with 1, 2, 3 and 6 layers, .75 is never worse.

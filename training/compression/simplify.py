@@ -28,7 +28,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from lurcher.models.errors import ModelError
-from lurcher.training.compression.evaluate import Inputs, Tensor, evaluate
+from lurcher.training.compression.tensors import Inputs, Tensor, evaluate
 
 # What rows without the batch's axis can be put into.
 _ADDITIONS = ("Add", "Sub", "Mul")

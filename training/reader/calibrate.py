@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Rows
-from lurcher.evaluation.answers import calibration_error, exact_match, f1
+from lurcher.evaluation.answer_measures import calibration_error, exact_match, f1
 from lurcher.models.reader.answers import LOOKED_AT, Answer, answers_of, log_odds, probability
 from lurcher.models.reader.reader import Reader
 from lurcher.models.reader.spans import best_spans

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from lurcher.models.errors import ParityError
 from lurcher.models.reader.reader import READER_FILE, READER_GRAPH, ReaderConfig
 from lurcher.models.reader.reader import Reader as Exported
-from lurcher.training.compression.evaluate import Inputs
 from lurcher.training.compression.int8_static import quantize_static_int8
+from lurcher.training.compression.tensors import Inputs
 from lurcher.training.graph import OPSET, quiet_tracing
 from lurcher.training.reader.batches import Library
 from lurcher.training.reader.reader import Reader

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.evaluation.answers import exact_match, f1
+from lurcher.evaluation.answer_measures import exact_match, f1
 from lurcher.models.reader.spans import best_spans
 from lurcher.training.ranker.questions import Judged
 from lurcher.training.reader.batches import Library

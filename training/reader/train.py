@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.evaluation.answers import read_answers
+from lurcher.evaluation.answer_measures import read_answers
 from lurcher.models.errors import ModelError
 from lurcher.models.reader.reader import READER_FILE, ReaderConfig
 from lurcher.models.reader.reader import Reader as Served

@@ -1,0 +1,38 @@
+"""JSON requests to a running server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from lurcher.models.errors import ServiceError
+
+_SECONDS = 60
+
+
+def is_url(target: str) -> bool:
+    """Whether ``target`` names a server rather than a folder."""
+    return target.startswith(("http://", "https://"))
+
+
+class Remote:
+    """A server at ``url``; any failure of it is a ServiceError that names it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client = httpx.Client(base_url=url.rstrip("/"), timeout=_SECONDS)
+
+    def post(self, path: str, body: object) -> Any:
+        """The decoded JSON reply. Raises ServiceError."""
+        try:
+            reply = self._client.post(path, json=body)
+        except httpx.HTTPError as error:
+            raise ServiceError(f"{self._url}: {error}") from error
+        if reply.status_code != httpx.codes.OK:
+            raise ServiceError(f"{self._url} answered {reply.status_code}: {reply.text[:500]}")
+        return reply.json()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
