@@ -69,7 +69,7 @@ def compress(
 ) -> None:
     """Make a smaller query encoder for passages that stay as they are, from queries alone."""
     with needing("train"):
-        from lurcher.training.alignment.making import MIX, Plan
+        from lurcher.training.alignment.make_student import MIX, Plan
         from lurcher.training.compress import Judged
         from lurcher.training.compress import compress as run
     from lurcher.evaluation.judgements import read_qrels, read_queries

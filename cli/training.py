@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lurcher.cli.console import console, errors, report_line
+from lurcher.cli.console import console, report_line
 from lurcher.cli.extras import needing
 from lurcher.cli.options import (
     BundlePath,
@@ -48,12 +48,12 @@ def train_tokens(
 ) -> None:
     """Make the projection by which an encoder's token states become 1-bit codes, from judged queries."""
     with needing("train"):
-        from lurcher.training.tokens.loop import Plan, Report
+        from lurcher.training.loop import Point
+        from lurcher.training.tokens.projection_training import Plan
         from lurcher.training.tokens.train import train_tokens as run
 
-    def report(found: Report) -> None:
-        loss = "" if found.loss is None else f"loss {found.loss:.4f}, "
-        errors.print(f"step {found.step:,}: {loss}MRR@10 {found.quality:.4f}", highlight=False)
+    def report(point: Point) -> None:
+        report_line(point.line(steps))
 
     plan = Plan(steps=steps, recovery=recovery, seed=seed)
     run(bundle, (queries, qrels), (dev_queries, dev_qrels), out, plan, report, skip_unknown)
@@ -95,7 +95,7 @@ def train_ranker(
 ) -> None:
     """Make a decoder that ranks a bundle's passages better than its tokens alone, from judged queries."""
     with needing("train"):
-        from lurcher.training.ranker.loop import Schedule
+        from lurcher.training.ranker.decoder_training import Schedule
         from lurcher.training.ranker.train import Plan, Sources
         from lurcher.training.ranker.train import train_ranker as run
 
@@ -147,7 +147,7 @@ def train_reader(
         from lurcher.training.ranker.train import Sources
         from lurcher.training.reader.train import Plan
         from lurcher.training.reader.train import train_reader as run
-        from lurcher.training.run import Schedule
+        from lurcher.training.schedule import Schedule
 
     sources = Sources(
         queries, qrels, pair("dev_qrels", dev_queries, dev_qrels), skip_unknown=skip_unknown

@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 import typer
 from rich.console import Console
 
-from lurcher.training.alignment.making import MIX, Material, Plan, train
+from lurcher.training.alignment.make_student import MIX, Material, Plan, train
 from lurcher.training.compression.sparsity import Pattern
 from lurcher.training.students import shipped_material
 

@@ -32,8 +32,8 @@ from experiments.decoder_states import Ground, Halved, in_float16, random_candid
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.training.ranker.batches import scores
-from lurcher.training.ranker.decoder import Decoder, Shape
-from lurcher.training.ranker.loop import Schedule, train
+from lurcher.training.ranker.decoder_training import Schedule, train
+from lurcher.training.ranker.network import Decoder, Shape
 from lurcher.training.ranker.questions import Judged, Questions, token_store
 from lurcher.training.ranker.train import Sources, mined, split
 

@@ -25,11 +25,13 @@ from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.tokens.clustering import Integers
+from lurcher.training.epochs import Epochs
+from lurcher.training.loop import Loop
 from lurcher.training.ranker.batches import Batch, batch, draw
-from lurcher.training.ranker.decoder import sign_table, signs_of
-from lurcher.training.ranker.loop import Schedule
+from lurcher.training.ranker.decoder_training import Schedule
+from lurcher.training.ranker.network import sign_table, signs_of
 from lurcher.training.ranker.questions import NO_SCORE, Questions
-from lurcher.training.run import Run
+from lurcher.training.schedule import adamw
 
 # Each costs a softmax over the vocabulary for every token of its query.
 _NEGATIVES = 4
@@ -120,16 +122,21 @@ class Reading:
         """Train it; ``loss`` is likelihood, unlikelihood (ED2LM's L_UL) or listwise."""
         ground = self.ground
 
-        def cost(asked: Rows) -> Tensor:
-            generator = np.random.default_rng((schedule.seed, run.step))
-            drawn = draw(ground.questions, asked, _NEGATIVES, generator)
-            return self._cost(batch(ground.questions, ground.store, asked, *drawn), asked, loss)
+        epochs = Epochs(np.diff(ground.questions.ends, prepend=0), schedule.batch, schedule.seed)
+        loop = Loop(
+            folder / "likelihood.pt", self.model, adamw(self.model, schedule.learning_rate, _DECAY),
+            schedule.steps, schedule.steps, "", schedule.rate, schedule.seed, schedule.mean,
+        )  # fmt: skip
+        self.model.train()
 
-        # What is measured costs more than it tells before the end.
-        schedule = replace(schedule, checks=1)
-        run = Run(folder / "likelihood.pt", self.model, schedule, _MEASURE, _DECAY, lambda _: None)
-        lengths = np.diff(ground.questions.ends, prepend=0)
-        run.through(lengths, cost, lambda: {_MEASURE: 0.0})
+        def cost(step: int) -> Tensor:
+            places = epochs.at(step)
+            generator = np.random.default_rng((schedule.seed, step))
+            drawn = draw(ground.questions, places, _NEGATIVES, generator)
+            one = batch(ground.questions, ground.store, places, *drawn)
+            return self._cost(one, places, loss)
+
+        loop.run(cost)
 
     def _cost(self, one: Batch, asked: Rows, loss: str) -> Tensor:
         tokens = _padded([self.vocabulary.asked[question] for question in asked.tolist()])

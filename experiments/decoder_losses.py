@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lurcher.training.ranker.batches import Batch
-from lurcher.training.ranker.decoder import Decoder
-from lurcher.training.ranker.loop import Loss, listwise
+from lurcher.training.ranker.decoder_training import Loss, listwise
+from lurcher.training.ranker.network import Decoder
 from lurcher.training.ranker.questions import NO_SCORE
 
 # Between what late interaction scores passages that answer and others, so that a logit begins near 0.

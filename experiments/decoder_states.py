@@ -19,7 +19,7 @@ from lurcher.models.ranker.maxsim import LATE_WEIGHT, best_met, blend, maxsim
 from lurcher.models.tokens.coder import Codes, unit
 from lurcher.models.tokens.passages import encode_passages
 from lurcher.models.tokens.products import product
-from lurcher.training.ranker.decoder import Decoder
+from lurcher.training.ranker.network import Decoder
 from lurcher.training.ranker.questions import NO_SCORE, CodeStore, Questions, token_store
 
 _CHUNK = 1_024

@@ -23,7 +23,7 @@ from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.student import StudentConfig, load_student
 from lurcher.models.errors import FieldError
 from lurcher.training.alignment.development import Development, agreement
-from lurcher.training.alignment.making import Plan, make_student, material, untrained
+from lurcher.training.alignment.make_student import Plan, make_student, material, untrained
 from lurcher.training.alignment.targets import Targets
 from lurcher.training.alignment.teacher import Teacher, open_teacher, original_of
 from lurcher.training.original import Original, load_original

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lurcher.training.run import Point
+from lurcher.training.loop import Point
 
 _WIDTH, _HEIGHT, _EDGE, _GAP = 640, 200, 60, 50  # pixels
 _COLOURS = ("#2563eb", "#d97706")

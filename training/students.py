@@ -26,7 +26,7 @@ from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.student import STUDENT_FILE
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.training.alignment.development import Development
-from lurcher.training.alignment.making import Material, Plan, make_student, material
+from lurcher.training.alignment.make_student import Material, Plan, make_student, material
 from lurcher.training.alignment.targets import Targets
 from lurcher.training.alignment.teacher import original_of
 from lurcher.training.original import load_original

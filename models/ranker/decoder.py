@@ -1,6 +1,6 @@
 """Candidates' scores by a trained decoder, from packed 1-bit codes.
 
-Its formulas are in ``training/ranker`` (PyTorch) and in ``decoder_reference.py`` (NumPy).
+Its formulas are in ``training/ranker/network.py`` (PyTorch) and in ``decoder_reference.py`` (NumPy).
 
 A folder holds::
 

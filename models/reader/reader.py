@@ -1,6 +1,6 @@
 """Where passages answer a query, by a trained reader over decoded 1-bit codes.
 
-Its formulas are in ``training/reader`` (PyTorch) and in ``reader_reference.py`` (NumPy).
+Its formulas are in ``training/reader/network.py`` (PyTorch) and in ``reader_reference.py`` (NumPy).
 
 A folder holds::
 

@@ -9,7 +9,7 @@ import numpy as np
 from lurcher.models.reference import Doubles, Weights, feed, linear, norm, numbered, softmax
 from lurcher.models.tokens.clustering import Integers, Vectors
 
-# As in training/reader/reader.py: distances are cut off at _FAR places, and _PLACES of them count 1.
+# As in training/reader/network.py: distances are cut off at _FAR places, and _PLACES of them count 1.
 _FAR, _PLACES = 64, 4
 
 

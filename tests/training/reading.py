@@ -17,7 +17,7 @@ from lurcher.training.ranker.train import Sources
 from lurcher.training.reader.batches import Library
 from lurcher.training.reader.lower import LOWER, lower_states
 from lurcher.training.reader.spans import Texts, locate
-from lurcher.training.run import Schedule
+from lurcher.training.schedule import Schedule
 
 PASSAGES, BITS = 24, 16
 # The last passage has no words, and nothing asks for it or for the three before it.

@@ -18,11 +18,12 @@ import torch
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.errors import ModelError
 from lurcher.training.alignment import losses
-from lurcher.training.alignment.align import Schedule, Step, align, total_loss
+from lurcher.training.alignment.align import MEASURE, Schedule, align, total_loss
 from lurcher.training.alignment.student import Student
-from lurcher.training.alignment.targets import Targets, batch_count, batches
+from lurcher.training.alignment.targets import Targets, batches
 from lurcher.training.compression.layers import keep_layers
 from lurcher.training.compression.sparsity import Pruner
+from lurcher.training.loop import Point
 from lurcher.training.original import load_original, read_recipe
 
 Weights = dict[str, torch.Tensor]
@@ -30,6 +31,7 @@ L2 = {"l2": 1.0}
 # Thirteen batches an epoch, and so 26 steps; measured at 8, 16, 24 and the last.
 SCHEDULE = Schedule(epochs=2, queries_a_batch=7, learning_rate=1e-3, checks=3, seed=0)
 CHECKS = [8, 16, 24, 26]
+OFTEN = {"report_every": 3, "prune_every": 4}
 
 
 class KilledError(Exception):
@@ -116,13 +118,15 @@ def test_the_total_is_the_weighted_sum_of_what_was_named(
 def test_training_brings_the_student_nearer(
     targets: Targets, student: Callable[..., Student], tmp_path: Path, layers: tuple[int, ...]
 ) -> None:
-    now, steps = student(layers), list[Step]()
+    now, steps = student(layers), list[Point]()
     table = now.transformer.get_input_embeddings().weight.detach().clone()
     align(now, targets, L2, SCHEDULE, scripted(1, 2, 3, 4), tmp_path, report=steps.append)
     assert [step.step for step in steps] == CHECKS
-    assert all(step.steps == 26 for step in steps)
-    assert [step.quality for step in steps] == [1, 2, 3, 4]
-    assert steps[-1].loss < 0.85 * steps[0].loss
+    assert [step.quality for step in steps] == [{MEASURE: value} for value in (1, 2, 3, 4)]
+    first, last = steps[0].loss, steps[-1].loss
+    assert first is not None
+    assert last is not None
+    assert last < 0.85 * first
     # The vocabulary is its teacher's, shared on disk; a table has one of its own.
     same_table = torch.equal(now.transformer.get_input_embeddings().weight, table)
     assert same_table == bool(layers)
@@ -131,12 +135,13 @@ def test_training_brings_the_student_nearer(
 
 
 def test_it_reports_between_checks(
-    targets: Targets, student: Callable[..., Student], tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setattr("lurcher.training.alignment.align._REPORT_EVERY", 5)
-    steps: list[Step] = []
-    align(student(), targets, L2, SCHEDULE, scripted(1, 2, 3, 4), tmp_path, report=steps.append)
+    targets: Targets, student: Callable[..., Student], tmp_path: Path
+) -> None:
+    steps: list[Point] = []
+    align(
+        student(), targets, L2, SCHEDULE, scripted(1, 2, 3, 4), tmp_path,
+        report=steps.append, report_every=5,
+    )  # fmt: skip
     assert [step.step for step in steps if step.quality is None] == [5, 13, 21]
 
 
@@ -157,12 +162,12 @@ def test_pruned_weights_have_the_share_asked_however_short_the_run(
 ) -> None:
     now = student()
     schedule = Schedule(epochs, 7, 1e-3, 3, 0)
-    steps: list[Step] = []
+    steps: list[Point] = []
     align(
         now, targets, L2, schedule, lambda _: 1.0, tmp_path,
         pruner=pruner(now), report=steps.append,
     )  # fmt: skip
-    assert steps[-1].steps == max(1, round(epochs * batch_count(len(targets), 7)))
+    assert steps[-1].step == schedule.steps(len(targets)) == max(1, round(epochs * 13))
     assert zeros(now) == [0.75] * 12
 
 
@@ -189,15 +194,15 @@ def run_and_kill(
 ) -> tuple[Weights, float]:
     """The weights of a run that was killed once it had come to step ``at``, and went on."""
 
-    def kill(step: Step) -> None:
+    def kill(step: Point) -> None:
         if step.step == at:
             raise KilledError
 
     now, masks = make()
     with pytest.raises(KilledError):
-        align(now, targets, L2, SCHEDULE, quality_of, folder, pruner=masks, report=kill)
+        align(now, targets, L2, SCHEDULE, quality_of, folder, pruner=masks, report=kill, **OFTEN)
     again, masks = make()
-    best = align(again, targets, L2, SCHEDULE, quality_of, folder, pruner=masks)
+    best = align(again, targets, L2, SCHEDULE, quality_of, folder, pruner=masks, **OFTEN)
     return again.weights(), best
 
 
@@ -208,12 +213,8 @@ def quality_of(now: Student) -> float:
 
 @pytest.mark.parametrize("sparse", [False, True])
 def test_a_run_that_was_killed_ends_as_one_that_was_not(
-    targets: Targets, student: Callable[..., Student], tmp_path: Path, sparse: bool,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setattr("lurcher.training.alignment.align._REPORT_EVERY", 3)
-    monkeypatch.setattr("lurcher.training.alignment.align._PRUNE_EVERY", 4)
-
+    targets: Targets, student: Callable[..., Student], tmp_path: Path, sparse: bool
+) -> None:
     def make() -> tuple[Student, Pruner | None]:
         now = student((0,))
         return now, pruner(now) if sparse else None
@@ -223,7 +224,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(
         return tmp_path / name
 
     now, masks = make()
-    best = align(now, targets, L2, SCHEDULE, quality_of, folder("whole"), pruner=masks)
+    best = align(now, targets, L2, SCHEDULE, quality_of, folder("whole"), pruner=masks, **OFTEN)
     # Before the first checkpoint, between two of them in both epochs, and as one is reported.
     for at in (3, 11, 16, 19):
         weights, reached = run_and_kill(at, make, targets, folder(f"killed-{at}"))
@@ -260,7 +261,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     with pytest.raises(OSError, match=r"No space left on device: .*checkpoint"):
         align(now, targets, L2, SCHEDULE, quality_of, tmp_path)
     monkeypatch.undo()
-    again, steps = student((0,)), list[Step]()
+    again, steps = student((0,)), list[Point]()
     align(again, targets, L2, SCHEDULE, quality_of, tmp_path, report=steps.append)
     assert [step.step for step in steps] == CHECKS[1:]
     assert same(again.weights(), whole.weights())

@@ -17,7 +17,7 @@ import lurcher.cli
 import lurcher.training.compress
 from lurcher.models.encoders.student import Figure, StudentConfig
 from lurcher.models.errors import CorpusError, FieldError, LurcherError, ModelNotFound
-from lurcher.training.alignment.making import MIX, Plan
+from lurcher.training.alignment.make_student import MIX, Plan
 
 Given = dict[str, Any]
 Lurcher = Callable[..., Any]

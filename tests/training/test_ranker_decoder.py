@@ -21,8 +21,8 @@ from lurcher.models.ranker.decoder import PAIR_GRAPH, DecoderConfig
 from lurcher.models.ranker.decoder import Decoder as Exported
 from lurcher.models.ranker.decoder_reference import reference_score
 from lurcher.training.ranker import export
-from lurcher.training.ranker.decoder import Decoder, Shape
 from lurcher.training.ranker.export import export_decoder
+from lurcher.training.ranker.network import Decoder, Shape
 
 Array = np.ndarray[Any, Any]
 SHAPES = [

@@ -13,7 +13,7 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 import torch
 
 from lurcher.training.reader.batches import Batch, Library
-from lurcher.training.reader.reader import Reader, Shape
+from lurcher.training.reader.network import Reader, Shape
 from tests.training.reading import ASKED, PASSAGES
 
 

@@ -22,7 +22,7 @@ from lurcher.models.reader.reader import Reader as Exported
 from lurcher.models.reader.reader_reference import reference_logits
 from lurcher.training.reader import export
 from lurcher.training.reader.export import export_reader
-from lurcher.training.reader.reader import Reader, Shape
+from lurcher.training.reader.network import Reader, Shape
 
 Array = np.ndarray[Any, Any]
 SHAPES = [Shape(24, 16, 4, 2, 32), Shape(32, 12, 1, 1, 8), Shape(16, 24, 6, 3, 16)]

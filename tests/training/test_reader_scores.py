@@ -21,12 +21,12 @@ from lurcher.models.reader.spans import Integers, Vectors, best_logits
 from lurcher.models.tokens.passages import telling_tokens
 from lurcher.training.ranker import reader_scores
 from lurcher.training.ranker.cross_scores import read_cross_scores
-from lurcher.training.ranker.loop import Schedule as RankerSchedule
+from lurcher.training.ranker.decoder_training import Schedule as RankerSchedule
 from lurcher.training.ranker.reader_scores import write_reader_scores
 from lurcher.training.ranker.train import Plan, Sources, train_ranker
-from lurcher.training.reader.loop import Schedule
 from lurcher.training.reader.train import Plan as ReaderPlan
 from lurcher.training.reader.train import train_reader
+from lurcher.training.schedule import Schedule
 from tests.training.reading import write_sources
 
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -311,89 +308,6 @@ def test_states_are_a_t5s(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(FieldError, match="states"):
         build(corpus, tmp_path / "o.lurcher", BuildOptions(states="1-bit"))
     assert not list(tmp_path.iterdir())
-
-
-# A build that is killed.
-
-COMMAND = """
-import os, signal, sys
-from lurcher.bundle import states as store
-from lurcher.index_builder import states, workspace
-states._CHUNK = 8
-kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-{prologue}
-import lurcher.cli
-sys.argv = ["lurcher", "build", *sys.argv[1:]]
-cli.main()
-"""
-PLACES = {
-    "signs half written": """
-states.Signs.save = lambda self, file: (file.write_bytes(b"PK half"), kill())
-""",
-    "signs written, and not noted": """
-done = workspace.Workspace.done
-workspace.Workspace.done = lambda self, s: kill() if s == "signs" else done(self, s)
-""",
-    "some passages written": """
-append = store.StateWriter.append
-def some(self, *given):
-    append(self, *given)
-    if self.passages >= 16:
-        self._states.write(b"half of the next")
-        self._states.flush()
-        kill()
-states.StateWriter.append = some
-""",
-    "states written, and not noted": """
-done = workspace.Workspace.done
-workspace.Workspace.done = lambda self, s: kill() if s == "states" else done(self, s)
-""",
-}
-
-
-def run(corpus: Path, out: Path, ranker: Path, prologue: str) -> int:
-    flags = ["--no-tokens", "--ranker", str(ranker), "--states", "1-bit"]
-    command = [sys.executable, "-c", COMMAND.format(prologue=prologue), str(corpus), str(out)]
-    root = Path(__file__).parents[2]
-    return subprocess.run([*command, *flags], capture_output=True, cwd=root, check=False).returncode
-
-
-@pytest.fixture(scope="module")
-def undisturbed(corpus: Path, ranker: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("undisturbed") / "out.lurcher"
-    assert run(corpus, out, ranker, "") == 0
-    return out
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_a_killed_build_is_finished_by_the_next(
-    corpus: Path, ranker: Path, undisturbed: Path, tmp_path: Path, place: str
-) -> None:
-    out = tmp_path / "out.lurcher"
-    assert run(corpus, out, ranker, PLACES[place]) == -signal.SIGKILL
-    assert not out.exists()
-    if place == "some passages written":  # what is there is not made again
-        again = (
-            "\ndef check(self, *given):\n    assert self.passages >= 16\n    append(self, *given)\n"
-        )
-        prologue = "append = store.StateWriter.append" + again + "states.StateWriter.append = check"
-        assert run(corpus, out, ranker, prologue) == 0
-    else:
-        assert run(corpus, out, ranker, "") == 0
-    assert verify(out) == []
-    for name in (STATES, COUNTS, SIGNS):
-        assert (out / name).read_bytes() == (undisturbed / name).read_bytes(), name
-
-
-def test_a_rerun_without_a_ranker_leaves_no_states(
-    corpus: Path, ranker: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "out.lurcher"
-    assert run(corpus, out, ranker, PLACES["states written, and not noted"]) == -signal.SIGKILL
-    build(corpus, out, BuildOptions(tokens=None))
-    assert verify(out) == []
-    for name in (STATES, COUNTS, SIGNS, RANKER):
-        assert not (out / name).exists()
 
 
 def test_a_t5_writes_an_answer_of_all_passages_that_are_read(bundle: Path) -> None:

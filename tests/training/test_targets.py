@@ -21,7 +21,7 @@ import torch
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.training.alignment.targets import DEPTH, Batch, Targets, batch_count, batches
+from lurcher.training.alignment.targets import DEPTH, Batch, Targets, batches
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,8 @@ def targets(
     return Targets.make(tmp_path_factory.mktemp("targets"), encoder, questions, passages)
 
 
-def drawn(targets: Targets, size: int, seed: int, start: int = 0) -> list[Batch]:
-    return list(batches(targets, size, seed, start))
+def drawn(targets: Targets, size: int, seed: int) -> list[Batch]:
+    return list(batches(targets, size, seed))
 
 
 def rows_of(batch: Batch, targets: Targets) -> list[int]:
@@ -155,23 +155,14 @@ def synthetic(lengths: list[int]) -> Targets:
     st.lists(st.integers(1, 30), min_size=1, max_size=200),
     st.integers(1, 70),
     st.integers(0, 99),
-    st.data(),
 )
-def test_every_query_comes_once_in_as_many_batches_as_were_promised(
-    lengths: list[int], size: int, seed: int, data: st.DataObject
-) -> None:
+def test_every_query_comes_once(lengths: list[int], size: int, seed: int) -> None:
     targets = synthetic(lengths)
     found = drawn(targets, size, seed)
-    assert len(found) == batch_count(len(lengths), size)
+    assert len(found) == max(1, len(lengths) // size)
     numbers = [int(n) for batch in found for n in batch.vectors[:, 0]]
     assert sorted(numbers) == list(range(len(lengths)))
     assert max(len(b.ids) for b in found) - min(len(b.ids) for b in found) <= 1
-    start = data.draw(st.integers(0, len(found)))
-    rest = drawn(targets, size, seed, start)
-    assert len(rest) == len(found) - start
-    for late, wanted in zip(rest, found[start:], strict=True):
-        assert torch.equal(late.ids, wanted.ids)
-        assert torch.equal(late.vectors, wanted.vectors)
 
 
 def test_a_batch_is_of_one_length_about_and_the_rest_is_masked() -> None:

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +20,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import VectorRows, exact_top
 from lurcher.models.encoders.encoder import Encoder
+from lurcher.training.epochs import shuffled
 
 # How many of the teacher's first passages score alignment compares.
 DEPTH = 64
 _CHUNK = 4_096
-_POOL = 64  # batches
 
 Vectors = npt.NDArray[np.float32]
 
@@ -102,6 +102,27 @@ class Targets:
             self.ids, self.starts[rows], self.lengths[rows], self.vectors[rows], self.states, first
         )
 
+    def batch(self, rows: Rows) -> Batch:
+        """The queries at ``rows`` (B,), in the order they are stored."""
+        rows = np.sort(rows)
+        lengths = self.lengths[rows]
+        shape = (len(rows), int(lengths.max()))
+        ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.float32)
+        states = np.zeros((*shape, self.vectors.shape[1]), np.float32)
+        for i, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+            span = slice(self.starts[row], self.starts[row] + length)
+            ids[i, :length] = self.ids[span]
+            mask[i, :length] = 1
+            states[i, :length] = self.states[span]
+        first = None if self.passages is None else self.passages[rows].astype(np.int64)
+        return Batch(
+            torch.from_numpy(ids),
+            torch.from_numpy(mask),
+            torch.from_numpy(np.asarray(self.vectors[rows])),
+            torch.from_numpy(states),
+            None if first is None else torch.from_numpy(first),
+        )
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -122,44 +143,7 @@ class Batch:
         )  # fmt: skip
 
 
-def batch_count(count: int, queries: int) -> int:
-    """How many batches ``batches`` makes of ``count`` queries."""
-    return max(1, count // queries)
-
-
-def batches(targets: Targets, queries: int, seed: int, start: int = 0) -> Iterator[Batch]:
-    """Every query once, about ``queries`` a batch, in an order that ``seed`` decides.
-
-    Queries of about the same length share a batch, so little of it is padding; which ones do, and
-    the order of the batches, are random. The first ``start`` batches are left out.
-    """
-    generator = np.random.default_rng(seed)
-    order = generator.permutation(len(targets))
-    # Sorted by length within pools, so that a batch is not all of one length in every epoch.
-    pools = np.array_split(order, math.ceil(len(order) / (_POOL * queries)))
-    sorted_ = np.concatenate(
-        [pool[np.argsort(targets.lengths[pool], kind="stable")] for pool in pools]
-    )
-    parts = np.array_split(sorted_, batch_count(len(order), queries))
-    for part in generator.permutation(len(parts))[start:]:
-        yield _batch(targets, np.sort(parts[part]))
-
-
-def _batch(targets: Targets, rows: npt.NDArray[np.int64]) -> Batch:
-    lengths = targets.lengths[rows]
-    shape = (len(rows), int(lengths.max()))
-    ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.float32)
-    states = np.zeros((*shape, targets.vectors.shape[1]), np.float32)
-    for i, (row, length) in enumerate(zip(rows, lengths, strict=True)):
-        span = slice(targets.starts[row], targets.starts[row] + length)
-        ids[i, :length] = targets.ids[span]
-        mask[i, :length] = 1
-        states[i, :length] = targets.states[span]
-    first = None if targets.passages is None else targets.passages[rows].astype(np.int64)
-    return Batch(
-        torch.from_numpy(ids),
-        torch.from_numpy(mask),
-        torch.from_numpy(np.asarray(targets.vectors[rows])),
-        torch.from_numpy(states),
-        None if first is None else torch.from_numpy(first),
-    )
+def batches(targets: Targets, queries: int, seed: int) -> Iterator[Batch]:
+    """Every query once, about ``queries`` a batch, as training.epochs shuffles them by ``seed``."""
+    for rows in shuffled(targets.lengths, queries, np.random.default_rng(seed)):
+        yield targets.batch(rows)

@@ -80,6 +80,14 @@ class Pruner:
             self.masks[name] = magnitude_mask(weight, share, self._pattern)
         self.apply()
 
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """The masks, for a checkpoint."""
+        return self.masks
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Take over the masks of a checkpoint."""
+        self.masks = state
+
     def apply(self) -> None:
         """Set what is masked to zero: after each step, since the optimiser knows no masks."""
         with torch.no_grad():

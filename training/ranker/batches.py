@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
-from lurcher.training.ranker.decoder import Decoder
+from lurcher.training.ranker.network import Decoder
 from lurcher.training.ranker.questions import NO_SCORE, CodeStore, Questions, padded_codes
 
 # What a cross-encoder says of a row, by question and row.

@@ -18,7 +18,7 @@ from lurcher.models.ranker.decoder import (
 )
 from lurcher.models.ranker.decoder import Decoder as Exported
 from lurcher.training.graph import OPSET, quiet_tracing
-from lurcher.training.ranker.decoder import Decoder
+from lurcher.training.ranker.network import Decoder
 
 # fp32 differs only by the order of sums; scores are cosines. Measured: 2e-6.
 _FURTHEST = 1e-4

@@ -5,7 +5,7 @@
     OUT.partial/     plan.sha256      what the rest was made for; another plan starts afresh
                      questions/       with candidates and scores          training.ranker.questions
                      development/     the same, to choose weights by
-                     checkpoint.pt    how far the training is             training.run
+                     checkpoint.pt    how far the training is             training.loop
     OUT/             query.onnx, pair.onnx, decoder.json                  models.ranker.decoder
                      curve.csv, curve.svg                                 training.plot
 """
@@ -28,15 +28,15 @@ from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.errors import CorpusError, FieldError
 from lurcher.models.ranker.decoder import DecoderConfig
 from lurcher.training.device import check_device
+from lurcher.training.loop import Point, best_of
 from lurcher.training.partial import begin, partial
 from lurcher.training.plot import write_curve
 from lurcher.training.ranker.batches import Says
 from lurcher.training.ranker.cross_scores import read_cross_scores
-from lurcher.training.ranker.decoder import Decoder, Shape
+from lurcher.training.ranker.decoder_training import MEASURE, Schedule, train
 from lurcher.training.ranker.export import export_decoder
-from lurcher.training.ranker.loop import MEASURE, Schedule, train
+from lurcher.training.ranker.network import Decoder, Shape
 from lurcher.training.ranker.questions import Judged, Questions, judged, token_store
-from lurcher.training.run import Point, best_of
 
 # What the first stage finds, as in a search.
 _DEPTH = 100

@@ -14,7 +14,7 @@ from lurcher.bundle.reading import ReadingStore
 from lurcher.models.reader.coder import DetailCoder
 from lurcher.models.tokens.clustering import Integers, Vectors
 from lurcher.training.ranker.questions import Questions
-from lurcher.training.reader.reader import Reader
+from lurcher.training.reader.network import Reader
 from lurcher.training.reader.spans import Answered, Texts
 
 # Of a question's passage alone, of one with a wrong one beside it, and of a wrong one alone.

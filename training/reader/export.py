@@ -17,7 +17,7 @@ from lurcher.training.compression.int8_static import quantize_static_int8
 from lurcher.training.compression.tensors import Inputs
 from lurcher.training.graph import OPSET, quiet_tracing
 from lurcher.training.reader.batches import Library
-from lurcher.training.reader.reader import Reader
+from lurcher.training.reader.network import Reader
 
 # Of float32 products, which differ only by the order of sums.
 _FURTHEST = 1e-3

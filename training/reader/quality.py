@@ -12,8 +12,8 @@ from lurcher.evaluation.answer_measures import exact_match, f1
 from lurcher.models.reader.spans import best_spans
 from lurcher.training.ranker.questions import Judged
 from lurcher.training.reader.batches import Library
-from lurcher.training.reader.loop import in_bfloat16
-from lurcher.training.reader.reader import Reader
+from lurcher.training.reader.network import Reader
+from lurcher.training.reader.span_training import in_bfloat16
 
 # Codes an answer: 99 in 100 of SQuAD's are shorter.
 LONGEST = 24

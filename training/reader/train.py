@@ -6,7 +6,7 @@
                      questions/       with candidates, as a search finds them   training.ranker.questions
                      development/     the same, to choose weights by
                                       both with lower.f16, states to read        training.reader.lower
-                     checkpoint.pt    how far the training is                   training.run
+                     checkpoint.pt    how far the training is                   training.loop
     OUT/             reader.onnx, reader.json                                   models.reader.reader
                      reliability.svg          of its probabilities              training.reader.reliability
                      curve.csv, curve.svg                                       training.plot
@@ -28,6 +28,7 @@ from lurcher.models.errors import ModelError
 from lurcher.models.reader.reader import READER_FILE, ReaderConfig
 from lurcher.models.reader.reader import Reader as Served
 from lurcher.training.device import check_device
+from lurcher.training.loop import Point, best_of
 from lurcher.training.partial import begin, partial
 from lurcher.training.plot import write_curve
 from lurcher.training.ranker.questions import Judged
@@ -35,13 +36,13 @@ from lurcher.training.ranker.train import Sources, mined, split
 from lurcher.training.reader.batches import Library
 from lurcher.training.reader.calibrate import Development, calibrate
 from lurcher.training.reader.export import calibration_of, export_reader
-from lurcher.training.reader.loop import MEASURE, train
 from lurcher.training.reader.lower import LOWER, lower_states
+from lurcher.training.reader.network import Reader, Shape
 from lurcher.training.reader.quality import LONGEST, Reading
-from lurcher.training.reader.reader import Reader, Shape
 from lurcher.training.reader.reliability import write_reliability
+from lurcher.training.reader.span_training import MEASURE, train
 from lurcher.training.reader.spans import Texts, locate
-from lurcher.training.run import Point, Schedule, best_of
+from lurcher.training.schedule import Schedule
 
 # Of what a search finds, what is read, or learnt to be wrong.
 _KEPT = 10

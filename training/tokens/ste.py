@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lurcher.models.ranker.maxsim import LATE_WEIGHT, NOTHING
+from lurcher.models.ranker.maxsim import NOTHING, blend
 from lurcher.models.tokens.projection import Projection
 
 # Of tanh, whose derivative stands in for the sign's: unit-norm states have small projections.
@@ -41,7 +41,7 @@ class Scorer(nn.Module):  # type: ignore[misc]  # torch is not there when types 
         its candidates one after the other, how many each has, and ``dense`` (C,).
         """
         late = [self._late(*one) for one in zip(states, weights, merged, counts, strict=True)]
-        return self.scale * ((1 - LATE_WEIGHT) * dense + LATE_WEIGHT * torch.stack(late))
+        return self.scale * blend(dense, torch.stack(late))
 
     def _late(self, states: Tensor, weights: Tensor, merged: Tensor, counts: list[int]) -> Tensor:
         codes = sign(merged @ self.passages)

@@ -12,9 +12,10 @@ import numpy as np
 from lurcher.bundle.bundle import Bundle
 from lurcher.evaluation.judgements import read_qrels, read_queries
 from lurcher.models.tokens.projection import Projection
+from lurcher.training.loop import Point
 from lurcher.training.partial import begin, partial
 from lurcher.training.ranker.questions import Judged, judged
-from lurcher.training.tokens.loop import Plan, Report, train
+from lurcher.training.tokens.projection_training import Plan, train
 
 # Development questions, at most.
 _DEVELOPMENT = 600
@@ -22,7 +23,7 @@ _DEVELOPMENT = 600
 
 def train_tokens(
     target: Path, asked: tuple[Path, Path], development: tuple[Path, Path], out: Path, plan: Plan,
-    report: Callable[[Report], None] = lambda _: None, skip_unknown: bool = False,
+    report: Callable[[Point], None] = lambda _: None, skip_unknown: bool = False,
 ) -> Projection:  # fmt: skip
     """The projection now in the new file ``out``, which starts from that of the bundle at ``target``.
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +15,9 @@ from lurcher.benchmarks.baselines.cross_encoder.rank import FOUND, first_stage
 from lurcher.benchmarks.baselines.frozen import freeze_below
 from lurcher.bundle.bundle import Bundle
 from lurcher.evaluation.judgements import Qrels
-from lurcher.models.errors import InputError, ModelError
+from lurcher.models.errors import InputError
 from lurcher.training import checkpoint
+from lurcher.training.loop import Loop
 
 _CHECKPOINT = "checkpoint.pt"
 _NEGATIVES = 7  # beside each relevant passage
@@ -93,12 +92,13 @@ def train(
     freeze_below(network.transformer)
     trained = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, schedule.learning_rate, fused=True)
-    rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / steps))
-    file = folder / _CHECKPOINT
-    first = _restore(file, network, optimiser, rate) if file.exists() else 0
-    # Without dropout: every question is seen once, so there is nothing to learn by heart.
-    network.eval()
-    for step in range(first, steps):
+    loop = Loop(
+        folder / _CHECKPOINT, network, optimiser, steps, _SAVE_EVERY, "",
+        lambda step: _rate(step / steps), schedule.seed,
+        report=lambda point: report(point.step, steps, point.loss or 0.0), report_every=1,
+    )  # fmt: skip
+
+    def loss(step: int) -> torch.Tensor:
         batch = questions[step * size : (step + 1) * size]
         generator = np.random.default_rng((schedule.seed, step))
         pairs = [
@@ -109,18 +109,11 @@ def train(
         with torch.autocast("cpu", torch.bfloat16):
             found = logits(network, pairs, _TRAINED_TOKENS).view(len(batch), -1)
         relevant = torch.zeros(len(batch), dtype=torch.long)
-        loss = torch.nn.functional.cross_entropy(found.float(), relevant)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimiser.step()
-        rate.step()
-        if not math.isfinite(loss.item()):
-            raise ModelError(f"step {step + 1}: the loss is {loss.item()}: training diverged")
-        report(step + 1, steps, loss.item())
-        if (step + 1) % _SAVE_EVERY == 0:
-            states = [part.state_dict() for part in (network, optimiser, rate)]
-            checkpoint.write(file, {"step": step + 1, "states": states})
+        return torch.nn.functional.cross_entropy(found.float(), relevant)
+
+    # Without dropout: every question is seen once, so there is nothing to learn by heart.
+    network.eval()
+    loop.run(loss)
     checkpoint.write(folder / WEIGHTS, network.state_dict())
 
 
@@ -133,11 +126,3 @@ def _sample(negatives: Sequence[int], generator: np.random.Generator) -> list[in
 def _rate(progress: float) -> float:
     """The share of the learning rate: a linear rise, then a linear fall to nothing."""
     return min((progress + 1e-3) / _WARMUP, max(0.0, 1 - progress) / (1 - _WARMUP))
-
-
-def _restore(file: Path, *parts: Any) -> int:
-    """The step that the checkpoint ``file`` was written after; ``parts`` take over what it holds."""
-    saved = torch.load(file, weights_only=True)
-    for part, state in zip(parts, saved["states"], strict=True):
-        part.load_state_dict(state)
-    return int(saved["step"])

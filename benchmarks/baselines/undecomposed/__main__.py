@@ -13,10 +13,10 @@ import typer
 
 import lurcher.benchmarks.baselines.undecomposed
 from lurcher.benchmarks.baselines.undecomposed.graph import GRAPH, export, open_yardstick
-from lurcher.benchmarks.baselines.undecomposed.loop import Schedule, train
 from lurcher.benchmarks.baselines.undecomposed.network import load, read_torch, start
 from lurcher.benchmarks.baselines.undecomposed.questions import examples, read_asked
 from lurcher.benchmarks.baselines.undecomposed.scoring import Read, measure
+from lurcher.benchmarks.baselines.undecomposed.train import Schedule, train
 from lurcher.evaluation.measures import interval
 
 app = typer.Typer(add_completion=False, help=lurcher.benchmarks.baselines.undecomposed.__doc__)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,17 @@ from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.models.errors import FieldError
 from lurcher.models.tokens.projection import Projection
+from lurcher.training.loop import Loop, Point
+from lurcher.training.partial import begin
 from lurcher.training.ranker.batches import draw
 from lurcher.training.ranker.questions import Judged, Questions, token_store
 from lurcher.training.tokens.pooled import Pooled, pooled
 from lurcher.training.tokens.ste import Scorer
+
+# What checkpoints are chosen by.
+MEASURE = "MRR@10"
+_SCALE_RATE = 0.01  # the learning rate of the scores' scale
+_LEAST = 0.05  # of the learning rates, at the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +67,6 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """One look at the training: mean loss since the last one, and MRR@10 on development questions."""
-
-    step: int
-    loss: float | None
-    quality: float
-
-
-@dataclass(frozen=True, slots=True)
 class Material:
     """Questions with candidates, and what their scores are made of."""
 
@@ -97,53 +95,48 @@ class Material:
 
 
 def train(
-    bundle: Bundle, asked: Judged, development: Judged, plan: Plan, work: Path,
-    report: Callable[[Report], None] = lambda _: None,
+    bundle: Bundle, judged: Judged, development: Judged, plan: Plan, work: Path,
+    report: Callable[[Point], None] = lambda _: None,
 ) -> Projection:  # fmt: skip
     """The projection that picked best on ``development``: the one to start from, if none was better.
 
-    What is computed once goes to ``work``. Raises FieldError where no question holds a word, ModelError for
-    a bundle without tokens.
+    What is computed once goes to ``work``, and a checkpoint at each check, from which another run goes on.
+    Raises FieldError if no question holds a word, ModelError for a bundle without tokens.
     """
     store = token_store(bundle)
     trained, held = (
-        _material(bundle, judged, plan.depth, work, name)
-        for name, judged in (("train", asked), ("development", development))
+        _material(bundle, some, plan.depth, work, name)
+        for name, some in (("train", judged), ("development", development))
     )
-    torch.manual_seed(plan.seed)
-    generator = np.random.default_rng(plan.seed)
+    begin(work / "training", [asdict(plan)])
     scorer = Scorer(store.coder.projection)
-    matrices = [scorer.passages, scorer.queries]
     groups = [
-        {"params": matrices, "base": plan.learning_rate},
-        {"params": [scorer.scale], "base": 0.01},
+        {"params": [scorer.passages, scorer.queries], "lr": plan.learning_rate},
+        {"params": [scorer.scale], "lr": _SCALE_RATE},
     ]
-    optimiser = torch.optim.Adam(groups)
-    best, best_quality = scorer.projection(), quality(scorer, held)
-    report(Report(0, None, best_quality))
-    losses: list[float] = []
-    for step in range(1, plan.steps + 1):
-        for group in optimiser.param_groups:
-            group["lr"] = group["base"] * max(0.05, 1 - step / plan.steps)
+    loop = Loop(
+        work / "training" / "checkpoint.pt", scorer, torch.optim.Adam(groups), plan.steps,
+        plan.steps // plan.checks, MEASURE, lambda step: max(_LEAST, 1 - step / plan.steps), plan.seed,
+        clip=math.inf, report=report,
+    )  # fmt: skip
+
+    def loss(step: int) -> Tensor:
+        generator = np.random.default_rng((plan.seed, step))
         size = min(plan.questions_a_batch, len(trained.questions))
         some = generator.choice(len(trained.questions), size, replace=False)
         rows, _ = draw(trained.questions, some, plan.negatives, generator)
         answers = torch.zeros(size, dtype=torch.long)
-        loss = functional.cross_entropy(trained.scores(scorer, some, rows), answers)
+        found = functional.cross_entropy(trained.scores(scorer, some, rows), answers)
         if plan.recovery:
             clusters, _ = trained.merged.of(rows[rows >= 0])
-            loss = loss + plan.recovery * scorer.recovery(torch.from_numpy(clusters))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-        if step % (plan.steps // plan.checks) == 0:
-            found = quality(scorer, held)
-            report(Report(step, float(np.mean(losses)), found))
-            losses.clear()
-            if found > best_quality:
-                best, best_quality = scorer.projection(), found
-    return best
+            found = found + plan.recovery * scorer.recovery(torch.from_numpy(clusters))
+        return found
+
+    def check(now: Scorer) -> dict[str, float]:
+        return {MEASURE: quality(now, held)}
+
+    loop.run(loss, check, untrained=lambda: check(scorer))
+    return scorer.projection()
 
 
 def quality(scorer: Scorer, held: Material) -> float:
@@ -153,16 +146,16 @@ def quality(scorer: Scorer, held: Material) -> float:
         for question in range(len(held.questions)):
             one = np.array([question])
             found[question] = held.scores(scorer, one, held.questions.rows[one])[0].numpy()
-    return held.questions.quality(found)["MRR@10"]
+    return held.questions.quality(found)[MEASURE]
 
 
-def _material(bundle: Bundle, asked: Judged, depth: int, work: Path, name: str) -> Material:
+def _material(bundle: Bundle, judged: Judged, depth: int, work: Path, name: str) -> Material:
     reader = bundle.query_encoder()
     folder = work / name
     if not (folder / "kept.npy").exists():  # which is written last
         shutil.rmtree(folder, ignore_errors=True)
-        Questions.make(folder, bundle, reader, asked, depth, depth)
+        Questions.make(folder, bundle, reader, judged, depth, depth)
     questions = Questions.open(folder, bundle)
-    vectors = reader.encode([asked.texts[i] for i in questions.kept.tolist()])
+    vectors = reader.encode([judged.texts[i] for i in questions.kept.tolist()])
     share = token_store(bundle).settings.share
     return Material(questions, vectors, bundle, pooled(bundle, share, work / "passages"))

@@ -24,7 +24,7 @@ from lurcher.models.encoders.student import (
 )
 from lurcher.models.encoders.tokenizer import length_buckets, pad
 from lurcher.models.errors import FieldError
-from lurcher.training.alignment.align import LOSSES, Schedule, Step, align
+from lurcher.training.alignment.align import LOSSES, Schedule, align
 from lurcher.training.alignment.development import Development
 from lurcher.training.alignment.export import Quantize, export_student
 from lurcher.training.alignment.ridge import start_head
@@ -219,16 +219,13 @@ def train(
         pairs = zip(material.development, material.best, strict=True)
         return float(np.mean([data.quality(encode) / max(best, 1e-9) for data, best in pairs]))
 
-    def tell(step: Step) -> None:
-        kept = "" if step.quality is None else f", development quality kept {step.quality:.4f}"
-        report(f"step {step.step} of {step.steps}: loss {step.loss:.4f}{kept}")
-
     schedule = Schedule(
         plan.epochs, plan.queries_a_batch, plan.learning_rate, plan.checks, plan.seed
     )
+    steps = schedule.steps(len(material.targets))
     best = align(
         student, material.targets, plan.losses, schedule, quality, folder,
-        passages=passages, pruner=pruner, report=tell,
+        passages=passages, pruner=pruner, report=lambda point: report(point.line(steps)),
     )  # fmt: skip
     return student, best
 

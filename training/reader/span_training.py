@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lurcher.bundle.passages import Rows
+from lurcher.training.epochs import Epochs
+from lurcher.training.loop import Loop, Point
 from lurcher.training.reader.batches import Library
-from lurcher.training.reader.reader import Reader
-from lurcher.training.run import Point, Run, Schedule
+from lurcher.training.reader.network import Reader
+from lurcher.training.schedule import Schedule, adamw
 
 # What checkpoints are chosen by.
 MEASURE = "F1"
@@ -47,19 +48,21 @@ def train(
     the same end. Raises ModelError where the loss is no longer finite, OSError where a checkpoint cannot be
     written.
     """
-    reader.to(device or torch.device("cpu"))
-    run = Run(folder / "checkpoint.pt", reader, schedule, MEASURE, _DECAY, report)
-    run.restore()
+    reader.to(device or torch.device("cpu")).train()
+    loop = Loop(
+        folder / "checkpoint.pt", reader, adamw(reader, schedule.learning_rate, _DECAY), schedule.steps,
+        schedule.every, MEASURE, schedule.rate, schedule.seed, schedule.mean, report=report,
+    )  # fmt: skip
+    epochs = Epochs(library.lengths(), schedule.batch, schedule.seed)
 
-    def loss(asked: Rows) -> Tensor:
-        generator = np.random.default_rng((schedule.seed, run.step))
-        drawn = library.draw(asked, generator).to(reader.device)
+    def loss(step: int) -> Tensor:
+        generator = np.random.default_rng((schedule.seed, step))
+        drawn = library.draw(epochs.at(step), generator).to(reader.device)
         with in_bfloat16(reader.device):
             logits = drawn.logits(reader)
         return span_loss(logits.float(), drawn.groups, drawn.answers)
 
-    run.through(library.lengths(), loss, lambda: quality(run.mean))
-    return run.curve
+    return loop.run(loss, quality)
 
 
 def in_bfloat16(device: torch.device) -> torch.autocast | nullcontext[None]:

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lurcher.bundle.passages import Rows
 from lurcher.models.errors import FieldError
+from lurcher.training.epochs import Epochs
+from lurcher.training.loop import Loop, Point
 from lurcher.training.ranker.batches import Batch, Says, batch, draw, scores
-from lurcher.training.ranker.decoder import Decoder
+from lurcher.training.ranker.network import Decoder
 from lurcher.training.ranker.questions import CodeStore, Questions
-from lurcher.training.run import Point, Run
-from lurcher.training.run import Schedule as AnySchedule
+from lurcher.training.schedule import Schedule as AnySchedule
+from lurcher.training.schedule import adamw
 
 # What checkpoints are chosen by.
 MEASURE = "nDCG@10"
@@ -74,16 +75,20 @@ def train(
     and a run that finds one there goes on from it, to the same end. Raises ModelError where the loss is no
     longer finite, OSError where a checkpoint cannot be written.
     """
-    decoder.to(device or torch.device("cpu"))
-    run = Run(folder / "checkpoint.pt", decoder, schedule, MEASURE, _DECAY, report)
-    if not run.restore():
-        run.note(development.quality())
+    decoder.to(device or torch.device("cpu")).train()
+    loop = Loop(
+        folder / "checkpoint.pt", decoder, adamw(decoder, schedule.learning_rate, _DECAY), schedule.steps,
+        schedule.every, MEASURE, schedule.rate, schedule.seed, schedule.mean, report=report,
+    )  # fmt: skip
+    epochs = Epochs(np.diff(questions.ends, prepend=0), schedule.batch, schedule.seed)
 
-    def loss(asked: Rows) -> Tensor:
-        generator = np.random.default_rng((schedule.seed, run.step))
-        drawn = draw(questions, asked, schedule.negatives, generator)
-        return lost(decoder, batch(questions, store, asked, *drawn, says).to(decoder.device))
+    def loss(step: int) -> Tensor:
+        places = epochs.at(step)
+        generator = np.random.default_rng((schedule.seed, step))
+        drawn = draw(questions, places, schedule.negatives, generator)
+        return lost(decoder, batch(questions, store, places, *drawn, says).to(decoder.device))
 
-    lengths = np.diff(questions.ends, prepend=0)
-    run.through(lengths, loss, lambda: development.quality(scores(run.mean, development, store)))
-    return run.curve
+    def quality(measured: Decoder) -> dict[str, float]:
+        return development.quality(scores(measured, development, store))
+
+    return loop.run(loss, quality, untrained=development.quality)
