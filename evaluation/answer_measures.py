@@ -25,7 +25,7 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 def exact_match(answer: str, golds: Sequence[str]) -> float:
-    """1 where ``answer`` is one of ``golds``, else 0; of no golds, 1 where it says nothing."""
+    """1 if ``answer`` is one of ``golds``, else 0; without golds, 1 if it is empty."""
     found = _words(answer)
     return max(float(found == _words(gold)) for gold in golds or [""])
 
@@ -33,8 +33,8 @@ def exact_match(answer: str, golds: Sequence[str]) -> float:
 def f1(answer: str, golds: Sequence[str]) -> float:
     """The harmonic mean of precision and recall over words, 0 to 1, for the best of ``golds``.
 
-    A word that stands twice counts twice. An answer of articles and punctuation alone has 0; of no golds, one
-    that says nothing has 1.
+    A word that stands twice counts twice. An answer of articles and punctuation alone has 0; without golds,
+    an empty one has 1.
     """
     if not golds:
         return exact_match(answer, golds)
@@ -76,7 +76,7 @@ def calibration_error(
 ) -> float:
     """Expected calibration error (Naeini et al. 2015): of ``bins`` as many answers each, by score.
 
-    The mean difference between how probable answers are said to be and how many are right.
+    The mean difference between how probable answers are by their scores and how many are right.
     """
     parts = np.array_split(np.argsort(scores, kind="stable"), bins)
     gaps = [len(p) * abs(scores[p].mean() - right[p].mean()) for p in parts if len(p)]

@@ -34,18 +34,18 @@ class Figure:
 
 
 def per_query(
-    asked: Sequence[str], rankings: Sequence[list[tuple[str, float]]], qrels: Qrels
+    queries: Sequence[str], rankings: Sequence[list[tuple[str, float]]], qrels: Qrels
 ) -> PerQuery:
-    """Each measure's value for each query, in the order asked."""
+    """Each measure's value for each query, in the order of ``queries``."""
     # Scores are replaced by ranks: trec_eval breaks ties by id, which would not be the order shown.
     run = {
         query: {passage: -float(rank) for rank, (passage, _) in enumerate(ranking)}
-        for query, ranking in zip(asked, rankings, strict=True)
+        for query, ranking in zip(queries, rankings, strict=True)
     }
-    position = {query: i for i, query in enumerate(asked)}
-    values: PerQuery = {name: np.zeros(len(asked)) for name in MEASURES}
+    position = {query: i for i, query in enumerate(queries)}
+    values: PerQuery = {name: np.zeros(len(queries)) for name in MEASURES}
     names = {measure: name for name, measure in MEASURES.items()}
-    judged = {query: qrels[query] for query in asked}
+    judged = {query: qrels[query] for query in queries}
     for metric in ir_measures.iter_calc(list(MEASURES.values()), judged, run):
         values[names[metric.measure]][position[metric.query_id]] = metric.value
     return values

@@ -15,15 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-import matplotlib
-
-matplotlib.use("Agg")  # there is no screen
-import matplotlib.pyplot as plt
 import typer
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from lurcher.training.alignment.make_student import MIX, Material, Plan, train
 from lurcher.training.compression.sparsity import Pattern
+from lurcher.training.plot import save_plot
 from lurcher.training.students import shipped_material
 
 _LOSSES: dict[str, dict[str, float]] = {
@@ -148,9 +146,9 @@ def _table(cells: list[Cell]) -> str:
 
 def _plot(cells: list[Cell], file: Path) -> None:
     """Bars by loss for each shape of student, seed 0."""
-    matplotlib.rcParams["svg.hashsalt"] = "lurcher"  # the same cells give the same bytes
     shapes = list(dict.fromkeys((c.layers, c.sparsity) for c in cells))
-    figure, axes = plt.subplots(figsize=(9, 4))
+    figure = Figure(figsize=(9, 4))
+    axes = figure.subplots()
     width = 0.8 / len(_LOSSES)
     for number, loss in enumerate(_LOSSES):
         found = {(c.layers, c.sparsity): c.kept for c in cells if c.loss == loss and c.seed == 0}
@@ -162,8 +160,7 @@ def _plot(cells: list[Cell], file: Path) -> None:
     axes.set_xticklabels([f"{layers}\n{sparsity}" for layers, sparsity in shapes], fontsize=8)
     axes.set_ylabel("share of nDCG@10 kept")
     axes.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(file, metadata={"Date": None})
+    save_plot(figure, file)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,10 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-import matplotlib
-
-matplotlib.use("Agg")  # there is no screen
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import typer
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from experiments.decoder_likelihood import Likelihood, Reading, Vocabulary, best_blend
@@ -31,6 +28,7 @@ from experiments.decoder_losses import LOSSES
 from experiments.decoder_states import Ground, Halved, in_float16, random_candidates, without_prior
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.models.encoders.encoder import Encoder
+from lurcher.training.plot import save_plot
 from lurcher.training.ranker.batches import scores
 from lurcher.training.ranker.decoder_training import Schedule, train
 from lurcher.training.ranker.network import Decoder, Shape
@@ -262,9 +260,9 @@ def _table(cells: Sequence[Cell]) -> str:
 
 def _plot(cells: Sequence[Cell], file: Path) -> None:
     """A bar a cell, beside what ships."""
-    plt.rcParams["svg.hashsalt"] = "lurcher"  # the same figures give the same file
     shown = [cell for cell in cells if cell.seed == 0][::-1]
-    figure, panel = plt.subplots(figsize=(8, 0.27 * len(shown) + 1))
+    figure = Figure(figsize=(8, 0.27 * len(shown) + 1))
+    panel = figure.subplots()
     parts = ["ships", *_CHANGES]
     panel.barh(
         [cell.label for cell in shown], [cell.after for cell in shown],
@@ -282,9 +280,7 @@ def _plot(cells: Sequence[Cell], file: Path) -> None:
     )
     panel.set_xlabel(f"{MEASURE} of development questions")
     panel.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
-    figure.tight_layout()
-    figure.savefig(file, metadata={"Date": None})
-    plt.close(figure)
+    save_plot(figure, file)
 
 
 if __name__ == "__main__":

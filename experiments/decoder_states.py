@@ -41,7 +41,7 @@ class Ground:
     @property
     def bits(self) -> int:
         """Of a code."""
-        return int(self.questions.points.shape[1])
+        return int(self.questions.projected.shape[1])
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _anew(questions: Questions, coded: CodeStore, halves: Halves) -> Questions:
     relevant_prior = questions.relevant_prior.copy()
     for question in range(len(questions)):
         tokens, own = questions.tokens(question), questions.answers(question)
-        points = questions.points[tokens].astype(np.float32)
+        points = questions.projected[tokens].astype(np.float32)
         weights = np.asarray(questions.weights[tokens])
         there = rows[question] >= 0
         candidates = rows[question][there]
@@ -132,7 +132,7 @@ def random_candidates(
     prior = np.empty(rows.shape, np.float32)
     for question, vector in enumerate(vectors):
         tokens = questions.tokens(question)
-        points = questions.points[tokens].astype(np.float32)
+        points = questions.projected[tokens].astype(np.float32)
         late = maxsim(points, np.asarray(questions.weights[tokens]), *store.of(rows[question]))
         prior[question] = blend(bundle.vectors.vectors(rows[question]) @ vector, late)
     return replace(questions, rows=rows, prior=prior)

@@ -19,12 +19,9 @@ from pathlib import Path
 from typing import Annotated
 
 import faiss
-import matplotlib
-
-matplotlib.use("Agg")  # there is no screen
-import matplotlib.pyplot as plt
 import numpy as np
 import typer
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from experiments.pefa_formulas import nudge_scores, per_passage_weight, published_votes
@@ -44,6 +41,7 @@ from lurcher.index_builder.tuning import KnownQueries, sample, sums
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.neighbours.adapted import unit, xs_scores
 from lurcher.models.neighbours.votes import Votes, mix
+from lurcher.training.plot import save_plot
 
 _MEASURES = ("nDCG@10", "Recall@10", "Recall@100")
 _BLOCK = 256
@@ -314,7 +312,8 @@ def _table(rows: Sequence[Row]) -> str:
 def _plot(rows: Sequence[Row], file: Path) -> None:
     """What each method adds to nDCG@10, a panel for each set."""
     data = list(dict.fromkeys(row.data for row in rows))
-    figure, panels = plt.subplots(1, len(data), figsize=(4 * len(data), 4), squeeze=False)
+    figure = Figure(figsize=(4 * len(data), 4))
+    panels = figure.subplots(1, len(data), squeeze=False)
     for panel, name in zip(panels[0], data, strict=True):
         own = [row for row in rows if row.data == name]
         bare = own[0].figures["nDCG@10"]
@@ -326,9 +325,7 @@ def _plot(rows: Sequence[Row], file: Path) -> None:
         panel.invert_yaxis()
     for panel in panels[0][1:]:
         panel.set_yticklabels([])
-    figure.tight_layout()
-    figure.savefig(file, metadata={"Date": None})
-    plt.close(figure)
+    save_plot(figure, file)
 
 
 if __name__ == "__main__":

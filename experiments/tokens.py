@@ -13,18 +13,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-import matplotlib
-
-matplotlib.use("Agg")  # there is no screen
-import matplotlib.pyplot as plt
 import numpy as np
 import typer
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from experiments.token_candidates import SETS, Candidates, candidates
 from experiments.token_variants import Variant, Variants
 from lurcher.models.ranker.maxsim import blend
 from lurcher.models.tokens.products import Vectors
+from lurcher.training.plot import save_plot
 
 _SEEDS = (0, 1, 2)
 _BUDGETS = (8, 4)  # bytes a token
@@ -252,8 +250,8 @@ def _table(rows: Sequence[Row]) -> str:
 
 def _plot(rows: Sequence[Row], file: Path) -> None:
     """Share of the gain by bytes a token, a line a number of bits."""
-    plt.rcParams["svg.hashsalt"] = "lurcher"  # the same figures give the same file
-    figure, panel = plt.subplots(figsize=(8, 4.5))
+    figure = Figure(figsize=(8, 4.5))
+    panel = figure.subplots()
     curve = [row for row in rows if row.part == "curve"]
     for bits in _CURVE:
         some = [row for row in curve if row.bits == bits]
@@ -270,9 +268,7 @@ def _plot(rows: Sequence[Row], file: Path) -> None:
     panel.set_xlabel("bytes a token of a passage, all counted")
     panel.set_ylabel("% of the gain of all tokens at 384 bits")
     panel.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(file, metadata={"Date": None})
-    plt.close(figure)
+    save_plot(figure, file)
 
 
 if __name__ == "__main__":

@@ -106,10 +106,12 @@ def _check(judged: Judged, teacher: Teacher, target: Path) -> None:
     """Raises FieldError unless ``judged`` can be measured on ``teacher``."""
     if teacher.passages is None:
         raise FieldError("dev_qrels", f"judge a bundle's passages, and {target} is no bundle")
-    asked = judged.queries.keys() & judged.qrels.keys()
-    if not asked:
+    judged_ids = judged.queries.keys() & judged.qrels.keys()
+    if not judged_ids:
         raise FieldError("dev_qrels", "none of the judged queries is in dev_queries")
-    relevant = (passage for query in asked for passage, g in judged.qrels[query].items() if g > 0)
+    relevant = (
+        passage for query in judged_ids for passage, g in judged.qrels[query].items() if g > 0
+    )
     if set(teacher.ids).isdisjoint(relevant):
         raise FieldError("dev_qrels", f"none of the relevant passages is in {target}")
 
@@ -118,8 +120,8 @@ def _split(queries: Sequence[str], judged: Judged | None, seed: int) -> tuple[li
     """The queries to train on, and those held out to choose by: none where there are judged ones."""
     unique = [query for query in dict.fromkeys(queries) if query.strip()]
     if judged is not None:
-        asked = {text for query, text in judged.queries.items() if query in judged.qrels}
-        return [query for query in unique if query not in asked], []
+        known = {text for query, text in judged.queries.items() if query in judged.qrels}
+        return [query for query in unique if query not in known], []
     order = np.random.default_rng(seed).permutation(len(unique))
     size = min(_HELD_OUT, max(1, len(unique) // 10))
     return [unique[i] for i in sorted(order[size:])], [unique[i] for i in sorted(order[:size])]

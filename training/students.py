@@ -64,8 +64,8 @@ def read_pool(data: Path) -> list[str]:
     """
     squad = data / "squad-open"
     training = read_qrels(squad / "qrels" / "train.tsv")
-    asked = read_queries(squad / "queries.jsonl")
-    texts = [text for id_, text in asked.items() if id_ in training]
+    queries = read_queries(squad / "queries.jsonl")
+    texts = [text for id_, text in queries.items() if id_ in training]
     for file in sorted((data / "queries").glob("*.jsonl")):
         if "msmarco" not in file.name:
             texts.extend(read_queries(file).values())
@@ -102,12 +102,12 @@ def development_of(data: Path, name: str, split: str, bundle: Path) -> Developme
     """At most 1,000 queries of a split of the set ``name`` over the passages of ``bundle``."""
     qrels = read_qrels(data / name / "qrels" / f"{split}.tsv")
     judged = sorted(query for query, grades in qrels.items() if any(g > 0 for g in grades.values()))
-    asked = np.random.default_rng(0).permutation(judged)[:_QUESTIONS]
+    some = np.random.default_rng(0).permutation(judged)[:_QUESTIONS]
     queries = read_queries(data / name / "queries.jsonl")
     with closing(Bundle.open(bundle)) as opened:
         ids = [passage.id for passage in opened.passages.get(range(opened.passages.count))]
         vectors = opened.vectors.stored()[0 : len(ids)]
-        return Development(name, vectors, ids, queries, {query: qrels[query] for query in asked})
+        return Development(name, vectors, ids, queries, {query: qrels[query] for query in some})
 
 
 def main(

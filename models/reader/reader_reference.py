@@ -54,7 +54,7 @@ def _attention(w: Weights, name: str, heads: int, x: Doubles, pairs: Doubles) ->
     """Self-attention among the tokens ``x`` (N, width), biased by ``pairs`` (3, N, N)."""
     parts = linear(w, f"{name}.project", norm(w, f"{name}.norm", x)).reshape(len(x), 3, heads, -1)
     heads_out = []
-    for head, bias in enumerate(w[f"{name}.looks"].astype(np.float64)):
+    for head, bias in enumerate(w[f"{name}.pair_bias"].astype(np.float64)):
         query, key, value = parts[:, :, head].transpose(1, 0, 2)  # (N, width / heads) each
         logits = query @ key.T / math.sqrt(key.shape[1]) + np.einsum("c,cij->ij", bias, pairs)
         heads_out.append(softmax(logits) @ value)

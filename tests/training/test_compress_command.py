@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 pytest.importorskip("torch", reason="the [train] extra is not installed")
 pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
-import lurcher.cli
-import lurcher.training.compress
+from lurcher import cli
 from lurcher.models.encoders.student import Figure, StudentConfig
 from lurcher.models.errors import CorpusError, FieldError, LurcherError, ModelNotFound
+from lurcher.training import compress
 from lurcher.training.alignment.make_student import MIX, Plan
 
 Given = dict[str, Any]
@@ -37,7 +37,7 @@ def lurcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lurcher:
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str | Path) -> Any:
-        return CliRunner().invoke(lurcher.cli.app, ["compress", *map(str, words)])
+        return CliRunner().invoke(cli.app, ["compress", *map(str, words)])
 
     return run
 
@@ -57,7 +57,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
             figures=[figure],
         )  # fmt: skip
 
-    monkeypatch.setattr(lurcher.training.compress, "compress", stand_in)
+    monkeypatch.setattr(compress, "compress", stand_in)
     return passed
 
 

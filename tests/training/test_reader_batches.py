@@ -31,7 +31,9 @@ def test_each_row_is_a_question_and_a_passage(library: Library) -> None:
         own = questions.tokens(question)
         length, (codes, (count,)) = own.stop - own.start, store.of(np.array([row]))
         longest = [max(longest[0], length), max(longest[1], int(count))]
-        assert batch.asked[place].tolist() == [i < length for i in range(batch.asked.shape[1])]
+        assert batch.query_mask[place].tolist() == [
+            i < length for i in range(batch.query_mask.shape[1])
+        ]
         assert batch.there[place].tolist() == [i < count for i in range(batch.there.shape[1])]
         states = coder.query(np.asarray(library.states[own], np.float32))
         np.testing.assert_allclose(batch.states[place, :length], states, atol=1e-6)
@@ -44,7 +46,7 @@ def test_each_row_is_a_question_and_a_passage(library: Library) -> None:
         ends = {"states": length, "weights": length, "decoded": count, "places": count}
         for part, end in ends.items():
             assert not getattr(batch, part)[place, end:].any()
-    assert [batch.asked.shape[1], batch.there.shape[1]] == longest
+    assert [batch.query_mask.shape[1], batch.there.shape[1]] == longest
     # Questions of several words, so that not all of one is another's.
     assert len({tuple(row) for row in batch.states[:, 0].tolist()}) == 3
 
@@ -52,7 +54,7 @@ def test_each_row_is_a_question_and_a_passage(library: Library) -> None:
 def test_types_are_those_that_are_said(library: Library) -> None:
     batch = library.draw(np.arange(4), np.random.default_rng(0))
     wanted = {
-        "states": torch.float32, "weights": torch.float32, "asked": torch.bool,
+        "states": torch.float32, "weights": torch.float32, "query_mask": torch.bool,
         "decoded": torch.float32, "places": torch.int64, "there": torch.bool,
         "groups": torch.int64, "answers": torch.int64,
     }  # fmt: skip
@@ -85,7 +87,7 @@ def test_lengths_are_of_question_and_passage(library: Library) -> None:
     assert len(lengths) == ASKED
     for number in range(ASKED):
         batch = library.batch([(number, int(library.answered.rows[number]))], *nobody())
-        assert lengths[number] == batch.asked.sum() + batch.there.sum()
+        assert lengths[number] == batch.query_mask.sum() + batch.there.sum()
 
 
 def kinds(

@@ -33,11 +33,11 @@ class Development:
 
     def quality(self, encode: Encode) -> float:
         """The mean of the measure with queries encoded by ``encode``, passages as they are."""
-        asked = [query for query in self.qrels if query in self.queries]
-        vectors = encode([self.queries[query] for query in asked])
+        ids = [query for query in self.qrels if query in self.queries]
+        vectors = encode([self.queries[query] for query in ids])
         top = exact_top(vectors, self.passages, min(DEPTH, len(self.ids)))
         rankings = [[(self.ids[row], 0.0) for row in rows] for rows in top]
-        return float(per_query(asked, rankings, self.qrels)[self.measure].mean())
+        return float(per_query(ids, rankings, self.qrels)[self.measure].mean())
 
 
 def agreement(

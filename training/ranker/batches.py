@@ -13,8 +13,8 @@ from lurcher.bundle.vectors import Vectors
 from lurcher.training.ranker.network import Decoder
 from lurcher.training.ranker.questions import NO_SCORE, CodeStore, Questions, padded_codes
 
-# What a cross-encoder says of a row, by question and row.
-Says = dict[int, dict[int, float]]
+# A cross-encoder's score of a row, by question and row.
+TeacherScores = dict[int, dict[int, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,43 +22,43 @@ class Batch:
     """B questions of L padded tokens with C candidates of M padded codes."""
 
     states: Tensor  # (B, L, d) float32
-    points: Tensor  # (B, L, bits) float32
+    projected: Tensor  # (B, L, bits) float32
     weights: Tensor  # (B, L) float32
     mask: Tensor  # (B, L) bool, where there is a token
     codes: Tensor  # (B, C, M, bits/8) uint8
     counts: Tensor  # (B, C) int64
     prior: Tensor  # (B, C) float32, NO_SCORE where there is no candidate
-    said: Tensor | None  # (B, C) float32, by a cross-encoder, NaN where it said nothing
+    teacher: Tensor | None  # (B, C) float32, of a cross-encoder, NaN where it has none
 
     def scores(self, decoder: Decoder) -> Tensor:
-        """What ``decoder`` scores the candidates, (B, C)."""
+        """The candidates' scores by ``decoder``, (B, C)."""
         x, keys = decoder.read(self.states, self.weights, self.mask)
         return decoder.score(
-            x, keys, self.points, self.weights, self.mask, self.codes, self.counts, self.prior
+            x, keys, self.projected, self.weights, self.mask, self.codes, self.counts, self.prior
         )
 
     def to(self, device: torch.device) -> Batch:
         """The batch on ``device``."""
-        said = None if self.said is None else self.said.to(device)
+        teacher = None if self.teacher is None else self.teacher.to(device)
         return Batch(
-            self.states.to(device), self.points.to(device), self.weights.to(device),
+            self.states.to(device), self.projected.to(device), self.weights.to(device),
             self.mask.to(device), self.codes.to(device), self.counts.to(device),
-            self.prior.to(device), said,
+            self.prior.to(device), teacher,
         )  # fmt: skip
 
 
 def draw(
-    questions: Questions, asked: Rows, negatives: int, generator: np.random.Generator
+    questions: Questions, places: Rows, negatives: int, generator: np.random.Generator
 ) -> tuple[Rows, Vectors]:
-    """Rows (B, 1 + negatives) to train ``asked`` (B,) on, and what late interaction scores them.
+    """Rows (B, 1 + negatives) to train the questions at ``places`` (B,) on, and their scores by maxsim.
 
     First one that answers the question, if possible one of its candidates: told from those above it, one that
     is far below them all would teach to turn the ranking over. Then half the best of those that do not answer
     it, half any others of them; row -1 where there are too few.
     """
-    rows = np.full((len(asked), 1 + negatives), -1)
+    rows = np.full((len(places), 1 + negatives), -1)
     prior = np.full(rows.shape, NO_SCORE, np.float32)
-    for place, question in enumerate(asked.tolist()):
+    for place, question in enumerate(places.tolist()):
         own = questions.answers(question)
         answers = np.arange(own.start, own.stop)
         found = answers[np.isin(questions.relevant[own], questions.rows[question])]
@@ -80,44 +80,46 @@ def draw(
 
 
 def batch(
-    questions: Questions, store: CodeStore, asked: Rows, rows: Rows, prior: Vectors, says: Says | None = None
+    questions: Questions, store: CodeStore, places: Rows, rows: Rows, prior: Vectors,
+    teacher_scores: TeacherScores | None = None,
 ) -> Batch:  # fmt: skip
-    """``asked`` (B,) with candidates ``rows`` (B, C) that late interaction scores ``prior`` (B, C)."""
-    spans = [questions.tokens(question) for question in asked.tolist()]
+    """The questions at ``places`` (B,) with candidates ``rows`` (B, C), which have the scores ``prior``."""
+    spans = [questions.tokens(question) for question in places.tolist()]
     shape = (len(spans), max(span.stop - span.start for span in spans))
     states = np.zeros((*shape, questions.states.shape[1]), np.float32)
-    points = np.zeros((*shape, questions.points.shape[1]), np.float32)
+    projected = np.zeros((*shape, questions.projected.shape[1]), np.float32)
     weights, mask = np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
     for place, span in enumerate(spans):
         here = place, slice(span.stop - span.start)
-        states[here], points[here] = questions.states[span], questions.points[span]
+        states[here], projected[here] = questions.states[span], questions.projected[span]
         weights[here], mask[here] = questions.weights[span], True
     codes, counts = padded_codes(store, rows.ravel())
     return Batch(
-        torch.from_numpy(states), torch.from_numpy(points), torch.from_numpy(weights), torch.from_numpy(mask),
+        torch.from_numpy(states), torch.from_numpy(projected),
+        torch.from_numpy(weights), torch.from_numpy(mask),
         torch.from_numpy(codes.reshape(*rows.shape, *codes.shape[1:])),
         torch.from_numpy(counts.reshape(rows.shape)), torch.from_numpy(prior),
-        None if says is None else torch.from_numpy(_said(says, asked, rows)),
+        None if teacher_scores is None else torch.from_numpy(_teacher(teacher_scores, places, rows)),
     )  # fmt: skip
 
 
 def scores(decoder: Decoder, questions: Questions, store: CodeStore) -> Vectors:
-    """What ``decoder`` scores each question's candidates, (n, K)."""
+    """Each question's candidates' scores by ``decoder``, (n, K)."""
     found = np.empty(questions.rows.shape, np.float32)
     with torch.inference_mode():
         for question in range(len(questions)):
-            asked = np.array([question])
-            one = batch(questions, store, asked, questions.rows[asked], questions.prior[asked])
+            places = np.array([question])
+            one = batch(questions, store, places, questions.rows[places], questions.prior[places])
             found[question] = one.to(decoder.device).scores(decoder)[0].cpu().numpy()
     return found
 
 
-def _said(says: Says, asked: Rows, rows: Rows) -> Vectors:
+def _teacher(teacher_scores: TeacherScores, places: Rows, rows: Rows) -> Vectors:
     nothing: dict[int, float] = {}
     return np.array(
         [
-            [says.get(question, nothing).get(row, np.nan) for row in of_one]
-            for question, of_one in zip(asked.tolist(), rows.tolist(), strict=True)
+            [teacher_scores.get(question, nothing).get(row, np.nan) for row in of_one]
+            for question, of_one in zip(places.tolist(), rows.tolist(), strict=True)
         ],
         np.float32,
     )

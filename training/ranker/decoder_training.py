@@ -15,7 +15,7 @@ from torch.nn import functional
 from lurcher.models.errors import FieldError
 from lurcher.training.epochs import Epochs
 from lurcher.training.loop import Loop, Point
-from lurcher.training.ranker.batches import Batch, Says, batch, draw, scores
+from lurcher.training.ranker.batches import Batch, TeacherScores, batch, draw, scores
 from lurcher.training.ranker.network import Decoder
 from lurcher.training.ranker.questions import CodeStore, Questions
 from lurcher.training.schedule import Schedule as AnySchedule
@@ -30,7 +30,7 @@ Loss = Callable[[Decoder, Batch], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Schedule(AnySchedule):
-    """A schedule that also says how many candidates a question is to be told from, in a step."""
+    """A schedule with how many candidates a question is to be told from, in a step."""
 
     negatives: int = 19
 
@@ -43,20 +43,20 @@ class Schedule(AnySchedule):
 def listwise(decoder: Decoder, one: Batch) -> Tensor:
     """The mean cross-entropy of the first candidate among all.
 
-    Where a cross-encoder spoke, the divergence from its softmax is added, over what it spoke of.
+    Where a cross-encoder has scores, the divergence from its softmax over those candidates is added.
     """
     logits = decoder.scale * one.scores(decoder)
     loss = functional.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
-    if one.said is None:
+    if one.teacher is None:
         return loss
-    spoken = ~one.said.isnan()
-    some = spoken.sum(1) > 1
+    known = ~one.teacher.isnan()
+    some = known.sum(1) > 1
     if not some.any():
         return loss
-    said = one.said[some].masked_fill(~spoken[some], -math.inf)
-    found = logits[some].masked_fill(~spoken[some], -math.inf)
+    theirs = one.teacher[some].masked_fill(~known[some], -math.inf)
+    found = logits[some].masked_fill(~known[some], -math.inf)
     # Masked places are nothing on both sides; their logarithms would make 0 x inf of them.
-    goal, ours = (part.log_softmax(1).masked_fill(~spoken[some], -1e9) for part in (said, found))
+    goal, ours = (part.log_softmax(1).masked_fill(~known[some], -1e9) for part in (theirs, found))
     return loss + (goal.exp() * (goal - ours)).sum(1).mean()
 
 
@@ -64,7 +64,7 @@ def train(
     decoder: Decoder, questions: Questions, development: Questions, store: CodeStore,
     schedule: Schedule, folder: Path, *,
     lost: Loss = listwise,
-    says: Says | None = None,
+    teacher_scores: TeacherScores | None = None,
     device: torch.device | None = None,
     report: Callable[[Point], None] = lambda _: None,
 ) -> list[Point]:  # fmt: skip
@@ -86,7 +86,9 @@ def train(
         places = epochs.at(step)
         generator = np.random.default_rng((schedule.seed, step))
         drawn = draw(questions, places, schedule.negatives, generator)
-        return lost(decoder, batch(questions, store, places, *drawn, says).to(decoder.device))
+        return lost(
+            decoder, batch(questions, store, places, *drawn, teacher_scores).to(decoder.device)
+        )
 
     def quality(measured: Decoder) -> dict[str, float]:
         return development.quality(scores(measured, development, store))

@@ -111,17 +111,17 @@ class Decoder(nn.Module):  # type: ignore[misc]  # torch is not there when types
         return signs_of(codes, self.signs)
 
     def score(
-        self, x: Tensor, keys: Tensor, points: Tensor, weights: Tensor, mask: Tensor | None,
+        self, x: Tensor, keys: Tensor, projected: Tensor, weights: Tensor, mask: Tensor | None,
         codes: Tensor, counts: Tensor, prior: Tensor,
     ) -> Tensor:  # fmt: skip
-        """Scores (B, C) of candidates, of what ``read`` gave and ``points`` (B, L, bits).
+        """Scores (B, C) of candidates, of what ``read`` gave and ``projected`` (B, L, bits).
 
         ``codes`` (B, C, M, bits/8) uint8 are padded; ``counts`` (B, C) says how many each candidate has,
         ``prior`` (B, C) what late interaction scores it.
         """
         signs = self.decode(codes)
         present = torch.arange(codes.shape[2], device=codes.device) < counts[..., None]  # (B, C, M)
-        similar = points[:, None] @ signs.transpose(-1, -2)  # (B, C, L, M)
+        similar = projected[:, None] @ signs.transpose(-1, -2)  # (B, C, L, M)
         there = present[:, :, None]
         best = similar.masked_fill(~there, NOTHING).amax(-1)  # (B, C, L)
         weighted = weights[:, None] * best

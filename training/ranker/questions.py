@@ -2,14 +2,14 @@
 
 All that does not change in training is computed once, and lies in memory-mapped files::
 
-    states.f16, points.f16   (T, d), (T, bits)    of every question's tokens, one after the other
+    states.f16, projected.f16   (T, d), (T, bits)    of every question's tokens, one after the other
     weights.npy              (T,)                 of those tokens
     ends.npy                 (n,)                 where each question's tokens end
     rows.npy, prior.npy      (n, K)               candidates and their scores, best first; row -1: none
     relevant.npy             (R,)                 rows of what answers the questions, one after the other
     relevant_prior.npy, grades.npy   (R,)         their scores and grades
     relevant_ends.npy        (n,)
-    kept.npy                 (n,)                 which of the questions asked these are
+    kept.npy                 (n,)                 which of the judged questions these are
 """
 
 from __future__ import annotations
@@ -103,10 +103,10 @@ def judged(
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Questions with candidates, as the module says; n questions, K candidates."""
+    """n questions with K candidates each, as drawn at the top of this module."""
 
     states: npt.NDArray[np.float16]
-    points: npt.NDArray[np.float16]
+    projected: npt.NDArray[np.float16]
     weights: Vectors
     ends: Rows
     rows: Rows
@@ -122,10 +122,10 @@ class Questions:
 
     @classmethod
     def make(
-        cls, folder: Path, bundle: Bundle, encoder: Encoder, asked: Judged, depth: int, keep: int,
+        cls, folder: Path, bundle: Bundle, encoder: Encoder, judged: Judged, depth: int, keep: int,
         report: Callable[[int], None] = lambda _: None,
     ) -> Questions:  # fmt: skip
-        """The questions of ``asked``, in the new ``folder``; ``report`` hears of each chunk's size.
+        """The questions of ``judged``, in the new ``folder``; ``report`` hears of each chunk's size.
 
         The first stage finds ``depth`` passages, of which the ``keep`` best by late interaction stay. A
         text without tokens is left out. Raises FieldError where there is no other, ModelError for a bundle
@@ -136,15 +136,15 @@ class Questions:
         folder.mkdir(parents=True)
         with (
             (folder / "states.f16").open("wb") as states,
-            (folder / "points.f16").open("wb") as points,
+            (folder / "projected.f16").open("wb") as projected,
         ):
-            for start in range(0, len(asked), _CHUNK):
-                texts = asked.texts[start : start + _CHUNK]
+            for start in range(0, len(judged), _CHUNK):
+                texts = judged.texts[start : start + _CHUNK]
                 for place, one in _searched(bundle, store, encoder, texts, depth):
-                    relevant = asked.relevant[start + place]
+                    relevant = judged.relevant[start + place]
                     _append(arrays, one, relevant, bundle, store, keep, start + place)
                     _write(states, one.states)
-                    _write(points, one.points)
+                    _write(projected, one.projected)
                 report(len(texts))
         if not arrays["rows"]:
             raise FieldError("queries", "none holds a word that the encoder reads")
@@ -165,7 +165,7 @@ class Questions:
             name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS[:-1]
         }
         dimension, bits = bundle.manifest.encoder.dimension, token_store(bundle).coder.bits
-        for name, wide in (("states", dimension), ("points", bits)):
+        for name, wide in (("states", dimension), ("projected", bits)):
             shape = (int(found["ends"][-1]), wide)
             found[name] = np.memmap(folder / f"{name}.f16", np.float16, "r", shape=shape)
         return cls(**found, kept=kept)
@@ -219,7 +219,7 @@ def padded_codes(store: CodeStore, rows: Rows) -> tuple[Codes, Rows]:
 @dataclass(frozen=True, slots=True)
 class _Searched:
     states: Vectors  # (L, d)
-    points: Vectors  # (L, bits)
+    projected: Vectors  # (L, bits)
     weights: Vectors  # (L,)
     vector: Vectors  # (d,)
     rows: Rows  # (depth,)
@@ -236,11 +236,16 @@ def _searched(
     for place, read in enumerate(tokens):
         own = encoder.own_tokens(read)
         if own.stop > own.start:
-            points, weights = store.coder.queries(states[place][own], read.ids[own])
+            projected, weights = store.coder.queries(states[place][own], read.ids[own])
             yield (
                 place,
                 _Searched(
-                    states[place][own], points, weights, vectors[place], rows[place], dense[place]
+                    states[place][own],
+                    projected,
+                    weights,
+                    vectors[place],
+                    rows[place],
+                    dense[place],
                 ),
             )
 
@@ -253,7 +258,7 @@ def _append(
     there = one.rows >= 0
     rows = np.concatenate([one.rows[there], answers])
     dense = np.concatenate([one.dense[there], bundle.vectors.vectors(answers) @ one.vector])
-    late = maxsim(one.points, one.weights, *store.of(rows))
+    late = maxsim(one.projected, one.weights, *store.of(rows))
     score = blend(dense, late)
     found = len(rows) - len(answers)
     best = np.argsort(-score[:found], kind="stable")[:keep]

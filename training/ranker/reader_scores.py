@@ -1,6 +1,6 @@
-"""What a bundle's reader says of judged queries and their candidates, for a decoder to learn from.
+"""A bundle's reader's scores of judged queries' candidates, for a decoder to learn from.
 
-A reader looks at every token of a passage, in the detail of its own store, and takes far longer than a
+A reader reads every token of a passage, in the detail of its own store, and takes far longer than a
 decoder. Its score of a passage is the logit of the passage's best span: readers are trained by one softmax
 over the spans of all candidates. The file is what ``lurcher train ranker --cross-scores`` takes::
 
@@ -37,7 +37,7 @@ def write_reader_scores(
     target: Path, sources: Sources, out: Path, questions: int, candidates: int,
     report: Callable[[str], None] = lambda _: None,
 ) -> None:  # fmt: skip
-    """Write to ``out`` what the reader of the bundle ``target`` says of at most so many ``questions``.
+    """Write to ``out`` the scores by the reader of the bundle ``target`` for at most so many ``questions``.
 
     Of each question that is the passages which answer it and its best ``candidates`` by late interaction. A
     run that was killed goes on where it was. Raises CorpusError, FieldError, ModelError and BundleError.
@@ -55,10 +55,10 @@ def _write(
     if reader is None or store is None:
         reason = "has no reader; `lurcher build --answers` makes a bundle that has"
         raise ModelError(f"{bundle.path}: {reason}")
-    asked, _ = split(bundle, sources, 0, questions)
-    begin(work, [bundle.manifest.checksum, asdict(asked), candidates])
-    found = mined(work / "questions", bundle, bundle.query_encoder(), asked, _CANDIDATES, report)
-    lower = lower_states(work / "questions" / LOWER, bundle, asked, found)
+    judged, _ = split(bundle, sources, 0, questions)
+    begin(work, [bundle.manifest.checksum, asdict(judged), candidates])
+    found = mined(work / "questions", bundle, bundle.query_encoder(), judged, _CANDIDATES, report)
+    lower = lower_states(work / "questions" / LOWER, bundle, judged, found)
     texts, file = Texts(bundle), work / "scores.tsv"
     done = _whole(file)
     with file.open("a", encoding="utf-8") as lines:
@@ -69,7 +69,7 @@ def _write(
             weights = np.asarray(found.weights[span])
             logits, counts = texts.read(reader, store, rows, asks, weights)
             best = best_logits(logits, counts, reader.config.longest)
-            query = asked.ids[int(found.kept[question])]
+            query = judged.ids[int(found.kept[question])]
             for passage, logit in zip(bundle.passages.get(rows.tolist()), best, strict=True):
                 lines.write(f"{query}\t{passage.id}\t{logit:.3f}\n")
             if question % _REPORT_EVERY == 0:
@@ -102,7 +102,7 @@ def main(
     questions: Annotated[int, typer.Option(help="How many, at most.")] = 8_000,
     candidates: Annotated[int, typer.Option(help="Read for each: the best by tokens.")] = 20,
 ) -> None:
-    """Write what the bundle's reader says of judged queries and their candidates."""
+    """Write the bundle's reader's scores of judged queries' candidates."""
     write_reader_scores(bundle, Sources(queries, qrels), out, questions, candidates, print)
 
 

@@ -31,7 +31,7 @@ from lurcher.training.device import check_device
 from lurcher.training.loop import Point, best_of
 from lurcher.training.partial import begin, partial
 from lurcher.training.plot import write_curve
-from lurcher.training.ranker.batches import Says
+from lurcher.training.ranker.batches import TeacherScores
 from lurcher.training.ranker.cross_scores import read_cross_scores
 from lurcher.training.ranker.decoder_training import MEASURE, Schedule, train
 from lurcher.training.ranker.export import export_decoder
@@ -69,7 +69,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Files of judged queries, and of what a cross-encoder says of them."""
+    """Files of judged queries, and of what a cross-encoder scores them."""
 
     queries: Path
     qrels: Path
@@ -113,11 +113,11 @@ def _train(
     begin(work, made_for)
     encoder = bundle.query_encoder()
 
-    held, asked = (
+    held, trained = (
         mined(work / what, bundle, encoder, these, plan.candidates, report)
         for what, these in (("development", development), ("questions", training))
     )
-    says = _says(sources, bundle, training, asked)
+    teacher = _teacher_scores(sources, bundle, training, trained)
     dimension = bundle.manifest.encoder.dimension
     shape = Shape(dimension, store.coder.bits, plan.width, plan.heads, plan.layers, plan.crossings)
     torch.manual_seed(schedule.seed)
@@ -127,8 +127,8 @@ def _train(
         report(point.line(schedule.steps))
 
     curve = train(
-        decoder, asked, held, store, schedule, work,
-        says=says, device=torch.device(plan.device), report=tell,
+        decoder, trained, held, store, schedule, work,
+        teacher_scores=teacher, device=torch.device(plan.device), report=tell,
     )  # fmt: skip
     first, best = curve[0], best_of(curve, MEASURE)
     figures = {
@@ -139,7 +139,7 @@ def _train(
         name=name, encoder=bundle.manifest.encoder.fingerprint, space=store.coder.space,
         bits=shape.bits, dimension=dimension, width=plan.width, heads=plan.heads,
         layers=plan.layers, crossings=plan.crossings, candidates=plan.candidates,
-        questions=len(asked), steps=best.step, seed=schedule.seed, figures=figures,
+        questions=len(trained), steps=best.step, seed=schedule.seed, figures=figures,
     )  # fmt: skip
     if not best.step:
         report(
@@ -154,9 +154,9 @@ def _train(
 
 
 def mined(
-    folder: Path, bundle: Bundle, encoder: Encoder, asked: Judged, keep: int, report: Callable[[str], None]
+    folder: Path, bundle: Bundle, encoder: Encoder, judged: Judged, keep: int, report: Callable[[str], None]
 ) -> Questions:  # fmt: skip
-    """The questions of ``asked`` with their ``keep`` best candidates; made in ``folder`` unless there."""
+    """The questions of ``judged`` with their ``keep`` best candidates; made in ``folder`` unless there."""
     with suppress(FileNotFoundError):
         return Questions.open(folder, bundle)
     shutil.rmtree(folder, ignore_errors=True)
@@ -165,9 +165,9 @@ def mined(
     def count(more: int) -> None:
         nonlocal done
         done += more
-        report(f"{folder.name}: {done:,} of {len(asked):,} searched")
+        report(f"{folder.name}: {done:,} of {len(judged):,} searched")
 
-    return Questions.make(folder, bundle, encoder, asked, _DEPTH, keep, count)
+    return Questions.make(folder, bundle, encoder, judged, _DEPTH, keep, count)
 
 
 def split(bundle: Bundle, sources: Sources, seed: int, most: int) -> tuple[Judged, Judged]:
@@ -185,8 +185,8 @@ def split(bundle: Bundle, sources: Sources, seed: int, most: int) -> tuple[Judge
         held = judged(bundle, read_queries(queries), read_qrels(qrels), qrels, sources.skip_unknown)
         some = np.random.default_rng(seed).permutation(len(held))[:_DEVELOPMENT]
         held = held.take(np.sort(some))
-        asked = set(held.texts)
-        order = order[[found.texts[place] not in asked for place in order.tolist()]]
+        known = set(held.texts)
+        order = order[[found.texts[place] not in known for place in order.tolist()]]
     order = order[:most]
     if len(order) < _FEWEST:
         reason = f"{len(order)} judged queries are left to train on; {_FEWEST} at least"
@@ -194,19 +194,21 @@ def split(bundle: Bundle, sources: Sources, seed: int, most: int) -> tuple[Judge
     return found.take(np.sort(order)), held
 
 
-def _says(sources: Sources, bundle: Bundle, training: Judged, questions: Questions) -> Says | None:
-    """What the cross-encoder says of rows, by question's number; None without a file of it."""
+def _teacher_scores(
+    sources: Sources, bundle: Bundle, training: Judged, questions: Questions
+) -> TeacherScores | None:
+    """The cross-encoder's scores of rows, by question's number; None without a file of it."""
     if sources.cross_scores is None:
         return None
     by_query = read_cross_scores(sources.cross_scores)
     rows = bundle.passages.rows_of(list({p for scores in by_query.values() for p in scores}))
-    says: Says = {}
+    teacher_scores: TeacherScores = {}
     for number, place in enumerate(questions.kept.tolist()):
         scores = by_query.get(training.ids[place], {})
         known = {rows[passage]: score for passage, score in scores.items() if passage in rows}
         if known:
-            says[number] = known
-    if not says:
+            teacher_scores[number] = known
+    if not teacher_scores:
         reason = f"no score of a query to train on and a passage of {bundle.path}"
         raise CorpusError(sources.cross_scores, None, reason)
-    return says
+    return teacher_scores

@@ -29,7 +29,7 @@ class Batch:
 
     states: Tensor  # (S, L, d) float32
     weights: Tensor  # (S, L) float32
-    asked: Tensor  # (S, L) bool
+    query_mask: Tensor  # (S, L) bool
     decoded: Tensor  # (S, M, d) float32, what the passages' codes stand for
     places: Tensor  # (S, M) int64
     there: Tensor  # (S, M) bool
@@ -40,12 +40,14 @@ class Batch:
 
     def logits(self, reader: Reader) -> Tensor:
         """Of starts and ends, (S, M, 2)."""
-        return reader(self.states, self.weights, self.decoded, self.places, self.asked, self.there)
+        return reader(
+            self.states, self.weights, self.decoded, self.places, self.query_mask, self.there
+        )
 
     def to(self, device: torch.device) -> Batch:
         """The batch on ``device``."""
         return Batch(
-            self.states.to(device), self.weights.to(device), self.asked.to(device),
+            self.states.to(device), self.weights.to(device), self.query_mask.to(device),
             self.decoded.to(device), self.places.to(device), self.there.to(device),
             self.groups.to(device), self.answers.to(device),
         )  # fmt: skip
@@ -69,35 +71,36 @@ class Library:
     def lengths(self) -> Integers:
         """About how many tokens it takes to read each question with its passage, (n,)."""
         starts, ends = self.texts.starts, self.questions.ends
-        asked = np.diff(ends, prepend=0)[self.answered.questions]
-        lengths: Integers = starts[self.answered.rows + 1] - starts[self.answered.rows] + asked
+        queries = np.diff(ends, prepend=0)[self.answered.questions]
+        lengths: Integers = starts[self.answered.rows + 1] - starts[self.answered.rows] + queries
         return lengths
 
-    def asked(self, tokens: slice) -> Vectors:
+    def query_states(self, tokens: slice) -> Vectors:
         """What a question's ``tokens`` are among decoded states, (L, d)."""
         return self.coder.query(self.states[tokens].astype(np.float32))
 
     def batch(self, pairs: list[tuple[int, int]], groups: Rows, answers: Integers) -> Batch:
         """Of ``pairs``, each a question of ``answered`` and the row of a passage to read for it."""
-        spans = [self.questions.tokens(int(self.answered.questions[asked])) for asked, _ in pairs]
+        spans = [self.questions.tokens(int(self.answered.questions[place])) for place, _ in pairs]
         owns = [self.texts.of(row) for _, row in pairs]
-        asked = np.zeros((len(pairs), max(one.stop - one.start for one in spans)), np.bool_)
+        query_mask = np.zeros((len(pairs), max(one.stop - one.start for one in spans)), np.bool_)
         there = np.zeros((len(pairs), max(1, *(one.stop - one.start for one in owns))), np.bool_)
         dimension = len(self.coder.mean)
-        states = np.zeros((*asked.shape, dimension), np.float32)
+        states = np.zeros((*query_mask.shape, dimension), np.float32)
         decoded = np.zeros((*there.shape, dimension), np.float32)
-        weights, places = np.zeros(asked.shape, np.float32), np.zeros(there.shape, np.int64)
+        weights, places = np.zeros(query_mask.shape, np.float32), np.zeros(there.shape, np.int64)
         for i, ((_, row), span, own) in enumerate(zip(pairs, spans, owns, strict=True)):
             mine = i, slice(span.stop - span.start)
-            states[mine] = self.asked(span)
-            weights[mine], asked[mine] = self.questions.weights[span], True
+            states[mine] = self.query_states(span)
+            weights[mine], query_mask[mine] = self.questions.weights[span], True
             theirs = i, slice(own.stop - own.start)
             codes, _ = self.store.of(np.array([row]))
             decoded[theirs] = self.coder.decode(codes, self.texts.ids[own])
             places[theirs], there[theirs] = self.texts.places[own], True
         return Batch(
             *map(
-                torch.from_numpy, (states, weights, asked, decoded, places, there, groups, answers)
+                torch.from_numpy,
+                (states, weights, query_mask, decoded, places, there, groups, answers),
             )
         )
 

@@ -61,10 +61,10 @@ class Development:
     """Development questions as a search finds passages for them."""
 
     def __init__(
-        self, bundle: Bundle, library: Library, asked: Judged, answers: dict[str, list[str]]
+        self, bundle: Bundle, library: Library, judged: Judged, answers: dict[str, list[str]]
     ) -> None:
         self._bundle, self._library = bundle, library
-        self._asked, self._answers = asked, answers
+        self._judged, self._answers = judged, answers
         self._words: dict[int, tuple[str, Spans]] = {}
 
     def read(self, reader: Reader, depth: int, most: int, seed: int) -> list[Read]:
@@ -73,14 +73,14 @@ class Development:
         found = []
         order = np.random.default_rng(seed).permutation(len(questions))[:most]
         for question in np.sort(order).tolist():
-            answers = self._answers.get(self._asked.ids[int(questions.kept[question])])
+            answers = self._answers.get(self._judged.ids[int(questions.kept[question])])
             if not answers:
                 continue
             rows = questions.rows[question]
             rows = np.asarray(rows[rows >= 0][:depth])
             span = questions.tokens(question)
             logits, counts = texts.read(
-                reader, self._library.store, rows, self._library.asked(span),
+                reader, self._library.store, rows, self._library.query_states(span),
                 np.asarray(questions.weights[span]),
             )  # fmt: skip
             scores = np.asarray(questions.prior[question, : len(rows)])
@@ -100,11 +100,11 @@ class Development:
         spans = best_spans(
             logits, counts, np.float32(weight) * read.scores[kept], longest, LOOKED_AT
         )
-        said = [self._said(int(rows[span.passage]), span.first, span.last) for span in spans]
-        found = answers_of(spans, said)
+        texts = [self._text(int(rows[span.passage]), span.first, span.last) for span in spans]
+        found = answers_of(spans, texts)
         return found[0] if found else None
 
-    def _said(self, row: int, first: int, last: int) -> str:
+    def _text(self, row: int, first: int, last: int) -> str:
         if row not in self._words:
             content = self._bundle.passages.get([row])[0].content
             own = self._library.texts.encoder.own_spans(content)
@@ -125,11 +125,13 @@ def calibrate(development: Development, read: list[Read], longest: int) -> Calib
     }
     exact = {weight: _mean(exact_match, read, found) for weight, found in tried.items()}
     weight = max(exact, key=lambda one: (exact[one], -one))
-    said = [(one, answer) for one, answer in zip(read, tried[weight], strict=True) if answer]
-    odds = np.array([log_odds(answer.logarithm) for _, answer in said])
-    right = np.array([exact_match(answer.text, one.answers) for one, answer in said])
+    given_answers = [
+        (one, answer) for one, answer in zip(read, tried[weight], strict=True) if answer
+    ]
+    odds = np.array([log_odds(answer.logarithm) for _, answer in given_answers])
+    right = np.array([exact_match(answer.text, one.answers) for one, answer in given_answers])
     slope, offset = fit_logistic(odds, right)
-    scores = np.array([probability(answer.logarithm, slope, offset) for _, answer in said])
+    scores = np.array([probability(answer.logarithm, slope, offset) for _, answer in given_answers])
     wrong = [development.best(one, weight, longest, answerable=False) for one in read]
     nothing = np.array(
         [probability(answer.logarithm, slope, offset) if answer else 0.0 for answer in wrong]

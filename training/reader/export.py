@@ -80,10 +80,10 @@ class _Serving(nn.Module):  # type: ignore[misc]  # torch is not there when type
     ) -> Tensor:
         passages, length = decoded.shape[0], states.shape[0]
         there = torch.arange(decoded.shape[1], device=decoded.device) < counts[:, None]
-        asked = torch.ones_like(weights, dtype=torch.bool)
+        query_mask = torch.ones_like(weights, dtype=torch.bool)
         found: Tensor = self.reader(
             states.expand(passages, length, -1), weights.expand(passages, length), decoded, places,
-            asked.expand(passages, length), there,
+            query_mask.expand(passages, length), there,
         )  # fmt: skip
         return found
 
@@ -97,7 +97,7 @@ def _write(reader: Reader, file: Path) -> None:
     }  # fmt: skip
     passages = {0: "passages", 1: "tokens"}
     axes = {
-        "states": {0: "asked"}, "weights": {0: "asked"}, "decoded": passages, "places": passages,
+        "states": {0: "query"}, "weights": {0: "query"}, "decoded": passages, "places": passages,
         "counts": {0: "passages"}, "logits": passages,
     }  # fmt: skip
     with quiet_tracing():

@@ -16,9 +16,9 @@ _CHUNK = 256  # questions encoded at a time
 
 
 def lower_states(
-    file: Path, bundle: Bundle, asked: Judged, questions: Questions
+    file: Path, bundle: Bundle, judged: Judged, questions: Questions
 ) -> npt.NDArray[np.float16]:
-    """Those of the tokens of ``questions``, which are of ``asked``, (T, d), memory-mapped from ``file``.
+    """Those of the tokens of ``questions``, which are of ``judged``, (T, d), memory-mapped from ``file``.
 
     They are made where it is not there yet, by the passages' graph, as when the bundle is served.
     """
@@ -30,7 +30,7 @@ def lower_states(
         ) as out:  # written, not mapped: a full disk is then an error, not a signal
             for first in range(0, len(questions), _CHUNK):
                 kept = questions.kept[first : first + _CHUNK].tolist()
-                tokens = encoder.tokenise([asked.texts[place] for place in kept])
+                tokens = encoder.tokenise([judged.texts[place] for place in kept])
                 for text, found in zip(tokens, encoder.lower_states(tokens), strict=True):
                     out.write(found[encoder.own_tokens(text)].astype(np.float16).tobytes())
         new.replace(file)

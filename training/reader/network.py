@@ -80,27 +80,27 @@ class Reader(nn.Module):  # type: ignore[misc]  # torch is not there when types 
         return device
 
     def forward(
-        self, states: Tensor, weights: Tensor, decoded: Tensor, places: Tensor, asked: Tensor,
+        self, states: Tensor, weights: Tensor, decoded: Tensor, places: Tensor, query_mask: Tensor,
         there: Tensor,
     ) -> Tensor:  # fmt: skip
         """Logits (B, M, 2).
 
-        ``states`` (B, L, d) and ``weights`` (B, L) are of queries' tokens, ``asked`` (B, L) bool says which
+        ``states`` (B, L, d) and ``weights`` (B, L) are of queries' tokens, ``query_mask`` (B, L) says which
         are not padding. ``decoded`` (B, M, d) are a passage's, ``places`` (B, M) where they stand in it,
         ``there`` (B, M) bool which are not padding.
         """
         similar = states @ decoded.transpose(1, 2)  # (B, L, M)
         # Padding is alike to nothing, which is more than some passages' tokens are to any of the query's.
-        most = similar.masked_fill(~asked[..., None], _MASKED).amax(1)
+        most = similar.masked_fill(~query_mask[..., None], _MASKED).amax(1)
         best = torch.stack([2 * most, 2 * (weights[..., None] * similar).sum(1)], dim=-1)
         x = torch.cat([self.query(states), self.passage(decoded) + self.met(best)], dim=1)
-        pairs = self._pairs(similar, places, asked, there)
+        pairs = self._pairs(similar, places, query_mask, there)
         for layer in self.layers:
             x = layer(x, pairs)
         logits: Tensor = self.head(self.norm(x[:, states.shape[1] :])).float()
         return logits.masked_fill(~there[..., None], _MASKED)
 
-    def _pairs(self, similar: Tensor, places: Tensor, asked: Tensor, there: Tensor) -> Tensor:
+    def _pairs(self, similar: Tensor, places: Tensor, query_mask: Tensor, there: Tensor) -> Tensor:
         """What stands between each two tokens, (B, channels, N N)."""
         queries, codes = similar.shape[1:]
         apart = (places[:, None, :] - places[:, :, None]).clamp(-_FAR, _FAR).to(similar.dtype)
@@ -113,7 +113,9 @@ class Reader(nn.Module):  # type: ignore[misc]  # torch is not there when types 
         met = functional.pad(similar, (queries, 0, 0, codes)) + functional.pad(
             similar.transpose(1, 2), (0, codes, queries, 0)
         )
-        padding = torch.cat([~asked, ~there], dim=1)[:, None, :] * similar.new_full((), _MASKED)
+        padding = torch.cat([~query_mask, ~there], dim=1)[:, None, :] * similar.new_full(
+            (), _MASKED
+        )
         hidden = padding.expand(-1, queries + codes, -1)
         return torch.stack([met, after, before, hidden], dim=1).flatten(2)
 
@@ -130,7 +132,7 @@ class _Layer(nn.Module):  # type: ignore[misc]  # torch is not there when types 
         self.up, self.down = nn.Linear(width, shape.inner), nn.Linear(shape.inner, width)
         for last in (self.out, self.down):
             nn.init.normal_(last.weight, std=0.02 / (2 * shape.layers) ** 0.5)
-        self.looks = nn.Parameter(_looks(shape.heads))
+        self.pair_bias = nn.Parameter(_pair_bias(shape.heads))
         self.register_buffer("mask", torch.ones(shape.heads, 1), persistent=False)
 
     def forward(self, x: Tensor, pairs: Tensor) -> Tensor:
@@ -139,9 +141,9 @@ class _Layer(nn.Module):  # type: ignore[misc]  # torch is not there when types 
         query, key, value = parts.permute(2, 0, 3, 1, 4).flatten(
             1, 2
         )  # (B heads, N, width / heads)
-        looks = (torch.cat([self.looks, self.mask], dim=1) @ pairs).view(-1, length, length)
+        pair_bias = (torch.cat([self.pair_bias, self.mask], dim=1) @ pairs).view(-1, length, length)
         scale = (width // self.heads) ** -0.5
-        attention = torch.baddbmm(looks, query * scale, key.transpose(1, 2)).softmax(-1)
+        attention = torch.baddbmm(pair_bias, query * scale, key.transpose(1, 2)).softmax(-1)
         mixed = torch.bmm(attention.to(value.dtype), value)
         mixed = mixed.view(batch, self.heads, length, -1).transpose(1, 2).reshape(x.shape)
         x = x + self.out(mixed)
@@ -149,15 +151,15 @@ class _Layer(nn.Module):  # type: ignore[misc]  # torch is not there when types 
         return found
 
 
-def _looks(heads: int) -> Tensor:
-    """What pairs count at first (heads, 3): each head looks less far, most to either side or to one."""
-    looks = torch.zeros(heads, _CHANNELS - 1)
-    looks[:, 0] = torch.linspace(0, 24, heads)
+def _pair_bias(heads: int) -> Tensor:
+    """What pairs count at first (heads, 3): each head reaches less far, most to either side or to one."""
+    pair_bias = torch.zeros(heads, _CHANNELS - 1)
+    pair_bias[:, 0] = torch.linspace(0, 24, heads)
     for head in range(heads):
         slope = 2.0 ** (-head / 2)
         kind = head % 4
-        if kind != 3:  # which looks at all places alike
-            looks[head, 1], looks[head, 2] = -slope, -slope
+        if kind != 3:  # which treats all places alike
+            pair_bias[head, 1], pair_bias[head, 2] = -slope, -slope
         if kind < 2:
-            looks[head, 1 + kind] *= 8
-    return looks
+            pair_bias[head, 1 + kind] *= 8
+    return pair_bias

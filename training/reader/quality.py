@@ -22,7 +22,7 @@ _TOGETHER = 32
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Development questions: what their passages say, and what answers them."""
+    """Development questions: their passages, and their right answers."""
 
     library: Library
     contents: list[str]
@@ -31,18 +31,18 @@ class Reading:
 
     @classmethod
     def of(
-        cls, bundle: Bundle, library: Library, asked: Judged, answers: dict[str, list[str]]
+        cls, bundle: Bundle, library: Library, judged: Judged, answers: dict[str, list[str]]
     ) -> Reading:
-        """The questions of ``library``, which are of ``asked``."""
+        """The questions of ``library``, which are of ``judged``."""
         encoder, found = library.texts.encoder, library.answered
         passages = bundle.passages.get(found.rows.tolist())
         spans = []
         for row, passage in zip(found.rows.tolist(), passages, strict=True):
             own = encoder.own_spans(passage.content)
             spans.append([own[place] for place in library.texts.places[library.texts.of(row)]])
-        ids = [asked.ids[int(library.questions.kept[one])] for one in found.questions]
-        said = [answers[id_] for id_ in ids]
-        return cls(library, [passage.content for passage in passages], spans, said)
+        ids = [judged.ids[int(library.questions.kept[one])] for one in found.questions]
+        right = [answers[id_] for id_ in ids]
+        return cls(library, [passage.content for passage in passages], spans, right)
 
     def logits(self, reader: Reader) -> list[np.ndarray]:
         """Of starts and ends (M, 2), for each question's own passage."""
@@ -65,10 +65,10 @@ class Reading:
         exact, overlap = [], []
         for number, logits in enumerate(self.logits(reader)):
             best = best_spans(logits, np.array([len(logits)]), np.zeros(1, np.float32), LONGEST, 1)
-            said = ""
+            text = ""
             if best:
                 own = self.spans[number]
-                said = self.contents[number][own[best[0].first][0] : own[best[0].last][1]]
-            exact.append(exact_match(said, self.answers[number]))
-            overlap.append(f1(said, self.answers[number]))
+                text = self.contents[number][own[best[0].first][0] : own[best[0].last][1]]
+            exact.append(exact_match(text, self.answers[number]))
+            overlap.append(f1(text, self.answers[number]))
         return {"EM": float(np.mean(exact)), "F1": float(np.mean(overlap))}

@@ -32,8 +32,8 @@ def span_loss(logits: Tensor, groups: Tensor, answers: Tensor) -> Tensor:
     sums = torch.cat([logits.logsumexp(1), none])[groups]  # (G, 2, 2), row -1 is the last one
     whole = torch.cat([sums, torch.zeros_like(sums[:, :1])], dim=1).logsumexp(1)
     first = logits[groups[:, 0]]  # (G, M, 2)
-    said = first.gather(1, answers.clamp(min=0)[:, None])[:, 0]  # (G, 2) of start and end
-    return (whole - torch.where(answers >= 0, said, 0.0)).mean()
+    at_answer = first.gather(1, answers.clamp(min=0)[:, None])[:, 0]  # (G, 2) of start and end
+    return (whole - torch.where(answers >= 0, at_answer, 0.0)).mean()
 
 
 def train(

@@ -43,18 +43,18 @@ class Texts:
         return slice(int(self.starts[row]), int(self.starts[row + 1]))
 
     def read(
-        self, reader: Reader, store: ReadingStore, rows: Rows, asked: Vectors, weights: Vectors
+        self, reader: Reader, store: ReadingStore, rows: Rows, query: Vectors, weights: Vectors
     ) -> tuple[Vectors, Integers]:
         """The logits (n, 2) of the passages ``rows`` (C,), and how many tokens each has, (C,).
 
-        ``asked`` (L, d) and ``weights`` (L,) are of a question's tokens, among those that are decoded.
+        ``query`` (L, d) and ``weights`` (L,) are of a question's tokens, among those that are decoded.
         """
         owns = [self.of(row) for row in rows.tolist()]
         ids, places = (
             np.concatenate([part[own] for own in owns]) for part in (self.ids, self.places)
         )
         codes, counts = store.of(rows)
-        return reader.logits(asked, weights, store.coder.decode(codes, ids), places, counts), counts
+        return reader.logits(query, weights, store.coder.decode(codes, ids), places, counts), counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,11 @@ class Answered:
 
 
 def locate(
-    bundle: Bundle, texts: Texts, asked: Judged, questions: Questions, answers: dict[str, list[str]]
+    bundle: Bundle,
+    texts: Texts,
+    judged: Judged,
+    questions: Questions,
+    answers: dict[str, list[str]],
 ) -> Answered:
     """Where the first of the ``answers`` of each question stands in a passage that is judged to answer it.
 
@@ -90,7 +94,7 @@ def locate(
     found: list[tuple[int, int, int, int]] = []
     wrong: list[Rows] = []
     for question in range(len(questions)):
-        own = answers.get(asked.ids[int(questions.kept[question])], [])
+        own = answers.get(judged.ids[int(questions.kept[question])], [])
         right = questions.relevant[questions.answers(question)].tolist()
         for row in right if own else []:
             if row not in spans:
@@ -102,13 +106,13 @@ def locate(
             inside = np.flatnonzero((places >= span[0]) & (places <= span[1]))
             if len(inside):
                 found.append((question, row, int(inside[0]), int(inside[-1])))
-                said = [answer.casefold() for answer in own]
+                wanted = [answer.casefold() for answer in own]
                 others = [
                     other
                     for other in questions.rows[question].tolist()
                     if other >= 0
                     and other not in right
-                    and not any(one in folded[other] for one in said)
+                    and not any(one in folded[other] for one in wanted)
                 ]
                 row_of_wrong = np.full(questions.rows.shape[1], -1)
                 row_of_wrong[: len(others)] = others

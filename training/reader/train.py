@@ -94,22 +94,22 @@ def _train(
         raise ModelError(f"{bundle.path}: {reason}")
     training, development = split(bundle, sources, schedule.seed, schedule.steps * schedule.batch)
     answers = read_answers(sources.queries)
-    said = answers if sources.development is None else read_answers(sources.development[0])
+    held_answers = answers if sources.development is None else read_answers(sources.development[0])
     made_for: list[object] = [
         asdict(plan), bundle.manifest.checksum, asdict(training), asdict(development),
-        [answers.get(id_) for id_ in training.ids], [said.get(id_) for id_ in development.ids],
+        [answers.get(id_) for id_ in training.ids], [held_answers.get(id_) for id_ in development.ids],
     ]  # fmt: skip
     begin(work, made_for)
     encoder, texts = bundle.query_encoder(), Texts(bundle)
 
-    def library(what: str, asked: Judged, right: dict[str, list[str]]) -> Library:
-        questions = mined(work / what, bundle, encoder, asked, _KEPT, report)
-        answered = locate(bundle, texts, asked, questions, right)
-        states = lower_states(work / what / LOWER, bundle, asked, questions)
+    def library(what: str, judged: Judged, right: dict[str, list[str]]) -> Library:
+        questions = mined(work / what, bundle, encoder, judged, _KEPT, report)
+        answered = locate(bundle, texts, judged, questions, right)
+        states = lower_states(work / what / LOWER, bundle, judged, questions)
         return Library(questions, states, answered, texts, store)
 
-    held = library("development", development, said)
-    asked = library("questions", training, answers)
+    held = library("development", development, held_answers)
+    trained = library("questions", training, answers)
     torch.manual_seed(schedule.seed)
     reader = Reader(
         Shape(bundle.manifest.encoder.dimension, plan.width, plan.heads, plan.layers, plan.inner)
@@ -118,23 +118,25 @@ def _train(
     def tell(point: Point) -> None:
         report(point.line(schedule.steps))
 
-    reading = Reading.of(bundle, held, development, said)
+    reading = Reading.of(bundle, held, development, held_answers)
     curve = train(
-        reader, asked, reading.quality, schedule, work, device=torch.device(plan.device), report=tell
+        reader, trained, reading.quality, schedule, work, device=torch.device(plan.device), report=tell
     )  # fmt: skip
     best = best_of(curve, MEASURE)
     config = ReaderConfig(
         name=name, encoder=bundle.manifest.encoder.fingerprint, dimension=len(store.coder.mean),
         bits=store.coder.bits, width=plan.width, heads=plan.heads, layers=plan.layers,
         inner=plan.inner, longest=LONGEST, rank_weight=0.0, slope=1.0, offset=0.0, min_score=0.0,
-        questions=len(asked.answered), steps=best.step, seed=schedule.seed,
+        questions=len(trained.answered), steps=best.step, seed=schedule.seed,
     )  # fmt: skip
     made = work / "made"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
-    export_reader(reader, config, made, calibration_of(asked, _RANGED, schedule.seed))
+    export_reader(reader, config, made, calibration_of(trained, _RANGED, schedule.seed))
     report("reading what searches for the development questions find")
-    config = calibrated(made, Development(bundle, held, development, said), best.quality or {})
+    config = calibrated(
+        made, Development(bundle, held, development, held_answers), best.quality or {}
+    )
     write_curve(curve, made)
     return config
 

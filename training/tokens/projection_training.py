@@ -75,12 +75,12 @@ class Material:
     bundle: Bundle
     merged: Pooled
 
-    def scores(self, scorer: Scorer, asked: Rows, rows: Rows) -> Tensor:
-        """What ``scorer`` says of passages ``rows`` (B, C) for questions ``asked`` (B,); -inf of row -1."""
+    def scores(self, scorer: Scorer, places: Rows, rows: Rows) -> Tensor:
+        """Scores (B, C) of passages ``rows`` (B, C) for the questions at ``places`` (B,); -inf of row -1."""
         mean = token_store(self.bundle).coder.mean
         there = np.maximum(rows, 0)
         states, weights, merged, counts, dense = [], [], [], [], []
-        for question, of_one in zip(asked.tolist(), there, strict=True):
+        for question, of_one in zip(places.tolist(), there, strict=True):
             own = self.questions.tokens(question)
             found = self.questions.states[own].astype(np.float32)
             units = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)

@@ -15,10 +15,10 @@ from lurcher.models.tokens.projection import Projection
 _SHARPNESS = 8.0
 
 
-def sign(points: Tensor) -> Tensor:
-    """The sign of ``points``, -1 or 1, with the derivative of tanh (BTR, Cao et al. 2024, section 3.1)."""
-    soft = torch.tanh(_SHARPNESS * points)
-    hard = torch.where(points > 0, 1.0, -1.0)
+def sign(projected: Tensor) -> Tensor:
+    """The sign of ``projected``, -1 or 1, with the derivative of tanh (BTR, Cao et al. 2024, section 3.1)."""
+    soft = torch.tanh(_SHARPNESS * projected)
+    hard = torch.where(projected > 0, 1.0, -1.0)
     return soft + (hard - soft).detach()
 
 
@@ -40,10 +40,10 @@ class Scorer(nn.Module):  # type: ignore[misc]  # torch is not there when types 
         Of each question: ``states`` (L, d) off the mean, ``weights`` (L,), the ``merged`` states (n, d) of
         its candidates one after the other, how many each has, and ``dense`` (C,).
         """
-        late = [self._late(*one) for one in zip(states, weights, merged, counts, strict=True)]
-        return self.scale * blend(dense, torch.stack(late))
+        maxsim = [self._maxsim(*one) for one in zip(states, weights, merged, counts, strict=True)]
+        return self.scale * blend(dense, torch.stack(maxsim))
 
-    def _late(self, states: Tensor, weights: Tensor, merged: Tensor, counts: list[int]) -> Tensor:
+    def _maxsim(self, states: Tensor, weights: Tensor, merged: Tensor, counts: list[int]) -> Tensor:
         codes = sign(merged @ self.passages)
         queries = functional.normalize(states @ self.queries, dim=1) / math.sqrt(codes.shape[1])
         nothing = queries.new_full((1, len(queries)), NOTHING)

@@ -22,12 +22,12 @@ _DEVELOPMENT = 600
 
 
 def train_tokens(
-    target: Path, asked: tuple[Path, Path], development: tuple[Path, Path], out: Path, plan: Plan,
+    target: Path, training: tuple[Path, Path], development: tuple[Path, Path], out: Path, plan: Plan,
     report: Callable[[Point], None] = lambda _: None, skip_unknown: bool = False,
 ) -> Projection:  # fmt: skip
     """The projection now in the new file ``out``, which starts from that of the bundle at ``target``.
 
-    ``asked`` and ``development`` are files of queries and of judgements. What was read of passages and
+    ``training`` and ``development`` are files of queries and of judgements. What was read of passages and
     queries stays in ``OUT.partial`` until it is done, for another run of the same. Raises CorpusError,
     FieldError, ModelError, BundleError; then there is no ``out``.
     """
@@ -40,10 +40,10 @@ def train_tokens(
             order = np.random.default_rng(plan.seed).permutation(len(found))
             return found.take(np.sort(order[:most]))
 
-        training = some(asked, plan.steps * plan.questions_a_batch)
+        judged_training = some(training, plan.steps * plan.questions_a_batch)
         held = some(development, _DEVELOPMENT)
-        begin(work, [bundle.manifest.checksum, plan.depth, asdict(training), asdict(held)])
-        projection = train(bundle, training, held, plan, work, report)
+        begin(work, [bundle.manifest.checksum, plan.depth, asdict(judged_training), asdict(held)])
+        projection = train(bundle, judged_training, held, plan, work, report)
         projection.save(work / "made.npz")
         (work / "made.npz").rename(out)
     return projection
