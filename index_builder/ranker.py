@@ -13,7 +13,7 @@ from lurcher.bundle.manifest import Manifest
 from lurcher.bundle.states import SIGNS, state_files
 from lurcher.index_builder.derive import beside, derive
 from lurcher.models.encoders.config import CONFIG_FILE, TOKENIZER_FILE, EncoderConfig
-from lurcher.models.engines import trial
+from lurcher.models.engines import first_run
 from lurcher.models.errors import FieldError, ModelError, ModelNotFound
 from lurcher.models.ranker.decoder import (
     DECODER_FILE,
@@ -50,13 +50,13 @@ def read_ranker(folder: Path) -> DecoderConfig | RankerConfig:
 
 
 def open_seq2seq(folder: Path) -> Seq2SeqEncoder:
-    """What makes the states that the T5 in ``folder`` ranks by, after a trial of both its graphs.
+    """What makes the states that the T5 in ``folder`` ranks by, after both its graphs have run once.
 
     Raises ModelError, and FieldError where they do not fit together.
     """
     encoder, decoder = Seq2SeqEncoder.load(folder), Seq2SeqDecoder.load(folder, 1)
-    with trial(folder):
-        decoder.scores("a trial query", encoder.encode(["a trial passage"]))
+    with first_run(folder):
+        decoder.scores("a query", encoder.encode(["a passage"]))
     return encoder
 
 
