@@ -23,7 +23,7 @@ from rich.table import Table
 
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.bundle.passages import Passages
-from lurcher.bundle.reading import ReadingStore
+from lurcher.bundle.reading_store import ReadingStore
 from lurcher.evaluation.answers import exact_match, f1, read_answers
 from lurcher.evaluation.judgements import read_qrels, read_queries
 from lurcher.evaluation.measures import interval
@@ -149,7 +149,7 @@ def _golds(
         for row, passage, text, of in zip(some, here, tokens, states, strict=True):
             own = side.own_tokens(text)
             places, ids = telling_tokens(side, coder, text)
-            codes, _ = store.of(np.array([row]))
+            codes, _ = store.gather(np.array([row]))
             found[row] = _Gold(
                 passage.content, side.own_spans(passage.content), places,
                 store.coder.decode(codes, ids), store.coder.centred(of[own][places]),

@@ -152,7 +152,7 @@ def _stages(
         ranking.run(Query(asked[i], rank="reader"), inquiry, found[i])
 
     def score(kernel: Kernel, i: int) -> Vectors:
-        codes, counts = ranking.store.of(found[i].rows)
+        codes, counts = ranking.store.gather(found[i].rows)
         return best_met(kernel(points[i].points, codes), counts) @ points[i].weights
 
     for name, kernel in KERNELS.items():

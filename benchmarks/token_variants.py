@@ -19,8 +19,8 @@ from scipy.cluster.hierarchy import linkage  # type: ignore[import-untyped]  # p
 from scipy.sparse import csr_array  # type: ignore[import-untyped]  # the same
 
 from lurcher.benchmarks.token_candidates import Candidates, rotation
-from lurcher.bundle.ragged import count_type
-from lurcher.bundle.tokens import position_type
+from lurcher.bundle.jagged import count_type
+from lurcher.bundle.token_store import position_type
 from lurcher.index_builder.tokens import BITS, SHARE
 from lurcher.models.ranker.maxsim import best_met, maxsim
 from lurcher.models.tokens.clustering import Integers

@@ -18,9 +18,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lurcher.bundle.neighbours import NeighbourSettings
-from lurcher.bundle.reading import ReadingSettings
-from lurcher.bundle.states import StateSettings
-from lurcher.bundle.tokens import TokenSettings
+from lurcher.bundle.reading_store import ReadingSettings
+from lurcher.bundle.state_store import StateSettings
+from lurcher.bundle.token_store import TokenSettings
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.errors import BundleCorrupt, BundleNotFound, BundleVersionError
 from lurcher.models.ranker.decoder import DecoderConfig

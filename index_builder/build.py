@@ -40,10 +40,9 @@ from lurcher.bundle.manifest import (
 )
 from lurcher.bundle.neighbours import NEIGHBOURS
 from lurcher.bundle.passages import Passage, Passages, PassageWriter
-from lurcher.bundle.reading import describe as describe_reading
-from lurcher.bundle.reading import reading_files
-from lurcher.bundle.states import Form
-from lurcher.bundle.tokens import CODER, describe, token_files
+from lurcher.bundle.reading_store import describe_reading, reading_files
+from lurcher.bundle.state_codecs import Form
+from lurcher.bundle.token_store import CODER, describe_tokens, token_files
 from lurcher.bundle.vectors import (
     VectorIndex,
     build_index,
@@ -298,7 +297,7 @@ def _build(
         ),
         tokens=None
         if coding is None
-        else describe(root, SEGMENT, coding.coder, coding.share, encoder_config),
+        else describe_tokens(root, SEGMENT, coding.coder, coding.share, encoder_config),
         ranker=ranker,
         states=states,
         reading=None

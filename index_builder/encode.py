@@ -55,7 +55,7 @@ def encode_passages(
         if start < passages.count:
             start -= start % _CHUNK  # other batches round otherwise, and a sign may change by it
         if coding is not None:
-            stores.keep(start)
+            stores.truncate(start)
         vectors.truncate(start * width)
         flags.truncate(start)
         report.stage("encoding", passages.count, start)

@@ -10,7 +10,8 @@ from typing import Any
 
 from lurcher.bundle.bundle import RANKER, SEGMENT, Bundle
 from lurcher.bundle.manifest import Manifest
-from lurcher.bundle.states import SIGNS, state_files
+from lurcher.bundle.state_codecs import SIGNS
+from lurcher.bundle.state_store import state_files
 from lurcher.index_builder.derive import beside, derive
 from lurcher.models.encoders.config import CONFIG_FILE, TOKENIZER_FILE, EncoderConfig
 from lurcher.models.engines import trial

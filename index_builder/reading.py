@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lurcher.bundle.passages import Passages
-from lurcher.bundle.reading import READING_CODER
+from lurcher.bundle.reading_store import READING_CODER
 from lurcher.bundle.vectors import Vectors
 from lurcher.index_builder.progress import Reporter
 from lurcher.index_builder.workspace import Workspace

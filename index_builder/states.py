@@ -10,17 +10,11 @@ import numpy as np
 
 from lurcher.bundle.bundle import SEGMENT
 from lurcher.bundle.passages import Passages
-from lurcher.bundle.states import (
-    SIGNS,
-    Codec,
-    Form,
-    Halves,
-    Packed,
-    Signs,
+from lurcher.bundle.state_codecs import SIGNS, Codec, Form, Halves, Packed, Signs, load_codec
+from lurcher.bundle.state_store import (
     StateSettings,
     StateWriter,
-    describe,
-    load_codec,
+    describe_states,
     state_files,
 )
 from lurcher.bundle.vectors import Vectors
@@ -62,7 +56,7 @@ def store_states(
     if encoder is None:
         return None
     codec = load_codec(root, form, encoder.config.dimension)
-    return describe(root, SEGMENT, codec, encoder.config)
+    return describe_states(root, SEGMENT, codec, encoder.config)
 
 
 def calibrate(
@@ -105,7 +99,9 @@ def encode_states(
                 packed[text] = codec.pack(states)
 
             encoder.visit_states(tokens, keep)
-            store.append([one for one in packed if one is not None], [t.truncated for t in tokens])
+            store.append_states(
+                [one for one in packed if one is not None], [t.truncated for t in tokens]
+            )
             report.advance(len(rows))
 
 

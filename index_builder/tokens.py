@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from lurcher.bundle.passages import Passages
-from lurcher.bundle.reading import ReadingWriter
-from lurcher.bundle.tokens import TokenWriter
+from lurcher.bundle.reading_store import ReadingWriter
+from lurcher.bundle.token_store import TokenWriter
 from lurcher.bundle.vectors import Vectors
 from lurcher.index_builder.progress import Reporter
 from lurcher.models.encoders.encoder import LOWER_STATES, TOKEN_STATES, Encoder
@@ -79,16 +79,16 @@ class Stores:
         """How many are there whole, in each store."""
         return min(store.passages for store in self._all())
 
-    def keep(self, passages: int) -> None:
-        """Forget all but the first ``passages``, which are there."""
+    def truncate(self, passages: int) -> None:
+        """Remove all but the first ``passages``, which must be there."""
         for store in self._all():
-            store.keep(passages)
+            store.truncate(passages)
 
     def append(self, kept: Sequence[Kept]) -> None:
         """Write what is kept of the next passages."""
-        self.tokens.append([one.coded for one in kept])
+        self.tokens.append_coded([one.coded for one in kept])
         if self.reading is not None:
-            self.reading.append([one.details for one in kept if one.details is not None])
+            self.reading.append_codes([one.details for one in kept if one.details is not None])
 
     def _all(self) -> list[TokenWriter | ReadingWriter]:
         return [self.tokens] if self.reading is None else [self.tokens, self.reading]

@@ -14,7 +14,7 @@ import numpy as np
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Passage, Passages, Rows
-from lurcher.bundle.reading import ReadingStore
+from lurcher.bundle.reading_store import ReadingStore
 from lurcher.bundle.vectors import Vectors
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.tokenizer import Tokens
@@ -118,7 +118,7 @@ class PassageReader:
         Left out are those without tokens, and those whose text has another number of tokens than the store
         has codes for. A question without tokens reads nothing.
         """
-        codes, counts = self._store.of(rows)
+        codes, counts = self._store.gather(rows)
         there = np.flatnonzero(counts) if len(asked.states) else rows[:0]
         texts = self._texts([passages[place] for place in there.tolist()])
         fits = np.array([len(text.ids) for text in texts], np.int64) == counts[there]

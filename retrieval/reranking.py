@@ -116,7 +116,7 @@ class Reranking:
             counts = np.array([len(one.coded.codes) for one in work.passages])
         else:
             vectors = self._bundle.vectors.vectors(work.passages)
-            codes, counts = self._ranking.store.of(work.passages)
+            codes, counts = self._ranking.store.gather(work.passages)
         return Reranked(
             self._ranking.score(asked, vectors @ vector, codes, counts), tokens.truncated
         )

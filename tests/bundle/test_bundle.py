@@ -18,7 +18,7 @@ import pytest
 from lurcher.bundle.bundle import PASSAGES, RANKER, SEGMENT, VECTORS, Bundle, verify
 from lurcher.bundle.manifest import MANIFEST, list_files, read_manifest, write_manifest
 from lurcher.bundle.passages import Condition
-from lurcher.bundle.tokens import CODER
+from lurcher.bundle.token_store import CODER
 from lurcher.models.errors import BundleCorrupt, BundleError, BundleNotFound, BundleVersionError
 from lurcher.models.tokens.coder import TokenCoder
 from lurcher.retrieval.pipeline import Pipeline

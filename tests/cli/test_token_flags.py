@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lurcher.bundle.manifest import read_manifest
-from lurcher.bundle.tokens import CODER
+from lurcher.bundle.token_store import CODER
 from lurcher.index_builder.build import BuildOptions, build
 from tests.cli.running import Run, complaint, output
 from tests.server.serving import running, settings

@@ -27,7 +27,7 @@ from lurcher.bundle.neighbours import (
     TEXTS,
     XlSettings,
 )
-from lurcher.bundle.tokens import CODER
+from lurcher.bundle.token_store import CODER
 from lurcher.feedback.log import FeedbackLog, Given, LimitsNoted, Pair, Removal
 from lurcher.feedback.tally import Limits
 from lurcher.index_builder.adapt import adapt, read_sources

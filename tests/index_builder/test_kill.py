@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from lurcher.bundle.bundle import SEGMENT, VECTORS, Bundle, verify
-from lurcher.bundle.tokens import CODER
+from lurcher.bundle.token_store import CODER
 from lurcher.index_builder import build as build_module
 from lurcher.index_builder import encode
 from lurcher.index_builder.build import build
@@ -121,18 +121,18 @@ done = workspace.Workspace.done
 workspace.Workspace.done = lambda self, stage: kill() if stage == "tokens" else done(self, stage)
 """,
     "codes written, how many they are not": """
-from lurcher.bundle import tokens
-append = tokens.TokenWriter.append
+from lurcher.bundle import jagged, token_store
+append = token_store.TokenWriter.append_coded
 def some(self, coded):
     if self.passages:
-        tokens.np.array = kill
+        jagged.np.array = kill
     append(self, coded)
-tokens.TokenWriter.append = some
+token_store.TokenWriter.append_coded = some
 """,
     "tokens written, their vectors not": """
-from lurcher.bundle.tokens import TokenWriter
-append = TokenWriter.append
-TokenWriter.append = lambda self, coded: (append(self, coded), self.passages > 40 and kill())
+from lurcher.bundle.token_store import TokenWriter
+append = TokenWriter.append_coded
+TokenWriter.append_coded = lambda self, coded: (append(self, coded), self.passages > 40 and kill())
 """,
     "vectors done, and not noted": """
 done = workspace.Workspace.done

@@ -20,8 +20,8 @@ import pytest
 
 from lurcher.bundle.bundle import ENCODER, READER, SEGMENT, Bundle, verify
 from lurcher.bundle.manifest import hash_file, read_manifest
-from lurcher.bundle.reading import READING_CODER, reading_files
-from lurcher.bundle.tokens import CODER, token_files
+from lurcher.bundle.reading_store import READING_CODER, reading_files
+from lurcher.bundle.token_store import CODER, token_files
 from lurcher.index_builder import build as build_module
 from lurcher.index_builder import encode, reading
 from lurcher.index_builder.adapt import adapt
@@ -105,7 +105,7 @@ def test_each_token_that_tells_something_has_a_code_of_its_state(
             (states,) = encoder.lower_states([tokens])
             ids = np.array(tokens.ids[1:-1])
             rare = frequency[ids] <= COMMON
-            codes, counts = bundle.reading.of(np.array([row]))
+            codes, counts = bundle.reading.gather(np.array([row]))
             assert counts.tolist() == [rare.sum()]
             wanted = coder.code(states[1:-1][rare], ids[rare])
             # In other company states round a little otherwise.
@@ -121,7 +121,7 @@ def test_the_manifest_says_what_the_store_and_the_reader_are(
     assert manifest.reading is not None
     with closing(Bundle.open(answering_bundle)) as bundle:
         assert bundle.reading is not None
-        assert manifest.reading.codes == bundle.reading.of(np.arange(60))[1].sum()
+        assert manifest.reading.codes == bundle.reading.gather(np.arange(60))[1].sum()
         assert bundle.span_reader(1) is not None
     assert manifest.reading.bits == load_reader_config(SHIPPED).bits
     assert manifest.reading.encoder == encoder.config.fingerprint
@@ -164,7 +164,7 @@ def test_empty_passages_and_long_ones_have_the_codes_they_can(
     assert verify(out) == []
     with closing(Bundle.open(out)) as bundle:
         assert bundle.reading is not None
-        counts = bundle.reading.of(np.arange(4))[1]
+        counts = bundle.reading.gather(np.arange(4))[1]
         assert (counts > 0).tolist() == [False, True, False, True]
         assert counts[1] <= encoder.config.max_tokens - 2
 
@@ -222,20 +222,20 @@ done = workspace.Workspace.done
 workspace.Workspace.done = lambda self, stage: kill() if stage == "details" else done(self, stage)
 """,
     "codes written, how many they are not": """
-append = ReadingWriter.append
+append = ReadingWriter.append_codes
 def some(self, codes):
     if self.passages:
-        stores.np.array = kill
+        jagged.np.array = kill
     append(self, codes)
-ReadingWriter.append = some
+ReadingWriter.append_codes = some
 """,
     "tokens written, their codes for the reader not": """
-append = ReadingWriter.append
-ReadingWriter.append = lambda self, codes: kill() if self.passages else append(self, codes)
+append = ReadingWriter.append_codes
+ReadingWriter.append_codes = lambda self, codes: kill() if self.passages else append(self, codes)
 """,
     "codes written, the vectors not": """
-append = ReadingWriter.append
-ReadingWriter.append = lambda self, codes: (append(self, codes), self.passages > 20 and kill())
+append = ReadingWriter.append_codes
+ReadingWriter.append_codes = lambda self, codes: (append(self, codes), self.passages > 20 and kill())
 """,
     "reader half copied": """
 copy = build.shutil.copyfile
@@ -245,8 +245,8 @@ build.shutil.copyfile = lambda file, to: kill() if to.name == "reader.onnx" else
 COMMAND = """
 import os, signal, sys
 from pathlib import Path
-import lurcher.bundle.reading as stores
-from lurcher.bundle.reading import ReadingWriter
+import lurcher.bundle.jagged as jagged
+from lurcher.bundle.reading_store import ReadingWriter
 from lurcher.index_builder import build, encode, reading, workspace
 encode._CHUNK = 16
 kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)

@@ -17,7 +17,7 @@ import pytest
 
 from lurcher.bundle.bundle import PASSAGES, SEGMENT, VECTORS, Bundle, verify
 from lurcher.bundle.manifest import hash_file, list_files, read_manifest, write_manifest
-from lurcher.bundle.tokens import CODER
+from lurcher.bundle.token_store import CODER
 from lurcher.bundle.vectors import Vectors, build_index, write_index
 from lurcher.index_builder.build import BuildOptions, build
 from lurcher.index_builder.measure import recall

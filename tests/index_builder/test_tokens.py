@@ -17,7 +17,7 @@ import pytest
 from lurcher.bundle.bundle import PASSAGES, SEGMENT, Bundle, verify
 from lurcher.bundle.manifest import read_manifest
 from lurcher.bundle.passages import Passages
-from lurcher.bundle.tokens import CODER, TokenStore, token_files
+from lurcher.bundle.token_store import CODER, TokenStore, token_files
 from lurcher.index_builder import build as build_module
 from lurcher.index_builder import encode
 from lurcher.index_builder import tokens as tokens_module
@@ -80,7 +80,7 @@ def ranked(bundle: Path, query: str) -> list[str]:
         own = reader.own_tokens(tokens)
         points, weights = opened.tokens.coder.queries(states[own], tokens.ids[own])
         rows = np.arange(opened.passages.count)
-        scores = maxsim(points, weights, *opened.tokens.of(rows))
+        scores = maxsim(points, weights, *opened.tokens.gather(rows))
         return [p.id for p in opened.passages.get(np.argsort(-scores, kind="stable").tolist())]
 
 
@@ -101,7 +101,7 @@ def test_the_manifest_says_what_the_store_holds(
     with closing(Bundle.open(small_bundle)) as bundle:
         store = bundle.tokens
         assert store is not None
-        _, counts = store.of(np.arange(60))
+        _, counts = store.gather(np.arange(60))
     assert stated.codes == counts.sum() == len(store.codes)
     assert (counts > 0).all()
     assert (counts <= np.ceil(np.array(lengths) * stated.share)).all()
@@ -125,7 +125,10 @@ def test_without_merging_each_token_is_there_but_the_common_ones(
             kept = np.flatnonzero(store.coder.frequency[ids] <= 0.5)
             assert store.positions_of(row).tolist() == kept.tolist()
             alone = store.coder.code(states[1:-1], ids.tolist(), 1.0)
-            wanted, found = np.unpackbits(alone.codes), np.unpackbits(store.of(np.array([row]))[0])
+            wanted, found = (
+                np.unpackbits(alone.codes),
+                np.unpackbits(store.gather(np.array([row]))[0]),
+            )
             assert (
                 wanted == found
             ).mean() > 0.98  # in other company states round a little otherwise
@@ -177,7 +180,7 @@ def test_a_corpus_of_nothing_but_empty_passages(
     assert verify(out) == []
     with closing(Bundle.open(out)) as bundle:
         assert bundle.tokens is not None
-        codes, counts = bundle.tokens.of(np.arange(5))
+        codes, counts = bundle.tokens.gather(np.arange(5))
         assert (len(codes), counts.tolist()) == (0, [0] * 5)
     assert len(ranked(out, "anything")) == 5
 
@@ -194,7 +197,7 @@ def test_an_empty_passage_among_others_has_no_codes_and_comes_last(
     build(write_jsonl(tmp_path / "c.jsonl", records), out)
     with closing(Bundle.open(out)) as bundle:
         assert bundle.tokens is not None
-        assert (bundle.tokens.of(np.arange(4))[1] > 0).tolist() == [False, True, False, True]
+        assert (bundle.tokens.gather(np.arange(4))[1] > 0).tolist() == [False, True, False, True]
     assert ranked(out, "a sleeping cat")[0] == "cat"
     assert set(ranked(out, "a sleeping cat")[2:]) == {"none", "blank"}
 
@@ -248,7 +251,7 @@ def test_more_passages_than_a_chunk_are_coded_in_row_order(
         for row in range(60):  # in other batches states round a little otherwise
             found, wanted = (len(store.positions_of(row)) for store in (one.tokens, other.tokens))
             assert found == wanted
-        (some, _), (same, _) = one.tokens.of(np.arange(60)), other.tokens.of(np.arange(60))
+        (some, _), (same, _) = one.tokens.gather(np.arange(60)), other.tokens.gather(np.arange(60))
         assert (np.unpackbits(some) == np.unpackbits(same)).mean() > 0.98
 
 
@@ -466,5 +469,5 @@ def test_no_passage_is_worse_than_one_without_tokens(small_bundle: Path) -> None
     with closing(Bundle.open(small_bundle)) as bundle:
         assert bundle.tokens is not None
         points = np.ones((1, bundle.tokens.coder.bits), np.float32) / bundle.tokens.coder.bits**0.5
-        scores = maxsim(points, np.ones(1, np.float32), *bundle.tokens.of(np.arange(60)))
+        scores = maxsim(points, np.ones(1, np.float32), *bundle.tokens.gather(np.arange(60)))
     assert (scores > NOTHING).all()

@@ -265,7 +265,7 @@ def test_what_a_t5_says_of_a_hit_is_no_bonus(opened: Bundle) -> None:
     """It is on another scale than what the weight was made for: the score of the tokens counts instead."""
 
     class States:
-        def of(self, rows: Any) -> Any:
+        def gather(self, rows: Any) -> Any:
             return rows
 
     class Grim:

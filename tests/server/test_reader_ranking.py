@@ -74,7 +74,7 @@ def test_the_best_span_adds_to_the_score_of_late_interaction(
     assert len(reader.found) == len(tokens.found) == len(ODD)
     for one in reader.found:
         was = before[one.passage.id]
-        count = store.of(np.array([rows[one.passage.id]]))[1][0]
+        count = store.gather(np.array([rows[one.passage.id]]))[1][0]
         # A span of one token, both its start and its end.
         logit = 5 + 20 * count if count else NOTHING
         assert one.score == pytest.approx(was.score + READ_WEIGHT * logit, abs=1e-4)

@@ -107,9 +107,9 @@ def test_in_float16_candidates_are_ordered_by_what_was_not_rounded(
     points = before.points[before.tokens(3)].astype(np.float32)
     weights = np.asarray(before.weights[before.tokens(3)])
     for row, score in zip(after.rows[3][:5].tolist(), after.prior[3], strict=False):
-        values, _ = found.store.of(np.array([row]))
+        values, _ = found.store.gather(np.array([row]))
         met = (values.view(np.float16).astype(np.float32) @ points.T).max(axis=0) @ weights
-        rounded = maxsim(points, weights, *store.of(np.array([row])))[0]
+        rounded = maxsim(points, weights, *store.gather(np.array([row])))[0]
         was = before.prior[3][before.rows[3] == row][0]
         assert score == pytest.approx(was + LATE_WEIGHT * (met - rounded), abs=1e-5)
     assert sorted(after.rows[3]) == sorted(before.rows[3])
@@ -121,7 +121,7 @@ def test_strangers_are_scored_as_late_interaction_would(opened: Bundle, ground: 
     rows, tokens = found.rows[7], found.tokens(7)
     late = maxsim(
         found.points[tokens].astype(np.float32), np.asarray(found.weights[tokens]),
-        *token_store(opened).of(rows),
+        *token_store(opened).gather(rows),
     )  # fmt: skip
     wanted = blend(opened.vectors.vectors(rows) @ vectors[7], late)
     np.testing.assert_allclose(found.prior[7], wanted, atol=1e-6)

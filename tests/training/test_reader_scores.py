@@ -85,7 +85,7 @@ def test_each_score_is_that_of_the_passage_alone(
             row = read.passages.rows_of([passage])[passage]
             (there,) = encoder.tokenise([read.passages.get([row])[0].content])
             places, ids = telling_tokens(encoder, tokens.coder, there)
-            codes, counts = store.of(np.array([row]))
+            codes, counts = store.gather(np.array([row]))
             weights = tokens.coder.weights(text.ids[own])
             logits = reader.logits(states, weights, store.coder.decode(codes, ids), places, counts)
             wanted = best_logits(logits, counts, reader.config.longest)

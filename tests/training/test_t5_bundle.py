@@ -25,7 +25,7 @@ import lurcher.cli
 from lurcher.bundle.bundle import RANKER, SEGMENT, Bundle, verify
 from lurcher.bundle.manifest import list_files, read_manifest, write_manifest
 from lurcher.bundle.passages import Condition
-from lurcher.bundle.states import SIGNS, Form
+from lurcher.bundle.state_codecs import SIGNS, Form
 from lurcher.index_builder.build import BuildOptions, build
 from lurcher.index_builder.ranker import swap_ranker
 from lurcher.index_builder.swap import swap_encoder
@@ -317,7 +317,7 @@ def test_states_are_a_t5s(corpus: Path, tmp_path: Path) -> None:
 
 COMMAND = """
 import os, signal, sys
-from lurcher.bundle import states as store
+from lurcher.bundle import state_store as store
 from lurcher.index_builder import states, workspace
 states._CHUNK = 8
 kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
@@ -335,14 +335,14 @@ done = workspace.Workspace.done
 workspace.Workspace.done = lambda self, s: kill() if s == "signs" else done(self, s)
 """,
     "some passages written": """
-append = store.StateWriter.append
+append = store.StateWriter.append_states
 def some(self, *given):
     append(self, *given)
     if self.passages >= 16:
-        self._states.write(b"half of the next")
-        self._states.flush()
+        self._files[0].write(b"half of the next")
+        self._files[0].flush()
         kill()
-states.StateWriter.append = some
+states.StateWriter.append_states = some
 """,
     "states written, and not noted": """
 done = workspace.Workspace.done
@@ -376,7 +376,11 @@ def test_a_killed_build_is_finished_by_the_next(
         again = (
             "\ndef check(self, *given):\n    assert self.passages >= 16\n    append(self, *given)\n"
         )
-        prologue = "append = store.StateWriter.append" + again + "states.StateWriter.append = check"
+        prologue = (
+            "append = store.StateWriter.append_states"
+            + again
+            + "states.StateWriter.append_states = check"
+        )
         assert run(corpus, out, ranker, prologue) == 0
     else:
         assert run(corpus, out, ranker, "") == 0
@@ -413,7 +417,7 @@ def test_a_t5_writes_an_answer_of_all_passages_that_are_read(bundle: Path) -> No
         for found in (reply, alone):
             rows = opened.passages.rows_of(found["written"]["passages"])
             order = np.array([rows[id_] for id_ in found["written"]["passages"]])
-            text, score = decoder.write(QUERY, states.of(order), 48)
+            text, score = decoder.write(QUERY, states.gather(order), 48)
             assert found["written"]["text"] == text
             assert found["written"]["score"] == pytest.approx(score, abs=1e-4)
     assert refused.status == 422

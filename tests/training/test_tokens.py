@@ -72,7 +72,9 @@ def test_an_untrained_scorer_ranks_as_the_bundle_does(material: Material, opened
         found = material.scores(scorer, np.array([3]), questions.rows[[3]])[0] / scorer.scale
     own, rows = questions.tokens(3), questions.rows[3]
     late = maxsim(
-        questions.points[own].astype(np.float32), np.array(questions.weights[own]), *store.of(rows)
+        questions.points[own].astype(np.float32),
+        np.array(questions.weights[own]),
+        *store.gather(rows),
     )
     dense = opened.vectors.vectors(rows) @ material.vectors[3]
     # Float16, and what else is in a batch, turn a bit here and there.

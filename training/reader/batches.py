@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lurcher.bundle.passages import Rows
-from lurcher.bundle.reading import ReadingStore
+from lurcher.bundle.reading_store import ReadingStore
 from lurcher.models.reader.coder import DetailCoder
 from lurcher.models.tokens.clustering import Integers, Vectors
 from lurcher.training.ranker.questions import Questions
@@ -92,7 +92,7 @@ class Library:
             states[mine] = self.asked(span)
             weights[mine], asked[mine] = self.questions.weights[span], True
             theirs = i, slice(own.stop - own.start)
-            codes, _ = self.store.of(np.array([row]))
+            codes, _ = self.store.gather(np.array([row]))
             decoded[theirs] = self.coder.decode(codes, self.texts.ids[own])
             places[theirs], there[theirs] = self.texts.places[own], True
         return Batch(

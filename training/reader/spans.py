@@ -9,7 +9,7 @@ import numpy as np
 
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.bundle.passages import Passage, Rows
-from lurcher.bundle.reading import ReadingStore
+from lurcher.bundle.reading_store import ReadingStore
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.errors import CorpusError
 from lurcher.models.reader.reader import Reader
@@ -53,7 +53,7 @@ class Texts:
         ids, places = (
             np.concatenate([part[own] for own in owns]) for part in (self.ids, self.places)
         )
-        codes, counts = store.of(rows)
+        codes, counts = store.gather(rows)
         return reader.logits(asked, weights, store.coder.decode(codes, ids), places, counts), counts
 
 
