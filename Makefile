@@ -84,7 +84,7 @@ bench-ranker: $(TRAIN) build/answers.lurcher
 
 # What of the decoder matters: an hour and a half on one core, and 20 minutes for the bundles.
 build/whole.lurcher: | $(TRAIN)
-	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --token-share 1
+	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --keep-ratio 1
 build/layer-%.lurcher: | $(TRAIN)
 	rm -rf build/layer-$* && .venv-train/bin/python -m lurcher.benchmarks.token_layers $* build/layer-$*
 	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --encoder build/layer-$*

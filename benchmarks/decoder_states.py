@@ -79,13 +79,16 @@ def in_float16(ground: Ground, bundle: Bundle, encoder: Encoder, work: Path) -> 
 def _halves(bundle: Bundle, encoder: Encoder, work: Path) -> Halves:
     """What is in ``work`` already, or made of all passages."""
     store = token_store(bundle)
-    coder, share = store.coder, store.settings.share
+    coder, keep_ratio = store.coder, store.settings.keep_ratio
     points, starts = work / "merged.f16", work / "merged.npy"
     if not starts.exists():
 
-        def keep(ids: list[int], states: Vectors) -> npt.NDArray[np.float16]:
-            merged = product(coder.merged(states, ids, share), coder.projection.passages)
+        def merge(ids: list[int], states: Vectors) -> npt.NDArray[np.float16]:
+            merged = product(coder.merged(states, ids, keep_ratio), coder.projection.passages)
             return unit(merged).astype(np.float16)
+
+        def keep(ids: list[list[int]], states: list[Vectors]) -> list[npt.NDArray[np.float16]]:
+            return [merge(*one) for one in zip(ids, states, strict=True)]
 
         counts = [0]
         with points.open("wb") as out:

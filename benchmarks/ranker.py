@@ -92,7 +92,9 @@ def main(
             }
             seconds = take_turns(ways, len(asked))
             settings = used.tokens.settings
-            title = f"{depth:,} candidates, {settings.bits} bits, share {settings.share:g}"
+            title = (
+                f"{depth:,} candidates, {settings.bits} bits, keep ratio {settings.keep_ratio:g}"
+            )
             console.print(_table(title, seconds))
     blas = os.environ.get("OMP_NUM_THREADS", "not set")
     console.print(

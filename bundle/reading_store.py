@@ -29,7 +29,7 @@ from lurcher.bundle.passages import Rows
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.student import SHA256
 from lurcher.models.errors import BundleCorrupt
-from lurcher.models.reader.coder import DetailCoder
+from lurcher.models.reader.coder import ReadingCoder
 from lurcher.models.tokens.coder import Codes
 
 READING_CODER = "reading/coder.npz"
@@ -76,7 +76,7 @@ class ReadingStore:
     """The codes of an opened bundle; safe to share between threads."""
 
     settings: ReadingSettings
-    coder: DetailCoder
+    coder: ReadingCoder
     entries: JaggedStore
 
     @classmethod
@@ -88,7 +88,7 @@ class ReadingStore:
         if settings.encoder != encoder.fingerprint:
             reason = "its codes are of another encoder than the bundle's"
             raise BundleCorrupt(bundle, f"{segment}/{_CODES}", reason)
-        coder = load_coder(bundle, READING_CODER, DetailCoder.load, settings.bits, encoder)
+        coder = load_coder(bundle, READING_CODER, ReadingCoder.load, settings.bits, encoder)
         layout = reading_layout(settings.bits, encoder.max_tokens)
         return cls(
             settings, coder, JaggedStore.open(bundle, segment, layout, passages, settings.codes)
@@ -110,7 +110,7 @@ class ReadingStore:
 
 
 def describe_reading(
-    bundle: Path, segment: str, coder: DetailCoder, encoder: EncoderConfig
+    bundle: Path, segment: str, coder: ReadingCoder, encoder: EncoderConfig
 ) -> ReadingSettings:
     """What the manifest says of the store that was written for ``segment``."""
     layout = reading_layout(coder.bits, encoder.max_tokens)

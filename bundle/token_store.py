@@ -43,7 +43,9 @@ class TokenSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     bits: int = Field(ge=8, multiple_of=8, description="per code")
-    share: float = Field(gt=0, le=1, description="of the tokens that are kept")
+    keep_ratio: float = Field(
+        gt=0, le=1, description="at most this share of a passage's tokens have a code"
+    )
     encoder: str = Field(pattern=SHA256, description="fingerprint of what made the token states")
     tokens: int = Field(ge=0, description="of the passages, without special ones")
     codes: int = Field(ge=0)
@@ -131,12 +133,12 @@ class TokenStore:
 
 
 def describe_tokens(
-    bundle: Path, segment: str, coder: TokenCoder, share: float, encoder: EncoderConfig
+    bundle: Path, segment: str, coder: TokenCoder, keep_ratio: float, encoder: EncoderConfig
 ) -> TokenSettings:
     """What the manifest says of the store that was written for ``segment``."""
     layout = token_layout(coder.bits, encoder.max_tokens)
     (codes, tokens), size = layout.measure(bundle / segment)
     return TokenSettings(
-        bits=coder.bits, share=share, encoder=encoder.fingerprint, tokens=tokens, codes=codes,
+        bits=coder.bits, keep_ratio=keep_ratio, encoder=encoder.fingerprint, tokens=tokens, codes=codes,
         bytes=size,
     )  # fmt: skip

@@ -62,7 +62,7 @@ def _print_tokens(manifest: Manifest) -> None:
     before = max(1, tokens.tokens)
     rows = {
         "bits": f"{tokens.bits}, of {dimension} dimensions",
-        "share": tokens.share,
+        "keep ratio": tokens.keep_ratio,
         "tokens": f"{tokens.tokens:,}, {tokens.tokens / passages:,.1f} a passage",
         "codes": f"{tokens.codes:,}, {tokens.codes / passages:,.1f} a passage",
         "bytes": f"{total:,}, with {manifest.files[CODER].bytes:,} of the coder",

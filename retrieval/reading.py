@@ -21,7 +21,7 @@ from lurcher.models.encoders.tokenizer import Tokens
 from lurcher.models.reader.reader import Reader, ReaderConfig
 from lurcher.models.reader.spans import NOTHING, Span, best_logits
 from lurcher.models.tokens.coder import TokenCoder
-from lurcher.models.tokens.passages import telling_tokens
+from lurcher.models.tokens.passages import informative_tokens
 from lurcher.retrieval.places import Part, Place, in_passage
 
 NO_READER = "this bundle has no reader; `lurcher build --answers` makes one that has"
@@ -144,6 +144,6 @@ class PassageReader:
         encoder, texts = self._encoder, []
         tokens = encoder.tokenise([passage.content for passage in passages])
         for passage, text in zip(passages, tokens, strict=True):
-            telling = telling_tokens(encoder, self._tokens, text)
+            telling = informative_tokens(encoder, self._tokens, text)
             texts.append(Text(passage, encoder, *telling))
         return texts

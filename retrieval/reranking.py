@@ -96,7 +96,9 @@ class Reranking:
             for tokens, work in zip(encoder.tokenise(texts), works, strict=True)
         ]
         vectors, coded = encode_passages(
-            encoder, tokens, lambda ids, states: store.coder.code(states, ids, store.settings.share)
+            encoder,
+            tokens,
+            lambda ids, states: store.coder.code_batch(states, ids, store.settings.keep_ratio),
         )
         # No query comes near a passage of nothing.
         vectors[[not text for text in texts]] = 0.0

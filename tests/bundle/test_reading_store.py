@@ -27,7 +27,7 @@ from lurcher.bundle.token_store import CODER, token_files
 from lurcher.models.encoders.config import EncoderConfig, load_config
 from lurcher.models.errors import BundleCorrupt, BundleError
 from lurcher.models.pretrained import DEFAULT_ENCODER
-from lurcher.models.reader.coder import DetailCoder
+from lurcher.models.reader.coder import ReadingCoder
 from lurcher.models.reader.reader import READER_FILE, READER_GRAPH
 from lurcher.models.tokens.coder import Codes
 
@@ -36,9 +36,9 @@ OTHERS = f"sha256:{'f' * 64}"
 FILES = ["reading.bin", "reading.idx"]
 
 
-def coder_of(dimension: int, bits: int) -> DetailCoder:
+def coder_of(dimension: int, bits: int) -> ReadingCoder:
     mean, centres = np.zeros(dimension, np.float32), np.zeros((5, dimension), np.float16)
-    return DetailCoder(mean, centres, np.eye(dimension, bits, dtype=np.float32), 0.5)
+    return ReadingCoder(mean, centres, np.eye(dimension, bits, dtype=np.float32), 0.5)
 
 
 CODER_MADE = coder_of(D, BITS)
@@ -235,8 +235,8 @@ def test_another_encoders_codes_are_found_in_a_bundle(bundle: Path) -> None:
 
 def test_a_coder_of_another_vocabulary_is_refused(bundle: Path) -> None:
     """A passage's tokens would not be in its table."""
-    coder = DetailCoder.load(bundle / READING_CODER)
-    few = DetailCoder(coder.mean, coder.centres[:99], coder.rotation, coder.scale)
+    coder = ReadingCoder.load(bundle / READING_CODER)
+    few = ReadingCoder(coder.mean, coder.centres[:99], coder.rotation, coder.scale)
     few.save(bundle / READING_CODER)
     rewrite(bundle)
     error = opening(bundle)

@@ -86,7 +86,7 @@ def test_what_is_written_is_read(tmp_path: Path, corpus: list[Coded]) -> None:
     stated = write(tmp_path, corpus)
     codes = sum(len(one.codes) for one in corpus)
     assert stated.model_dump() == {
-        "bits": BITS, "share": 0.5, "encoder": ENCODER.fingerprint,
+        "bits": BITS, "keep_ratio": 0.5, "encoder": ENCODER.fingerprint,
         "tokens": sum(one.tokens for one in corpus), "codes": codes,
         "bytes": codes * (BITS // 8 + 1) + 2 * len(corpus),
     }  # fmt: skip
@@ -178,11 +178,25 @@ def test_a_coder_that_does_not_fit_is_named(
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("share", 0), ("share", 1.01), ("bits", 0), ("bits", 12), ("codes", -1), ("encoder", "mine")],
+    [
+        ("keep_ratio", 0),
+        ("keep_ratio", 1.01),
+        ("bits", 0),
+        ("bits", 12),
+        ("codes", -1),
+        ("encoder", "mine"),
+    ],
 )
 def test_settings_that_cannot_be_are_refused(field: str, value: Any) -> None:
     fingerprint = ENCODER.fingerprint
-    good = {"bits": 24, "share": 1, "encoder": fingerprint, "tokens": 1, "codes": 1, "bytes": 6}
+    good = {
+        "bits": 24,
+        "keep_ratio": 1,
+        "encoder": fingerprint,
+        "tokens": 1,
+        "codes": 1,
+        "bytes": 6,
+    }
     TokenSettings.model_validate(good)
     with pytest.raises(ValueError, match=field):
         TokenSettings.model_validate(good | {field: value})

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Condition, Passage
-from lurcher.index_builder.swap import swap_encoder
+from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.errors import ModelError
 from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES

@@ -16,7 +16,7 @@ import pytest
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
-from lurcher.index_builder.swap import swap_encoder
+from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.models.errors import FieldError, ModelError
 from lurcher.models.pretrained import PROFILES
 from lurcher.models.reader.spans import NOTHING

@@ -22,7 +22,7 @@ from onnx import numpy_helper
 from lurcher.bundle.passages import Passage, Passages, PassageWriter
 from lurcher.bundle.state_store import StateStore, describe_states
 from lurcher.index_builder.progress import Silent
-from lurcher.index_builder.states import calibrate, encode_states
+from lurcher.index_builder.stages.encode_states import calibrate, encode_states
 from lurcher.models.errors import FieldError, ModelError, ModelNotFound, ParityError
 from lurcher.models.ranker.seq2seq import Seq2SeqDecoder, Seq2SeqEncoder, load_ranker_config
 from lurcher.training.ranker.binarisation import compare

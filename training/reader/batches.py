@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.reading_store import ReadingStore
-from lurcher.models.reader.coder import DetailCoder
+from lurcher.models.reader.coder import ReadingCoder
 from lurcher.models.tokens.clustering import Integers, Vectors
 from lurcher.training.ranker.questions import Questions
 from lurcher.training.reader.reader import Reader
@@ -62,7 +62,7 @@ class Library:
     store: ReadingStore
 
     @property
-    def coder(self) -> DetailCoder:
+    def coder(self) -> ReadingCoder:
         """How the codes of ``store`` become states."""
         return self.store.coder
 

@@ -164,5 +164,5 @@ def _material(bundle: Bundle, asked: Judged, depth: int, work: Path, name: str) 
         Questions.make(folder, bundle, reader, asked, depth, depth)
     questions = Questions.open(folder, bundle)
     vectors = reader.encode([asked.texts[i] for i in questions.kept.tolist()])
-    share = token_store(bundle).settings.share
-    return Material(questions, vectors, bundle, pooled(bundle, share, work / "passages"))
+    keep_ratio = token_store(bundle).settings.keep_ratio
+    return Material(questions, vectors, bundle, pooled(bundle, keep_ratio, work / "passages"))

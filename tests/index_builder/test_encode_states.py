@@ -14,7 +14,7 @@ from lurcher.bundle.passages import Passage, Passages, PassageWriter
 from lurcher.bundle.state_codecs import Codec, Halves, Signs
 from lurcher.bundle.state_store import StateStore, StateWriter, describe_states
 from lurcher.index_builder.progress import Silent
-from lurcher.index_builder.states import calibrate, encode_states
+from lurcher.index_builder.stages.encode_states import calibrate, encode_states
 from lurcher.models.encoders.config import TOKENIZER_FILE
 from lurcher.models.encoders.tokenizer import Tokenizer
 from lurcher.models.pretrained import DEFAULT_ENCODER
