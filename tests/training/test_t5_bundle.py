@@ -361,7 +361,9 @@ def test_a_rerun_without_a_ranker_leaves_no_states(
     corpus: Path, ranker: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.lurcher"
-    assert run(corpus, out, ranker, PLACES["states written, and not noted"]) == -signal.SIGKILL
+    place = PLACES["states written, and not noted"]
+    status, error = run(corpus, out, *place, options=expression(ranker))
+    assert status == -signal.SIGKILL, error
     build(corpus, out, BuildOptions(tokens=None))
     assert verify(out) == []
     for name in (STATES, COUNTS, SIGNS, RANKER):
