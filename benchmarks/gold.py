@@ -23,7 +23,7 @@ from rich.table import Table
 
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.bundle.passages import Passages
-from lurcher.bundle.reading import ReadingStore
+from lurcher.bundle.reading_store import ReadingStore
 from lurcher.evaluation.answer_measures import exact_match, f1, read_answers
 from lurcher.evaluation.judgements import read_qrels, read_queries
 from lurcher.evaluation.measures import interval
@@ -33,7 +33,7 @@ from lurcher.models.reader.reader import Reader
 from lurcher.models.reader.spans import best_spans
 from lurcher.models.tokens.clustering import Integers, Vectors
 from lurcher.models.tokens.coder import TokenCoder
-from lurcher.models.tokens.passages import telling_tokens
+from lurcher.models.tokens.passages import informative_tokens
 from lurcher.retrieval.reading import NO_READER, Inquiry, PassageReader
 
 _WINDOWS = (96, 64, 48, 32)
@@ -148,8 +148,8 @@ def _golds(
         states = side.lower_states(tokens)
         for row, passage, text, of in zip(some, here, tokens, states, strict=True):
             own = side.own_tokens(text)
-            places, ids = telling_tokens(side, coder, text)
-            codes, _ = store.of(np.array([row]))
+            places, ids = informative_tokens(side, coder, text)
+            codes, _ = store.gather(np.array([row]))
             found[row] = _Gold(
                 passage.content, side.own_spans(passage.content), places,
                 store.coder.decode(codes, ids), store.coder.centred(of[own][places]),

@@ -83,7 +83,9 @@ def main(
             }
             seconds = take_turns(ways, len(asked))
             settings = used.tokens.settings
-            title = f"{depth:,} candidates, {settings.bits} bits, share {settings.share:g}"
+            title = (
+                f"{depth:,} candidates, {settings.bits} bits, keep ratio {settings.keep_ratio:g}"
+            )
             console.print(_table(title, seconds))
     blas = os.environ.get("OMP_NUM_THREADS", "not set")
     console.print(
@@ -123,7 +125,7 @@ def _stages(
         ranking.run(Query(asked[i], rank="reader"), inquiry, found[i])
 
     def score(kernel: Kernel, i: int) -> Vectors:
-        codes, counts = ranking.store.of(found[i].rows)
+        codes, counts = ranking.store.gather(found[i].rows)
         return best_met(kernel(points[i].points, codes), counts) @ points[i].weights
 
     for name, kernel in KERNELS.items():

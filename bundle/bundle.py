@@ -9,9 +9,9 @@
       segments/000000/
         passages.db              ids, titles, texts, metadata                  bundle.passages
         vectors.faiss            one vector a passage, by row                  bundle.vectors
-        tokens.*                 packed 1-bit tokens, unless left out          bundle.tokens
-        reading.*                the tokens in more detail, if it answers      bundle.reading
-        states.*                 a T5's states of the passages, if one ranks   bundle.states
+        tokens.*                 packed 1-bit tokens, unless left out          bundle.token_store
+        reading.*                the tokens in more detail, if it answers      bundle.reading_store
+        states.*                 a T5's states of the passages, if one ranks   bundle.state_store
       tokens/                    how token states become codes
       states/                    how those states become bits, if they do
       reading/                   how token states become codes of reading.*
@@ -30,9 +30,9 @@ from pathlib import Path
 from lurcher.bundle.manifest import MANIFEST, Manifest, changed_files, read_manifest
 from lurcher.bundle.neighbours import QUERIES, Neighbours
 from lurcher.bundle.passages import Passages
-from lurcher.bundle.reading import READING_CODER, ReadingStore
-from lurcher.bundle.states import StateStore
-from lurcher.bundle.tokens import CODER, TokenStore
+from lurcher.bundle.reading_store import READING_CODER, ReadingStore
+from lurcher.bundle.state_store import StateStore
+from lurcher.bundle.token_store import CODER, TokenStore
 from lurcher.bundle.vectors import VectorIndex
 from lurcher.models.encoders.config import CONFIG_FILE, load_config
 from lurcher.models.encoders.encoder import Encoder

@@ -1,8 +1,8 @@
-"""What a bundle says of itself: ``manifest.json``.
+"""The manifest of a bundle: ``manifest.json``.
 
-The manifest lists every other file with its size and sha256, and guards its own bytes by a checksum
-over them (taken with the checksum's digits set to zero). A change of one byte anywhere in a bundle is
-therefore found, and named.
+It lists every other file with its size and sha256, and protects its own bytes by a checksum over them
+(computed with the checksum's digits set to zero). A change of one byte anywhere in a bundle is therefore
+found, and the file is named.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lurcher.bundle.neighbours import NeighbourSettings
-from lurcher.bundle.reading import ReadingSettings
-from lurcher.bundle.states import StateSettings
-from lurcher.bundle.tokens import TokenSettings
+from lurcher.bundle.reading_store import ReadingSettings
+from lurcher.bundle.state_store import StateSettings
+from lurcher.bundle.token_store import TokenSettings
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.errors import BundleCorrupt, BundleNotFound, BundleVersionError
 from lurcher.models.ranker.decoder import DecoderConfig
 from lurcher.models.ranker.seq2seq import RankerConfig
 from lurcher.models.reader.reader import ReaderConfig
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 
 _NO_CHECKSUM = "0" * 64
@@ -145,7 +145,7 @@ def write_manifest(root: Path, manifest: Manifest) -> None:
 def read_manifest(root: Path) -> Manifest:
     """The manifest of the bundle at ``root``.
 
-    Raises BundleNotFound, BundleVersionError where a newer lurcher wrote it, or BundleCorrupt.
+    Raises BundleNotFound, BundleVersionError if another version of the format wrote it, or BundleCorrupt.
     """
     file = root / MANIFEST
     if not file.is_file():
@@ -157,12 +157,13 @@ def read_manifest(root: Path) -> Manifest:
     except ValueError as error:
         raise BundleCorrupt(root, MANIFEST, f"not JSON: {error}") from error
     written_in = found.get("format_version") if isinstance(found, dict) else None
-    if isinstance(written_in, int) and written_in > FORMAT_VERSION:
-        by = found.get("lurcher_version", "a newer version")
+    if isinstance(written_in, int) and written_in != FORMAT_VERSION:
+        by = found.get("lurcher_version", "another version")
+        upgrade = "upgrade lurcher, or " if written_in > FORMAT_VERSION else ""
         raise BundleVersionError(
             root,
-            f"{MANIFEST}: format {written_in}, written by lurcher {by}; this version reads up to"
-            f" {FORMAT_VERSION}: upgrade lurcher, or build the bundle again",
+            f"{MANIFEST}: format {written_in}, written by lurcher {by}; this version reads format"
+            f" {FORMAT_VERSION}: {upgrade}build the bundle again",
         )
     stated = _CHECKSUM.search(raw)
     blank = _CHECKSUM.sub(b'"checksum": "%b"' % _NO_CHECKSUM.encode(), raw)

@@ -45,8 +45,12 @@ class Passage:
 
     @property
     def content(self) -> str:
-        """What is encoded: title and text in one line of reading, as BEIR joins them."""
-        return f"{self.title} {self.text}".strip()
+        """What is encoded: title and text joined by a blank, as BEIR joins them."""
+        return _content(self.title, self.text)
+
+
+def _content(title: str, text: str) -> str:
+    return f"{title} {text}".strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,16 @@ class Passages:
             sql = f"SELECT row, id, title, text, metadata FROM passages WHERE row IN ({marks})"  # noqa: S608 (only marks)
             for row, id_, title, text, metadata in self._query(sql, part):
                 found[row] = Passage(id_, text, title, json.loads(metadata))
+        return [found[int(row)] for row in rows]
+
+    def contents(self, rows: Sequence[int]) -> list[str]:
+        """What is encoded of the passages at ``rows``, in that order."""
+        found: dict[int, str] = {}
+        for start in range(0, len(rows), _ROWS_A_QUERY):
+            part = [int(row) for row in rows[start : start + _ROWS_A_QUERY]]
+            marks = ",".join("?" * len(part))
+            sql = f"SELECT row, title, text FROM passages WHERE row IN ({marks})"  # noqa: S608 (only marks)
+            found |= {row: _content(title, text) for row, title, text in self._query(sql, part)}
         return [found[int(row)] for row in rows]
 
     def rows_of(self, ids: Sequence[str]) -> dict[str, int]:

@@ -1,15 +1,22 @@
-"""What is written, on the disk before anything relies on it."""
+"""Flushing to disk what something is going to rely on."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 
 def sync(path: Path) -> None:
-    """Put the file or folder at ``path`` on the disk; of a folder, which files it has. Raises OSError."""
+    """Flush the file at ``path`` to disk, or of a folder the list of its files. Raises OSError."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_all(paths: Sequence[Path]) -> None:
+    """``sync`` each of ``paths``. Raises OSError."""
+    for path in paths:
+        sync(path)

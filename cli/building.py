@@ -15,7 +15,7 @@ from lurcher.cli.sections import print_neighbours
 from lurcher.models.errors import FieldError
 
 if TYPE_CHECKING:
-    from lurcher.index_builder.tokens import TokenOptions
+    from lurcher.index_builder.options import TokenOptions
 
 app = typer.Typer()
 
@@ -65,9 +65,11 @@ def build(
         int | None,
         typer.Option(help="Bits a token, a multiple of 8; default: what is good for the encoder."),
     ] = None,
-    token_share: Annotated[
+    keep_ratio: Annotated[
         float | None,
-        typer.Option(help="Share of a passage's tokens that is left when like ones are merged."),
+        typer.Option(
+            help="At most this share of a passage's tokens is kept; the rest are merged into them."
+        ),
     ] = None,
     ranker: Annotated[
         Path | None,
@@ -118,7 +120,7 @@ def build(
     options = BuildOptions(
         encoder or DEFAULT_ENCODER, index, recall, skip_bad_lines, window, overlap,
         student=PROFILES[profile] if profile else None,
-        tokens=_token_options(no_tokens, token_bits, token_share), ranker=ranker,
+        tokens=_token_options(no_tokens, token_bits, keep_ratio), ranker=ranker,
         states=states,
         answers=reader is not None if answers is None else answers, reader=reader,
         answer_bits=answer_bits,
@@ -147,10 +149,10 @@ def build(
         )
 
 
-def _token_options(none: bool, bits: int | None, share: float | None) -> TokenOptions | None:
-    """What `build` is asked for. Raises FieldError."""
-    from lurcher.index_builder.tokens import SHARE, TokenOptions
+def _token_options(none: bool, bits: int | None, keep_ratio: float | None) -> TokenOptions | None:
+    """The options of the token store, None to leave it out. Raises FieldError."""
+    from lurcher.index_builder.options import KEEP_RATIO, TokenOptions
 
-    if none and (bits is not None or share is not None):
-        raise FieldError("no_tokens", "leaves nothing to set --token-bits or --token-share for")
-    return None if none else TokenOptions(bits, SHARE if share is None else share)
+    if none and (bits is not None or keep_ratio is not None):
+        raise FieldError("no_tokens", "leaves nothing to set --token-bits or --keep-ratio for")
+    return None if none else TokenOptions(bits, KEEP_RATIO if keep_ratio is None else keep_ratio)

@@ -29,7 +29,7 @@ def swap_encoder(
     ] = None,
 ) -> None:
     """Let another encoder read a bundle's queries, in a new bundle; no passage is encoded anew."""
-    from lurcher.index_builder.swap import swap_encoder as swap
+    from lurcher.index_builder.edit.swap_encoder import swap_encoder as swap
     from lurcher.models.pretrained import PROFILES
 
     chosen = PROFILES[student] if student in PROFILES else Path(student)
@@ -66,7 +66,7 @@ def swap_ranker(
     ] = None,
 ) -> None:
     """Let a decoder rank a bundle's passages, in a new bundle; no passage is read anew."""
-    from lurcher.index_builder.ranker import swap_ranker as swap
+    from lurcher.index_builder.edit.swap_ranker import swap_ranker as swap
 
     made, manifest = swap(bundle, ranker, out)
     if manifest.ranker is not None:
@@ -83,7 +83,7 @@ def swap_reader(
     ] = None,
 ) -> None:
     """Let a reader answer from a bundle's passages, in a new bundle; no passage is read anew."""
-    from lurcher.index_builder.reader import swap_reader as swap
+    from lurcher.index_builder.edit.swap_reader import swap_reader as swap
 
     made, manifest = swap(bundle, reader, out)
     if manifest.reader is not None:

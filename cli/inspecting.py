@@ -53,7 +53,7 @@ def inspect_bundle(bundle: BundlePath) -> None:
 
 def _print_tokens(manifest: Manifest) -> None:
     """What ranking reads, and what it takes: codes, positions, numbers and the coder together."""
-    from lurcher.bundle.tokens import CODER
+    from lurcher.bundle.token_store import CODER
 
     tokens, dimension = manifest.tokens, manifest.encoder.dimension
     if tokens is None:
@@ -62,7 +62,7 @@ def _print_tokens(manifest: Manifest) -> None:
     before = max(1, tokens.tokens)
     rows = {
         "bits": f"{tokens.bits}, of {dimension} dimensions",
-        "share": tokens.share,
+        "keep ratio": tokens.keep_ratio,
         "tokens": f"{tokens.tokens:,}, {tokens.tokens / passages:,.1f} a passage",
         "codes": f"{tokens.codes:,}, {tokens.codes / passages:,.1f} a passage",
         "bytes": f"{total:,}, with {manifest.files[CODER].bytes:,} of the coder",
@@ -76,8 +76,8 @@ def _print_tokens(manifest: Manifest) -> None:
 def _print_reading(manifest: Manifest) -> None:
     """What answering reads, and what it takes: codes, numbers and coder, alone and with the tokens'."""
     from lurcher.bundle.bundle import READER
-    from lurcher.bundle.reading import READING_CODER
-    from lurcher.bundle.tokens import CODER
+    from lurcher.bundle.reading_store import READING_CODER
+    from lurcher.bundle.token_store import CODER
 
     tokens, reading, reader = manifest.tokens, manifest.reading, manifest.reader
     if tokens is None or reading is None:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.jagged import places_of
 from lurcher.bundle.passages import Rows
-from lurcher.bundle.ragged import gather
 from lurcher.bundle.vectors import Vectors
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.ranker.maxsim import LATE_WEIGHT, best_met, blend, maxsim
@@ -51,9 +51,9 @@ class Halves:
     points: npt.NDArray[np.float16]  # (n, bits)
     starts: Rows  # (passages + 1,)
 
-    def of(self, rows: Rows) -> tuple[Codes, Rows]:
+    def gather(self, rows: Rows) -> tuple[Codes, Rows]:
         """Their bytes (n, 2 bits) of passages ``rows`` (C,) in that order, and each one's number (C,)."""
-        places, counts = gather(self.starts, rows)
+        places, counts = places_of(self.starts, rows)
         return np.ascontiguousarray(self.points[places]).view(np.uint8), counts
 
 
@@ -79,13 +79,16 @@ def in_float16(ground: Ground, bundle: Bundle, encoder: Encoder, work: Path) -> 
 def _halves(bundle: Bundle, encoder: Encoder, work: Path) -> Halves:
     """What is in ``work`` already, or made of all passages."""
     store = token_store(bundle)
-    coder, share = store.coder, store.settings.share
+    coder, keep_ratio = store.coder, store.settings.keep_ratio
     points, starts = work / "merged.f16", work / "merged.npy"
     if not starts.exists():
 
-        def keep(ids: list[int], states: Vectors) -> npt.NDArray[np.float16]:
-            merged = product(coder.merged(states, ids, share), coder.projection.passages)
+        def merge(ids: list[int], states: Vectors) -> npt.NDArray[np.float16]:
+            merged = product(coder.merged(states, ids, keep_ratio), coder.projection.passages)
             return unit(merged).astype(np.float16)
+
+        def keep(ids: list[list[int]], states: list[Vectors]) -> list[npt.NDArray[np.float16]]:
+            return [merge(*one) for one in zip(ids, states, strict=True)]
 
         counts = [0]
         with points.open("wb") as out:
@@ -111,8 +114,8 @@ def _anew(questions: Questions, coded: CodeStore, halves: Halves) -> Questions:
         there = rows[question] >= 0
         candidates = rows[question][there]
         all_of_them = np.concatenate([candidates, questions.relevant[own]])
-        rounded = maxsim(points, weights, *coded.of(all_of_them))
-        values, counts = halves.of(all_of_them)
+        rounded = maxsim(points, weights, *coded.gather(all_of_them))
+        values, counts = halves.gather(all_of_them)
         met = best_met(values.view(np.float16).astype(np.float32) @ points.T, counts)
         more = np.float32(LATE_WEIGHT) * (met @ weights - rounded)
         found = prior[question][there] + more[: len(candidates)]
@@ -133,7 +136,7 @@ def random_candidates(
     for question, vector in enumerate(vectors):
         tokens = questions.tokens(question)
         points = questions.projected[tokens].astype(np.float32)
-        late = maxsim(points, np.asarray(questions.weights[tokens]), *store.of(rows[question]))
+        late = maxsim(points, np.asarray(questions.weights[tokens]), *store.gather(rows[question]))
         prior[question] = blend(bundle.vectors.vectors(rows[question]) @ vector, late)
     return replace(questions, rows=rows, prior=prior)
 

@@ -18,7 +18,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from lurcher.bundle.states import Codec, Halves, Signs
+from lurcher.bundle.state_codecs import Codec, Halves, Signs
 from lurcher.models.ranker.seq2seq import Seq2SeqDecoder, Seq2SeqEncoder
 from lurcher.training.ranker.t5 import export_t5
 

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.evaluation.judgements import read_qrels, read_queries
-from lurcher.index_builder.progress import Silent
-from lurcher.index_builder.tokens import TokenOptions, calibrate
+from lurcher.index_builder.passage_tokens import PassageTokens
+from lurcher.index_builder.stages.fit_token_coder import calibrate
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.tokens.clustering import Integers
 from lurcher.models.tokens.products import Vectors
@@ -120,8 +120,8 @@ def _encode(one: DevelopmentSet, bundle: Bundle, data: Path, states: Path, array
                 kept = encoder.own_tokens(each)
                 ids.append(np.asarray(each.ids[kept], np.int64))
                 out.write(own_states[kept].astype(np.float16).tobytes())
-    all_of_them = TokenOptions(encoder.config.dimension)
-    coder = calibrate(bundle.passages, encoder, all_of_them, None, 0, Silent())
+    all_bits = encoder.config.dimension
+    coder = calibrate(PassageTokens(bundle.passages, encoder), all_bits, None, 0)
     names = np.array([passage.id for passage in passages])[places.reshape(rows.shape)]
     best = [sorted(qrels[i].values(), reverse=True)[:_AT] for i in asked]
     scratch = arrays.with_suffix(".partial.npz")

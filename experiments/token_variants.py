@@ -19,12 +19,12 @@ from scipy.cluster.hierarchy import linkage  # type: ignore[import-untyped]  # p
 from scipy.sparse import csr_array  # type: ignore[import-untyped]  # the same
 
 from experiments.token_candidates import Candidates, rotation
-from lurcher.bundle.ragged import count_type
-from lurcher.bundle.tokens import position_type
-from lurcher.index_builder.tokens import BITS, SHARE
+from lurcher.bundle.jagged import count_type
+from lurcher.bundle.token_store import position_type
+from lurcher.index_builder.options import BITS, KEEP_RATIO
 from lurcher.models.ranker.maxsim import best_met, maxsim
 from lurcher.models.tokens.clustering import Integers
-from lurcher.models.tokens.coder import COMMON
+from lurcher.models.tokens.coder import MAX_DF
 from lurcher.models.tokens.products import Vectors
 
 # Bytes beside the codes: of each code its place, of each passage two counts; for 256 tokens.
@@ -38,7 +38,7 @@ class Variant:
     """How a passage's tokens become codes, and a query's tokens what meets them."""
 
     bits: int = BITS
-    share: float = SHARE
+    share: float = KEEP_RATIO
     merging: Literal["ward", "bipartite"] = "ward"
     common: Literal["left out", "kept", "shared"] = "left out"
     projection: Literal["components", "random"] = "components"
@@ -79,7 +79,7 @@ class Variants:
             self._points[some] = self._centred(candidates.states[some].astype(np.float32))
         self._query_points = self._centred(candidates.query_states)
         self._mean = candidates.mean @ candidates.components
-        self._common = candidates.frequency[candidates.ids] > COMMON
+        self._common = candidates.frequency[candidates.ids] > MAX_DF
         # Settings of one geometry come one after another.
         self._projected = lru_cache(maxsize=1)(self._project)
         self._kept = lru_cache(maxsize=1)(self._keep)

@@ -13,7 +13,7 @@ from typing import Any
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import Manifest
 from lurcher.bundle.neighbours import NEIGHBOURS
-from lurcher.index_builder.derive import derive
+from lurcher.index_builder.edit.derive import derive
 from lurcher.index_builder.judged.clicks import read_clicks
 from lurcher.index_builder.judged.feedback import log_prefix, read_log
 from lurcher.index_builder.judged.known import Known, merge

@@ -7,7 +7,7 @@ import os
 import platform
 from pathlib import Path
 
-from lurcher.bundle.manifest import Manifest, lurcher_version, read_manifest
+from lurcher.bundle.manifest import FORMAT_VERSION, Manifest, lurcher_version, read_manifest
 from lurcher.index_builder.build import build
 from lurcher.index_builder.progress import Reporter
 from lurcher.index_builder.python_docs import python_docs
@@ -21,11 +21,12 @@ def demo_folder() -> Path:
 
 
 def demo_path(folder: Path) -> Path:
-    """Where the demonstration bundle of this Python and this lurcher is, in ``folder``.
+    """The path of the demonstration bundle of this Python and this lurcher in ``folder``.
 
     Another lurcher may read another format, or ship another encoder.
     """
-    return folder / f"python-{platform.python_version()}-lurcher-{lurcher_version()}.lurcher"
+    lurcher = f"{lurcher_version()}-format-{FORMAT_VERSION}"
+    return folder / f"python-{platform.python_version()}-lurcher-{lurcher}.lurcher"
 
 
 def demo_bundle(

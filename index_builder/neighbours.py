@@ -41,8 +41,8 @@ from lurcher.bundle.vectors import (
 )
 from lurcher.index_builder.judged.known import Known
 from lurcher.index_builder.judged.labels import to_labels
-from lurcher.index_builder.measure import sample_queries, tune
 from lurcher.index_builder.progress import Reporter
+from lurcher.index_builder.search_effort import sample_queries, tune
 from lurcher.index_builder.tuning import (
     Choice,
     KnownQueries,

@@ -17,46 +17,50 @@ its final name only when everything is.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from lurcher.bundle.sync import sync as _sync
+from lurcher.bundle.fail_points import FailPoint, carry_on
+from lurcher.bundle.sync import sync_all
 from lurcher.models.errors import FieldError
+
+# The two folders of a workspace.
+BUNDLE, SCRATCH = "bundle", "scratch"
 
 
 class Workspace:
     """The folder that a build writes to; only one build at a time has it."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, fail_point: FailPoint = carry_on) -> None:
         """Open or make the workspace of the bundle ``out``.
 
         Raises FieldError where ``out`` exists, cannot be made, or is being built by another process.
         """
         self.out = out
-        self._root = out.parent / f"{out.name}.partial"
-        self.bundle = self._root / "bundle"
-        self.scratch = self._root / "scratch"
-        self._state = self._root / "build.json"
+        self.root = out.parent / f"{out.name}.partial"
+        self.bundle = self.root / BUNDLE
+        self.scratch = self.root / SCRATCH
+        self._fail_point = fail_point
+        self._state = self.root / "build.json"
         self._files: list[Path] = []
         try:
             if os.path.lexists(out):
-                if self._root.exists() and not self.bundle.exists():  # killed just after publishing
-                    shutil.rmtree(self._root)
+                if self.root.exists() and not self.bundle.exists():  # killed just after publishing
+                    shutil.rmtree(self.root)
                 raise FieldError("out", f"{out} exists; remove it first, or choose another name")
-            self._root.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(parents=True, exist_ok=True)
             self._lock = self._locked()
             self._keys = self._read()
             for folder in (self.bundle, self.scratch):
                 folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise FieldError("out", f"cannot write {self._root}: {error.strerror}") from error
+            raise FieldError("out", f"cannot write {self.root}: {error.strerror}") from error
 
     def _locked(self) -> IO[str]:
-        lock = (self._root / "build.lock").open("w")
+        lock = (self.root / "build.lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # A build that ends meanwhile takes its folder with it, and the lock file in it.
@@ -107,36 +111,30 @@ class Workspace:
 
     def done(self, stage: str) -> None:
         """Note that ``stage``, begun last, is complete; its files are on disk before the note is."""
-        for file in self._files:
-            if file.exists():
-                _sync(file)
+        sync_all([file for file in self._files if file.exists()])
         self._keys[stage] = self._keys[stage].replace("begun", "done", 1)
         self._write()
 
     def publish(self) -> None:
         """Give the finished bundle its name."""
-        publish(self.bundle, self.out)
+        publish(self.bundle, self.out, self._fail_point)
         # The bundle is there; what is left beside it is the next build's to remove.
-        shutil.rmtree(self._root, ignore_errors=True)
+        shutil.rmtree(self.root, ignore_errors=True)
 
     def discard(self) -> None:
         """Remove what was written so far."""
         self._state.unlink(missing_ok=True)  # first: nothing may be resumed from half of the files
-        shutil.rmtree(self._root)
+        shutil.rmtree(self.root)
 
     def close(self) -> None:
         """Let another build have the workspace."""
         self._lock.close()
 
 
-def publish(bundle: Path, out: Path) -> None:
+def publish(bundle: Path, out: Path, fail_point: FailPoint = carry_on) -> None:
     """Give the finished ``bundle`` the name ``out``. Everything is on disk before the name is."""
-    for path in [*bundle.rglob("*"), bundle]:
-        _sync(path)
+    sync_all([*bundle.rglob("*"), bundle])
+    fail_point("bundle: synced")
     bundle.rename(out)
-    _sync(out.parent)
-
-
-def key(*parts: Any) -> str:
-    """A short hash of ``parts``, which must be JSON-able."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    fail_point("bundle: renamed")
+    sync_all([out.parent])

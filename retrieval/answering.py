@@ -76,7 +76,7 @@ class Written:
 
 def write(t5: T5, question: Question, rows: Rows, passages: Sequence[Passage]) -> Written:
     """What ``t5`` writes of all the ``passages`` at ``rows`` together."""
-    text, score = t5.decoder.write(question.text, t5.states.of(rows), _WRITTEN)
+    text, score = t5.decoder.write(question.text, t5.states.gather(rows), _WRITTEN)
     return Written(text, score, [passage.id for passage in passages])
 
 

@@ -12,8 +12,8 @@ from time import perf_counter
 import numpy as np
 
 from lurcher.bundle.passages import Rows
-from lurcher.bundle.states import StateStore
-from lurcher.bundle.tokens import TokenStore
+from lurcher.bundle.state_store import StateStore
+from lurcher.bundle.token_store import TokenStore
 from lurcher.bundle.vectors import Vectors
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.tokenizer import Tokens
@@ -70,7 +70,7 @@ class T5:
 
     def scores(self, text: str, rows: Rows) -> Vectors:
         """Of each of the passages ``rows`` (C,), for the query ``text``: (C,) float32."""
-        return self.decoder.scores(text, self.states.of(rows))
+        return self.decoder.scores(text, self.states.gather(rows))
 
 
 class Ranking:
@@ -146,7 +146,7 @@ class Ranking:
 
     def _met(self, query: Query, asked: Asked, hits: Hits) -> Hits:
         """``hits`` with what their tokens say of them, and the decoder or the reader, if asked for."""
-        codes, counts = self.store.of(hits.rows)
+        codes, counts = self.store.gather(hits.rows)
         late = maxsim(asked.points, asked.weights, codes, counts)
         score = blend(hits.dense, late)
         if query.rank == "decoder" and self._decoder is not None:
@@ -174,7 +174,7 @@ class Ranking:
         A code stands for several tokens; the one nearest to it is named. Both are empty for a passage
         without tokens.
         """
-        codes, _ = self.store.of(np.array([row]))
+        codes, _ = self.store.gather(np.array([row]))
         if not len(codes):
             return np.zeros(0, np.int64), np.zeros(0, np.float32)
         found = similarities(asked.points, codes)

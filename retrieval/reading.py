@@ -14,14 +14,14 @@ import numpy as np
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Passage, Passages, Rows
-from lurcher.bundle.reading import ReadingStore
+from lurcher.bundle.reading_store import ReadingStore
 from lurcher.bundle.vectors import Vectors
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.tokenizer import Tokens
 from lurcher.models.reader.reader import Reader, ReaderConfig
 from lurcher.models.reader.spans import NOTHING, Span, best_logits
 from lurcher.models.tokens.coder import TokenCoder
-from lurcher.models.tokens.passages import telling_tokens
+from lurcher.models.tokens.passages import informative_tokens
 from lurcher.retrieval.places import Part, Place, in_passage
 
 NO_READER = "this bundle has no reader; `lurcher build --answers` makes one that has"
@@ -118,7 +118,7 @@ class PassageReader:
         Left out are those without tokens, and those whose text has another number of tokens than the store
         has codes for. A question without tokens reads nothing.
         """
-        codes, counts = self._store.of(rows)
+        codes, counts = self._store.gather(rows)
         there = np.flatnonzero(counts) if len(asked.states) else rows[:0]
         texts = self._texts([passages[place] for place in there.tolist()])
         fits = np.array([len(text.ids) for text in texts], np.int64) == counts[there]
@@ -144,6 +144,6 @@ class PassageReader:
         encoder, texts = self._encoder, []
         tokens = encoder.tokenise([passage.content for passage in passages])
         for passage, text in zip(passages, tokens, strict=True):
-            telling = telling_tokens(encoder, self._tokens, text)
+            telling = informative_tokens(encoder, self._tokens, text)
             texts.append(Text(passage, encoder, *telling))
         return texts

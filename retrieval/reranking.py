@@ -96,7 +96,9 @@ class Reranking:
             for tokens, work in zip(encoder.tokenise(texts), works, strict=True)
         ]
         vectors, coded = encode_passages(
-            encoder, tokens, lambda ids, states: store.coder.code(states, ids, store.settings.share)
+            encoder,
+            tokens,
+            lambda ids, states: store.coder.code_batch(states, ids, store.settings.keep_ratio),
         )
         # No query comes near a passage of nothing.
         vectors[[not text for text in texts]] = 0.0
@@ -116,7 +118,7 @@ class Reranking:
             counts = np.array([len(one.coded.codes) for one in work.passages])
         else:
             vectors = self._bundle.vectors.vectors(work.passages)
-            codes, counts = self._ranking.store.of(work.passages)
+            codes, counts = self._ranking.store.gather(work.passages)
         return Reranked(
             self._ranking.score(asked, vectors @ vector, codes, counts), tokens.truncated
         )

@@ -84,7 +84,7 @@ class Encoder:
         def keep(batch: list[int], found: Sequence[Vectors]) -> None:
             (vectors[batch],) = found
 
-        self._run(tokens, [VECTOR], keep)
+        self.visit_batches(tokens, [VECTOR], keep)
         return vectors
 
     def encode_states(self, tokens: Sequence[Tokens]) -> tuple[Vectors, list[Vectors]]:
@@ -131,12 +131,42 @@ class Encoder:
                 length = len(tokens[text].ids)
                 visit(text, [one[row] if one.ndim == 2 else one[row, :length] for one in found])
 
-        self._run(tokens, outputs, each)
+        self.visit_batches(tokens, outputs, each)
+
+    def visit_batches(
+        self, tokens: Sequence[Tokens], outputs: Sequence[str],
+        visit: Callable[[list[int], Sequence[Vectors]], None],
+    ) -> None:  # fmt: skip
+        """Show ``visit`` each batch: the numbers of its texts (B,) and each of ``outputs`` for them.
+
+        That is (B, d) of VECTOR and (B, L, d) of the states, L being the longest text's length. Called from
+        several threads; what it is shown is gone afterwards.
+        """
+
+        def encode(batch: list[int]) -> None:
+            input_ids, mask = pad([tokens[i].ids for i in batch])
+            visit(
+                batch, self._engine.run(outputs, {"input_ids": input_ids, "attention_mask": mask})
+            )
+
+        lengths = [len(t.ids) for t in tokens]
+        # A few short queries are shared out among the threads, too.
+        budget = min(TOKEN_BUDGET, math.ceil(sum(lengths) / self._threads))
+        batches = length_buckets(lengths, budget)
+        if self._pool is None or len(batches) == 1:
+            for batch in batches:
+                encode(batch)
+        else:
+            list(self._pool.map(encode, batches))
 
     def own_tokens(self, tokens: Tokens) -> slice:
         """Which of a text's tokens are its own: neither special ones nor the prompt's."""
         before, after = self._around
         return slice(before, max(before, len(tokens.ids) - after))
+
+    def own_slices(self, tokens: Sequence[Tokens]) -> list[slice]:
+        """``own_tokens`` of each text."""
+        return [self.own_tokens(one) for one in tokens]
 
     def cut(self, tokens: Tokens, most: int) -> Tokens:
         """``tokens`` with no more than the first ``most`` of the text's own, as if it ended there."""
@@ -155,28 +185,6 @@ class Encoder:
     def encode(self, texts: Sequence[str]) -> Vectors:
         """The vector of each text, (n, d) float32; texts beyond ``max_tokens`` are cut."""
         return self.encode_tokens(self.tokenise(texts))
-
-    def _run(
-        self,
-        tokens: Sequence[Tokens],
-        outputs: Sequence[str],
-        keep: Callable[[list[int], Sequence[Vectors]], None],
-    ) -> None:
-        """Hand ``keep`` each batch's rows of ``tokens`` and the arrays of ``outputs`` for them."""
-
-        def encode(batch: list[int]) -> None:
-            input_ids, mask = pad([tokens[i].ids for i in batch])
-            keep(batch, self._engine.run(outputs, {"input_ids": input_ids, "attention_mask": mask}))
-
-        lengths = [len(t.ids) for t in tokens]
-        # A few short queries are shared out among the threads, too.
-        budget = min(TOKEN_BUDGET, math.ceil(sum(lengths) / self._threads))
-        batches = list(length_buckets(lengths, budget))
-        if self._pool is None or len(batches) == 1:
-            for batch in batches:
-                encode(batch)
-        else:
-            list(self._pool.map(encode, batches))
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:

@@ -50,7 +50,7 @@ class DecoderConfig(BaseModel):
 
     name: str = Field(min_length=1)
     encoder: str = Field(pattern=SHA256, description="fingerprint of what makes token states")
-    space: str = Field(pattern=SHA256, description="of the projections to codes")
+    projection_hash: str = Field(pattern=SHA256, description="of the codes it reads")
     bits: int = Field(gt=0, multiple_of=8, description="a code")
     dimension: int = Field(gt=0, description="of a token state")
     width: int = Field(gt=0)
@@ -74,17 +74,17 @@ def load_decoder_config(folder: Path) -> DecoderConfig:
 
 
 def check_decoder(
-    config: DecoderConfig, encoder: EncoderConfig, bits: int, space: str | None
+    config: DecoderConfig, encoder: EncoderConfig, bits: int, projection_hash: str | None
 ) -> None:
-    """Raises ModelError, naming what differs, unless the decoder reads such codes of that encoder.
+    """Raise ModelError, naming what differs, unless the decoder reads such codes of that encoder.
 
-    ``space`` None is not known yet: that of principal components depends on the corpus.
+    ``projection_hash`` None is not known yet: that of principal components depends on the corpus.
     """
     for what, ours, theirs in (
         ("encoder", config.encoder, encoder.fingerprint),
         ("dimension", config.dimension, encoder.dimension),
         ("bits", config.bits, bits),
-        ("projection", config.space, space),
+        ("projection", config.projection_hash, projection_hash),
     ):
         if theirs is not None and ours != theirs:
             reason = f"it was trained for another {what}: {ours}, not {theirs}"
@@ -116,7 +116,7 @@ class Decoder:
 
     def check(self, encoder: EncoderConfig, coder: TokenCoder) -> None:
         """Raises ModelError, naming what differs, unless it reads what ``encoder`` and ``coder`` make."""
-        check_decoder(self.config, encoder, coder.bits, coder.space)
+        check_decoder(self.config, encoder, coder.bits, coder.projection_hash)
 
     def _warm_up(self) -> None:
         """Score candidates of three codes, of none and of one. Raises whatever the graphs raise."""
@@ -152,7 +152,7 @@ class Decoder:
             inputs["counts"], inputs["prior"] = counts[batch], found[batch]
             (found[batch],) = self._pair.run(["scores"], inputs)
 
-        self._run(score, list(length_buckets(counts.tolist(), _CODES_AT_ONCE)))
+        self._run(score, length_buckets(counts.tolist(), _CODES_AT_ONCE))
         return found
 
     def _run(self, work: Callable[[list[int]], None], batches: list[list[int]]) -> None:

@@ -1,21 +1,21 @@
 """Token states to 1-bit codes that a reader can decode, and back.
 
-A state x, of unit norm and off the mean of all, is kept as the signs of what sets it apart from other
-occurrences of its token t::
+A state x, of unit norm and centred, is stored as the signs of its projected residual, which is what sets it
+apart from other occurrences of its token t::
 
     code = sign(R^T (x - centre[t]))          R: (d, bits), orthonormal columns
     x  ~  centre[t] + scale R code            scale = mean |R^T (x - centre[t])|
 
-The token itself costs nothing: whoever reads a passage has its text. Of the fourth of MiniLM's six layers,
-128 such bits leave 16 % of the states' variance, made of 3,700 passages of squad-open, and 21 % made of
-1,024. BTR (Cao et al. 2024, section 3.1) keeps the signs of the states themselves. R are the principal
-components of the residuals, turned at random so that each bit carries as much; the scale is the one that
-leaves the least squared error.
+The token itself costs nothing: whoever reads a passage has its text. For the fourth of MiniLM's six layers,
+128 such bits leave 16 % of the states' variance unexplained if the coder is fitted to 3,700 passages of
+squad-open, and 21 % if to 1,024. BTR (Cao et al. 2024, section 3.1) stores the signs of the states
+themselves. R holds the principal components of the residuals, rotated at random so that all bits count; the
+scale is the one of least squared error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,17 +28,17 @@ from lurcher.models.tokens.coder import Codes, unit
 from lurcher.models.tokens.products import product
 from lurcher.models.tokens.projection import principal, read_arrays
 
-# A token that was seen n times is moved n / (n + 2) of the way to its mean.
-_DOUBT = 2.0
-# States that the scale is taken of, the first that come.
-_SCALED = 16_384
-# Of a stranger's file: what its table may come to in memory is bounded.
-_MOST_TOKENS = 1 << 21
+# Shrinkage: the centre of a token that was seen n times lies n / (n + 2) of the way to its mean.
+_PRIOR_COUNT = 2.0
+# The scale is fitted to so many states, the first that come.
+_SCALE_SAMPLE = 16_384
+# Bounds the memory that the table of a file from elsewhere may take.
+_MAX_VOCABULARY = 1 << 21
 
 
 @dataclass(frozen=True, slots=True)
-class DetailCoder:
-    """How one encoder's token states become codes, and what codes stand for; made by ``fit``."""
+class ReadingCoder:
+    """How one encoder's token states become codes, and codes states again; ``fit`` makes it."""
 
     mean: Vectors  # (d,) of unit-norm states
     centres: npt.NDArray[np.float16]  # (V, d) by token id, zeros for tokens that were not seen
@@ -50,29 +50,33 @@ class DetailCoder:
         """Bits a code; a multiple of 8."""
         return int(self.rotation.shape[1])
 
+    def code_batch(self, states: Sequence[Vectors], ids: Sequence[Integers]) -> list[Codes]:
+        """``code`` of several passages."""
+        return [self.code(found, own) for found, own in zip(states, ids, strict=True)]
+
     def code(self, states: Vectors, ids: Integers) -> Codes:
         """The codes (n, bits/8) of states (n, d), whose tokens are ``ids`` (n,)."""
-        apart = self.centred(states) - self.centres[ids]
-        return np.packbits(product(apart, self.rotation) > 0, axis=1)
+        residuals = self.centred(states) - self.centres[ids]
+        return np.packbits(product(residuals, self.rotation) > 0, axis=1)
 
     def decode(self, codes: Codes, ids: Integers) -> Vectors:
-        """What codes (n, bits/8) of tokens ``ids`` (n,) stand for: states off the mean, (n, d) float32."""
-        # Of bits 0 and 1 instead of signs: R (2 b - 1) = 2 R b - R 1.
+        """The centred states (n, d) float32 that codes (n, bits/8) of tokens ``ids`` (n,) stand for."""
+        # With bits b of 0 and 1 instead of signs: R (2 b - 1) = 2 R b - R 1.
         ones = np.unpackbits(codes, axis=1).astype(np.float32)
-        turned = np.float32(self.scale) * self.rotation.T
-        # One product: in slices, as where threads work side by side, it took three times as long.
-        found: Vectors = ones @ (2 * turned)
-        found -= turned.sum(axis=0)
+        scaled = np.float32(self.scale) * self.rotation.T
+        # One product: in slices, as ``product`` has it, it took three times as long.
+        found: Vectors = ones @ (2 * scaled)
+        found -= scaled.sum(axis=0)
         found += self.centres[ids]
         return found
 
     def query(self, states: Vectors) -> Vectors:
-        """What a query's states (L, d) are among decoded ones, (L, d) unit-norm."""
+        """A query's states (L, d) to be compared with decoded ones: centred, (L, d) unit-norm."""
         found = self.centred(states)
         return unit(found)
 
     def centred(self, states: Vectors) -> Vectors:
-        """States (n, d) of unit norm, off the mean."""
+        """States (n, d), each divided by its norm, less the mean."""
         return unit(states) - self.mean
 
     def save(self, file: Path) -> None:
@@ -86,7 +90,7 @@ class DetailCoder:
             )  # fmt: skip
 
     @classmethod
-    def load(cls, file: Path) -> DetailCoder:
+    def load(cls, file: Path) -> ReadingCoder:
         """The coder in ``file``. Raises ModelError."""
         parts = read_arrays(file, ("mean", "rotation", "scale"))
         lists = read_arrays(file, ("seen", "vocabulary"), np.int32)
@@ -103,7 +107,7 @@ class DetailCoder:
             and scale > 0
             and seen.ndim == 1
             and halves.shape == (len(seen), len(mean))
-            and 0 < vocabulary <= _MOST_TOKENS
+            and 0 < vocabulary <= _MAX_VOCABULARY
             and bool(((seen >= 0) & (seen < vocabulary)).all())
         )
         if not sound:
@@ -119,17 +123,19 @@ def fit(
     vocabulary: int,
     bits: int,
     seed: int,
-) -> DetailCoder:
-    """A coder for states like those of ``sample``, each (n, d) of tokens (n,), in one pass over it.
+    scale_sample: int = _SCALE_SAMPLE,
+) -> ReadingCoder:
+    """A coder to ``bits`` bits a code, fitted to ``sample``: passages' states (n, d) and tokens (n,).
 
-    Raises FieldError for bits that cannot be had.
+    The scale is fitted to the first ``scale_sample`` states. ``sample`` is iterated once. Raises
+    FieldError for bits that cannot be had.
     """
     if bits % 8 or not 8 <= bits <= dimension:
         reason = f"must be a multiple of 8 from 8 to {dimension}, the encoder's, not {bits}"
         raise FieldError("answer_bits", reason)
     counts, sums = np.zeros(vocabulary, np.int64), np.zeros((vocabulary, dimension), np.float32)
     products = np.zeros((dimension, dimension))  # the sum of u u^T over states u of unit norm
-    first, first_ids, room = [], [], _SCALED
+    first, first_ids, room = [], [], scale_sample
     for states, ids in sample:
         units = unit(states)
         np.add.at(sums, ids, units)
@@ -144,7 +150,7 @@ def fit(
     number = counts[seen][:, None]
     off = sums[seen] - number * mean  # sums of x = u - mean, by token
     centres = np.zeros((vocabulary, dimension), np.float16)
-    centres[seen] = off / (number + _DOUBT)
+    centres[seen] = off / (number + _PRIOR_COUNT)
     # The sum of (x - c)(x - c)^T, of what was summed up.
     own = centres[seen].astype(np.float64)
     crossed = off.T @ own
@@ -154,6 +160,6 @@ def fit(
     mean = mean.astype(np.float32)
     scale = 1.0
     if len(seen):
-        apart = np.concatenate(first) - mean - centres[np.concatenate(first_ids)]
-        scale = float(np.abs(apart @ rotation).mean())
-    return DetailCoder(mean, centres, rotation, scale)
+        residuals = np.concatenate(first) - mean - centres[np.concatenate(first_ids)]
+        scale = float(np.abs(residuals @ rotation).mean())
+    return ReadingCoder(mean, centres, rotation, scale)

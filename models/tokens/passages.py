@@ -15,29 +15,37 @@ from lurcher.models.tokens.coder import TokenCoder
 Kept = TypeVar("Kept")
 
 
-def telling_tokens(encoder: Encoder, coder: TokenCoder, text: Tokens) -> tuple[Integers, Integers]:
-    """Which of the own tokens of ``text`` have codes in a reading store, and their ids, (n,) int64 both."""
+def informative_tokens(
+    encoder: Encoder, coder: TokenCoder, text: Tokens
+) -> tuple[Integers, Integers]:
+    """The positions of the own tokens of ``text`` that a reading store has codes of, and their ids.
+
+    Both are (n,) int64.
+    """
     ids = np.asarray(text.ids[encoder.own_tokens(text)], np.int64)
-    places = coder.telling(ids)
-    return places, ids[places]
+    positions = coder.informative(ids)
+    return positions, ids[positions]
 
 
 def encode_passages(
-    encoder: Encoder, passages: Sequence[Tokens], keep: Callable[..., Kept],
+    encoder: Encoder, passages: Sequence[Tokens], keep: Callable[..., Sequence[Kept]],
     states: Sequence[str] = (TOKEN_STATES,),
 ) -> tuple[Vectors, list[Kept]]:  # fmt: skip
     """Vectors (n, d) of ``passages``, and what ``keep`` makes of each one's own tokens.
 
-    It is shown their ids and then each of ``states`` (L, d), is called from several threads, and what it
-    is shown is gone afterwards.
+    ``keep`` is called once per batch of the encoder, from several threads. Its arguments are the ids (L,) of
+    each passage of the batch, then for each of ``states`` every passage's (L, d); they are gone afterwards.
+    It returns what to keep of each passage.
     """
     vectors = np.zeros((len(passages), encoder.config.dimension), np.float32)
     kept: dict[int, Kept] = {}
+    owns = encoder.own_slices(passages)
 
-    def visit(text: int, found: Sequence[Vectors]) -> None:
-        vectors[text] = found[0]
-        own = encoder.own_tokens(passages[text])
-        kept[text] = keep(passages[text].ids[own], *(one[own] for one in found[1:]))
+    def visit(batch: list[int], found: Sequence[Vectors]) -> None:
+        vectors[batch] = found[0]
+        ids = [passages[i].ids[owns[i]] for i in batch]
+        own = ([one[row, owns[i]] for row, i in enumerate(batch)] for one in found[1:])
+        kept.update(zip(batch, keep(ids, *own), strict=True))
 
-    encoder.visit(passages, [VECTOR, *states], visit)
-    return vectors, [kept[text] for text in range(len(passages))]
+    encoder.visit_batches(passages, [VECTOR, *states], visit)
+    return vectors, [kept[i] for i in range(len(passages))]

@@ -1,7 +1,8 @@
-"""Token states to the space of codes: one matrix for passages, one for queries.
+"""The projection of token states to as many dimensions as a code has bits.
 
-Made of principal components, or trained (training/tokens) and kept beside the encoder. Codes and what was
-learnt from them, such as a decoder, fit together only in one space, which ``space`` names.
+There is one matrix for passages and one for queries. They are made of principal components, or trained
+(training/tokens) and shipped with the encoder. What was trained on codes, such as a decoder, reads codes of
+the same projection only, which ``projection_hash`` tells apart.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Projection:
 
     @property
     def dimension(self) -> int:
-        """Of a token state."""
+        """The length d of a token state."""
         return int(self.passages.shape[0])
 
     @property
@@ -39,8 +40,8 @@ class Projection:
         return int(self.passages.shape[1])
 
     @property
-    def space(self) -> str:
-        """``sha256:...`` over both."""
+    def projection_hash(self) -> str:
+        """``sha256:...`` of both matrices."""
         digest = hashlib.sha256()
         for part in (self.passages, self.queries):
             digest.update(np.ascontiguousarray(part, "<f4").tobytes())
@@ -52,8 +53,8 @@ class Projection:
             np.savez(out, passages=self.passages, queries=self.queries)
 
     @classmethod
-    def of(cls, file: Path) -> Projection:
-        """The one among the arrays in ``file``. Raises ModelError."""
+    def load(cls, file: Path) -> Projection:
+        """The projection among the arrays in ``file``. Raises ModelError."""
         parts = read_arrays(file, ("passages", "queries"))
         passages, queries = parts["passages"], parts["queries"]
         if (
@@ -67,9 +68,9 @@ class Projection:
 
 
 def principal(covariance: npt.NDArray[np.float64], bits: int, seed: int) -> Projection:
-    """To the ``bits`` first principal components of states with that ``covariance`` (d, d), rotated.
+    """The projection to the ``bits`` first principal components of states with that ``covariance`` (d, d).
 
-    A random rotation lets each dimension say about as much, so that a bit of each is worth as much.
+    They are rotated at random: each dimension then carries about the same variance, so that all bits count.
     """
     components = np.linalg.eigh(covariance)[1][:, ::-1][:, :bits]
     noise = np.random.default_rng(seed).standard_normal((bits, bits))
@@ -84,7 +85,7 @@ def read_arrays(
     try:
         # NumPy leaves a file of its own open where it is no archive.
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as found:
-            # Ours are not deflated: what is takes more memory than the file's size says.
+            # Ours are not compressed; a compressed one could take far more memory than its size.
             if any(part.compress_type != ZIP_STORED for part in found.zip.infolist()):
                 raise ValueError("compressed")
             parts = {name: found[name] for name in names}

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from lurcher.bundle.manifest import Manifest
-from lurcher.bundle.tokens import TokenSettings
+from lurcher.bundle.token_store import TokenSettings
 from lurcher.server.errors import responses
 from lurcher.server.schemas.bundle import BundleReply
 from lurcher.server.service import Service

@@ -10,8 +10,8 @@ import pytest
 
 from lurcher.bundle.bundle import READER
 from lurcher.bundle.manifest import read_manifest
-from lurcher.bundle.reading import READING_CODER
-from lurcher.bundle.tokens import CODER
+from lurcher.bundle.reading_store import READING_CODER
+from lurcher.bundle.token_store import CODER
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.models.reader.reader import load_reader_config
 from tests.cli.running import Run, complaint, output

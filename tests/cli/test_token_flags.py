@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lurcher.bundle.manifest import read_manifest
-from lurcher.bundle.tokens import CODER
+from lurcher.bundle.token_store import CODER
 from lurcher.index_builder.build import BuildOptions, build
 from tests.cli.running import Run, complaint, output
 from tests.server.serving import running, settings
@@ -40,10 +40,10 @@ def test_a_build_keeps_tokens_unless_it_is_told_not_to(
     output(run("build", small_corpus, "plain.lurcher", "--no-tokens"))
     assert read_manifest(tmp_path / "plain.lurcher").tokens is None
     assert "\ntokens\n" not in output(run("inspect", "plain.lurcher"))
-    output(run("build", small_corpus, "own.lurcher", "--token-bits", "64", "--token-share", "0.5"))
+    output(run("build", small_corpus, "own.lurcher", "--token-bits", "64", "--keep-ratio", "0.5"))
     tokens = read_manifest(tmp_path / "own.lurcher").tokens
     assert tokens is not None
-    assert (tokens.bits, tokens.share) == (64, 0.5)
+    assert (tokens.bits, tokens.keep_ratio) == (64, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,9 @@ def test_a_build_keeps_tokens_unless_it_is_told_not_to(
     [
         (["--token-bits", "20"], "token_bits: must be a multiple of 8 from 8 to 384"),
         (["--token-bits", "392"], "token_bits: must be a multiple of 8 from 8 to 384"),
-        (["--token-share", "0"], "token_share: must be above 0 and at most 1"),
+        (["--keep-ratio", "0"], "keep_ratio: must be above 0 and at most 1"),
         (["--no-tokens", "--token-bits", "64"], "no_tokens: leaves nothing to set"),
-        (["--no-tokens", "--token-share", "1"], "no_tokens: leaves nothing to set"),
+        (["--no-tokens", "--keep-ratio", "1"], "no_tokens: leaves nothing to set"),
     ],
 )
 def test_tokens_that_cannot_be_are_one_line(
@@ -73,7 +73,7 @@ def test_inspect_counts_everything_that_tokens_take(run: Run, small_bundle: Path
     lines = dict(re.split(r"  +", line.strip(), maxsplit=1) for line in section.splitlines()[:7])
     assert lines == {
         "bits": f"{tokens.bits}, of 384 dimensions",
-        "share": f"{tokens.share}",
+        "keep ratio": f"{tokens.keep_ratio}",
         "tokens": f"{tokens.tokens:,}, {tokens.tokens / 60:.1f} a passage",
         "codes": f"{tokens.codes:,}, {tokens.codes / 60:.1f} a passage",
         "bytes": f"{total:,}, with {coder:,} of the coder",

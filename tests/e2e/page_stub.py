@@ -159,7 +159,7 @@ BUNDLE = {
     "passages": 5183,
     "encoder": {"name": "minilm-l6", "dimension": 384},
     "filter_fields": sorted(FIELDS),
-    "tokens": {"bits": 160, "share": 0.36},
+    "tokens": {"bits": 160, "keep_ratio": 0.36},
 }
 
 

@@ -27,13 +27,13 @@ from lurcher.bundle.neighbours import (
     TEXTS,
     XlSettings,
 )
-from lurcher.bundle.tokens import CODER
+from lurcher.bundle.token_store import CODER
 from lurcher.feedback.log import FeedbackLog, Given, LimitsNoted, Pair, Removal
 from lurcher.feedback.tally import Limits
 from lurcher.index_builder.adapt import adapt, read_sources
+from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.index_builder.judged.known import Known
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
-from lurcher.index_builder.swap import swap_encoder
 from lurcher.models.encoders.config import CONFIG_FILE, load_config
 from lurcher.models.errors import BundleError, CorpusError, FieldError
 from lurcher.models.pretrained import PROFILES
@@ -502,7 +502,8 @@ def test_development_queries_are_what_is_tuned_on(old: Path) -> None:
 COMMAND = """
 import os, resource, signal, sys
 from pathlib import Path
-from lurcher.index_builder import adapt, derive, neighbours, workspace
+from lurcher.index_builder import adapt, neighbours, workspace
+from lurcher.index_builder.edit import derive
 from lurcher.models.errors import BundleError
 from tests.index_builder.test_adapt import {queries} as queries
 kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
@@ -554,7 +555,7 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    "place", ["neighbours.choose", "neighbours.tune", "derive.write_manifest", "workspace._sync"]
+    "place", ["neighbours.choose", "neighbours.tune", "derive.write_manifest", "workspace.sync_all"]
 )
 def test_killed_half_way_there_is_no_bundle_and_a_rerun_makes_it(
     old: Path, place: str, state: State

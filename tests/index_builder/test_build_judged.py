@@ -16,6 +16,7 @@ from lurcher.index_builder.adapt import adapt, read_sources
 from lurcher.index_builder.build import BuildOptions, build
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
 from lurcher.models.errors import FieldError
+from tests.index_builder.test_resume import Recorder
 
 Write = Callable[[Path, Iterable[Any]], Path]
 
@@ -49,15 +50,13 @@ def test_a_build_with_judgements_is_a_build_and_an_adaptation(
 
 
 def test_judgements_of_another_corpus_fail_before_anything_is_encoded(
-    small_corpus: Path, judged: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_corpus: Path, judged: Judged, tmp_path: Path
 ) -> None:
-    def encode(*_: Any) -> None:
-        raise AssertionError("it was encoded")
-
-    monkeypatch.setattr("lurcher.index_builder.build.encode_passages", encode)
+    recorder = Recorder()
     judged.known[0].labels["nowhere"] = 1.0
     with pytest.raises(FieldError, match="qrels: 1 of 61 judged passages are not in the bundle"):
-        build(small_corpus, tmp_path / "out.lurcher", BuildOptions(judged=judged))
+        build(small_corpus, tmp_path / "out.lurcher", BuildOptions(judged=judged), recorder)
+    assert set(recorder.stages) == {"reading"}
     assert not (tmp_path / "out.lurcher").exists()
 
 

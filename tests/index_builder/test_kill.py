@@ -6,7 +6,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -15,33 +14,14 @@ from typing import Any
 
 import pytest
 
-from lurcher.bundle.bundle import SEGMENT, VECTORS, Bundle, verify
-from lurcher.bundle.tokens import CODER
-from lurcher.index_builder import build as build_module
-from lurcher.index_builder import encode
-from lurcher.index_builder.build import build
+from lurcher.bundle.bundle import ENCODER, SEGMENT, VECTORS, Bundle, verify
+from lurcher.bundle.manifest import MANIFEST
+from lurcher.bundle.token_store import CODER
+from lurcher.index_builder.stages.encode_passages import FLAGS_FILE
+from tests.index_builder.killing import CHUNK_SIZE, HOLD, build_in_pieces, run, start
 
 COUNT = 300
 WORDS = ["glacier", "oboe", "yeast", "train", "cat", "window", "valley", "concert", "stone"]
-
-# The real command, in small pieces, so that a kill falls between many of them. PROLOGUE may
-# change what the command does at one named place.
-COMMAND = """
-import os, signal, sys
-from lurcher.index_builder import build, encode, workspace
-build._BATCH = encode._CHUNK = 16
-kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-{prologue}
-import lurcher.cli
-sys.argv = ["lurcher", "build", *sys.argv[1:]]
-cli.main()
-"""
-
-
-@pytest.fixture(autouse=True)
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encode, "_CHUNK", 16)
-    monkeypatch.setattr(build_module, "_BATCH", 16)
 
 
 @pytest.fixture(scope="module")
@@ -58,22 +38,13 @@ def corpus(
     )
 
 
-def start(corpus: Path, out: Path, prologue: str = "") -> subprocess.Popen[bytes]:
-    code = COMMAND.format(prologue=prologue)
-    return subprocess.Popen(
-        [sys.executable, "-c", code, str(corpus), str(out)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=Path(__file__).parents[2],
-    )
-
-
 @pytest.fixture(scope="module")
 def undisturbed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     """The bundle of a build that nobody disturbed, and the seconds it took."""
     out = tmp_path_factory.mktemp("undisturbed") / "out.lurcher"
     before = time.monotonic()
-    assert start(corpus, out).wait() == 0
+    status, error = run(corpus, out)
+    assert status == 0, error
     return out, time.monotonic() - before
 
 
@@ -106,81 +77,50 @@ def test_killed_at_any_moment_a_build_is_not_there_or_sound_and_a_rerun_finishes
         assert verify(out) == []
         shutil.rmtree(out.with_name(f"{out.name}.partial"), ignore_errors=True)
     else:
-        build(corpus, out)
+        build_in_pieces(corpus, out)
     assert_same(out, sound)
 
 
-# The moments that chance seldom meets: between two steps that belong together.
-PLACES = {
-    "passages finished, and not noted as done": "workspace.Workspace.done = kill",
-    "coder half written": """
-build.TokenCoder.save = lambda self, file: (file.write_bytes(b"PK half"), kill())
-""",
-    "coder written, and not noted": """
-done = workspace.Workspace.done
-workspace.Workspace.done = lambda self, stage: kill() if stage == "tokens" else done(self, stage)
-""",
-    "codes written, how many they are not": """
-from lurcher.bundle import tokens
-append = tokens.TokenWriter.append
-def some(self, coded):
-    if self.passages:
-        tokens.np.array = kill
-    append(self, coded)
-tokens.TokenWriter.append = some
-""",
-    "tokens written, their vectors not": """
-from lurcher.bundle.tokens import TokenWriter
-append = TokenWriter.append
-TokenWriter.append = lambda self, coded: (append(self, coded), self.passages > 40 and kill())
-""",
-    "vectors done, and not noted": """
-done = workspace.Workspace.done
-workspace.Workspace.done = lambda self, stage: kill() if stage == "vectors" else done(self, stage)
-""",
-    "vectors written, their flags not": "encode.flags_file = kill",
-    "index half written": """
-build.write_index = lambda index, path: (path.write_bytes(b"IxFI half"), kill())
-""",
-    "encoder half copied": "build.shutil.copyfile = kill",
-    "manifest half written": """
-build.write_manifest = lambda root, _: ((root / "manifest.json").write_text('{"form'), kill())
-""",
-    "everything written, not renamed": "workspace._sync = kill",
+# The moments that chance seldom meets: between two steps that belong together. The fail point, how often it
+# is passed before the kill, and the file that is half written then.
+PLACES: dict[str, tuple[str, int, str]] = {
+    "passages finished, and not noted as done": ("passages: written", 1, ""),
+    "coder half written": ("token coder: begun", 1, CODER),
+    "coder written, and not noted": ("token coder: written", 1, ""),
+    "codes written, how many they are not": ("tokens.idx: entries written", 2, ""),
+    "tokens written, their vectors not": ("tokens.idx: passages appended", 4, ""),
+    "vectors written, their flags not": ("vectors.f32: passages appended", 2, ""),
+    "vectors done, and not noted": ("vectors: written", 1, ""),
+    "index half written": ("index: begun", 1, VECTORS),
+    "encoder half copied": ("encoder: begun", 1, f"{ENCODER}/encoder.onnx"),
+    "manifest half written": ("manifest: begun", 1, MANIFEST),
+    "everything written, not renamed": ("bundle: synced", 1, ""),
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", PLACES)
 def test_killed_between_two_steps_a_build_goes_on(
-    corpus: Path, undisturbed: tuple[Path, float], tmp_path: Path, place: str
+    corpus: Path, undisturbed: tuple[Path, float], tmp_path: Path, name: str
 ) -> None:
     out = tmp_path / "out.lurcher"
-    assert start(corpus, out, PLACES[place]).wait() == -signal.SIGKILL
+    status, error = run(corpus, out, *PLACES[name])
+    assert status == -signal.SIGKILL, error
     assert not out.exists()
-    build(corpus, out)
+    build_in_pieces(corpus, out)
     assert_same(out, undisturbed[0])
 
 
 def test_killed_again_and_again_a_build_still_ends(
     corpus: Path, undisturbed: tuple[Path, float], tmp_path: Path
 ) -> None:
-    """Each run is killed after one more chunk of vectors than was there: it cannot start over."""
+    """Each run is killed after six more chunks of vectors than were there: it cannot start over."""
     out = tmp_path / "out.lurcher"
-    prologue = """
-run = encode.Coding.encode
-calls = []
-def counted(self, encoder, tokens):
-    calls.append(len(tokens))
-    return kill() if len(calls) > 6 else run(self, encoder, tokens)
-encode.Coding.encode = counted
-"""
-    runs = 0
-    scratch = out.with_name(f"{out.name}.partial") / "scratch"
-    while runs < 3:
-        assert start(corpus, out, prologue).wait() == -signal.SIGKILL
-        runs += 1
-        assert encode.flags_file(scratch).stat().st_size == 6 * 16 * runs
-    build(corpus, out)
+    flags = out.with_name(f"{out.name}.partial") / "scratch" / FLAGS_FILE
+    for runs in (1, 2, 3):
+        status, error = run(corpus, out, "tokens.idx: entries written", 7)
+        assert status == -signal.SIGKILL, error
+        assert flags.stat().st_size == 6 * CHUNK_SIZE * runs
+    build_in_pieces(corpus, out)
     assert_same(out, undisturbed[0])
 
 
@@ -188,27 +128,13 @@ def test_two_commands_cannot_build_the_same_output(
     corpus: Path, undisturbed: tuple[Path, float], tmp_path: Path
 ) -> None:
     out = tmp_path / "out.lurcher"
-    # The first holds its workspace open until its input ends.
-    holding = """
-workspace.Workspace.done = lambda *_: (print("held", flush=True), sys.stdin.read())
-"""
-    with subprocess.Popen(
-        [sys.executable, "-c", COMMAND.format(prologue=holding), str(corpus), str(out)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        cwd=Path(__file__).parents[2],
-    ) as first:  # fmt: skip
-        assert first.stdout
-        assert first.stdin
-        while line := first.stdout.readline():
-            if line.strip().endswith(b"held"):
-                break
-        second = subprocess.run(
-            [sys.executable, "-c", COMMAND.format(prologue=""), str(corpus), str(out)],
-            capture_output=True, check=False, cwd=Path(__file__).parents[2],
-        )  # fmt: skip
+    with start(corpus, out, "passages: written", do=HOLD) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"held\n"
+        status, error = run(corpus, out)
         first.kill()
-    assert second.returncode == 1
-    assert b"another process is building" in second.stderr
+    assert status == 1
+    assert b"another process is building" in error
     assert not out.exists()
-    build(corpus, out)
+    build_in_pieces(corpus, out)
     assert_same(out, undisturbed[0])

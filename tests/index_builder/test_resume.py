@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from lurcher.bundle.bundle import VECTORS, Bundle, verify
-from lurcher.index_builder import build as build_module
-from lurcher.index_builder import encode
-from lurcher.index_builder.build import BuildOptions, build, skipped_file
+from lurcher.index_builder.build import BuildOptions, skipped_file
+from lurcher.index_builder.stages import STAGES
+from lurcher.index_builder.stages.encode_passages import FLAGS_FILE, VECTORS_FILE
 from lurcher.models.errors import FieldError
+from tests.index_builder.killing import build_in_pieces as build
 
 Write = Callable[[Path, Iterable[Any]], Path]
 
@@ -49,12 +50,6 @@ class Recorder:
     def _check(self) -> None:
         if self._stop and self._stop[0] == self._now and self.stages[self._now] >= self._stop[1]:
             raise Interrupted
-
-
-@pytest.fixture(autouse=True)
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encode, "_CHUNK", 16)
-    monkeypatch.setattr(build_module, "_BATCH", 16)
 
 
 @pytest.fixture
@@ -114,7 +109,7 @@ def test_an_interrupted_build_ends_as_an_undisturbed_one(
 def test_half_a_vector_is_written_again(small_corpus: Path, out: Path) -> None:
     interrupted(small_corpus, out, "encoding", 32)
     scratch = out.with_name(f"{out.name}.partial") / "scratch"
-    vectors = encode.vectors_file(scratch)
+    vectors = scratch / VECTORS_FILE
     whole = vectors.read_bytes()
     with vectors.open("ab") as file:
         file.write(b"\x7f" * 100)  # the kill came while the third chunk was written
@@ -131,7 +126,7 @@ def test_half_a_vector_is_written_again(small_corpus: Path, out: Path) -> None:
 def test_vectors_without_their_flags_are_encoded_again(small_corpus: Path, out: Path) -> None:
     interrupted(small_corpus, out, "encoding", 32)
     scratch = out.with_name(f"{out.name}.partial") / "scratch"
-    os.truncate(encode.flags_file(scratch), 16)
+    os.truncate(scratch / FLAGS_FILE, 16)
     recorder = Recorder()
     build(small_corpus, out, report=recorder)
     assert recorder.resumed["encoding"] == 16
@@ -208,16 +203,15 @@ def test_records_set_aside_are_there_once_after_a_resume(
     assert lines == [i + 1 for i in range(0, 64, 3)]
 
 
-def test_a_bundle_moved_away_after_a_kill_is_built_anew(
-    small_corpus: Path, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed between the bundle's rename and the removal of the rest; then the bundle was moved."""
-    with monkeypatch.context() as patched:
-        patched.setattr(
-            "lurcher.index_builder.workspace._sync", lambda path: _stop_if(path == out.parent)
-        )
-        with pytest.raises(Interrupted):
-            build(small_corpus, out)
+def stop_when_renamed(place: str) -> None:
+    """A fail point that ends the build between the bundle's rename and the removal of the rest."""
+    if place == "bundle: renamed":
+        raise Interrupted
+
+
+def test_a_bundle_moved_away_after_a_kill_is_built_anew(small_corpus: Path, out: Path) -> None:
+    with pytest.raises(Interrupted):
+        build(small_corpus, out, fail_point=stop_when_renamed)
     assert verify(out) == []
     out.rename(out.with_name("elsewhere"))
     recorder = Recorder()
@@ -227,20 +221,24 @@ def test_a_bundle_moved_away_after_a_kill_is_built_anew(
     assert (out / VECTORS).is_file()
 
 
-def _stop_if(condition: bool) -> None:
-    if condition:
-        raise Interrupted
-
-
 def test_what_a_kill_left_beside_a_bundle_is_removed_by_the_next_build(
-    small_corpus: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+    small_corpus: Path, out: Path
 ) -> None:
-    with monkeypatch.context() as patched:
-        patched.setattr(
-            "lurcher.index_builder.workspace._sync", lambda path: _stop_if(path == out.parent)
-        )
-        with pytest.raises(Interrupted):
-            build(small_corpus, out)
+    with pytest.raises(Interrupted):
+        build(small_corpus, out, fail_point=stop_when_renamed)
     with pytest.raises(FieldError, match="exists"):
         build(small_corpus, out)
     assert [p.name for p in out.parent.iterdir()] == [out.name]
+
+
+def test_stages_depend_on_earlier_ones_and_what_is_redone_on_what_can_be_told_apart() -> None:
+    """A stage that runs in every build has no key, so that none with a key can depend on it."""
+    seen: dict[str, bool] = {}
+    for stage in STAGES:
+        assert set(stage.inputs) <= set(seen)
+        if stage.depends_on is not None:
+            assert all(seen[name] for name in stage.inputs)
+        assert stage.name not in seen
+        seen[stage.name] = stage.depends_on is not None
+    files = [file for stage in STAGES for file in stage.outputs]
+    assert len(set(files)) == len(files)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from lurcher.models.errors import FieldError, ModelError
 from lurcher.models.ranker.maxsim import maxsim
 from lurcher.models.tokens.clustering import ward
-from lurcher.models.tokens.coder import COMMON, Coded, TokenCoder, document_frequency, fit
+from lurcher.models.tokens.coder import MAX_DF, Coded, TokenCoder, document_frequency, fit
 from lurcher.models.tokens.products import Vectors
 from lurcher.models.tokens.projection import Projection
 
@@ -41,7 +41,7 @@ CODER = coder_of()
 
 def twin(coder: TokenCoder, states: Vectors, ids: list[int], share: float) -> list[tuple[Any, int]]:
     """Each code's bits and position, by loops over tokens and clusters."""
-    kept = [i for i, id_ in enumerate(ids) if coder.frequency[id_] <= COMMON] or range(len(ids))
+    kept = [i for i, id_ in enumerate(ids) if coder.frequency[id_] <= MAX_DF] or range(len(ids))
     points = {}
     for i in kept:
         unit = states[i] / np.sqrt((states[i] ** 2).sum())
@@ -131,11 +131,11 @@ def test_lengths_of_states_do_not_matter() -> None:
 
 @given(st.lists(st.integers(0, VOCABULARY - 1), max_size=20))
 def test_tokens_that_tell_something_are_those_that_have_codes(ids: list[int]) -> None:
-    telling = CODER.telling(ids)
-    rare = [place for place, id_ in enumerate(ids) if FREQUENCY[id_] <= COMMON]
+    telling = CODER.informative(ids)
+    rare = [place for place, id_ in enumerate(ids) if FREQUENCY[id_] <= MAX_DF]
     assert telling.tolist() == (rare or list(range(len(ids))))
     assert telling.dtype == np.int64
-    np.testing.assert_array_equal(CODER.telling(np.array(ids, np.int64)), telling)
+    np.testing.assert_array_equal(CODER.informative(np.array(ids, np.int64)), telling)
     coded = CODER.code(states_of(1, len(ids)), ids, 1.0)
     assert set(coded.positions.tolist()) <= set(telling.tolist())
 
@@ -279,7 +279,7 @@ def test_a_trained_projection_treats_queries_in_a_way_of_their_own() -> None:
     draw = np.random.default_rng(3)
     trained = Projection(*draw.standard_normal((2, D, 16)).astype(np.float32))
     coder = fit([states_of(0, 20)], D, FREQUENCY, 16, 0, trained)
-    assert coder.space == trained.space
+    assert coder.projection_hash == trained.projection_hash
     states = states_of(1, 4)
     centred = states / np.linalg.norm(states, axis=1, keepdims=True) - coder.mean
     points, _ = coder.queries(states, [2, 3, 4, 5])
@@ -308,7 +308,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path, name: str) -> None:
     loaded = TokenCoder.load(tmp_path / name)
     for part in ("mean", "frequency"):
         np.testing.assert_array_equal(getattr(loaded, part), getattr(CODER, part))
-    assert loaded.space == CODER.space
+    assert loaded.projection_hash == CODER.projection_hash
     assert loaded.bits == 16
     states, ids = states_of(1, 7), [2, 3, 4, 5, 6, 7, 8]
     assert unpacked(loaded.code(states, ids, 0.5)) == unpacked(CODER.code(states, ids, 0.5))

@@ -44,8 +44,9 @@ def encoder() -> EncoderConfig:
 @pytest.fixture(scope="module")
 def config(coder: TokenCoder, encoder: EncoderConfig) -> DecoderConfig:
     return DecoderConfig(
-        name="tiny", encoder=encoder.fingerprint, space=coder.space, bits=BITS, dimension=DIMENSION,
-        width=8, heads=2, layers=1, crossings=1, candidates=50, questions=3, steps=4, seed=0,
+        name="tiny", encoder=encoder.fingerprint, projection_hash=coder.projection_hash,
+        bits=BITS, dimension=DIMENSION, width=8, heads=2, layers=1, crossings=1,
+        candidates=50, questions=3, steps=4, seed=0,
     )  # fmt: skip
 
 
@@ -125,7 +126,7 @@ def test_prior_is_not_written_to(config: DecoderConfig) -> None:
         ({"encoder": f"sha256:{'0' * 64}"}, "encoder"),
         ({"dimension": 128}, "dimension: 128, not 384"),
         ({"bits": 24}, "bits: 24, not 16"),
-        ({"space": f"sha256:{'0' * 64}"}, "projection"),
+        ({"projection_hash": f"sha256:{'0' * 64}"}, "projection"),
     ],
 )
 def test_decoder_of_something_else_names_what_differs(

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lurcher.models.errors import FieldError, ModelError
-from lurcher.models.reader import coder as coder_module
-from lurcher.models.reader.coder import DetailCoder, fit
+from lurcher.models.reader.coder import ReadingCoder, fit
 from lurcher.models.tokens.clustering import Integers, Vectors
 
 D, VOCABULARY = 24, 12
@@ -103,11 +102,9 @@ def test_in_which_pieces_the_sample_comes_does_not_matter(cuts: list[int]) -> No
     assert coder.scale == pytest.approx(CODER.scale, rel=1e-4)
 
 
-def test_the_scale_is_of_the_first_states(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coder_module, "_SCALED", 50)
-    coder = fit(
-        [(SAMPLE[:30], SAMPLE_IDS[:30]), (SAMPLE[30:], SAMPLE_IDS[30:])], D, VOCABULARY, 16, seed=3
-    )
+def test_the_scale_is_of_the_first_states() -> None:
+    sample = [(SAMPLE[:30], SAMPLE_IDS[:30]), (SAMPLE[30:], SAMPLE_IDS[30:])]
+    coder = fit(sample, D, VOCABULARY, 16, seed=3, scale_sample=50)
     units = SAMPLE[:50] / np.linalg.norm(SAMPLE[:50], axis=1, keepdims=True)
     apart = (units - coder.mean - coder.centres[SAMPLE_IDS[:50]]) @ coder.rotation
     assert coder.scale == pytest.approx(np.abs(apart).mean(), rel=1e-4)
@@ -118,7 +115,7 @@ def test_no_other_scale_comes_nearer() -> None:
     codes, wanted = CODER.code(SAMPLE, SAMPLE_IDS), CODER.centred(SAMPLE)
     errors = [
         left(
-            DetailCoder(MEAN, CODER.centres, CODER.rotation, factor * CODER.scale).decode(
+            ReadingCoder(MEAN, CODER.centres, CODER.rotation, factor * CODER.scale).decode(
                 codes, SAMPLE_IDS
             ),
             wanted,
@@ -216,7 +213,7 @@ def test_the_seed_decides_the_turn() -> None:
 
 def test_a_saved_coder_is_the_same(tmp_path: Path) -> None:
     CODER.save(tmp_path / "coder.npz")
-    loaded = DetailCoder.load(tmp_path / "coder.npz")
+    loaded = ReadingCoder.load(tmp_path / "coder.npz")
     assert loaded.bits == CODER.bits == 16
     np.testing.assert_array_equal(loaded.centres, CODER.centres)
     assert loaded.centres.dtype == np.float16
@@ -230,7 +227,7 @@ def test_a_saved_coder_is_the_same(tmp_path: Path) -> None:
     large = fit([(SAMPLE, SAMPLE_IDS)], D, 30_000, 16, seed=3)
     large.save(tmp_path / "large.npz")
     assert (tmp_path / "large.npz").stat().st_size == (tmp_path / "coder.npz").stat().st_size
-    assert len(DetailCoder.load(tmp_path / "large.npz").centres) == 30_000
+    assert len(ReadingCoder.load(tmp_path / "large.npz").centres) == 30_000
 
 
 def test_the_same_coder_makes_the_same_bytes(tmp_path: Path) -> None:
@@ -286,13 +283,13 @@ def test_arrays_that_are_no_coder_are_an_error(tmp_path: Path, name: str, value:
     arrays = {**GOOD, name: value}
     np.savez(path, **{key: array for key, array in arrays.items() if array is not None})
     with pytest.raises(ModelError, match=r"coder\.npz"):
-        DetailCoder.load(path)
+        ReadingCoder.load(path)
 
 
 def test_good_arrays_are_a_coder(tmp_path: Path) -> None:
     np.savez(tmp_path / "coder.npz", **GOOD)
     np.testing.assert_array_equal(
-        DetailCoder.load(tmp_path / "coder.npz").centres[:SEEN], CODER.centres[:SEEN]
+        ReadingCoder.load(tmp_path / "coder.npz").centres[:SEEN], CODER.centres[:SEEN]
     )
 
 
@@ -302,7 +299,7 @@ def test_a_file_that_is_no_archive_is_an_error(tmp_path: Path, content: bytes | 
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ModelError, match=r"coder\.npz"):
-        DetailCoder.load(path)
+        ReadingCoder.load(path)
 
 
 def test_a_coder_cut_short_or_changed_is_an_error_or_the_same(tmp_path: Path) -> None:
@@ -315,7 +312,7 @@ def test_a_coder_cut_short_or_changed_is_an_error_or_the_same(tmp_path: Path) ->
         spoiled[at] ^= 1 << int(draw.integers(8))
         path.write_bytes(spoiled if trial % 2 else whole[:at])
         try:
-            loaded = DetailCoder.load(path)
+            loaded = ReadingCoder.load(path)
         except ModelError:
             continue
         np.testing.assert_array_equal(loaded.rotation, CODER.rotation)
@@ -326,4 +323,4 @@ def test_a_deflated_file_is_refused_whatever_it_says(tmp_path: Path) -> None:
     path = tmp_path / "coder.npz"
     np.savez_compressed(path, **GOOD)
     with pytest.raises(ModelError, match=r"coder\.npz.*compressed"):
-        DetailCoder.load(path)
+        ReadingCoder.load(path)

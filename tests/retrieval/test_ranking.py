@@ -303,7 +303,7 @@ def test_a_decoder_ranks_what_late_interaction_ranked(pipeline: Pipeline) -> Non
     points, weights = store.coder.queries(states, tokens.ids[1:-1])
     for one in deep.found:
         row = bundle.passages.rows_of([one.passage.id])[one.passage.id]
-        codes, counts = store.of(np.array([row]))
+        codes, counts = store.gather(np.array([row]))
         prior = np.array([late[one.passage.id]], np.float32)
         (score,) = decoder.scores(states, weights, points, codes, counts, prior)
         assert one.score == pytest.approx(float(score), abs=1e-4)

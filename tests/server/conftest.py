@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lurcher.index_builder.build import BuildOptions, build
-from lurcher.index_builder.tokens import TokenOptions
+from lurcher.index_builder.options import TokenOptions
 from tests.server.odd import ODD, prompted_encoder
 from tests.server.serving import Client, running, settings
 
@@ -44,7 +44,11 @@ def plain_odd_bundle(
     """The bundle of ``ODD``, in which each token has a code of its own; only to be read."""
     folder = tmp_path_factory.mktemp("odd")
     out = folder / "odd.lurcher"
-    build(write_jsonl(folder / "odd.jsonl", ODD), out, BuildOptions(tokens=TokenOptions(share=1.0)))
+    build(
+        write_jsonl(folder / "odd.jsonl", ODD),
+        out,
+        BuildOptions(tokens=TokenOptions(keep_ratio=1.0)),
+    )
     return out
 
 

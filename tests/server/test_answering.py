@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Condition, Passage
-from lurcher.index_builder.swap import swap_encoder
+from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.errors import ModelError
 from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
@@ -265,7 +265,7 @@ def test_what_a_t5_says_of_a_hit_is_no_bonus(opened: Bundle) -> None:
     """It is on another scale than what the weight was made for: the score of the tokens counts instead."""
 
     class States:
-        def of(self, rows: Any) -> Any:
+        def gather(self, rows: Any) -> Any:
             return rows
 
     class Grim:

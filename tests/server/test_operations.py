@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lurcher.index_builder.tokens import BITS, SHARE
+from lurcher.index_builder.options import BITS, KEEP_RATIO
 from lurcher.server.routes.page import content_security_policy
 from tests.server.serving import Client, Gate, assert_problem, running, settings
 
@@ -88,8 +88,8 @@ def test_bundle_says_what_is_loaded_and_the_limits(live: Client) -> None:
                               "timeout_ms": 10_000}  # fmt: skip
     assert {"build", "figures", "created", "lurcher_version"} <= set(body)
     tokens = body["tokens"]
-    assert set(tokens) == {"bits", "share", "tokens", "codes", "bytes", "bytes_a_token"}
-    assert (tokens["bits"], tokens["share"]) == (BITS, SHARE)
+    assert set(tokens) == {"bits", "keep_ratio", "tokens", "codes", "bytes", "bytes_a_token"}
+    assert (tokens["bits"], tokens["keep_ratio"]) == (BITS, KEEP_RATIO)
     assert tokens["bytes_a_token"] == pytest.approx(tokens["bytes"] / tokens["tokens"], abs=0.01)
 
 

@@ -16,7 +16,7 @@ import pytest
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
-from lurcher.index_builder.swap import swap_encoder
+from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.models.errors import FieldError, ModelError
 from lurcher.models.pretrained import PROFILES
 from lurcher.models.reader.spans import NOTHING
@@ -74,7 +74,7 @@ def test_the_best_span_adds_to_the_score_of_late_interaction(
     assert len(reader.found) == len(tokens.found) == len(ODD)
     for one in reader.found:
         was = before[one.passage.id]
-        count = store.of(np.array([rows[one.passage.id]]))[1][0]
+        count = store.gather(np.array([rows[one.passage.id]]))[1][0]
         # A span of one token, both its start and its end.
         logit = 5 + 20 * count if count else NOTHING
         assert one.score == pytest.approx(was.score + READ_WEIGHT * logit, abs=1e-4)

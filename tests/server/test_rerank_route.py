@@ -124,7 +124,7 @@ def test_codes_of_a_text_are_those_that_the_build_wrote(prompted_odd_bundle: Pat
     assert bundle.tokens is not None
     read = Pipeline(bundle, 1).read([Reading(content(record)) for record in ODD])
     for row, one in enumerate(read):
-        written, _ = bundle.tokens.of(np.array([row]))
+        written, _ = bundle.tokens.gather(np.array([row]))
         assert one.coded.codes.shape == written.shape
         different = np.unpackbits(one.coded.codes ^ written).sum()
         assert different <= 0.005 * written.size * 8

@@ -22,7 +22,7 @@ import torch
 
 import lurcher.training.alignment.make_student
 from lurcher.bundle.bundle import Bundle
-from lurcher.index_builder.swap import swap_encoder
+from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.models.encoders.config import load_config
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.merge import merge

@@ -18,7 +18,7 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 import torch
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.bundle.tokens import TokenStore
+from lurcher.bundle.token_store import TokenStore
 from lurcher.cli import app
 from lurcher.index_builder.build import BuildOptions, build
 from lurcher.models.errors import CorpusError, FieldError, LurcherError, ModelError

@@ -96,7 +96,7 @@ def random_decoder(shape: Shape, seed: int = 0) -> Decoder:
 def describe(shape: Shape) -> DecoderConfig:
     hash_ = f"sha256:{'0' * 64}"
     return DecoderConfig(
-        name="tiny", encoder=hash_, space=hash_, bits=shape.bits, dimension=shape.dimension,
+        name="tiny", encoder=hash_, projection_hash=hash_, bits=shape.bits, dimension=shape.dimension,
         width=shape.width, heads=shape.heads, layers=shape.layers, crossings=shape.crossings,
         candidates=50, questions=3, steps=4, seed=0,
     )  # fmt: skip

@@ -18,7 +18,7 @@ import torch
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Rows
-from lurcher.bundle.tokens import TokenStore
+from lurcher.bundle.token_store import TokenStore
 from lurcher.models.errors import FieldError, ModelError
 from lurcher.models.ranker.maxsim import blend, maxsim
 from lurcher.training.loop import Point
@@ -93,7 +93,7 @@ def test_candidates_are_what_a_search_would_rank(
         own = encoder.own_tokens(tokens)
         points, weights = store.coder.queries(states[own], tokens.ids[own])
         dense, rows = opened.vectors.search(vectors, 60)
-        late = maxsim(points, weights, *store.of(rows[0]))
+        late = maxsim(points, weights, *store.gather(rows[0]))
         final = blend(dense[0], late)
         order = np.argsort(-final, kind="stable")[:20]
         np.testing.assert_array_equal(questions.rows[place], rows[0][order])
@@ -183,7 +183,7 @@ def test_codes_are_padded_and_nothing_has_none(store: TokenStore) -> None:
     rows: Rows = np.array([3, -1, 5])
     codes, counts = padded_codes(store, rows)
     for place in (0, 2):
-        wanted, (count,) = store.of(rows[place : place + 1])
+        wanted, (count,) = store.gather(rows[place : place + 1])
         assert counts[place] == count
         np.testing.assert_array_equal(codes[place, :count], wanted)
         assert not codes[place, count:].any()

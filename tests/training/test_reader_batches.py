@@ -29,7 +29,7 @@ def test_each_row_is_a_question_and_a_passage(library: Library) -> None:
     longest = [0, 0]
     for place, (question, row) in enumerate(pairs):
         own = questions.tokens(question)
-        length, (codes, (count,)) = own.stop - own.start, store.of(np.array([row]))
+        length, (codes, (count,)) = own.stop - own.start, store.gather(np.array([row]))
         longest = [max(longest[0], length), max(longest[1], int(count))]
         assert batch.query_mask[place].tolist() == [
             i < length for i in range(batch.query_mask.shape[1])

@@ -18,7 +18,7 @@ from lurcher.index_builder.build import BuildOptions, build
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.errors import ModelError
 from lurcher.models.reader.spans import Integers, Vectors, best_logits
-from lurcher.models.tokens.passages import telling_tokens
+from lurcher.models.tokens.passages import informative_tokens
 from lurcher.training.ranker import reader_scores
 from lurcher.training.ranker.cross_scores import read_cross_scores
 from lurcher.training.ranker.decoder_training import Schedule as RankerSchedule
@@ -84,8 +84,8 @@ def test_each_score_is_that_of_the_passage_alone(
         for passage, score in found.items():
             row = read.passages.rows_of([passage])[passage]
             (there,) = encoder.tokenise([read.passages.get([row])[0].content])
-            places, ids = telling_tokens(encoder, tokens.coder, there)
-            codes, counts = store.of(np.array([row]))
+            places, ids = informative_tokens(encoder, tokens.coder, there)
+            codes, counts = store.gather(np.array([row]))
             weights = tokens.coder.weights(text.ids[own])
             logits = reader.logits(states, weights, store.coder.decode(codes, ids), places, counts)
             wanted = best_logits(logits, counts, reader.config.longest)

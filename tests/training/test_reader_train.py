@@ -228,7 +228,7 @@ def test_logits_are_of_each_questions_own_passage(
     weights = {name: part.numpy() for name, part in model.state_dict().items()}
     for number, logits in enumerate(reading.logits(model)):
         own, row = questions.tokens(number), int(library.answered.rows[number])
-        codes, _ = library.store.of(np.array([row]))
+        codes, _ = library.store.gather(np.array([row]))
         ids, places = texts.ids[texts.of(row)], texts.places[texts.of(row)]
         wanted = reference_logits(
             weights, 2, library.coder.query(np.asarray(library.states[own], np.float32)),

@@ -20,9 +20,9 @@ import torch
 from onnx import numpy_helper
 
 from lurcher.bundle.passages import Passage, Passages, PassageWriter
-from lurcher.bundle.states import StateStore, describe
+from lurcher.bundle.state_store import StateStore, describe_states
 from lurcher.index_builder.progress import Silent
-from lurcher.index_builder.states import calibrate, encode_states
+from lurcher.index_builder.stages.encode_states import calibrate, encode_states
 from lurcher.models.errors import FieldError, ModelError, ModelNotFound, ParityError
 from lurcher.models.ranker.seq2seq import Seq2SeqDecoder, Seq2SeqEncoder, load_ranker_config
 from lurcher.training.ranker.t5 import check_parity, export_t5, load_original
@@ -155,7 +155,7 @@ def test_float16_states_in_the_store_score_as_transformers_scores_them(
 ) -> None:
     """Exactly, where transformers is given what the store has; closely, where it reads the text itself."""
     rows = np.array([4, 0, 2, 1, 3, 0])
-    states = stored(ranker, tmp_path, "float16").of(rows)
+    states = stored(ranker, tmp_path, "float16").gather(rows)
     scores = Seq2SeqDecoder.load(ranker, threads=1).scores(QUERY, states)
     labels = inputs(unigrams, QUERY)
     for row, kept, score in zip(rows, states, scores, strict=True):
@@ -176,7 +176,7 @@ def test_bits_in_the_store_still_tell_passages_apart(ranker: Path, tmp_path: Pat
     decoder = Seq2SeqDecoder.load(ranker, threads=1)
     rows = np.arange(len(PASSAGES))
     store = stored(ranker, tmp_path, "1-bit")
-    scores = decoder.scores(QUERY, store.of(rows))
+    scores = decoder.scores(QUERY, store.gather(rows))
     exact = decoder.scores(QUERY, Seq2SeqEncoder.load(ranker, threads=1).encode(PASSAGES))
     assert store.packed.shape[1] == 32 // 8
     assert np.corrcoef(scores, exact)[0, 1] > 0.5
@@ -197,7 +197,7 @@ def stored(ranker: Path, bundle: Path, form: Any) -> StateStore:
         codec.save(bundle / "states/signs.npz")
     encode_states(passages, encoder, codec, segment, Silent())
     passages.close()
-    settings = describe(bundle, "segments/000000", codec, encoder.config)
+    settings = describe_states(bundle, "segments/000000", codec, encoder.config)
     assert settings.truncated == 1
     return StateStore.open(bundle, "segments/000000", settings, encoder.config, len(PASSAGES))
 

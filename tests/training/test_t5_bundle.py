@@ -22,7 +22,7 @@ import lurcher.cli
 from lurcher.bundle.bundle import RANKER, SEGMENT, Bundle, verify
 from lurcher.bundle.manifest import list_files, read_manifest, write_manifest
 from lurcher.bundle.passages import Condition
-from lurcher.bundle.states import SIGNS, Form
+from lurcher.bundle.state_store import SIGNS, Form
 from lurcher.index_builder.build import BuildOptions, build
 from lurcher.index_builder.ranker import swap_ranker
 from lurcher.index_builder.swap import swap_encoder

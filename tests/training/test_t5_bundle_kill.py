@@ -20,7 +20,7 @@ import torch
 
 import lurcher.cli
 from lurcher.bundle.bundle import RANKER, SEGMENT, verify
-from lurcher.bundle.states import SIGNS
+from lurcher.bundle.state_store import SIGNS
 from lurcher.index_builder.build import BuildOptions, build
 
 QUERY = "where does a lurcher go"
@@ -88,7 +88,7 @@ def ranker(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 COMMAND = """
 import os, signal, sys
-from lurcher.bundle import states as store
+from lurcher.bundle import state_store as store
 from lurcher.index_builder import states, workspace
 states._CHUNK = 8
 kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)

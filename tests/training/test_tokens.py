@@ -18,7 +18,7 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 import torch
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.index_builder.tokens import TokenOptions, trained_projection
+from lurcher.index_builder.build_models import trained_projection
 from lurcher.models.errors import CorpusError, FieldError, ModelError
 from lurcher.models.ranker.maxsim import blend, maxsim
 from lurcher.models.tokens.projection import PROJECTION_FILE, Projection
@@ -52,8 +52,8 @@ def asked(opened: Bundle) -> Judged:
 def material(opened: Bundle, asked: Judged, tmp_path_factory: pytest.TempPathFactory) -> Material:
     work, encoder = tmp_path_factory.mktemp("tokens"), opened.query_encoder(1)
     questions = Questions.make(work / "questions", opened, encoder, asked, 20, 20)
-    share = token_store(opened).settings.share
-    merged = pooled(opened, share, work / "passages")
+    keep_ratio = token_store(opened).settings.keep_ratio
+    merged = pooled(opened, keep_ratio, work / "passages")
     return Material(questions, encoder.encode(asked.texts), opened, merged)
 
 
@@ -76,7 +76,7 @@ def test_an_untrained_scorer_ranks_as_the_bundle_does(material: Material, opened
     late = maxsim(
         questions.projected[own].astype(np.float32),
         np.array(questions.weights[own]),
-        *store.of(rows),
+        *store.gather(rows),
     )
     dense = opened.vectors.vectors(rows) @ material.vectors[3]
     # Float16, and what else is in a batch, turn a bit here and there.
@@ -140,12 +140,12 @@ def test_what_is_written_is_found_beside_the_encoder(
     files, out = _files(tmp_path, asked, opened), tmp_path / PROJECTION_FILE
     made = train_tokens(bundle, files, files, out, PLAN)
     dimension, bits = made.dimension, made.bits
-    found = trained_projection(tmp_path, TokenOptions(bits=bits), dimension)
+    found = trained_projection(tmp_path, bits, dimension)
     assert found is not None
-    assert found.space == made.space
-    assert trained_projection(tmp_path, TokenOptions(bits=8), dimension) is None or bits == 8
+    assert found.projection_hash == made.projection_hash
+    assert trained_projection(tmp_path, 8, dimension) is None or bits == 8
     with pytest.raises(ModelError, match="dimensions, not 16"):
-        trained_projection(tmp_path, TokenOptions(bits=8), 16)
+        trained_projection(tmp_path, 8, 16)
     with pytest.raises(FieldError, match=r"out: .* exists already"):
         train_tokens(bundle, files, files, out, PLAN)
 
@@ -191,7 +191,7 @@ def test_what_a_machine_runs_out_of_is_an_error_of_ours(
             train_tokens(bundle, files, files, out, PLAN)
     assert not out.exists()
     train_tokens(bundle, files, files, out, PLAN)
-    assert Projection.of(out).bits == token_store(opened).coder.bits
+    assert Projection.load(out).bits == token_store(opened).coder.bits
 
 
 def test_counts_that_were_not_written_whole_are_written_again(

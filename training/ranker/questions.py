@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Rows
-from lurcher.bundle.tokens import TokenStore
+from lurcher.bundle.token_store import TokenStore
 from lurcher.bundle.vectors import Vectors
 from lurcher.evaluation.judgements import Qrels
 from lurcher.evaluation.measures import per_query
@@ -46,7 +46,7 @@ _ARRAYS = ("weights", "ends", "rows", "prior", "relevant", "relevant_prior", "gr
 class CodeStore(Protocol):
     """What passages' codes are read from; the token store of a bundle is one."""
 
-    def of(self, rows: Rows) -> tuple[Codes, Rows]:
+    def gather(self, rows: Rows) -> tuple[Codes, Rows]:
         """The codes (n, bits/8) of passages ``rows`` (C,) in that order, and each one's number (C,)."""
 
 
@@ -208,7 +208,7 @@ def token_store(bundle: Bundle) -> TokenStore:
 def padded_codes(store: CodeStore, rows: Rows) -> tuple[Codes, Rows]:
     """The codes (n, M, bits/8) of ``rows`` (n,), padded, and each one's number (n,); of row -1 none."""
     there = rows >= 0
-    codes, some = store.of(rows[there])
+    codes, some = store.gather(rows[there])
     counts = np.zeros(len(rows), np.int64)
     counts[there] = some
     padded = np.zeros((len(rows), max(1, int(counts.max())), codes.shape[1]), np.uint8)
@@ -258,7 +258,7 @@ def _append(
     there = one.rows >= 0
     rows = np.concatenate([one.rows[there], answers])
     dense = np.concatenate([one.dense[there], bundle.vectors.vectors(answers) @ one.vector])
-    late = maxsim(one.projected, one.weights, *store.of(rows))
+    late = maxsim(one.projected, one.weights, *store.gather(rows))
     score = blend(dense, late)
     found = len(rows) - len(answers)
     best = np.argsort(-score[:found], kind="stable")[:keep]

@@ -136,7 +136,7 @@ def _train(
         for measure, value in (first.quality or {}).items()
     }
     config = DecoderConfig(
-        name=name, encoder=bundle.manifest.encoder.fingerprint, space=store.coder.space,
+        name=name, encoder=bundle.manifest.encoder.fingerprint, projection_hash=store.coder.projection_hash,
         bits=shape.bits, dimension=dimension, width=plan.width, heads=plan.heads,
         layers=plan.layers, crossings=plan.crossings, candidates=plan.candidates,
         questions=len(trained), steps=best.step, seed=schedule.seed, figures=figures,

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lurcher.bundle.passages import Rows
-from lurcher.bundle.reading import ReadingStore
-from lurcher.models.reader.coder import DetailCoder
+from lurcher.bundle.reading_store import ReadingStore
+from lurcher.models.reader.coder import ReadingCoder
 from lurcher.models.tokens.clustering import Integers, Vectors
 from lurcher.training.ranker.questions import Questions
 from lurcher.training.reader.network import Reader
@@ -64,7 +64,7 @@ class Library:
     store: ReadingStore
 
     @property
-    def coder(self) -> DetailCoder:
+    def coder(self) -> ReadingCoder:
         """How the codes of ``store`` become states."""
         return self.store.coder
 
@@ -94,7 +94,7 @@ class Library:
             states[mine] = self.query_states(span)
             weights[mine], query_mask[mine] = self.questions.weights[span], True
             theirs = i, slice(own.stop - own.start)
-            codes, _ = self.store.of(np.array([row]))
+            codes, _ = self.store.gather(np.array([row]))
             decoded[theirs] = self.coder.decode(codes, self.texts.ids[own])
             places[theirs], there[theirs] = self.texts.places[own], True
         return Batch(

@@ -9,12 +9,12 @@ import numpy as np
 
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.bundle.passages import Passage, Rows
-from lurcher.bundle.reading import ReadingStore
+from lurcher.bundle.reading_store import ReadingStore
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.errors import CorpusError
 from lurcher.models.reader.reader import Reader
 from lurcher.models.tokens.clustering import Integers, Vectors
-from lurcher.models.tokens.passages import telling_tokens
+from lurcher.models.tokens.passages import informative_tokens
 from lurcher.training.ranker.questions import Judged, Questions
 
 _CHUNK = 1_024
@@ -32,7 +32,7 @@ class Texts:
         for first in range(0, passages.count, _CHUNK):
             rows = range(first, min(first + _CHUNK, passages.count))
             for tokens in encoder.tokenise([one.content for one in passages.get(rows)]):
-                telling, own = telling_tokens(encoder, coder, tokens)
+                telling, own = informative_tokens(encoder, coder, tokens)
                 places.append(telling)
                 ids.append(own)
         self.places, self.ids = np.concatenate(places), np.concatenate(ids)
@@ -53,7 +53,7 @@ class Texts:
         ids, places = (
             np.concatenate([part[own] for own in owns]) for part in (self.ids, self.places)
         )
-        codes, counts = store.of(rows)
+        codes, counts = store.gather(rows)
         return reader.logits(query, weights, store.coder.decode(codes, ids), places, counts), counts
 
 

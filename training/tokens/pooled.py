@@ -37,20 +37,20 @@ class Pooled:
         return np.concatenate(parts).astype(np.float32), self.starts[rows + 1] - self.starts[rows]
 
 
-def pooled(bundle: Bundle, share: float, folder: Path) -> Pooled:
+def pooled(bundle: Bundle, keep_ratio: float, folder: Path) -> Pooled:
     """The states of all passages of ``bundle``, which are read unless ``folder`` has them all."""
     means, counts = folder / "means.f16", folder / "counts.npy"
     if not counts.exists():
         folder.mkdir(parents=True, exist_ok=True)
         written = folder / "counts.new.npy"
-        np.save(written, _write(bundle, share, means))
+        np.save(written, _write(bundle, keep_ratio, means))
         written.replace(counts)  # whole, or not there: its presence says that the rest is
     starts = np.concatenate([[0], np.cumsum(np.load(counts))])
     shape = (int(starts[-1]), bundle.manifest.encoder.dimension)
     return Pooled(np.memmap(means, np.float16, "r", shape=shape), starts)
 
 
-def _write(bundle: Bundle, share: float, file: Path) -> Rows:
+def _write(bundle: Bundle, keep_ratio: float, file: Path) -> Rows:
     coder, encoder = token_store(bundle).coder, Encoder.load(bundle.path / ENCODER, "passage")
     counts: list[int] = []
     with file.open("wb") as out:
@@ -59,7 +59,7 @@ def _write(bundle: Bundle, share: float, file: Path) -> Rows:
             tokens = encoder.tokenise([p.content for p in bundle.passages.get(rows)])
             for text, states in zip(tokens, encoder.encode_states(tokens)[1], strict=True):
                 own = encoder.own_tokens(text)
-                merged = coder.merged(states[own], text.ids[own], share)
+                merged = coder.merged(states[own], text.ids[own], keep_ratio)
                 out.write(merged.astype(np.float16).tobytes())
                 counts.append(len(merged))
     return np.array(counts, np.int64)

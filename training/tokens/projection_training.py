@@ -157,5 +157,5 @@ def _material(bundle: Bundle, judged: Judged, depth: int, work: Path, name: str)
         Questions.make(folder, bundle, reader, judged, depth, depth)
     questions = Questions.open(folder, bundle)
     vectors = reader.encode([judged.texts[i] for i in questions.kept.tolist()])
-    share = token_store(bundle).settings.share
-    return Material(questions, vectors, bundle, pooled(bundle, share, work / "passages"))
+    keep_ratio = token_store(bundle).settings.keep_ratio
+    return Material(questions, vectors, bundle, pooled(bundle, keep_ratio, work / "passages"))

@@ -1,8 +1,8 @@
-"""Another query encoder for a bundle that is there: a new bundle, in which no passage is encoded anew.
+"""Another query encoder for a bundle that exists: a new bundle, in which no passage is encoded again.
 
 Everything but ``encoder/`` and the manifest is shared with the old bundle by hard links. A student's
-vectors lie a little off the teacher's, so the index takes more effort to find what exact search would:
-the effort is tuned until as much is found as was before.
+vectors differ a little from the teacher's, so the index needs more effort to find what exact search finds:
+the effort is tuned until its recall is what it was.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any
 import faiss
 
 from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.manifest import Manifest, Swap
 from lurcher.bundle.neighbours import NeighbourSettings
-from lurcher.index_builder.derive import beside, derive
-from lurcher.index_builder.measure import recall_at, sample_queries, tune
+from lurcher.index_builder.edit.derive import beside, derive
 from lurcher.index_builder.progress import Reporter, Silent
+from lurcher.index_builder.search_effort import recall_at, sample_queries, tune
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.merge import merge, student_of
 from lurcher.models.encoders.student import StudentConfig
@@ -26,16 +27,16 @@ from lurcher.models.threads import available_cpus
 
 
 def swap_encoder(
-    bundle: Path, student: Path | None, out: Path | None = None, report: Reporter | None = None
-) -> tuple[Path, Manifest]:
-    """The new bundle and its manifest: ``bundle``, with its queries read by ``student``.
+    bundle: Path, student: Path | None, out: Path | None = None, report: Reporter | None = None,
+    *, fail_point: FailPoint = carry_on,
+) -> tuple[Path, Manifest]:  # fmt: skip
+    """The new bundle and its manifest: ``bundle`` with the student in the folder ``student``.
 
-    ``student`` is the folder of one, or None for the bundle's encoder itself. ``out`` None is a name
-    beside ``bundle``, made of its name and the student's. The old bundle stays as it is.
+    ``student`` None: the bundle's encoder itself. ``out`` None: a name beside ``bundle``, made of its name
+    and the student's. The old bundle is not changed.
 
-    Raises FieldError for a student of another teacher or dimension, or where ``out`` exists, and
-    BundleError where the disk gives up: then there is no ``out``. BundleError, ModelError for what
-    cannot be read.
+    Raises FieldError for a student of another teacher or dimension, or if ``out`` exists; BundleError if the
+    disk fails; ``out`` does not exist then. BundleError, ModelError for files that cannot be read.
     """
     with closing(Bundle.open(bundle)) as old:
         described = None if student is None else student_of(old.manifest.encoder, student)
@@ -43,15 +44,19 @@ def swap_encoder(
         out = out or beside(bundle.resolve(), before, _name(described))
 
         def write(made: Path) -> dict[str, Any]:
-            return _write(old, student, made, report or Silent())
+            return _write(old, student, made, report or Silent(), fail_point)
 
-        return out, derive(old, out, ENCODER, write)
+        return out, derive(old, out, ENCODER, write, fail_point)
 
 
-def _write(old: Bundle, student: Path | None, made: Path, report: Reporter) -> dict[str, Any]:
+def _write(
+    old: Bundle, student: Path | None, made: Path, report: Reporter, fail_point: FailPoint
+) -> dict[str, Any]:
     """Write ``encoder/`` below ``made``; what changes in the manifest."""
     faiss.omp_set_num_threads(available_cpus())
+    fail_point("encoder: begun")
     encoder = merge(old.path / ENCODER, student, made / ENCODER)
+    fail_point("search effort: begun")
     effort, swap = _tuned(old, Encoder.load(made / ENCODER, "query"), report)
     return {
         "encoder": encoder,
@@ -64,7 +69,7 @@ def _write(old: Bundle, student: Path | None, made: Path, report: Reporter) -> d
 def _searched_as_hard(
     neighbours: NeighbourSettings | None, effort: int | None
 ) -> NeighbourSettings | None:
-    """``neighbours`` searched at least as hard as passages, which the adapted ones lie among."""
+    """``neighbours`` with search efforts at least that of passages, which the adapted vectors lie among."""
     if neighbours is None or effort is None:
         return neighbours
     efforts = {

@@ -17,22 +17,23 @@ import pytest
 from lurcher.bundle.bundle import PASSAGES, SEGMENT, Bundle, verify
 from lurcher.bundle.manifest import read_manifest
 from lurcher.bundle.passages import Passages
-from lurcher.bundle.tokens import CODER, TokenStore, token_files
-from lurcher.index_builder import build as build_module
-from lurcher.index_builder import encode
-from lurcher.index_builder import tokens as tokens_module
+from lurcher.bundle.token_store import CODER, TokenStore, token_files
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.build import BuildOptions, build
+from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.index_builder.neighbours import NeighbourOptions
-from lurcher.index_builder.progress import Silent
-from lurcher.index_builder.swap import swap_encoder
-from lurcher.index_builder.tokens import Coding, TokenOptions, calibrate
+from lurcher.index_builder.options import TokenOptions
+from lurcher.index_builder.passage_tokens import PassageTokens
+from lurcher.index_builder.stages import fit_token_coder
+from lurcher.index_builder.stages.encode_passages import FLAGS_FILE, VECTORS_FILE, Coding
+from lurcher.index_builder.stages.fit_token_coder import calibrate
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.errors import FieldError
 from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
 from lurcher.models.ranker.maxsim import NOTHING, maxsim
 from lurcher.models.tokens.coder import Coded, TokenCoder
 from lurcher.models.tokens.products import Vectors
+from tests.index_builder.killing import build_in_pieces
 from tests.index_builder.test_resume import Recorder, interrupted
 from tests.tickets import tickets
 
@@ -44,19 +45,11 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out.lurcher"
 
 
-@pytest.fixture
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encode, "_CHUNK", 16)
-    monkeypatch.setattr(build_module, "_BATCH", 16)
-
-
 @pytest.fixture(scope="module")
 def undisturbed(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of a build in small pieces that nobody disturbed."""
     out = tmp_path_factory.mktemp("undisturbed") / "out.lurcher"
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(encode, "_CHUNK", 16)
-        build(small_corpus, out)
+    build_in_pieces(small_corpus, out)
     return out
 
 
@@ -80,7 +73,7 @@ def ranked(bundle: Path, query: str) -> list[str]:
         own = reader.own_tokens(tokens)
         points, weights = opened.tokens.coder.queries(states[own], tokens.ids[own])
         rows = np.arange(opened.passages.count)
-        scores = maxsim(points, weights, *opened.tokens.of(rows))
+        scores = maxsim(points, weights, *opened.tokens.gather(rows))
         return [p.id for p in opened.passages.get(np.argsort(-scores, kind="stable").tolist())]
 
 
@@ -96,15 +89,15 @@ def test_the_manifest_says_what_the_store_holds(
     lengths = [len(tokens.ids) - 2 for tokens in encoder.tokenise(texts)]  # but [CLS] and [SEP]
     assert stated.tokens == sum(lengths)
     assert stated.bits == options.bits_for(384)
-    assert stated.share == options.share
+    assert stated.keep_ratio == options.keep_ratio
     assert stated.encoder == encoder.config.fingerprint
     with closing(Bundle.open(small_bundle)) as bundle:
         store = bundle.tokens
         assert store is not None
-        _, counts = store.of(np.arange(60))
+        _, counts = store.gather(np.arange(60))
     assert stated.codes == counts.sum() == len(store.codes)
     assert (counts > 0).all()
-    assert (counts <= np.ceil(np.array(lengths) * stated.share)).all()
+    assert (counts <= np.ceil(np.array(lengths) * stated.keep_ratio)).all()
     assert stated.bytes == stated.codes * (stated.bits // 8 + 1) + 60 * 4
     assert stated.bytes == sum(file.stat().st_size for file in token_files(small_bundle, SEGMENT))
 
@@ -114,7 +107,7 @@ def test_without_merging_each_token_is_there_but_the_common_ones(
 ) -> None:
     stated = build(small_corpus, out, BuildOptions(tokens=TokenOptions(64, 1.0))).tokens
     assert stated is not None
-    assert (stated.bits, stated.share) == (64, 1.0)
+    assert (stated.bits, stated.keep_ratio) == (64, 1.0)
     with closing(Bundle.open(out)) as bundle:
         store = bundle.tokens
         assert store is not None
@@ -125,7 +118,10 @@ def test_without_merging_each_token_is_there_but_the_common_ones(
             kept = np.flatnonzero(store.coder.frequency[ids] <= 0.5)
             assert store.positions_of(row).tolist() == kept.tolist()
             alone = store.coder.code(states[1:-1], ids.tolist(), 1.0)
-            wanted, found = np.unpackbits(alone.codes), np.unpackbits(store.of(np.array([row]))[0])
+            wanted, found = (
+                np.unpackbits(alone.codes),
+                np.unpackbits(store.gather(np.array([row]))[0]),
+            )
             assert (
                 wanted == found
             ).mean() > 0.98  # in other company states round a little otherwise
@@ -177,7 +173,7 @@ def test_a_corpus_of_nothing_but_empty_passages(
     assert verify(out) == []
     with closing(Bundle.open(out)) as bundle:
         assert bundle.tokens is not None
-        codes, counts = bundle.tokens.of(np.arange(5))
+        codes, counts = bundle.tokens.gather(np.arange(5))
         assert (len(codes), counts.tolist()) == (0, [0] * 5)
     assert len(ranked(out, "anything")) == 5
 
@@ -194,7 +190,7 @@ def test_an_empty_passage_among_others_has_no_codes_and_comes_last(
     build(write_jsonl(tmp_path / "c.jsonl", records), out)
     with closing(Bundle.open(out)) as bundle:
         assert bundle.tokens is not None
-        assert (bundle.tokens.of(np.arange(4))[1] > 0).tolist() == [False, True, False, True]
+        assert (bundle.tokens.gather(np.arange(4))[1] > 0).tolist() == [False, True, False, True]
     assert ranked(out, "a sleeping cat")[0] == "cat"
     assert set(ranked(out, "a sleeping cat")[2:]) == {"none", "blank"}
 
@@ -237,22 +233,20 @@ def test_passages_beyond_the_limit_are_coded_up_to_it(
 # Interruptions.
 
 
-@pytest.mark.usefixtures("small_pieces")
 def test_more_passages_than_a_chunk_are_coded_in_row_order(
     small_corpus: Path, small_bundle: Path, out: Path
 ) -> None:
-    build(small_corpus, out, BuildOptions(seed=1))
+    build_in_pieces(small_corpus, out, BuildOptions(seed=1))
     with closing(Bundle.open(out)) as one, closing(Bundle.open(small_bundle)) as other:
         assert one.tokens is not None
         assert other.tokens is not None
         for row in range(60):  # in other batches states round a little otherwise
             found, wanted = (len(store.positions_of(row)) for store in (one.tokens, other.tokens))
             assert found == wanted
-        (some, _), (same, _) = one.tokens.of(np.arange(60)), other.tokens.of(np.arange(60))
+        (some, _), (same, _) = one.tokens.gather(np.arange(60)), other.tokens.gather(np.arange(60))
         assert (np.unpackbits(some) == np.unpackbits(same)).mean() > 0.98
 
 
-@pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize(
     ("stage", "at"), [("calibrating", 0), ("encoding", 0), ("encoding", 16), ("encoding", 60)]
 )
@@ -261,14 +255,13 @@ def test_an_interrupted_build_ends_in_the_same_bytes(
 ) -> None:
     interrupted(small_corpus, out, stage, at)
     recorder = Recorder()
-    build(small_corpus, out, report=recorder)
+    build_in_pieces(small_corpus, out, report=recorder)
     assert content(out) == content(undisturbed)
     assert read_manifest(out).tokens == read_manifest(undisturbed).tokens
     assert ("calibrating" in recorder.stages) == (stage == "calibrating")
     assert recorder.resumed["encoding"] == (0 if stage == "calibrating" else at)
 
 
-@pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize("seed", range(5))
 def test_files_cut_anywhere_are_gone_on_with_to_the_same_bytes(
     small_corpus: Path, undisturbed: Path, out: Path, seed: int
@@ -276,39 +269,37 @@ def test_files_cut_anywhere_are_gone_on_with_to_the_same_bytes(
     interrupted(small_corpus, out, "encoding", 48)
     partial, draw = out.with_name(f"{out.name}.partial"), random.Random(seed)
     files = token_files(partial / "bundle", SEGMENT)
-    files += [encode.vectors_file(partial / "scratch"), encode.flags_file(partial / "scratch")]
+    files += [partial / "scratch" / name for name in (VECTORS_FILE, FLAGS_FILE)]
     for file in draw.sample(files, draw.randint(1, len(files))):
         os.truncate(file, draw.randint(0, file.stat().st_size))
     recorder = Recorder()
-    build(small_corpus, out, report=recorder)
+    build_in_pieces(small_corpus, out, report=recorder)
     assert recorder.resumed["encoding"] % 16 == 0  # the same batches
     assert content(out) == content(undisturbed)
 
 
-@pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize("at", [("encoding", 32), ("tuning", 0)])
 def test_other_tokens_are_encoded_again_but_not_read_again(
     small_corpus: Path, out: Path, at: tuple[str, int]
 ) -> None:
     interrupted(small_corpus, out, *at)
     recorder = Recorder()
-    options = BuildOptions(tokens=TokenOptions(bits=32, share=0.5))
-    stated = build(small_corpus, out, options, recorder).tokens
+    options = BuildOptions(tokens=TokenOptions(bits=32, keep_ratio=0.5))
+    stated = build_in_pieces(small_corpus, out, options, recorder).tokens
     assert set(recorder.stages) == {"calibrating", "encoding", "indexing", "tuning"}
     assert recorder.stages["encoding"] == 60
     assert stated is not None
-    assert (stated.bits, stated.share) == (32, 0.5)
+    assert (stated.bits, stated.keep_ratio) == (32, 0.5)
     assert verify(out) == []
 
 
-@pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize("at", [("encoding", 32), ("tuning", 0)])
 def test_a_rerun_without_tokens_leaves_none(
     small_corpus: Path, out: Path, at: tuple[str, int]
 ) -> None:
     interrupted(small_corpus, out, *at)
     recorder = Recorder()
-    manifest = build(small_corpus, out, BuildOptions(tokens=None), recorder)
+    manifest = build_in_pieces(small_corpus, out, BuildOptions(tokens=None), recorder)
     assert set(recorder.stages) == {"encoding", "indexing", "tuning"}
     assert manifest.tokens is None
     assert not [file for file in manifest.files if "token" in file and "encoder/" not in file]
@@ -316,16 +307,14 @@ def test_a_rerun_without_tokens_leaves_none(
     assert verify(out) == []
 
 
-@pytest.mark.usefixtures("small_pieces")
 def test_a_rerun_with_tokens_codes_what_was_encoded_without(
     small_corpus: Path, undisturbed: Path, out: Path
 ) -> None:
     interrupted(small_corpus, out, "tuning", 0, BuildOptions(tokens=None))
-    build(small_corpus, out)
+    build_in_pieces(small_corpus, out)
     assert content(out) == content(undisturbed)
 
 
-@pytest.mark.usefixtures("small_pieces")
 def test_another_seed_matters_to_the_encoding_only_where_there_are_tokens(
     small_corpus: Path, tmp_path: Path
 ) -> None:
@@ -336,17 +325,17 @@ def test_another_seed_matters_to_the_encoding_only_where_there_are_tokens(
         out, options = tmp_path / f"{len(stages)}.lurcher", BuildOptions(tokens=tokens)
         interrupted(small_corpus, out, "tuning", 0, options)
         recorder = Recorder()
-        build(small_corpus, out, replace(options, seed=2), recorder)
+        build_in_pieces(small_corpus, out, replace(options, seed=2), recorder)
         assert set(recorder.stages) == stages
 
 
 # Options.
 
 
-@pytest.mark.parametrize("share", [0, -0.5, 1.01])
-def test_the_kept_tokens_are_a_share(share: float) -> None:
-    with pytest.raises(FieldError, match="token_share: must be above 0 and at most 1"):
-        TokenOptions(share=share)
+@pytest.mark.parametrize("keep_ratio", [0, -0.5, 1.01])
+def test_a_keep_ratio_is_a_share(keep_ratio: float) -> None:
+    with pytest.raises(FieldError, match="keep_ratio: must be above 0 and at most 1"):
+        TokenOptions(keep_ratio=keep_ratio)
 
 
 @pytest.mark.parametrize("bits", [0, 20, 392])
@@ -373,28 +362,49 @@ def test_how_many_are_read_at_once_changes_no_coder(
     small_bundle: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closing(Passages(small_bundle / PASSAGES)) as passages:
-        wanted = calibrate(passages, encoder, TokenOptions(32), None, 1, Silent())
-        for name, size in (("_CHUNK", 7), ("_AT_ONCE", 7)):
-            monkeypatch.setattr(tokens_module, name, size)
-        found = calibrate(passages, encoder, TokenOptions(32), None, 1, Silent())
+        wanted = calibrate(PassageTokens(passages, encoder), 32, None, 1)
+        for name in ("_READ_AT_ONCE", "_ENCODED_AT_ONCE"):
+            monkeypatch.setattr(fit_token_coder, name, 7)
+        found = calibrate(PassageTokens(passages, encoder), 32, None, 1)
     np.testing.assert_array_equal(found.frequency, wanted.frequency)
     np.testing.assert_allclose(found.mean, wanted.mean, atol=1e-3)
 
 
 def test_a_coder_is_made_of_a_sample_that_the_seed_draws(
-    small_bundle: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+    small_bundle: Path, encoder: Encoder
 ) -> None:
-    monkeypatch.setattr(tokens_module, "_SAMPLE", 10)
-    monkeypatch.setattr(tokens_module, "_COUNTED", 20)
     with closing(Passages(small_bundle / PASSAGES)) as passages:
         one, two, other = (
-            calibrate(passages, encoder, TokenOptions(32), None, seed, Silent())
+            calibrate(PassageTokens(passages, encoder), 32, None, seed, sample=10, counted=20)
             for seed in (1, 1, 2)
         )
     np.testing.assert_array_equal(one.projection.passages, two.projection.passages)
     assert one.frequency.min() == pytest.approx(1 / 21)
     assert not np.array_equal(one.frequency, other.frequency)
     assert len(one.frequency) == encoder.vocabulary
+
+
+def test_passages_are_read_and_tokenised_once_while_there_is_room(
+    small_bundle: Path, encoder: Encoder
+) -> None:
+    class Counting(Passages):
+        read = 0
+
+        def contents(self, rows: Sequence[int]) -> list[str]:
+            self.read += len(rows)
+            return super().contents(rows)
+
+    with closing(Counting(small_bundle / PASSAGES)) as passages:
+        tokens = PassageTokens(passages, encoder, remembered=10)
+        first, empty = tokens.read(range(8))
+        assert not empty.any()
+        assert tokens.read([7, 3]) == ([first[7], first[3]], pytest.approx([False, False]))
+        assert passages.read == 8
+        assert tokens.read(range(4, 14))[0][:4] == first[4:]
+        assert passages.read == 8 + 6
+        tokens.read([8, 9, 13])  # the last came when there was no room
+        assert passages.read == 8 + 6 + 1
+        assert first == encoder.tokenise(passages.contents(range(8)))
 
 
 # Memory.
@@ -409,18 +419,18 @@ def test_states_are_gone_when_a_passage_is_coded(
     alive: list[int] = []
     code = TokenCoder.code
 
-    def watched(self: TokenCoder, states: Vectors, ids: Sequence[int], share: float) -> Coded:
+    def watched(self: TokenCoder, states: Vectors, ids: Sequence[int], keep_ratio: float) -> Coded:
         batch: Any = states
         while isinstance(batch.base, np.ndarray):
             batch = batch.base
         if not any(reference() is batch for reference in batches.values()):
             batches[len(batches)] = weakref.ref(batch)
         alive.append(sum(reference() is not None for reference in batches.values()))
-        return code(self, states, ids, share)
+        return code(self, states, ids, keep_ratio)
 
     monkeypatch.setattr(TokenCoder, "code", watched)
     encoder = Encoder.load(DEFAULT_ENCODER, "passage", 1)
-    coding = Coding(TokenCoder.load(small_bundle / CODER), 0.5, small_bundle)
+    coding = Coding(TokenCoder.load(small_bundle / CODER), 0.5)
     vectors, coded = coding.encode(encoder, encoder.tokenise([r["text"] for r in small_records]))
     assert len(vectors) == len(coded) == 60
     assert len(batches) > 5
@@ -466,5 +476,5 @@ def test_no_passage_is_worse_than_one_without_tokens(small_bundle: Path) -> None
     with closing(Bundle.open(small_bundle)) as bundle:
         assert bundle.tokens is not None
         points = np.ones((1, bundle.tokens.coder.bits), np.float32) / bundle.tokens.coder.bits**0.5
-        scores = maxsim(points, np.ones(1, np.float32), *bundle.tokens.of(np.arange(60)))
+        scores = maxsim(points, np.ones(1, np.float32), *bundle.tokens.gather(np.arange(60)))
     assert (scores > NOTHING).all()

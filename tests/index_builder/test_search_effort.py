@@ -15,8 +15,8 @@ from rich.console import Console
 
 from lurcher.bundle.passages import Passage, Passages, PassageWriter
 from lurcher.bundle.vectors import VectorIndex, Vectors, build_index
-from lurcher.index_builder.measure import DEPTH, recall, recall_at, sample_queries, tune
 from lurcher.index_builder.progress import Silent, progress_bar
+from lurcher.index_builder.search_effort import DEPTH, recall, recall_at, sample_queries, tune
 
 TEXTS = [f"query {i}" for i in range(40)]
 

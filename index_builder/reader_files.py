@@ -1,15 +1,11 @@
-"""What answers, into a bundle that is built."""
+"""The files of a reader: chosen, checked, and copied into a bundle."""
 
 from __future__ import annotations
 
 import shutil
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-from lurcher.bundle.bundle import READER, Bundle
-from lurcher.bundle.manifest import Manifest
-from lurcher.index_builder.derive import beside, derive
+from lurcher.bundle.bundle import READER
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.errors import FieldError
 from lurcher.models.reader.reader import (
@@ -25,11 +21,11 @@ from lurcher.models.reader.reader import (
 def choose_reader(
     folder: Path | None, bits: int | None, encoder: Path, config: EncoderConfig
 ) -> tuple[Path | None, int]:
-    """The folder of the reader and bits a code: those asked for, or the encoder's own and the reader's.
+    """The folder of the reader, and bits a code: as asked for, or the encoder's own reader and its bits.
 
-    The reader fits ``config``, the encoder's, and runs. Where there is none ``bits`` have to be asked for:
-    what is built then is to train one. Raises FieldError, also for bits that cannot be had, and ModelError
-    for a reader that cannot be used.
+    The reader fits ``config``, the encoder's, and runs. If there is none, ``bits`` must be given: the bundle
+    is to train one on. Raises FieldError, also for bits that cannot be had, and ModelError for a reader that
+    cannot be used.
     """
     if not config.lower_states:
         reason = f"{encoder} gives no lower states for a reader to read; `lurcher export` makes one that does"
@@ -53,7 +49,7 @@ def choose_reader(
 def put_reader(folder: Path | None, root: Path, encoder: EncoderConfig) -> ReaderConfig | None:
     """Copy the reader in ``folder`` into the unfinished bundle at ``root``, in place of any there.
 
-    Raises ModelError, ModelNotFound where it cannot be used for that encoder.
+    Raises ModelError, ModelNotFound if it cannot be used for that encoder.
     """
     shutil.rmtree(root / READER, ignore_errors=True)
     if folder is None:
@@ -63,23 +59,3 @@ def put_reader(folder: Path | None, root: Path, encoder: EncoderConfig) -> Reade
     for name in (READER_FILE, READER_GRAPH):
         shutil.copyfile(folder / name, root / READER / name)
     return load_reader_config(root / READER)
-
-
-def swap_reader(bundle: Path, reader: Path, out: Path | None = None) -> tuple[Path, Manifest]:
-    """The new bundle and its manifest: ``bundle``, whose passages the reader in the folder ``reader`` reads.
-
-    ``out`` None is a name beside ``bundle``, made of its name and the reader's. Raises FieldError where
-    ``out`` exists or the bundle has no reading store, ModelError for a reader that does not fit, BundleError.
-    """
-    name = Reader.load(reader, 1).config.name
-    with closing(Bundle.open(bundle)) as old:
-        if old.reading is None:
-            reason = f"{bundle} has no codes to read; `lurcher build --answers` makes one that has"
-            raise FieldError("bundle", reason)
-        encoder, before = old.manifest.encoder, old.manifest.reader
-        out = out or beside(bundle.resolve(), None if before is None else before.name, name)
-
-        def write(made: Path) -> dict[str, Any]:
-            return {"reader": put_reader(reader, made, encoder)}
-
-        return out, derive(old, out, READER, write)

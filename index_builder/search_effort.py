@@ -1,8 +1,8 @@
-"""How well the index finds what an exact search would, and the least effort that is enough.
+"""The recall of the index against exact search, and the least search effort that reaches a target.
 
 The queries are made from the corpus itself, since a build has no others: the title of a sampled
-passage, or the first words of its text. They are encoded as queries are, so that they lie where
-real ones do: a passage's own vector would be too easy.
+passage, or the first words of its text. They are encoded as queries, so that they are distributed like
+real ones: a passage's own vector would be too easy to find.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _query(passage: Passage) -> str:
 
 
 def recall(found: Rows, exact: Rows) -> float:
-    """The mean share of each row of ``exact`` (B, k) that is in the same row of ``found`` (B, k)."""
+    """The mean share of the rows of ``exact`` (B, k) that are in the same row of ``found`` (B, k)."""
     return float(np.mean([np.isin(e, f).mean() for e, f in zip(exact, found, strict=True)]))
 
 
@@ -59,9 +59,9 @@ def tune(
 ) -> tuple[int | None, float]:  # fmt: skip
     """The least search effort that reaches recall@``depth`` of ``target``, and the recall at it.
 
-    The effort doubles until it is enough, then the gap below is halved down to an eighth. The
-    highest effort and its recall come back where even that falls short; effort None for an index
-    that has none. A corpus without a word to make a query of counts as fully recalled.
+    The effort doubles until it is enough, then the gap below is bisected down to an eighth. If even
+    the highest effort falls short, it and its recall are returned; effort None for an index that has
+    none. A corpus without a word to make a query of counts as fully recalled.
     """
     if not queries:
         return None, 1.0

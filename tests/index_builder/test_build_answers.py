@@ -7,8 +7,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
@@ -20,25 +18,25 @@ import pytest
 
 from lurcher.bundle.bundle import ENCODER, READER, SEGMENT, Bundle, verify
 from lurcher.bundle.manifest import hash_file, read_manifest
-from lurcher.bundle.reading import READING_CODER, reading_files
-from lurcher.bundle.tokens import CODER, token_files
-from lurcher.index_builder import build as build_module
-from lurcher.index_builder import encode, reading
+from lurcher.bundle.reading_store import READING_CODER, reading_files
+from lurcher.bundle.token_store import CODER, token_files
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.build import BuildOptions, build
+from lurcher.index_builder.edit.swap_encoder import swap_encoder
+from lurcher.index_builder.edit.swap_ranker import swap_ranker
+from lurcher.index_builder.edit.swap_reader import swap_reader
 from lurcher.index_builder.neighbours import NeighbourOptions
-from lurcher.index_builder.progress import Silent
-from lurcher.index_builder.ranker import swap_ranker
-from lurcher.index_builder.reader import swap_reader
-from lurcher.index_builder.reading import calibrate
-from lurcher.index_builder.swap import swap_encoder
-from lurcher.index_builder.tokens import TokenOptions
+from lurcher.index_builder.options import TokenOptions
+from lurcher.index_builder.passage_tokens import PassageTokens
+from lurcher.index_builder.stages.encode_passages import FLAGS_FILE
+from lurcher.index_builder.stages.fit_reading_coder import calibrate
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.errors import FieldError, ModelError, ModelNotFound
 from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
-from lurcher.models.reader.coder import DetailCoder
+from lurcher.models.reader.coder import ReadingCoder
 from lurcher.models.reader.reader import READER_FILE, READER_GRAPH, load_reader_config
-from lurcher.models.tokens.coder import COMMON
+from lurcher.models.tokens.coder import MAX_DF
+from tests.index_builder.killing import build_in_pieces, run
 from tests.index_builder.test_resume import Recorder, interrupted
 from tests.tickets import tickets
 
@@ -55,19 +53,11 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out.lurcher"
 
 
-@pytest.fixture
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encode, "_CHUNK", 16)
-    monkeypatch.setattr(build_module, "_BATCH", 16)
-
-
 @pytest.fixture(scope="module")
 def undisturbed(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of a build in small pieces that nobody disturbed."""
     out = tmp_path_factory.mktemp("undisturbed") / "out.lurcher"
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(encode, "_CHUNK", 16)
-        build(small_corpus, out, ANSWERS)
+    build_in_pieces(small_corpus, out, ANSWERS)
     return out
 
 
@@ -104,8 +94,8 @@ def test_each_token_that_tells_something_has_a_code_of_its_state(
             (tokens,) = encoder.tokenise([bundle.passages.get([row])[0].content])
             (states,) = encoder.lower_states([tokens])
             ids = np.array(tokens.ids[1:-1])
-            rare = frequency[ids] <= COMMON
-            codes, counts = bundle.reading.of(np.array([row]))
+            rare = frequency[ids] <= MAX_DF
+            codes, counts = bundle.reading.gather(np.array([row]))
             assert counts.tolist() == [rare.sum()]
             wanted = coder.code(states[1:-1][rare], ids[rare])
             # In other company states round a little otherwise.
@@ -121,7 +111,7 @@ def test_the_manifest_says_what_the_store_and_the_reader_are(
     assert manifest.reading is not None
     with closing(Bundle.open(answering_bundle)) as bundle:
         assert bundle.reading is not None
-        assert manifest.reading.codes == bundle.reading.of(np.arange(60))[1].sum()
+        assert manifest.reading.codes == bundle.reading.gather(np.arange(60))[1].sum()
         assert bundle.span_reader(1) is not None
     assert manifest.reading.bits == load_reader_config(SHIPPED).bits
     assert manifest.reading.encoder == encoder.config.fingerprint
@@ -164,7 +154,7 @@ def test_empty_passages_and_long_ones_have_the_codes_they_can(
     assert verify(out) == []
     with closing(Bundle.open(out)) as bundle:
         assert bundle.reading is not None
-        counts = bundle.reading.of(np.arange(4))[1]
+        counts = bundle.reading.gather(np.arange(4))[1]
         assert (counts > 0).tolist() == [False, True, False, True]
         assert counts[1] <= encoder.config.max_tokens - 2
 
@@ -182,20 +172,18 @@ def test_a_corpus_without_a_token_has_a_store_without_a_code(
 # Interruptions.
 
 
-@pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize(("stage", "at"), [("calibrating", 0), ("encoding", 16), ("encoding", 60)])
 def test_an_interrupted_build_ends_in_the_same_bytes(
     small_corpus: Path, undisturbed: Path, out: Path, stage: str, at: int
 ) -> None:
     interrupted(small_corpus, out, stage, at, ANSWERS)
     recorder = Recorder()
-    build(small_corpus, out, ANSWERS, recorder)
+    build_in_pieces(small_corpus, out, ANSWERS, recorder)
     assert content(out) == content(undisturbed)
     assert read_manifest(out).reading == read_manifest(undisturbed).reading
     assert recorder.resumed["encoding"] == (0 if stage == "calibrating" else at)
 
 
-@pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize("seed", range(4))
 def test_files_cut_anywhere_are_gone_on_with_to_the_same_bytes(
     small_corpus: Path, undisturbed: Path, out: Path, seed: int
@@ -203,71 +191,34 @@ def test_files_cut_anywhere_are_gone_on_with_to_the_same_bytes(
     interrupted(small_corpus, out, "encoding", 48, ANSWERS)
     partial, draw = out.with_name(f"{out.name}.partial"), random.Random(seed)
     files = reading_files(partial / "bundle", SEGMENT)
-    others = [*token_files(partial / "bundle", SEGMENT), encode.flags_file(partial / "scratch")]
+    others = [*token_files(partial / "bundle", SEGMENT), partial / "scratch" / FLAGS_FILE]
     for file in [draw.choice(files), *draw.sample(others, draw.randint(0, len(others)))]:
         os.truncate(file, draw.randint(0, file.stat().st_size))
     recorder = Recorder()
-    build(small_corpus, out, ANSWERS, recorder)
+    build_in_pieces(small_corpus, out, ANSWERS, recorder)
     assert recorder.resumed["encoding"] % 16 == 0  # the same batches
     assert content(out) == content(undisturbed)
 
 
-# The moments that chance seldom meets; the process kills itself there.
-PLACES = {
-    "coder half written": """
-reading.DetailCoder.save = lambda self, file: (file.write_bytes(b"PK half"), kill())
-""",
-    "coder written, and not noted": """
-done = workspace.Workspace.done
-workspace.Workspace.done = lambda self, stage: kill() if stage == "details" else done(self, stage)
-""",
-    "codes written, how many they are not": """
-append = ReadingWriter.append
-def some(self, codes):
-    if self.passages:
-        stores.np.array = kill
-    append(self, codes)
-ReadingWriter.append = some
-""",
-    "tokens written, their codes for the reader not": """
-append = ReadingWriter.append
-ReadingWriter.append = lambda self, codes: kill() if self.passages else append(self, codes)
-""",
-    "codes written, the vectors not": """
-append = ReadingWriter.append
-ReadingWriter.append = lambda self, codes: (append(self, codes), self.passages > 20 and kill())
-""",
-    "reader half copied": """
-copy = build.shutil.copyfile
-build.shutil.copyfile = lambda file, to: kill() if to.name == "reader.onnx" else copy(file, to)
-""",
+# Moments that chance seldom meets: the fail point, how often it is passed, and the file half written then.
+PLACES: dict[str, tuple[str, int, str]] = {
+    "coder half written": ("reading coder: begun", 1, READING_CODER),
+    "coder written, and not noted": ("reading coder: written", 1, ""),
+    "codes written, how many they are not": ("reading.idx: entries written", 2, ""),
+    "tokens written, their codes for the reader not": ("tokens.idx: passages appended", 2, ""),
+    "codes written, the vectors not": ("reading.idx: passages appended", 2, ""),
+    "reader half copied": ("reader: begun", 1, f"{READER}/{READER_GRAPH}"),
 }
-COMMAND = """
-import os, signal, sys
-from pathlib import Path
-import lurcher.bundle.reading as stores
-from lurcher.bundle.reading import ReadingWriter
-from lurcher.index_builder import build, encode, reading, workspace
-encode._CHUNK = 16
-kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-{prologue}
-build.build(Path(sys.argv[1]), Path(sys.argv[2]), build.BuildOptions(answers=True))
-"""
 
 
-@pytest.mark.usefixtures("small_pieces")
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", PLACES)
 def test_killed_between_two_steps_a_build_goes_on_to_the_same_bytes(
-    small_corpus: Path, undisturbed: Path, out: Path, place: str
+    small_corpus: Path, undisturbed: Path, out: Path, name: str
 ) -> None:
-    code = COMMAND.format(prologue=PLACES[place])
-    killed = subprocess.run(
-        [sys.executable, "-c", code, str(small_corpus), str(out)], check=False,
-        capture_output=True, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    status, error = run(small_corpus, out, *PLACES[name], options="BuildOptions(answers=True)")
+    assert status == -signal.SIGKILL, error
     assert not out.exists()
-    build(small_corpus, out, ANSWERS)
+    build_in_pieces(small_corpus, out, ANSWERS)
     assert verify(out) == []
     assert content(out) == content(undisturbed)
 
@@ -275,14 +226,13 @@ def test_killed_between_two_steps_a_build_goes_on_to_the_same_bytes(
 # Reruns that ask for something else.
 
 
-@pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize("at", [("encoding", 32), ("tuning", 0)])
 def test_a_rerun_without_answers_leaves_nothing_of_them(
     small_corpus: Path, out: Path, at: tuple[str, int]
 ) -> None:
     interrupted(small_corpus, out, *at, ANSWERS)
     recorder = Recorder()
-    manifest = build(small_corpus, out, None, recorder)
+    manifest = build_in_pieces(small_corpus, out, None, recorder)
     assert recorder.stages["encoding"] == 60
     assert (manifest.reading, manifest.reader) == (None, None)
     assert not any((out / file).exists() for file in OWN)
@@ -290,37 +240,34 @@ def test_a_rerun_without_answers_leaves_nothing_of_them(
     assert verify(out) == []
 
 
-@pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize("at", [("encoding", 32), ("tuning", 0)])
 def test_a_rerun_with_answers_codes_what_was_encoded_without(
     small_corpus: Path, undisturbed: Path, out: Path, at: tuple[str, int]
 ) -> None:
     interrupted(small_corpus, out, *at)
     recorder = Recorder()
-    build(small_corpus, out, ANSWERS, recorder)
+    build_in_pieces(small_corpus, out, ANSWERS, recorder)
     assert "reading" not in recorder.stages  # of the corpus
     assert content(out) == content(undisturbed)
 
 
-@pytest.mark.usefixtures("small_pieces")
 def test_another_reader_of_as_many_bits_needs_no_encoding(
     small_corpus: Path, out: Path, tmp_path: Path
 ) -> None:
     interrupted(small_corpus, out, "tuning", 0, ANSWERS)
     recorder = Recorder()
     mine = another_reader(tmp_path / "mine", name="mine")
-    manifest = build(small_corpus, out, replace(ANSWERS, reader=mine), recorder)
+    manifest = build_in_pieces(small_corpus, out, replace(ANSWERS, reader=mine), recorder)
     assert set(recorder.stages) == {"tuning"}
     assert manifest.reader is not None
     assert manifest.reader.name == "mine"
     assert verify(out) == []
 
 
-@pytest.mark.usefixtures("small_pieces")
 def test_other_bits_are_coded_anew(small_corpus: Path, out: Path) -> None:
     interrupted(small_corpus, out, "tuning", 0, ANSWERS)
     recorder = Recorder()
-    manifest = build(small_corpus, out, replace(ANSWERS, answer_bits=64), recorder)
+    manifest = build_in_pieces(small_corpus, out, replace(ANSWERS, answer_bits=64), recorder)
     assert set(recorder.stages) == {"calibrating", "encoding", "indexing", "tuning"}
     assert recorder.stages["encoding"] == 60
     assert manifest.reading is not None
@@ -439,13 +386,12 @@ def test_an_encoder_without_a_reader_says_how_to_get_one(
         build(bad_corpus, out, replace(ANSWERS, encoder=readerless))
 
 
-@pytest.mark.usefixtures("small_pieces")
 def test_with_bits_asked_for_there_is_a_store_to_train_one_on(
     small_corpus: Path, out: Path, readerless: Path, undisturbed: Path
 ) -> None:
     bits = load_reader_config(SHIPPED).bits
     options = replace(ANSWERS, encoder=readerless, answer_bits=bits)
-    manifest = build(small_corpus, out, options)
+    manifest = build_in_pieces(small_corpus, out, options)
     assert manifest.reader is None
     assert manifest.reading == read_manifest(undisturbed).reading
     assert not (out / READER).exists()
@@ -458,11 +404,11 @@ def test_with_bits_asked_for_there_is_a_store_to_train_one_on(
 
 
 def test_a_coder_is_made_of_the_lower_states_of_a_sample_that_the_seed_draws(
-    answering_bundle: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+    answering_bundle: Path, encoder: Encoder
 ) -> None:
-    def made(seed: int, sample: int) -> DetailCoder:
-        monkeypatch.setattr(reading, "_SAMPLE", sample)
-        return calibrate(bundle.passages, encoder, bundle.tokens.coder, 32, seed, Silent())
+    def made(seed: int, sample: int) -> ReadingCoder:
+        tokens = PassageTokens(bundle.passages, encoder)
+        return calibrate(tokens, bundle.tokens.coder, 32, seed, sample)
 
     with closing(Bundle.open(answering_bundle)) as bundle:
         assert bundle.tokens is not None
@@ -473,15 +419,15 @@ def test_a_coder_is_made_of_the_lower_states_of_a_sample_that_the_seed_draws(
             for tokens in encoder.tokenise([passage.content])
             for found in encoder.lower_states([tokens])
         ]
-        telling = [
-            bundle.tokens.coder.telling(tokens.ids[encoder.own_tokens(tokens)])
+        informative = [
+            bundle.tokens.coder.informative(tokens.ids[encoder.own_tokens(tokens)])
             for tokens in encoder.tokenise([one.content for one in bundle.passages.get(range(60))])
         ]
         whole = made(1, 60)
     np.testing.assert_array_equal(one.centres, two.centres)
     assert one.bits == 32
     assert (one.centres.any(axis=1) != other.centres.any(axis=1)).any()
-    units = np.concatenate([found[kept] for found, kept in zip(states, telling, strict=True)])
+    units = np.concatenate([found[kept] for found, kept in zip(states, informative, strict=True)])
     units /= np.linalg.norm(units, axis=1, keepdims=True)
     np.testing.assert_allclose(
         whole.mean, units.mean(axis=0), atol=2e-3

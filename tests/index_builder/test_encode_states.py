@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pytest
 
 from lurcher.bundle.passages import Passage, Passages, PassageWriter
-from lurcher.bundle.states import Codec, Halves, Signs, StateStore, StateWriter, describe
+from lurcher.bundle.state_codecs import Codec, Halves, Signs
+from lurcher.bundle.state_store import StateStore, StateWriter, describe_states
 from lurcher.index_builder.progress import Silent
-from lurcher.index_builder.states import calibrate, encode_states
+from lurcher.index_builder.stages.encode_states import calibrate, encode_states
 from lurcher.models.encoders.config import TOKENIZER_FILE
 from lurcher.models.encoders.tokenizer import Tokenizer
 from lurcher.models.pretrained import DEFAULT_ENCODER
@@ -73,7 +74,9 @@ def opened(segment: Path, codec: Codec, count: int) -> StateStore:
     if isinstance(codec, Signs):
         (bundle / "states").mkdir()
         codec.save(bundle / "states/signs.npz")
-    return StateStore.open(bundle, name, describe(bundle, name, codec, CONFIG), CONFIG, count)
+    return StateStore.open(
+        bundle, name, describe_states(bundle, name, codec, CONFIG), CONFIG, count
+    )
 
 
 @pytest.mark.parametrize("form", ["float16", "1-bit"])
@@ -84,10 +87,10 @@ def test_every_passage_has_its_states(passages: Passages, segment: Path, form: A
     store = opened(segment, codec, passages.count)
     rows = np.random.default_rng(0).permutation(passages.count)[:90]
     texts = [passage.content for passage in passages.get(rows.tolist())]
-    for wanted, found in zip(reader().encode(texts), store.of(rows), strict=True):
+    for wanted, found in zip(reader().encode(texts), store.gather(rows), strict=True):
         np.testing.assert_array_equal(found, codec.unpack(codec.pack(wanted)))
     assert store.settings.truncated == sum(i % 5 == 0 and i % 7 != 0 for i in range(600))
-    assert len(store.of(np.array([7]))[0]) == 2  # an empty passage has its special tokens
+    assert len(store.gather(np.array([7]))[0]) == 2  # an empty passage has its special tokens
 
 
 def test_calibration_is_of_the_corpus_and_the_same_each_time(passages: Passages) -> None:

@@ -13,12 +13,13 @@ import pytest
 from lurcher.bundle.bundle import RANKER, VECTORS, Bundle, verify
 from lurcher.bundle.manifest import read_manifest
 from lurcher.index_builder.build import BuildOptions, build
-from lurcher.index_builder.ranker import swap_ranker
-from lurcher.index_builder.tokens import TokenOptions
+from lurcher.index_builder.edit.swap_ranker import swap_ranker
+from lurcher.index_builder.options import TokenOptions
 from lurcher.models.errors import BundleCorrupt, FieldError, ModelError, ModelNotFound
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.models.ranker.decoder import DECODER_FILE, PAIR_GRAPH, Decoder, load_decoder_config
 from lurcher.models.tokens.projection import PROJECTION_FILE
+from tests.index_builder.test_resume import Recorder
 
 SHIPPED = DEFAULT_ENCODER / RANKER
 
@@ -110,14 +111,6 @@ def test_a_decoder_changed_in_the_bundle_is_found(small_bundle: Path, tmp_path: 
 # What does not fit is said before the corpus is encoded.
 
 
-@pytest.fixture
-def no_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    def encode(*_: object) -> None:
-        raise AssertionError("passages are encoded")
-
-    monkeypatch.setattr("lurcher.index_builder.build.encode_passages", encode)
-
-
 def changed(folder: Path, **fields: Any) -> Path:
     """A copy of the shipped decoder in ``folder`` that says other things of itself."""
     shutil.copytree(SHIPPED, folder)
@@ -129,10 +122,9 @@ def changed(folder: Path, **fields: Any) -> Path:
 OTHER = f"sha256:{'0' * 64}"
 
 
-@pytest.mark.usefixtures("no_encoding")
 @pytest.mark.parametrize(
     ("fields", "what"),
-    [({"encoder": OTHER}, "another encoder"), ({"space": OTHER}, "another projection")],
+    [({"encoder": OTHER}, "another encoder"), ({"projection_hash": OTHER}, "another projection")],
 )
 def test_a_decoder_that_cannot_fit_is_refused_before_the_corpus_is_read(
     small_corpus: Path, tmp_path: Path, fields: dict[str, str], what: str
@@ -143,7 +135,6 @@ def test_a_decoder_that_cannot_fit_is_refused_before_the_corpus_is_read(
     assert not (tmp_path / "out.lurcher.partial").exists()
 
 
-@pytest.mark.usefixtures("no_encoding")
 def test_an_unfinished_decoder_is_refused_before_the_corpus_is_read(
     small_corpus: Path, tmp_path: Path
 ) -> None:
@@ -154,7 +145,6 @@ def test_an_unfinished_decoder_is_refused_before_the_corpus_is_read(
     assert not (tmp_path / "out.lurcher.partial").exists()
 
 
-@pytest.mark.usefixtures("no_encoding")
 def test_a_decoder_of_other_principal_components_is_refused_before_encoding(
     small_corpus: Path, tmp_path: Path
 ) -> None:
@@ -162,8 +152,15 @@ def test_a_decoder_of_other_principal_components_is_refused_before_encoding(
     encoder = tmp_path / "encoder"
     shutil.copytree(DEFAULT_ENCODER, encoder)
     (encoder / PROJECTION_FILE).unlink()
+    recorder = Recorder()
     with pytest.raises(ModelError, match="another projection"):
-        build(small_corpus, tmp_path / "out.lurcher", BuildOptions(encoder, ranker=SHIPPED))
+        build(
+            small_corpus,
+            tmp_path / "out.lurcher",
+            BuildOptions(encoder, ranker=SHIPPED),
+            recorder,
+        )
+    assert set(recorder.stages) == {"reading", "calibrating"}
 
 
 def test_a_graph_with_weights_beside_it_is_refused(small_bundle: Path, tmp_path: Path) -> None:

@@ -12,16 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lurcher.bundle.states import (
-    SIGNS,
-    Codec,
-    Halves,
-    Signs,
-    StateSettings,
-    StateStore,
-    StateWriter,
-    describe,
-)
+from lurcher.bundle.state_codecs import SIGNS, Codec, Halves, Signs
+from lurcher.bundle.state_store import StateSettings, StateStore, StateWriter, describe_states
 from lurcher.models.errors import BundleCorrupt, ModelError
 from lurcher.models.ranker.seq2seq import RankerConfig
 
@@ -62,8 +54,8 @@ def write(bundle: Path, codec: Codec, states: list[Array], cut: list[bool]) -> S
         codec.save(bundle / SIGNS)
     with StateWriter(bundle / SEGMENT, codec, RANKER.max_tokens) as writer:
         for one, truncated in zip(states, cut, strict=True):
-            writer.append([codec.pack(one)], [truncated])
-    return describe(bundle, SEGMENT, codec, RANKER)
+            writer.append_states([codec.pack(one)], [truncated])
+    return describe_states(bundle, SEGMENT, codec, RANKER)
 
 
 def random_states(lengths: list[int], seed: int = 0) -> list[Array]:
@@ -90,7 +82,7 @@ def test_passages_come_back_in_any_order(
     assert found.bytes == sum(f.stat().st_size for f in (bundle / SEGMENT).iterdir())
     store = StateStore.open(bundle, SEGMENT, found, RANKER, len(states))
     rows = np.array(data.draw(st.lists(st.integers(0, len(states) - 1), max_size=9)), np.int64)
-    given_back = store.of(rows)
+    given_back = store.gather(rows)
     assert len(given_back) == len(rows)
     for row, one in zip(rows, given_back, strict=True):
         assert one.dtype == np.float32
@@ -133,57 +125,17 @@ def test_the_scale_leaves_the_least_error() -> None:
     np.testing.assert_allclose(signs.mean, states.mean(axis=0), atol=1e-6)
 
 
-@pytest.mark.parametrize("lost", [0, 1, 5])
-@pytest.mark.parametrize("file", ["states.bin", "states.idx"])
-def test_a_writer_goes_on_after_what_is_whole(
-    codec: Codec, tmp_path: Path, file: str, lost: int
-) -> None:
-    """Whichever file was ahead when the writer was killed, and wherever in an entry it was cut."""
-    states = random_states([3, 0, 6, 1, 4])
-    write(tmp_path, codec, states, [False] * 5)
-    whole = {f: f.read_bytes() for f in sorted((tmp_path / SEGMENT).iterdir())}
-    with (tmp_path / SEGMENT / file).open("rb+") as opened:
-        opened.truncate(opened.seek(0, 2) - lost)
-    with StateWriter(tmp_path / SEGMENT, codec, RANKER.max_tokens) as writer:
-        done = writer.passages
-        assert done == 5 if not lost else 3 <= done < 5
-        writer.append([codec.pack(one) for one in states[done:]], [False] * (5 - done))
-        assert writer.passages == 5
-    assert {f: f.read_bytes() for f in whole} == whole
-
-
 def test_a_writer_that_appends_nothing_leaves_a_store_of_nothing(
     codec: Codec, tmp_path: Path
 ) -> None:
     found = write(tmp_path, codec, [], [])
     store = StateStore.open(tmp_path, SEGMENT, found, RANKER, 0)
-    assert store.of(np.zeros(0, np.int64)) == []
-
-
-def test_nothing_but_the_numbers_is_read_when_a_store_is_opened(tmp_path: Path) -> None:
-    found = write(tmp_path, Halves(WIDTH), random_states([3, 2]), [False, True])
-    store = StateStore.open(tmp_path, SEGMENT, found, RANKER, 2)
-    assert isinstance(store.packed.base, np.memmap)
-    assert not store.packed.flags.writeable
-
-
-def cut_states(bundle: Path) -> None:
-    file = bundle / SEGMENT / "states.bin"
-    file.write_bytes(file.read_bytes()[:-1])
-
-
-def grow_numbers(bundle: Path) -> None:
-    file = bundle / SEGMENT / "states.idx"
-    file.write_bytes(file.read_bytes() + b"\0\0\0\0")
+    assert store.gather(np.zeros(0, np.int64)) == []
 
 
 def wrong_numbers(bundle: Path) -> None:
     file = bundle / SEGMENT / "states.idx"
     file.write_bytes(b"\7" + file.read_bytes()[1:])
-
-
-def no_states(bundle: Path) -> None:
-    (bundle / SEGMENT / "states.bin").unlink()
 
 
 def no_signs(bundle: Path) -> None:
@@ -206,10 +158,7 @@ def narrow_signs(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "file", "reason"),
     [
-        (cut_states, "states.bin", r"11 bytes, expected 12"),
-        (grow_numbers, "states.idx", r"16 bytes, expected 12"),
         (wrong_numbers, "states.idx", r"counts 10 states, expected 6"),
-        (no_states, "states.bin", r"0 bytes, expected 12"),
         (no_signs, "states/signs.npz", "not means and scales"),
         (pickled_signs, "states/signs.npz", "not means and scales"),
         (uneven_signs, "states/signs.npz", "its arrays do not fit together"),

@@ -1,10 +1,8 @@
-"""A reader's codes come back as they were written, whatever a kill cuts off; no bad store passes for one."""
+"""The reading store's own: what the manifest says, whose codes they are, and what a reader needs."""
 
 from __future__ import annotations
 
 import json
-import mmap
-import os
 import random
 import shutil
 from collections.abc import Callable
@@ -14,24 +12,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lurcher.bundle.bundle import READER, SEGMENT, Bundle, verify
 from lurcher.bundle.manifest import MANIFEST, Manifest, list_files, read_manifest, write_manifest
-from lurcher.bundle.reading import (
+from lurcher.bundle.reading_store import (
     READING_CODER,
     ReadingSettings,
     ReadingStore,
     ReadingWriter,
-    describe,
+    describe_reading,
     reading_files,
 )
-from lurcher.bundle.tokens import CODER, token_files
+from lurcher.bundle.token_store import CODER, token_files
 from lurcher.models.encoders.config import EncoderConfig, load_config
 from lurcher.models.errors import BundleCorrupt, BundleError
 from lurcher.models.pretrained import DEFAULT_ENCODER
-from lurcher.models.reader.coder import DetailCoder
+from lurcher.models.reader.coder import ReadingCoder
 from lurcher.models.reader.reader import READER_FILE, READER_GRAPH
 from lurcher.models.tokens.coder import Codes
 
@@ -40,9 +36,9 @@ OTHERS = f"sha256:{'f' * 64}"
 FILES = ["reading.bin", "reading.idx"]
 
 
-def coder_of(dimension: int, bits: int) -> DetailCoder:
+def coder_of(dimension: int, bits: int) -> ReadingCoder:
     mean, centres = np.zeros(dimension, np.float32), np.zeros((5, dimension), np.float16)
-    return DetailCoder(mean, centres, np.eye(dimension, bits, dtype=np.float32), 0.5)
+    return ReadingCoder(mean, centres, np.eye(dimension, bits, dtype=np.float32), 0.5)
 
 
 CODER_MADE = coder_of(D, BITS)
@@ -62,22 +58,15 @@ def passage(seed: int, codes: int) -> Codes:
     return np.random.default_rng(seed).integers(0, 256, (codes, BITS // 8), np.uint8)
 
 
-@st.composite
-def corpora(draw: st.DrawFn) -> list[Codes]:
-    """Passages of ragged lengths, many without a code."""
-    lengths = draw(st.lists(st.just(0) | st.integers(0, 40), min_size=1, max_size=12))
-    return [passage(draw(st.integers(0, 2**32 - 1)), length) for length in lengths]
-
-
-def write(root: Path, corpus: list[Codes], max_tokens: int = 40, batch: int = 3) -> ReadingSettings:
+def write(root: Path, corpus: list[Codes], max_tokens: int = 40) -> ReadingSettings:
     """Write a store for ``corpus``; what the manifest says of it."""
     (root / SEGMENT).mkdir(parents=True)
     (root / READING_CODER).parent.mkdir()
     CODER_MADE.save(root / READING_CODER)
     with ReadingWriter(root / SEGMENT, BITS, max_tokens) as writer:
-        for first in range(0, len(corpus), batch):
-            writer.append(corpus[first : first + batch])
-    return describe(root, SEGMENT, CODER_MADE, encoder_of(max_tokens))
+        for codes in corpus:
+            writer.append_codes([codes])
+    return describe_reading(root, SEGMENT, CODER_MADE, encoder_of(max_tokens))
 
 
 def opened(root: Path, stated: ReadingSettings, passages: int, **changes: Any) -> ReadingStore:
@@ -90,37 +79,20 @@ def corpus() -> list[Codes]:
     return [passage(i, codes) for i, codes in enumerate([3, 0, 5, 1, 0, 0, 7, 2, 0, 4])]
 
 
-@settings(deadline=None)
-@given(corpora(), st.data())
-def test_what_is_written_is_read(
-    tmp_path_factory: pytest.TempPathFactory, corpus: list[Codes], data: st.DataObject
-) -> None:
-    root = tmp_path_factory.mktemp("store")
-    stated = write(root, corpus)
-    store = opened(root, stated, len(corpus))
-    assert store.settings == stated
-    np.testing.assert_array_equal(store.coder.rotation, CODER_MADE.rotation)
-    rows = data.draw(st.lists(st.integers(0, len(corpus) - 1), max_size=8))
-    codes, counts = store.of(np.array(rows, np.int64))
-    assert (codes.dtype, counts.dtype) == (np.uint8, np.int64)
-    assert counts.tolist() == [len(corpus[row]) for row in rows]
-    wanted = [*(corpus[row] for row in rows), np.zeros((0, BITS // 8), np.uint8)]
-    np.testing.assert_array_equal(codes, np.concatenate(wanted))
-
-
-@settings(deadline=None)
-@given(corpora())
-def test_the_manifest_counts_all(
-    tmp_path_factory: pytest.TempPathFactory, corpus: list[Codes]
-) -> None:
-    root = tmp_path_factory.mktemp("store")
-    stated = write(root, corpus)
+def test_what_is_written_is_read(tmp_path: Path, corpus: list[Codes]) -> None:
+    stated = write(tmp_path, corpus)
     codes = sum(map(len, corpus))
     assert stated.model_dump() == {
         "bits": BITS, "encoder": ENCODER.fingerprint, "codes": codes,
         "bytes": codes * (BITS // 8) + len(corpus),
     }  # fmt: skip
-    assert stated.bytes == sum(file.stat().st_size for file in reading_files(root, SEGMENT))
+    assert stated.bytes == sum(file.stat().st_size for file in reading_files(tmp_path, SEGMENT))
+    store = opened(tmp_path, stated, len(corpus))
+    assert store.settings == stated
+    np.testing.assert_array_equal(store.coder.rotation, CODER_MADE.rotation)
+    found, counts = store.gather(np.array([9, 1, 2, 2]))
+    assert counts.tolist() == [4, 0, 5, 5]
+    np.testing.assert_array_equal(found, np.concatenate([corpus[row] for row in (9, 2, 2)]))
 
 
 @pytest.mark.parametrize(
@@ -132,122 +104,28 @@ def test_numbers_take_as_few_bytes_as_the_longest_passage_needs(
     stated = write(tmp_path, [passage(1, max_tokens), passage(2, 0)], max_tokens)
     assert stated.bytes == max_tokens * (BITS // 8) + 2 * count
     store = opened(tmp_path, stated, 2, encoder=encoder_of(max_tokens))
-    assert store.of(np.arange(2))[1].tolist() == [max_tokens, 0]
+    assert store.gather(np.arange(2))[1].tolist() == [max_tokens, 0]
 
-
-def test_passages_are_given_in_the_order_asked_and_again(
-    tmp_path: Path, corpus: list[Codes]
-) -> None:
-    store = opened(tmp_path, write(tmp_path, corpus), len(corpus))
-    codes, counts = store.of(np.array([9, 1, 2, 2]))
-    assert counts.tolist() == [4, 0, 5, 5]
-    np.testing.assert_array_equal(codes, np.concatenate([corpus[row] for row in (9, 2, 2)]))
-    nothing, none = store.of(np.zeros(0, np.int64))
-    assert (nothing.shape, none.shape) == ((0, BITS // 8), (0,))
-
-
-def test_a_store_of_empty_passages_opens(tmp_path: Path) -> None:
-    store = opened(tmp_path, write(tmp_path, [passage(0, 0)] * 3), 3)
-    codes, counts = store.of(np.arange(3))
-    assert (codes.shape, counts.tolist()) == ((0, BITS // 8), [0, 0, 0])
-
-
-# Writing that is cut off, and goes on.
-
-
-@settings(deadline=None, max_examples=200)
-@given(corpora(), st.data())
-def test_wherever_it_was_cut_writing_goes_on_to_the_same_bytes(
-    tmp_path_factory: pytest.TempPathFactory, corpus: list[Codes], data: st.DataObject
-) -> None:
-    """Each file by itself: after a loss of power the last one may be the longest."""
-    whole, cut = (tmp_path_factory.mktemp(name) for name in ("whole", "cut"))
-    write(whole, corpus)
-    written = data.draw(st.integers(0, len(corpus)))
-    write(cut, corpus[:written])
-    for file in reading_files(cut, SEGMENT):
-        size = file.stat().st_size
-        os.truncate(file, data.draw(st.just(size) | st.integers(0, size)))
-    with ReadingWriter(cut / SEGMENT, BITS, 40) as writer:
-        there = writer.passages
-        assert there <= written
-        start = data.draw(st.integers(0, there))  # fewer, where other files are shorter still
-        writer.keep(start)
-        assert writer.passages == start
-        writer.append(corpus[start:])
-        assert writer.passages == len(corpus)
-    for one, other in zip(reading_files(cut, SEGMENT), reading_files(whole, SEGMENT), strict=True):
-        assert one.read_bytes() == other.read_bytes()
-
-
-def test_nothing_is_lost_that_is_whole(tmp_path: Path, corpus: list[Codes]) -> None:
-    write(tmp_path, corpus, 300)  # whose numbers take two bytes each
-    codes, index = reading_files(tmp_path, SEGMENT)
-    with ReadingWriter(tmp_path / SEGMENT, BITS, 300) as writer:
-        assert writer.passages == len(corpus)
-    os.truncate(index, index.stat().st_size - 1)  # half of the last passage's number
-    with ReadingWriter(tmp_path / SEGMENT, BITS, 300) as writer:
-        assert writer.passages == len(corpus) - 1
-    os.truncate(codes, codes.stat().st_size - 13)  # the last passage's codes, and of one before
-    with ReadingWriter(tmp_path / SEGMENT, BITS, 300) as writer:
-        assert writer.passages == 7  # 8 has no codes, but comes after one that is not whole
-
-
-# Stores that are not as the manifest says.
 
 Spoil = Callable[[Path], object]
 
 
-def resize(file: str, by: int) -> Spoil:
-    def spoil(root: Path) -> None:
-        os.truncate(root / SEGMENT / file, (root / SEGMENT / file).stat().st_size + by)
-
-    return spoil
-
-
-def renumber(root: Path) -> None:
-    """A passage has one code more than it has."""
-    numbers = np.fromfile(file := root / SEGMENT / "reading.idx", np.uint8)
-    numbers[3] += 1
-    numbers.tofile(file)
-
-
 @pytest.mark.parametrize(
-    ("spoil", "file", "reason"),
+    ("changes", "reason"),
     [
-        *[(resize(file, by), file, "bytes, expected") for file in FILES for by in (-1, 1)],
-        *[(lambda r, f=file: (r / SEGMENT / f).unlink(), file, "0 bytes, expected") for file in FILES],
-        (renumber, "reading.idx", "counts 23 codes, expected 22"),
-    ],
-)  # fmt: skip
-def test_a_store_that_is_not_what_the_manifest_says_is_named(
-    tmp_path: Path, corpus: list[Codes], spoil: Spoil, file: str, reason: str
-) -> None:
-    stated = write(tmp_path, corpus)
-    spoil(tmp_path)
-    with pytest.raises(BundleCorrupt, match=reason) as caught:
-        opened(tmp_path, stated, len(corpus))
-    assert caught.value.file == f"{SEGMENT}/{file}"
-
-
-@pytest.mark.parametrize(
-    ("changes", "passages"),
-    [
-        ({}, 9),
-        ({}, 11),
-        ({}, 2**63),
-        ({}, 2**80),
-        ({"codes": 21}, 10),
-        ({"codes": 2**62}, 10),
-        ({"encoder": encoder_of(300)}, 10),  # whose numbers take two bytes each
+        ({"codes": 21}, "counts 22 codes, expected 21"),
+        (
+            {"encoder": encoder_of(300)},
+            "10 bytes, expected 20",
+        ),  # whose numbers take two bytes each
     ],
 )
 def test_a_manifest_that_claims_something_else_is_found_out(
-    tmp_path: Path, corpus: list[Codes], changes: dict[str, Any], passages: int
+    tmp_path: Path, corpus: list[Codes], changes: dict[str, Any], reason: str
 ) -> None:
     stated = write(tmp_path, corpus)
-    with pytest.raises(BundleCorrupt, match="expected") as caught:
-        opened(tmp_path, stated, passages, **changes)
+    with pytest.raises(BundleCorrupt, match=reason) as caught:
+        opened(tmp_path, stated, len(corpus), **changes)
     assert caught.value.file == f"{SEGMENT}/reading.idx"
 
 
@@ -286,45 +164,6 @@ def test_settings_that_cannot_be_are_refused(field: str, value: Any) -> None:
     ReadingSettings.model_validate(good)
     with pytest.raises(ValueError, match=field):
         ReadingSettings.model_validate(good | {field: value})
-
-
-# Size.
-
-
-def mapped(array: Any) -> bool:
-    """Whether ``array`` is a file's pages, and not memory of its own."""
-    while array is not None and not isinstance(array, mmap.mmap):
-        array = getattr(array, "base", None)
-    return array is not None
-
-
-def test_a_million_passages_open_without_their_codes_being_read(tmp_path: Path) -> None:
-    """Of a file with holes: what is asked for is read, and the rest stays where it is."""
-    passages, codes = 1_000_000, 150
-    write(tmp_path, [])
-    bin_, index = reading_files(tmp_path, SEGMENT)
-    np.full(passages, codes, np.uint8).tofile(index)
-    os.truncate(bin_, passages * codes * BITS // 8)
-    with bin_.open("r+b") as file:
-        file.seek(777_777 * codes * BITS // 8)
-        file.write(b"\xff" * BITS)
-    stated = describe(tmp_path, SEGMENT, CODER_MADE, encoder_of(255))
-    assert stated.codes == passages * codes
-    before = _resident()
-    store = opened(tmp_path, stated, passages, encoder=encoder_of(255))
-    assert mapped(store.codes)
-    assert not store.codes.flags.writeable
-    # Eight bytes a passage are where its codes start; the codes would be 450 MB.
-    assert _resident() - before < 60 * 2**20
-    found, counts = store.of(np.array([777_777, 0, passages - 1]))
-    assert counts.tolist() == [codes] * 3
-    assert found[:8].all()
-    assert not found[8:].any()
-
-
-def _resident() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * mmap.PAGESIZE
 
 
 # In a bundle.
@@ -396,8 +235,8 @@ def test_another_encoders_codes_are_found_in_a_bundle(bundle: Path) -> None:
 
 def test_a_coder_of_another_vocabulary_is_refused(bundle: Path) -> None:
     """A passage's tokens would not be in its table."""
-    coder = DetailCoder.load(bundle / READING_CODER)
-    few = DetailCoder(coder.mean, coder.centres[:99], coder.rotation, coder.scale)
+    coder = ReadingCoder.load(bundle / READING_CODER)
+    few = ReadingCoder(coder.mean, coder.centres[:99], coder.rotation, coder.scale)
     few.save(bundle / READING_CODER)
     rewrite(bundle)
     error = opening(bundle)

@@ -1,4 +1,4 @@
-"""A bundle made of one that is there: it shares the other's files by hard links and appears by one rename."""
+"""A new bundle from one that exists: it shares the files by hard links and appears by one rename."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.manifest import Manifest, list_files, lurcher_version, write_manifest
 from lurcher.index_builder.workspace import publish
 from lurcher.models.encoders.merge import link_or_copy
@@ -19,9 +20,9 @@ from lurcher.models.errors import BundleError, FieldError
 
 
 def beside(bundle: Path, before: str | None, name: str) -> Path:
-    """``BUNDLE-NAME.lurcher`` beside ``BUNDLE.lurcher``, for what is called ``name``.
+    """``BUNDLE-NAME.lurcher`` beside ``BUNDLE.lurcher``, for a new part that is called ``name``.
 
-    What was put in its place ``before``, and named the bundle then, is left out of the name.
+    The name of the part that it replaces, ``before``, is removed if the bundle's name ends in it.
     """
     stem = bundle.name.removesuffix(".lurcher")
     if before is not None:
@@ -34,20 +35,23 @@ def _label(name: str) -> str:
 
 
 def derive(
-    old: Bundle, out: Path, folder: str, write: Callable[[Path], dict[str, Any]]
-) -> Manifest:
+    old: Bundle, out: Path, folder: str, write: Callable[[Path], dict[str, Any]],
+    fail_point: FailPoint = carry_on,
+) -> Manifest:  # fmt: skip
     """The manifest of the new bundle ``out``: ``old`` with another ``folder``.
 
-    ``write`` is given the unfinished bundle, makes the folder in it, and says what changes in the
-    manifest. Raises FieldError where ``out`` exists, BundleError where the disk gives up, and whatever
-    ``write`` does: then there is no ``out``. ``old`` stays as it is.
+    ``write`` is called with the unfinished bundle, creates the folder in it, and returns what changes in the
+    manifest. Raises FieldError if ``out`` exists, BundleError if the disk fails, and what ``write`` raises;
+    ``out`` does not exist then. ``old`` is not changed.
     """
     if os.path.lexists(out):
         raise FieldError("out", f"{out} exists; remove it first, or choose another name")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as work:
-            made = Path(work) / "bundle"  # the folder around it is for our eyes only
+            made = (
+                Path(work) / "bundle"
+            )  # TemporaryDirectory lets nobody else into the one around it
             made.mkdir()
             for part in old.files():
                 if part.parts[0] != folder:
@@ -61,8 +65,9 @@ def derive(
                 "files": list_files(made),
             }
             manifest = old.manifest.model_copy(update=stamp | changes)
+            fail_point("manifest: begun")
             write_manifest(made, manifest)
-            publish(made, out)
+            publish(made, out, fail_point)
     except (OSError, sqlite3.OperationalError) as error:  # a full disk, most likely
         reason = f"cannot be written: {error}; {old.path} is as it was"
         raise BundleError(out, reason) from error

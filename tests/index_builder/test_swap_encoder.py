@@ -17,11 +17,11 @@ import pytest
 
 from lurcher.bundle.bundle import PASSAGES, SEGMENT, VECTORS, Bundle, verify
 from lurcher.bundle.manifest import hash_file, list_files, read_manifest, write_manifest
-from lurcher.bundle.tokens import CODER
+from lurcher.bundle.token_store import CODER
 from lurcher.bundle.vectors import Vectors, build_index, write_index
 from lurcher.index_builder.build import BuildOptions, build
-from lurcher.index_builder.measure import recall
-from lurcher.index_builder.swap import swap_encoder
+from lurcher.index_builder.edit.swap_encoder import swap_encoder
+from lurcher.index_builder.search_effort import recall
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.student import load_student
 from lurcher.models.errors import BundleError, FieldError, ModelError, ModelNotFound
@@ -268,20 +268,27 @@ def test_one_swap_after_another_keeps_to_what_the_build_reached(
 COMMAND = """
 import os, resource, signal, sys
 from pathlib import Path
-from lurcher.index_builder import derive, swap, workspace
+from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.models.errors import BundleError
-kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+
+def fail_point(place):
+    if place == {place!r}:
+        os.kill(os.getpid(), signal.SIGKILL)
+
 {prologue}
 try:
-    swap.swap_encoder(Path(sys.argv[1]), Path(sys.argv[2]))
+    swap_encoder(Path(sys.argv[1]), Path(sys.argv[2]), fail_point=fail_point)
 except BundleError as error:
     print(error)
 """
 
 
-def start(old: Path, student: Path, prologue: str) -> subprocess.CompletedProcess[str]:
+def start(
+    old: Path, student: Path, prologue: str = "", place: str = ""
+) -> subprocess.CompletedProcess[str]:
+    command = COMMAND.format(prologue=prologue, place=place)
     return subprocess.run(
-        [sys.executable, "-c", COMMAND.format(prologue=prologue), str(old), str(student)],
+        [sys.executable, "-c", command, str(old), str(student)],
         capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False,
     )  # fmt: skip
 
@@ -301,13 +308,13 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    "place", ["swap.merge", "swap.tune", "derive.write_manifest", "workspace._sync"]
+    "place", ["encoder: begun", "search effort: begun", "manifest: begun", "bundle: synced"]
 )
 def test_killed_half_way_there_is_no_bundle_and_a_rerun_makes_it(
     old: Path, write_student: WriteStudent, place: str, state: State
 ) -> None:
     student, before = write_student(), state(old)
-    assert start(old, student, f"{place} = kill").returncode == -signal.SIGKILL
+    assert start(old, student, place=place).returncode == -signal.SIGKILL
     assert [f for f in old.parent.iterdir() if not f.name.startswith(".")] == [old]
     assert state(old) == before
     out, _ = swap_encoder(old, student)
@@ -344,19 +351,18 @@ def test_a_build_with_anothers_student_fails_at_once(
 
 
 def test_a_rerun_without_the_student_leaves_none_of_it(
-    small_corpus: Path, tmp_path: Path, write_student: WriteStudent, monkeypatch: pytest.MonkeyPatch
+    small_corpus: Path, tmp_path: Path, write_student: WriteStudent
 ) -> None:
     class PowerCut(Exception):
         pass
 
-    def cut(*_: Any) -> None:
-        raise PowerCut
+    def cut(place: str) -> None:
+        if place == "manifest: begun":
+            raise PowerCut
 
     out = tmp_path / "out.lurcher"
-    with monkeypatch.context() as patch:
-        patch.setattr("lurcher.index_builder.build.write_manifest", cut)
-        with pytest.raises(PowerCut):
-            build(small_corpus, out, BuildOptions(student=write_student()))
+    with pytest.raises(PowerCut):
+        build(small_corpus, out, BuildOptions(student=write_student()), fail_point=cut)
     build(small_corpus, out)
     assert verify(out) == []
     assert not (out / "encoder" / "query.onnx").exists()

@@ -1,0 +1,80 @@
+"""The options of a build; a value that cannot be is refused when they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lurcher.bundle.state_codecs import Form
+from lurcher.index_builder.neighbours import Judged, NeighbourOptions
+from lurcher.models.errors import FieldError
+from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.models.tokens.coder import check_bits
+
+# From the curve in docs/tokens: together 8 bytes for each token of a passage, positions and index included.
+BITS, KEEP_RATIO = 160, 0.36
+
+
+@dataclass(frozen=True, slots=True)
+class TokenOptions:
+    """The options of the token store; ``bits`` None: as many as suit the encoder."""
+
+    bits: int | None = None
+    keep_ratio: float = KEEP_RATIO
+
+    def __post_init__(self) -> None:
+        if not 0 < self.keep_ratio <= 1:
+            raise FieldError("keep_ratio", f"must be above 0 and at most 1, not {self.keep_ratio}")
+
+    def bits_for(self, dimension: int) -> int:
+        """Bits a code for an encoder of ``dimension`` dimensions. Raises FieldError if it has too few."""
+        bits = min(BITS, dimension // 8 * 8) if self.bits is None else self.bits
+        check_bits(bits, dimension)
+        return bits
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """The options of a build.
+
+    encoder      folder of the encoder
+    index        ``auto`` (by size), or a FAISS factory string
+    recall       share of exact search's first hundred that the index must find
+    window, overlap   of passages, in words, where a folder of texts is split
+    student      folder of a student that reads queries instead of the encoder
+    tokens       options of the token store; None leaves it out, and all ranking by tokens with it
+    ranker       folder of a decoder or a T5; None: the encoder's own decoder, if it fits
+    states       how a T5's states are stored; None: as float16
+    answers      add a reader and the reading store
+    reader       folder of the reader; None: the encoder's own
+    answer_bits  bits a code of the reading store; None: as many as the reader was trained on
+    judged       known queries to add, as ``neighbours`` says
+
+    Raises FieldError for a value out of range and for options that contradict each other.
+    """
+
+    encoder: Path = DEFAULT_ENCODER
+    index: str = "auto"
+    recall: float = 0.98
+    skip_bad_lines: bool = False
+    window: int = 200
+    overlap: int = 40
+    seed: int = 0
+    student: Path | None = None
+    tokens: TokenOptions | None = field(default_factory=TokenOptions)
+    ranker: Path | None = None
+    states: Form | None = None
+    answers: bool = False
+    reader: Path | None = None
+    answer_bits: int | None = None
+    judged: Judged | None = None
+    neighbours: NeighbourOptions = field(default_factory=NeighbourOptions)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.recall <= 1:
+            raise FieldError("recall", f"must be above 0 and at most 1, not {self.recall}")
+        for name in ("reader", "answer_bits"):
+            if getattr(self, name) is not None and not self.answers:
+                raise FieldError(name, "is for answers, which are not asked for")
+        if self.answers and self.tokens is None:
+            raise FieldError("answers", "need the tokens, which are to be left out")

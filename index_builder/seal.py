@@ -1,0 +1,102 @@
+"""The end of a build: the manifest of what the stages wrote, and the known queries."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+
+from lurcher.bundle.bundle import ENCODER, READER, SEGMENT, Bundle
+from lurcher.bundle.manifest import (
+    FORMAT_VERSION,
+    BuildSettings,
+    Figures,
+    Manifest,
+    Segment,
+    list_files,
+    lurcher_version,
+    write_manifest,
+)
+from lurcher.bundle.neighbours import NEIGHBOURS
+from lurcher.bundle.reading_store import describe_reading
+from lurcher.bundle.state_codecs import load_codec
+from lurcher.bundle.state_store import describe_states
+from lurcher.bundle.token_store import describe_tokens
+from lurcher.index_builder.build_context import BuildContext
+from lurcher.index_builder.neighbours import add_neighbours
+from lurcher.index_builder.ranker_files import ranker_in
+from lurcher.index_builder.stages.build_index import factory_of
+from lurcher.index_builder.stages.encode_passages import EMPTY, TRUNCATED, flagged
+from lurcher.index_builder.stages.encode_states import state_form
+from lurcher.index_builder.stages.store_passages import SKIPPED
+from lurcher.index_builder.stages.tune_search import SEARCH_EFFORT
+from lurcher.models.encoders.config import load_config
+from lurcher.models.reader.reader import load_reader_config
+
+
+def seal(context: BuildContext) -> Manifest:
+    """The manifest of the bundle whose stages are done; writes it and the known queries into the bundle."""
+    root, options = context.bundle, context.options
+    shutil.rmtree(root / NEIGHBOURS, ignore_errors=True)  # of a build that was killed
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        lurcher_version=lurcher_version(),
+        name=context.workspace.out.name.removesuffix(".lurcher"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        encoder=load_config(root / ENCODER),
+        build=BuildSettings(
+            corpus=context.corpus.name, index=factory_of(context), recall_target=options.recall,
+            seed=options.seed,
+        ),
+        figures=_figures(context),
+        **_stores(context),
+        ranker=ranker_in(root),
+        reader=None if context.models.reader is None else load_reader_config(root / READER),
+        segments=[Segment(name="000000", passages=context.passages.count)],
+        files=list_files(root),
+    )  # fmt: skip
+    context.fail_point("manifest: begun")
+    write_manifest(root, manifest)
+    return manifest if options.judged is None else _add_known_queries(context, manifest)
+
+
+def _figures(context: BuildContext) -> Figures:
+    """What the stages measured and noted."""
+    scratch = context.scratch
+    return Figures(
+        empty_passages=flagged(scratch, EMPTY),
+        truncated_passages=flagged(scratch, TRUNCATED),
+        skipped_records=json.loads((scratch / SKIPPED).read_text()),
+        **json.loads((scratch / SEARCH_EFFORT).read_text()),
+    )
+
+
+def _stores(context: BuildContext) -> dict[str, Any]:
+    """What the manifest says of each jagged store that was written."""
+    root, tokens = context.bundle, context.options.tokens
+    encoder, t5 = context.models.encoder.config, context.models.t5
+    stores: dict[str, Any] = {}
+    if context.token_coder is not None and tokens is not None:
+        stores["tokens"] = describe_tokens(
+            root, SEGMENT, context.token_coder, tokens.keep_ratio, encoder
+        )
+    if context.reading_coder is not None:
+        stores["reading"] = describe_reading(root, SEGMENT, context.reading_coder, encoder)
+    if t5 is not None:
+        codec = load_codec(root, state_form(context), t5.config.dimension)
+        stores["states"] = describe_states(root, SEGMENT, codec, t5.config)
+    return stores
+
+
+def _add_known_queries(context: BuildContext, manifest: Manifest) -> Manifest:
+    """The manifest with the known queries, which are put into the bundle; it is whole without them."""
+    root, options = context.bundle, context.options
+    assert options.judged is not None  # noqa: S101 (the caller asked)
+    with closing(Bundle.open(root, check_hashes=False)) as bundle:
+        settings = add_neighbours(bundle, options.judged, options.neighbours, root, context.report)
+    files = {"neighbours": settings, "files": list_files(root)}
+    manifest = manifest.model_copy(update=files)
+    write_manifest(root, manifest)
+    return manifest

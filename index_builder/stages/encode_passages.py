@@ -1,0 +1,180 @@
+"""Stage ``vectors``: passages to vectors and tokens, the long one; goes on at any passage.
+
+Plain files grow side by side, one entry a passage in row order: ``vectors.f32`` (d float32 each), the token
+store's and the reading store's, and ``flags.u8`` (TRUNCATED, EMPTY). The flags are written last, so their
+number is how many passages are done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lurcher.bundle.bundle import SEGMENT
+from lurcher.bundle.fail_points import FailPoint, carry_on
+from lurcher.bundle.reading_store import ReadingWriter
+from lurcher.bundle.token_store import TokenWriter
+from lurcher.bundle.vectors import Vectors
+from lurcher.index_builder.build_context import BuildContext
+from lurcher.models.encoders.encoder import LOWER_STATES, TOKEN_STATES, Encoder
+from lurcher.models.encoders.tokenizer import Tokens
+from lurcher.models.reader.coder import ReadingCoder
+from lurcher.models.tokens.coder import Coded, Codes, TokenCoder
+from lurcher.models.tokens.passages import encode_passages
+
+VECTORS_FILE, FLAGS_FILE = "vectors.f32", "flags.u8"  # below the workspace's scratch folder
+TRUNCATED = 1  # longer than the encoder reads
+EMPTY = 2  # neither title nor text
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of a passage's token states."""
+
+    coded: Coded  # for the token store
+    reading: Codes | None  # for the reading store, if there is one
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How token states become codes; ``reading_coder`` None: there is no reading store."""
+
+    token_coder: TokenCoder
+    keep_ratio: float
+    reading_coder: ReadingCoder | None = None
+
+    def encode(self, encoder: Encoder, tokens: Sequence[Tokens]) -> tuple[Vectors, list[Kept]]:
+        """Vectors (n, d) and codes of passages, of one pass of ``encoder``."""
+        states = [TOKEN_STATES] if self.reading_coder is None else [TOKEN_STATES, LOWER_STATES]
+        return encode_passages(encoder, tokens, self._keep, states)
+
+    def _keep(
+        self, ids: Sequence[Sequence[int]], states: Sequence[Vectors],
+        lower: Sequence[Vectors] | None = None,
+    ) -> list[Kept]:  # fmt: skip
+        """The codes of a batch of passages."""
+        coded = self.token_coder.code_batch(states, ids, self.keep_ratio)
+        if self.reading_coder is None or lower is None:
+            return [Kept(one, None) for one in coded]
+        arrays = [np.array(own, np.int64) for own in ids]
+        positions = self.token_coder.informative_batch(arrays)
+        codes = self.reading_coder.code_batch(
+            [found[kept] for found, kept in zip(lower, positions, strict=True)],
+            [own[kept] for own, kept in zip(arrays, positions, strict=True)],
+        )
+        return [Kept(one, reading) for one, reading in zip(coded, codes, strict=True)]
+
+
+class PassageOutputs:
+    """The files that grow with every passage: vectors, flags and, if there is a ``coding``, its stores."""
+
+    def __init__(
+        self, scratch: Path, segment: Path, encoder: Encoder, coding: Coding | None,
+        fail_point: FailPoint = carry_on,
+    ) -> None:  # fmt: skip
+        self._width, self._fail_point = 4 * encoder.config.dimension, fail_point
+        longest = encoder.config.max_tokens
+        self._stack = ExitStack()
+        self._vectors = self._stack.enter_context((scratch / VECTORS_FILE).open("ab"))
+        self._flags = self._stack.enter_context((scratch / FLAGS_FILE).open("ab"))
+        self._tokens: TokenWriter | None = None
+        self._reading: ReadingWriter | None = None
+        if coding is not None:
+            bits = coding.token_coder.bits
+            self._tokens = self._stack.enter_context(
+                TokenWriter(segment, bits, longest, fail_point)
+            )
+        if coding is not None and coding.reading_coder is not None:
+            bits = coding.reading_coder.bits
+            self._reading = self._stack.enter_context(
+                ReadingWriter(segment, bits, longest, fail_point)
+            )
+        self._stores = [store for store in (self._tokens, self._reading) if store is not None]
+        self.passages = min(
+            self._vectors.tell() // self._width,
+            self._flags.tell(),
+            *(store.passages for store in self._stores),
+        )
+
+    def truncate(self, passages: int) -> None:
+        """Remove all but the first ``passages``, which must be there."""
+        for store in self._stores:
+            store.truncate(passages)
+        self._vectors.truncate(passages * self._width)
+        self._flags.truncate(passages)
+        self.passages = passages
+
+    def append(self, kept: Sequence[Kept], vectors: Vectors, flags: Sequence[int]) -> None:
+        """Write the next passages; ``kept`` is empty if there are no stores."""
+        if self._tokens is not None:
+            self._tokens.append_coded([one.coded for one in kept])
+        if self._reading is not None:
+            self._reading.append_codes([one.reading for one in kept if one.reading is not None])
+        self._vectors.write(vectors.tobytes())
+        self._vectors.flush()
+        self._fail_point(f"{VECTORS_FILE}: passages appended")
+        self._flags.write(np.array(flags, np.uint8).tobytes())
+        self._flags.flush()
+        self.passages += len(vectors)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._stack.close()
+
+
+def depends_on(context: BuildContext) -> object:
+    """The encoder."""
+    return context.models.encoder.config.fingerprint
+
+
+def run(context: BuildContext) -> None:
+    """Write vector, tokens and flags of every passage, going on from what is there.
+
+    A passage with neither title nor text gets the zero vector and no token: no query comes near it.
+    """
+    encoder, tokens, chunk = context.models.encoder, context.tokens, context.chunk_size
+    coding, count = _coding(context), tokens.count
+    outputs = PassageOutputs(
+        context.scratch, context.bundle / SEGMENT, encoder, coding, context.fail_point
+    )
+    try:
+        start = outputs.passages
+        if start < count:
+            start -= start % chunk  # other batches round otherwise, and a sign may change by it
+        outputs.truncate(start)
+        context.report.stage("encoding", count, start)
+        for first in range(start, count, chunk):
+            rows = range(first, min(first + chunk, count))
+            read, empty = tokens.read(rows)
+            kept: list[Kept] = []
+            if coding is None:
+                vectors = encoder.encode_tokens(read)
+            else:
+                vectors, kept = coding.encode(encoder, read)
+            vectors[empty] = 0.0
+            flags = np.array([one.truncated for one in read]) * TRUNCATED + empty * EMPTY
+            outputs.append(kept, vectors, flags.tolist())
+            context.report.advance(len(rows))
+    finally:
+        outputs.close()
+
+
+def _coding(context: BuildContext) -> Coding | None:
+    options = context.options.tokens
+    if context.token_coder is None or options is None:
+        return None
+    return Coding(context.token_coder, options.keep_ratio, context.reading_coder)
+
+
+def encoded_vectors(scratch: Path, count: int, dimension: int) -> Vectors:
+    """The vectors (count, d) float32 that the stage wrote, memory-mapped."""
+    return np.memmap(scratch / VECTORS_FILE, np.float32, "r", shape=(count, dimension))
+
+
+def flagged(scratch: Path, flag: int) -> int:
+    """How many passages have ``flag``."""
+    return int(np.count_nonzero(np.fromfile(scratch / FLAGS_FILE, np.uint8) & flag))
