@@ -1,4 +1,4 @@
-"""What several verbs are asked in the same words."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ BundlePath = Annotated[
 
 # Of a search.
 
-# As server.searching has it, which takes long to import.
-RankMode = Literal["auto", "off", "maxsim", "decoder", "reader"]
+# As in retrieval.query, which takes long to import.
+RankMode = Literal["auto", "off", "maxsim", "decoder", "t5", "reader"]
 RankOption = Annotated[
     RankMode,
-    typer.Option(
-        help="How the best are put into a new order; auto: maxsim, where there are tokens."
-    ),
+    typer.Option(help="How candidates are ranked; auto: maxsim, where the bundle has tokens."),
 ]
-PefaOption = Annotated[
-    Literal["auto", "off", "xs", "xl"],
+NeighboursOption = Annotated[
+    Literal["auto", "off", "adapted", "voting"],
     typer.Option(help="How known queries count; auto: as the bundle was tuned."),
 ]
 

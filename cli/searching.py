@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
+import lurcher
 from lurcher.cli.console import console
 from lurcher.cli.extras import needing
-from lurcher.cli.options import BundlePath, PefaOption, RankMode, RankOption
-from lurcher.models.errors import FieldError, LurcherError
+from lurcher.cli.options import BundlePath, NeighboursOption, RankMode, RankOption
 
 app = typer.Typer()
 
@@ -25,7 +25,7 @@ def search(
     filter_: Annotated[
         str | None, typer.Option("--filter", help="Conditions on metadata, as JSON.")
     ] = None,
-    pefa: PefaOption = "auto",
+    neighbours: NeighboursOption = "auto",
     rank: RankOption = "auto",
     candidates: Annotated[
         int | None,
@@ -34,34 +34,19 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a hit.")] = False,
 ) -> None:
     """Answer one query, without a server."""
-    from lurcher.bundle.bundle import Bundle
-    from lurcher.models.text import lone_surrogate
-    from lurcher.retrieval.filters import parse
-    from lurcher.retrieval.pipeline import Pipeline
-    from lurcher.retrieval.searching import Query
-
-    if not query.strip():
-        raise FieldError("query", "must hold more than white space")
-    if lone_surrogate(query) is not None:
-        raise FieldError("query", "is not valid Unicode")
-    if rank != "off" and candidates is not None and candidates < top_k:
-        raise FieldError("candidates", f"must be at least --top-k, which is {top_k}")
-    conditions = tuple(parse(filter_)) if filter_ else ()
-    pipeline = Pipeline(Bundle.open(bundle))
-    asked = Query(query, top_k, conditions, mode=pefa, rank=rank, candidates=candidates)
-    (result,) = pipeline.run([asked])
-    if isinstance(result, LurcherError):
-        raise result
-    for found in result.found:
-        passage = found.passage
+    with lurcher.open(bundle) as collection:
+        result = collection.search(
+            query, top_k, filter=filter_, neighbours=neighbours, rank=rank, candidates=candidates
+        )
+    for hit in result.hits:
         if as_json:
-            fields = {"id": passage.id, "score": found.score, "title": passage.title,
-                      "text": passage.text, "metadata": passage.metadata}  # fmt: skip
+            fields = {"id": hit.id, "score": hit.score, "title": hit.title, "text": hit.text,
+                      "metadata": hit.passage.metadata}  # fmt: skip
             print(json.dumps(fields, ensure_ascii=False))
         else:
-            console.print(f"[bold]{found.score:.3f}[/]  ", end="")
-            console.print(passage.title or passage.id, markup=False, highlight=False, style="cyan")
-            text = " ".join(passage.text.split())[:300]
+            console.print(f"[bold]{hit.score:.3f}[/]  ", end="")
+            console.print(hit.title or hit.id, markup=False, highlight=False, style="cyan")
+            text = " ".join(hit.text.split())[:300]
             console.print(f"       {text}", markup=False, highlight=False)
 
 
@@ -91,7 +76,7 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option(help="Another bundle or URL, compared query by query.")
     ] = None,
-    pefa: PefaOption = "auto",
+    neighbours: NeighboursOption = "auto",
     rank: RankOption = "auto",
     candidates: Annotated[
         int | None,
@@ -124,10 +109,10 @@ def evaluate(
             answerer = opened.enter_context(open_answerer(target, options))
             found = evaluate_answers(answerer, questions, read_answers(queries), limit)
         else:
-            searcher = opened.enter_context(open_searcher(target, pefa, rank, candidates))
+            searcher = opened.enter_context(open_searcher(target, neighbours, rank, candidates))
             other = None
             if against is not None or against_rank is not None:
-                theirs = (target, pefa) if against is None else (against, "auto")
+                theirs = (target, neighbours) if against is None else (against, "auto")
                 other = opened.enter_context(
                     open_searcher(*theirs, against_rank or "auto", candidates)
                 )

@@ -12,15 +12,13 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import lurcher_version
-from lurcher.models.engines import EngineName
-from lurcher.retrieval.pipeline import Pipeline
+from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server import errors, keys
 from lurcher.server.middleware import LimitBody, Observe
 from lurcher.server.routes import answer, bundle, feedback, health, page, rerank, search
 from lurcher.server.schemas.problems import Problem
-from lurcher.server.service import Service
+from lurcher.server.serving import OpenSnapshot, Service
 from lurcher.server.settings import Settings
 
 _log = structlog.get_logger()
@@ -34,14 +32,14 @@ Search over one bundle of passages. Errors are RFC 9457 problem JSON; every repl
 def create_app(
     settings: Settings,
     on_failure: Callable[[Exception], None] | None = None,
-    pipeline: Callable[[Bundle, int | None, EngineName], Pipeline] = Pipeline,
+    open_snapshot: OpenSnapshot = Snapshot,
 ) -> FastAPI:
-    """The application that serves ``settings.bundle``, searched by what ``pipeline`` makes of it.
+    """The application that serves ``settings.bundle``, which ``open_snapshot`` makes ready.
 
     The bundle is loaded after start-up, so that ``/livez`` answers meanwhile. Where that fails,
     ``on_failure`` is told; without one it is logged, and the server stays up and never gets ready.
     """
-    service = Service(settings, pipeline)
+    service = Service(settings, open_snapshot)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -115,9 +113,9 @@ def _describe(app: FastAPI, settings: Settings) -> None:
             for name in ("documents", "passages"):
                 items, _ = schemas["RerankRequest"]["properties"][name]["anyOf"]
                 items["maxItems"] = settings.max_candidates
-            asked = schemas["AnswerRequest"]["properties"]
-            asked["passages"]["maximum"] = settings.max_passages
-            asked["candidates"]["anyOf"][0]["maximum"] = settings.max_candidates
+            answer_fields = schemas["AnswerRequest"]["properties"]
+            answer_fields["read_depth"]["maximum"] = settings.max_read_depth
+            answer_fields["candidates"]["anyOf"][0]["maximum"] = settings.max_candidates
             for name in ("SearchRequest", "AnswerRequest", "RerankRequest"):
                 schemas[name]["properties"]["query"]["maxLength"] = settings.max_query_chars
             schemas["BatchRequest"]["properties"]["queries"]["maxItems"] = settings.max_queries

@@ -12,12 +12,11 @@ from threading import Thread
 import structlog
 import uvicorn
 
-from lurcher.bundle.bundle import Bundle
-from lurcher.models.engines import EngineName
 from lurcher.models.errors import FieldError
-from lurcher.retrieval.pipeline import Pipeline
+from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server import logs
 from lurcher.server.app import create_app
+from lurcher.server.serving import OpenSnapshot
 from lurcher.server.settings import Settings
 
 _log = structlog.get_logger()
@@ -26,7 +25,7 @@ _log = structlog.get_logger()
 def serve(
     settings: Settings,
     visit: Callable[[str], bool] | None = None,
-    pipeline: Callable[[Bundle, int | None, EngineName], Pipeline] = Pipeline,
+    open_snapshot: OpenSnapshot = Snapshot,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then finish what was started. Call it in the main thread.
 
@@ -44,7 +43,7 @@ def serve(
         server.should_exit = True
 
     config = uvicorn.Config(
-        create_app(settings, give_up, pipeline),
+        create_app(settings, give_up, open_snapshot),
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=settings.shutdown_seconds,

@@ -54,8 +54,8 @@ class Settings(BaseSettings):
         100_000, ge=1,
         description="Most passages that all queries of one request may have ranked together.",
     )  # fmt: skip
-    max_passages: int = Field(
-        100, ge=1, description="Most passages that one question may have read."
+    max_read_depth: int = Field(
+        100, ge=1, description="How many hits one question may have read at most."
     )
     max_waiting: int = Field(
         2_048, ge=1, description="Queries that may wait before new ones get 429."

@@ -171,7 +171,7 @@ class Encoder:
         lengths = [len(t.ids) for t in tokens]
         # A few short queries are shared out among the threads, too.
         budget = min(TOKEN_BUDGET, math.ceil(sum(lengths) / self._threads))
-        batches = list(length_buckets(lengths, budget))
+        batches = length_buckets(lengths, budget)
         if self._pool is None or len(batches) == 1:
             for batch in batches:
                 encode(batch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,15 +80,16 @@ def pad(batch: Sequence[Sequence[int]]) -> tuple[Ids, Ids]:
     return input_ids, mask
 
 
-def length_buckets(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+def length_buckets(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Batches of positions into ``lengths``, longest first, each of at most ``budget`` padded tokens.
 
     Texts of about the same length share a batch, so that little of it is padding. A text that is
     longer than the budget gets a batch of its own.
     """
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    start = 0
+    buckets, start = [], 0
     while start < len(order):
         size = max(1, budget // max(1, lengths[order[start]]))
-        yield order[start : start + size]
+        buckets.append(order[start : start + size])
         start += size
+    return buckets

@@ -15,9 +15,11 @@ from starlette.exceptions import HTTPException
 
 from lurcher.feedback.log import Given, Pair, Removal
 from lurcher.models.errors import FieldError
+from lurcher.retrieval.query import check_text
 from lurcher.server.errors import responses
 from lurcher.server.intake import Intake
 from lurcher.server.keys import client_of
+from lurcher.server.limits import too_many
 from lurcher.server.schemas.feedback import (
     FeedbackCounts,
     FeedbackReply,
@@ -26,7 +28,8 @@ from lurcher.server.schemas.feedback import (
     RemovalQuery,
     RemovalReply,
 )
-from lurcher.server.service import Service
+from lurcher.server.serving import Service
+from lurcher.server.settings import Settings
 
 # Two, because who may ask what there is may not always change it.
 reading = APIRouter(tags=["feedback"])
@@ -52,9 +55,10 @@ async def give_feedback(
     """
     service: Service = request.app.state.service
     intake = _intake(service)
-    _check(body, service)
-    wanted = list({pair.passage for pair in body.pairs})
-    rows = await asyncio.to_thread(service.bundle.passages.rows_of, wanted)
+    with service.lease() as serving:
+        _check(body, serving.bundle, service.settings)
+        wanted = list({pair.passage for pair in body.pairs})
+        rows = await asyncio.to_thread(serving.passages.rows_of, wanted)
     pairs = tuple(Pair(p.query, p.passage, p.weight) for p in body.pairs if p.passage in rows)
     refused = tuple(i for i, pair in enumerate(body.pairs) if pair.passage not in rows)
     key = idempotency_key or token_hex(16)
@@ -109,26 +113,19 @@ def _intake(service: Service) -> Intake:
         raise HTTPException(
             403, "feedback is off; the server takes it with the setting feedback = FILE"
         )
-    return service.intake
+    return service.feedback
 
 
-def _check(body: FeedbackRequest, service: Service) -> None:
-    """Raise FieldError or HTTPException for a request that the settings or the bundle forbid."""
-    settings, name = service.settings, service.bundle.manifest.name
-    if body.bundle is not None and body.bundle != name:
-        raise HTTPException(409, f"bundle: {name!r} is loaded, the feedback is for {body.bundle!r}")
-    if len(body.pairs) > settings.max_queries:
+def _check(body: FeedbackRequest, bundle: str, settings: Settings) -> None:
+    """Raise FieldError or HTTPException for a request that the settings forbid, or for another bundle."""
+    if body.bundle is not None and body.bundle != bundle:
         raise HTTPException(
-            413, f"pairs: {len(body.pairs)} pairs, at most {settings.max_queries} in one request"
+            409, f"bundle: {bundle!r} is loaded, the feedback is for {body.bundle!r}"
         )
+    if len(body.pairs) > settings.max_queries:
+        raise too_many("pairs", len(body.pairs), settings.max_queries)
     for i, pair in enumerate(body.pairs):
-        if not pair.query.strip():
-            raise FieldError(f"pairs.{i}.query", "must hold more than white space")
-        if len(pair.query) > settings.max_query_chars:
-            raise FieldError(
-                f"pairs.{i}.query",
-                f"{len(pair.query)} characters, at most {settings.max_query_chars} are allowed",
-            )
+        check_text(f"pairs.{i}.query", pair.query, settings.max_query_chars)
 
 
 def _seconds(when: str) -> float:

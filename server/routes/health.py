@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from lurcher.models.errors import NotReady
 from lurcher.server.errors import responses
-from lurcher.server.service import Service
+from lurcher.server.serving import Service
 
 router = APIRouter(tags=["operations"])
 

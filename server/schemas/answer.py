@@ -7,48 +7,52 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from lurcher.retrieval.filters import Filter, Text
-from lurcher.retrieval.searching import RankMode
+from lurcher.retrieval.query import RankMode
 from lurcher.server.schemas.body import Body
-from lurcher.server.schemas.search import Pefa, Span, Timings
+from lurcher.server.schemas.search import NeighbourOptions, Span, Timings
 
 
 class AnswerRequest(Body):
-    """A question, and how its answers are found."""
+    """A question, and how to find its answers."""
 
     query: Annotated[Text, Field(min_length=1, examples=["who invented the telescope"])]
-    top_k: Annotated[int, Field(ge=1, le=20, description="Most answers to return.")] = 3
-    passages: Annotated[
-        int, Field(ge=1, description="How many of the hits that a search finds are read.")
-    ] = 10
+    top_k: Annotated[int, Field(ge=1, le=20, description="How many answers to return at most.")] = 3
+    read_depth: Annotated[int, Field(ge=1, description="How many hits of the search are read.")] = (
+        10
+    )
     min_score: Annotated[
         float | None,
         Field(
             ge=0, le=1, allow_inf_nan=False,
-            description="The least `score` of an answer. Default: what the bundle's reader says of itself.",
+            description="The least `score` of an answer. Default: the threshold of the bundle's reader.",
         ),
     ] = None  # fmt: skip
     write: Annotated[
         bool,
         Field(
-            description="Let the bundle's T5 write an answer of the passages, too, if it has one."
+            description="Let the bundle's T5 write an answer from the passages as well, if it has one."
         ),
     ] = False
     filter: Annotated[
         Filter, Field(description="As in a search.", examples=[{"language": "en"}])
     ] = {}  # noqa: RUF012 (pydantic copies it)
-    pefa: Annotated[Pefa, Field(description="As in a search.")] = Pefa()
+    neighbours: Annotated[NeighbourOptions, Field(description="As in a search.")] = (
+        NeighbourOptions()
+    )
     rank: Annotated[RankMode, Field(description="As in a search.")] = "auto"
     candidates: Annotated[
         int | None,
         Field(
             ge=1,
-            description="How many of the first stage's best are ranked, at least `passages` if any are. "
-            "Default: 100, or `passages` if that is more.",
+            description="How many candidates of the first stage are ranked, at least `read_depth`. Default: "
+            "100, or `read_depth` if that is more.",
         ),
     ] = None
     timeout_ms: Annotated[
         int | None,
-        Field(ge=1, description="After so long the answer is 504; at most the server's own."),
+        Field(
+            ge=1, description="Time limit, after which the reply is 504; at most the server's own."
+        ),
     ] = None
 
 
@@ -70,7 +74,7 @@ class FoundAnswer(BaseModel):
 
     text: str = Field(description="As it stands in the passage.")
     score: float = Field(
-        description="How probable it is that it is right, 0 to 1, as the reader was calibrated."
+        description="The probability that it is right, 0 to 1, as the reader was calibrated."
     )
     passage: AnswerPassage
     part: Literal["title", "text"] = Field(
@@ -89,11 +93,11 @@ class WrittenAnswer(BaseModel):
         description="How sure it is of its words, 0 to 1: the geometric mean of their probabilities. "
         "It says nothing of whether they are right."
     )
-    passages: list[str] = Field(description="Ids of those that it read.")
+    passages: list[str] = Field(description="Ids of the passages that it read.")
 
 
 class AnswerTimings(Timings):
-    """Milliseconds by stage; stages but `queue` and `total` are those of the batch it ran in."""
+    """Milliseconds by stage; all but `queue` and `total` are those of the batch that the question ran in."""
 
     read: float
 
@@ -110,6 +114,6 @@ class AnswerReply(BaseModel):
     bundle: str
     truncated: bool = Field(description="The query was longer than the encoder reads.")
     degraded: list[str] = Field(
-        description="Stages cut short to keep the deadline: `rank`, left out, and `read`, where not all of "
-        "`passages` were read."
+        description="Stages that were cut short to keep the deadline: `rank`, left out, and `read`, where "
+        "fewer than `read_depth` hits were read."
     )

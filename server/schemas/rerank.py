@@ -39,7 +39,9 @@ class RerankRequest(Body):
     passages: Annotated[
         list[Text] | None, Field(min_length=1, description="Ids of the bundle's passages.")
     ] = None
-    top_n: Annotated[int | None, Field(ge=1, description="Most results; default: all.")] = None
+    top_n: Annotated[
+        int | None, Field(ge=1, description="How many results at most; default: all.")
+    ] = None
     return_documents: Annotated[bool, Field(description="Whether results have their text.")] = False
     max_tokens_per_doc: Annotated[
         int | None,
@@ -54,7 +56,9 @@ class RerankRequest(Body):
     ] = None
     timeout_ms: Annotated[
         int | None,
-        Field(ge=1, description="After so long the answer is 504; at most the server's own."),
+        Field(
+            ge=1, description="Time limit, after which the reply is 504; at most the server's own."
+        ),
     ] = None
 
 

@@ -7,40 +7,42 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from lurcher.retrieval.filters import Filter, Text
-from lurcher.retrieval.searching import RankMode
+from lurcher.retrieval.query import RankMode
 from lurcher.server.schemas.body import Body
 from lurcher.server.schemas.problems import Problem
 
-Include = Literal["text", "metadata", "scores", "highlights", "neighbours", "matches"]
+Include = Literal[
+    "text", "metadata", "scores", "highlights", "contributing_neighbours", "token_alignment"
+]
 
 DEFAULT_INCLUDE: list[Include] = ["text", "metadata", "scores"]
 
 
-class Pefa(Body):
-    """What known queries may say about the hits (PEFA)."""
+class NeighbourOptions(Body):
+    """How known queries change the order of hits (PEFA)."""
 
     mode: Annotated[
-        Literal["auto", "off", "xs", "xl"],
+        Literal["auto", "off", "adapted", "voting"],
         Field(
-            description="`auto`: what the bundle was tuned for. `off`: passages alone. `xs`: passages "
-            "moved towards the queries they are known to answer. `xl`: known queries near this one "
-            "vote for their passages."
+            description="`auto`: what the bundle was tuned for. `off`: passages alone. `adapted` (PEFA-XS): "
+            "passages moved towards the queries that they are known to answer. `voting` (PEFA-XL): known "
+            "queries near this one vote for their passages."
         ),
     ] = "auto"
     dense_weight: Annotated[
         float | None,
         Field(
             alias="lambda", ge=0, le=1, allow_inf_nan=False,
-            description="Weight of the passage's own score; 1 leaves known queries out. "
-            "Default: what was tuned.",
+            description="Weight of a passage's own score; 1 leaves known queries out. Default: what the "
+            "bundle was tuned to.",
         ),
     ] = None  # fmt: skip
 
 
 class SearchOptions(Body):
-    """What a search may say besides its query."""
+    """The options of a search."""
 
-    top_k: Annotated[int, Field(ge=1, description="Most hits to return.")] = 10
+    top_k: Annotated[int, Field(ge=1, description="How many hits to return at most.")] = 10
     filter: Annotated[
         Filter,
         Field(
@@ -50,29 +52,33 @@ class SearchOptions(Body):
         ),
     ] = {}  # noqa: RUF012 (pydantic copies it)
     include: Annotated[
-        list[Include], Field(max_length=6, description="Parts of a hit to return.")
+        list[Include], Field(max_length=6, description="Which parts of a hit to return.")
     ] = DEFAULT_INCLUDE
-    pefa: Annotated[Pefa, Field(description="Whether and how known queries count.")] = Pefa()
+    neighbours: Annotated[
+        NeighbourOptions, Field(description="Whether and how known queries count.")
+    ] = NeighbourOptions()
     rank: Annotated[
         RankMode,
         Field(
-            description="How the first stage's best are put in order. `maxsim`: by late interaction with the "
-            "passages' 1-bit tokens. `decoder`: by a trained decoder on top of that, or by a T5 alone, "
-            "whichever the bundle has. `reader`: by late interaction and how sure the bundle's reader is of "
-            "its best answer in each. `auto`: `maxsim`, if the bundle has tokens. `off`: not."
+            description="How the candidates of the first stage are ranked. `maxsim`: by late interaction "
+            "with the passages' 1-bit tokens. `decoder`: by a trained decoder on top of that. `t5`: by a T5 "
+            "alone. `reader`: by maxsim and how sure the bundle's reader is of its best answer in each "
+            "passage. `auto`: `maxsim`, if the bundle has tokens. `off`: not at all."
         ),
     ] = "auto"
     candidates: Annotated[
         int | None,
         Field(
             ge=1,
-            description="How many of the first stage's best are ranked, at least `top_k` if any are. "
-            "Default: 100, or `top_k` if that is more.",
+            description="How many candidates of the first stage are ranked, at least `top_k`. Default: 100, "
+            "or `top_k` if that is more.",
         ),
     ] = None
     timeout_ms: Annotated[
         int | None,
-        Field(ge=1, description="After so long the answer is 504; at most the server's own."),
+        Field(
+            ge=1, description="Time limit, after which the reply is 504; at most the server's own."
+        ),
     ] = None
 
 
@@ -91,34 +97,35 @@ class BatchRequest(SearchOptions):
 class Scores(BaseModel):
     """The score of each stage that ran."""
 
-    dense: float = Field(description="Inner product of query and passage vector; cosine, -1 to 1, "
-                         "for models with unit-norm vectors.")  # fmt: skip
+    dense: float = Field(
+        description="Inner product of the vectors of query and passage: -1 to 1 for models with unit-norm "
+        "vectors."
+    )
     neighbours: float | None = Field(
         default=None,
-        description="What known queries say, if they were asked: by `xs` the inner product with their "
-        "mean, by `xl` the sum of their votes.",
+        description="Score from known queries, if they count: by `adapted` the inner product with their "
+        "mean, by `voting` the sum of their votes.",
     )
-    mixed: float | None = Field(
-        default=None, description="Both, mixed by lambda: the first stage's score."
+    fused: float | None = Field(
+        default=None, description="Both, mixed by lambda: the score of the first stage."
     )
-    late: float | None = Field(
+    maxsim: float | None = Field(
         default=None,
-        description="Late interaction (MaxSim), if the hits were ranked: the cosine of each token of the "
-        "query with the 1-bit token of the passage that meets it best, in the mean by how much the query's "
-        "tokens tell; -1 to 1, and -1 for a passage without tokens.",
+        description="Late interaction, if the hits were ranked: for each token of the query the cosine of "
+        "the most similar 1-bit token of the passage, averaged by inverse document frequency; -1 to 1, and "
+        "-1 for a passage without tokens.",
     )
     rank: float | None = Field(
         default=None,
-        description="What ranked hits are ordered by: the first stage's score, in which `late` takes three "
-        "quarters of the place of `dense`. Where no known query counts 0.25 dense + 0.75 late: -1 to 1 for "
-        "models with unit-norm vectors. By a decoder, that plus what it adds, which has no bounds. "
-        "By a T5, what it says alone, in nats: the query's log-likelihood, at most 0, or log-odds that the "
-        "passage answers it, or their sum.",
+        description="What ranked hits are ordered by: the first stage's score, in which `maxsim` takes "
+        "three quarters of the weight of `dense`. Where no known query counts that is 0.25 dense + 0.75 "
+        "maxsim. A decoder adds a term without bounds. A T5's score stands alone, in nats: the query's "
+        "log-likelihood, at most 0, or log-odds that the passage answers it, or their sum.",
     )
 
 
-class Neighbour(BaseModel):
-    """A known query that spoke for a hit."""
+class ContributingNeighbour(BaseModel):
+    """A known query that raised a hit."""
 
     id: str = Field(description="Empty for one that the running server has learnt.")
     query: str
@@ -134,7 +141,7 @@ class Span(BaseModel):
 
 
 class TokenMatch(BaseModel):
-    """A token of the query and the passage's token that it met best."""
+    """A token of the query and the passage's token that is most similar to it."""
 
     query: Span = Field(description="The query's token.")
     part: Literal["title", "text"] = Field(description="Where the passage's token stands.")
@@ -143,8 +150,8 @@ class TokenMatch(BaseModel):
     )
     similarity: float = Field(description="Their cosine, -1 to 1.")
     weight: float = Field(
-        description="How much the query's token tells. Weight times similarity, added up over a hit's "
-        "matches, is its score `late`, but for tokens that stand for no character."
+        description="The weight of the query's token. Weight times similarity, added up over a hit's "
+        "matches, is its score `maxsim`, except for tokens that stand for no character."
     )
 
 
@@ -159,25 +166,28 @@ class Hit(BaseModel):
     scores: Scores | None = Field(default=None, description="If included.")
     highlights: list[Span] = Field(
         default=[],
-        description="If included: the sentence of `text` that shares most with the query.",
+        description="If included: the sentence of `text` that has most words in common with the query.",
     )
-    neighbours: list[Neighbour] = Field(
-        default=[], description="If included: the known queries that spoke most for it."
+    contributing_neighbours: list[ContributingNeighbour] = Field(
+        default=[], description="If included: the known queries that raised it most."
     )
-    matches: list[TokenMatch] = Field(
+    token_alignment: list[TokenMatch] = Field(
         default=[],
-        description="If included and the hits were ranked: where each token of the query met the passage.",
+        description="If included and the hits were ranked: for each token of the query the passage's token "
+        "that is most similar.",
     )
 
 
 class Timings(BaseModel):
-    """Milliseconds by stage; stages but `queue` and `total` are those of the batch it ran in."""
+    """Milliseconds by stage; all but `queue` and `total` are those of the batch that the query ran in."""
 
     queue: float
     encode: float
-    search: float
+    retrieve: float
+    fuse: float
     rank: float
     fetch: float
+    explain: float = Field(default=0, description="If the hits of any query were to be explained.")
     total: float
 
 
@@ -189,7 +199,7 @@ class SearchReply(BaseModel):
     bundle: str
     truncated: bool = Field(description="The query was longer than the encoder reads.")
     degraded: list[str] = Field(
-        description="Stages left out to keep the deadline: `rank`, or none."
+        description="Stages that were left out to keep the deadline: `rank`, or none."
     )
 
 
@@ -202,9 +212,9 @@ class BatchItem(BaseModel):
 
 
 class BatchReply(BaseModel):
-    """One item a query, in the order asked."""
+    """One item per query, in the order of the request."""
 
     results: list[BatchItem]
     timings_ms: dict[str, float]
     bundle: str
-    degraded: list[str] = Field(description="Stages left out for any of the queries.")
+    degraded: list[str] = Field(description="Stages that were left out for any of the queries.")

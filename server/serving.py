@@ -1,0 +1,297 @@
+"""What the server answers from: nothing while it loads, then one snapshot with its queue and its one thread.
+
+A request answers from the ``Serving`` that it leased, and from no other, so that no reply mixes two bundles.
+One that was closed, because another took its place, closes its files when its last lease ends. Leases are
+counted in the event loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import structlog
+
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.passages import Rows
+from lurcher.feedback.feedback import Feedback
+from lurcher.feedback.log import FeedbackLog
+from lurcher.feedback.online import Change
+from lurcher.models.engines import EngineName
+from lurcher.models.errors import BundleError, DeadlinePassed, LurcherError, NotReady
+from lurcher.models.threads import thread_count
+from lurcher.retrieval.query import Query
+from lurcher.retrieval.rerank import Document, EncodedDocument, RerankRequest, RerankScores
+from lurcher.retrieval.results import SearchResult
+from lurcher.retrieval.snapshot import Snapshot
+from lurcher.server.admission import IsDisconnected
+from lurcher.server.admission.batching import Batcher, deadline_passed
+from lurcher.server.admission.concurrency_limiter import ConcurrencyLimiter
+from lurcher.server.intake import Intake, replay
+from lurcher.server.metrics import Metrics
+from lurcher.server.settings import Settings
+
+_log = structlog.get_logger()
+
+# Of a request's time, the part by whose end its hits are ranked or stay as they are.
+_RANKED_BY = 0.9
+# Questions in the queue: one is read while the next one waits, and no search waits for more of them.
+_QUESTIONS = 2
+# Documents of one request that are encoded together, for each core: long ones take a tenth of a second.
+_ENCODED_TOGETHER = 4
+
+
+OpenSnapshot = Callable[[Bundle, int | None, EngineName], Snapshot]
+
+
+class Serving:
+    """Answers requests from one snapshot; make it where an event loop runs."""
+
+    def __init__(self, snapshot: Snapshot, settings: Settings, metrics: Metrics) -> None:
+        self._snapshot, self._settings, self._metrics = snapshot, settings, metrics
+        self.bundle = snapshot.bundle.manifest.name
+        self.manifest, self.passages = snapshot.bundle.manifest, snapshot.bundle.passages
+        self.capabilities = snapshot.capabilities
+        self._leases, self._retired = 0, False
+        handlers = (self._learn, self._search, self._encode_documents, self._rerank)
+        self._batcher = Batcher(handlers, settings.batch_size, settings.max_waiting, snapshot.costs)
+        self._questions = ConcurrencyLimiter(
+            "question", _QUESTIONS, settings.max_waiting, snapshot.costs
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How many queries wait."""
+        return self._batcher.waiting + self._questions.waiting
+
+    def __enter__(self) -> Self:
+        """Lease the bundle: it stays open for the time of the block, whatever takes its place."""
+        self._leases += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self._leases -= 1
+        self._close_if_idle()
+
+    def search(
+        self, queries: Sequence[Query], timeout_ms: int | None, is_disconnected: IsDisconnected
+    ) -> Coroutine[None, None, list[tuple[SearchResult, float] | LurcherError]]:
+        """For each query its result and the seconds it waited, or its error.
+
+        Raises NotReady, QueueFull or DeadlinePassed.
+        """
+        seconds = self._seconds(timeout_ms)
+        deadline = perf_counter() + _RANKED_BY * seconds
+        works = [replace(query, deadline=deadline) for query in queries]
+        return self._batcher.submit(self._search, works, seconds, is_disconnected)
+
+    async def answer(
+        self, question: Query, timeout_ms: int | None, is_disconnected: IsDisconnected
+    ) -> tuple[SearchResult, float]:
+        """What is found for ``question``, with its answers, and the seconds it waited.
+
+        Raises NotReady, QueueFull, DeadlinePassed, or what the snapshot raised.
+        """
+        start, seconds = perf_counter(), self._seconds(timeout_ms)
+        timed = replace(question, deadline=start + _RANKED_BY * seconds)
+        try:
+            async with asyncio.timeout(seconds), self._questions.permit(is_disconnected):
+                permitted = perf_counter()
+                (answer,) = await self._batcher.submit(self._search, [timed], None, is_disconnected)
+        except TimeoutError as error:
+            raise deadline_passed(seconds) from error
+        if isinstance(answer, LurcherError):
+            raise answer
+        result, waited = answer
+        return result, permitted - start + waited
+
+    async def rerank(
+        self, query: str, passages: Rows | Sequence[Document], timeout_ms: int | None,
+        is_disconnected: IsDisconnected,
+    ) -> tuple[RerankScores, list[int]]:  # fmt: skip
+        """The scores of ``passages``, rows of the bundle or documents, and which documents were cut.
+
+        Raises NotReady, QueueFull, DeadlinePassed, or what the snapshot raised.
+        """
+        seconds = self._seconds(timeout_ms)
+        encoded: tuple[EncodedDocument, ...] = ()
+        try:
+            async with asyncio.timeout(seconds):
+                if not isinstance(passages, np.ndarray):
+                    encoded = await self._encoded(passages, is_disconnected)
+                    request = RerankRequest(query, encoded)
+                else:
+                    request = RerankRequest(query, passages)
+                (scores,) = await self._all(
+                    self._rerank, [request], is_disconnected, exempt=bool(encoded)
+                )
+        except TimeoutError as error:
+            raise deadline_passed(seconds) from error
+        return scores, [i for i, one in enumerate(encoded) if one.truncated]
+
+    async def learn(self, changes: Sequence[Change]) -> None:
+        """Let searches know ``changes``, in order, however long it takes; those that begin afterwards do.
+
+        Raises NotReady, or what the snapshot raised.
+        """
+        # A piece of work for each change, so that searches get in between however many there are. The queue's
+        # limit is for searches: feedback has one of its own, and would wait here for a moment without any.
+        await self._all(self._learn, changes, _stays, exempt=True)
+
+    async def close(self) -> None:
+        """Finish the batch in hand, refuse the rest, and close the bundle when the last lease ends."""
+        await self._batcher.stop()
+        self._retired = True
+        self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        if self._retired and not self._leases:
+            self._snapshot.close()
+
+    async def _encoded(
+        self, documents: Sequence[Document], is_disconnected: IsDisconnected
+    ) -> tuple[EncodedDocument, ...]:
+        """The documents, encoded a few at a time, so that searches get in between."""
+        encoded: list[EncodedDocument] = []
+        threads = thread_count(self._settings.threads)
+        # What never fits into the queue would be told to try again for ever.
+        step = min(_ENCODED_TOGETHER * threads, self._settings.max_waiting)
+        for first in range(0, len(documents), step):
+            if first and await is_disconnected():
+                raise DeadlinePassed("the client has disconnected")
+            some = documents[first : first + step]
+            # What was begun is finished: else the work on the first ones would be for nothing.
+            encoded += await self._all(
+                self._encode_documents, some, is_disconnected, exempt=first > 0
+            )
+        return tuple(encoded)
+
+    async def _all(
+        self, handler: Callable[[Sequence[Any]], Sequence[Any]], works: Sequence[Any],
+        is_disconnected: IsDisconnected, *, exempt: bool,
+    ) -> list[Any]:  # fmt: skip
+        """The results of ``works``, however long they take. Raises NotReady, QueueFull or the first error."""
+        answers = await self._batcher.submit(handler, works, None, is_disconnected, exempt=exempt)
+        for answer in answers:
+            if isinstance(answer, LurcherError):
+                raise answer
+        return [answer[0] for answer in answers if not isinstance(answer, LurcherError)]
+
+    def _seconds(self, timeout_ms: int | None) -> float:
+        limit = self._settings.timeout_ms
+        return min(timeout_ms or limit, limit) / 1_000
+
+    # What the batcher's thread runs.
+
+    def _search(self, queries: Sequence[Query]) -> list[SearchResult | LurcherError]:
+        results = self._snapshot.run(queries)
+        found = [result for result in results if isinstance(result, SearchResult)]
+        if found:
+            self._metrics.batch_queries.observe(len(queries))
+            for stage, seconds in found[0].seconds.items():
+                self._metrics.stage_seconds.labels(stage).observe(seconds)
+        for stage in (stage for result in found for stage in result.degraded):
+            self._metrics.degraded.labels(stage).inc()
+        return results
+
+    def _encode_documents(self, documents: Sequence[Document]) -> Sequence[Any]:
+        with self._metrics.stage_seconds.labels("encode_documents").time():
+            return self._snapshot.encode_documents(documents)
+
+    def _rerank(self, requests: Sequence[RerankRequest]) -> Sequence[RerankScores | LurcherError]:
+        with self._metrics.stage_seconds.labels("rerank").time():
+            return self._snapshot.rerank(requests)
+
+    def _learn(self, changes: Sequence[Change]) -> Sequence[LurcherError | None]:
+        error: LurcherError | None = None
+        try:
+            self._snapshot.learn(changes)
+        except LurcherError as failure:
+            error = failure
+        # Whatever went wrong: the feedback is on disk, and searches go on.
+        except Exception as failure:
+            _log.error("feedback cannot be applied", exc_info=failure)
+            error = LurcherError(
+                "feedback is kept but could not be applied; the log has the details"
+            )
+        return [error] * len(changes)
+
+
+async def _stays() -> bool:
+    """No client waits for what the server does of its own."""
+    return False
+
+
+class Service:
+    """What the routes talk to; ``load`` makes it ready."""
+
+    def __init__(self, settings: Settings, open_snapshot: OpenSnapshot = Snapshot) -> None:
+        self.settings = settings
+        self._open_snapshot = open_snapshot
+        self.metrics = Metrics()
+        self._serving: Serving | None = None
+        self._feedback: Intake | None = None
+
+    async def load(self) -> None:
+        """Open the bundle and answer a real query with it. Raises BundleError or ModelError."""
+        try:
+            snapshot, replayed = await asyncio.to_thread(self._open)
+        except OSError as error:  # a file that may not be read, a disk that fails
+            where = error.filename or self.settings.bundle
+            raise BundleError(where, error.strerror or str(error)) from error
+        manifest = snapshot.bundle.manifest
+        serving = Serving(snapshot, self.settings, self.metrics)
+        self.metrics.passages.set(manifest.passages)
+        self.metrics.waiting.set_function(lambda: serving.waiting)
+        if replayed is not None:
+            self._feedback = Intake(*replayed, serving.learn, self.metrics, self.settings)
+        self._serving = serving
+        _log.info("ready", bundle=manifest.name, passages=manifest.passages)
+
+    def _open(self) -> tuple[Snapshot, tuple[FeedbackLog, Feedback] | None]:
+        settings = self.settings
+        bundle = Bundle.open(settings.bundle, settings.check_hashes)
+        snapshot = self._open_snapshot(bundle, settings.threads, settings.engine)
+        snapshot.warm_up()
+        if settings.feedback is None:
+            return snapshot, None
+        log, feedback = replay(settings, bundle)
+        try:
+            snapshot.learn(feedback.changes())
+        except BaseException:
+            log.close()
+            raise
+        return snapshot, (log, feedback)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a real query went through."""
+        return self._serving is not None
+
+    def lease(self) -> Serving:
+        """The bundle in service, to be leased by a `with` block. Raises NotReady."""
+        if self._serving is None:
+            raise NotReady("the bundle is still being loaded")
+        return self._serving
+
+    @property
+    def feedback(self) -> Intake:
+        """Where feedback goes. Raises NotReady."""
+        if self._feedback is None:
+            raise NotReady("the bundle is still being loaded")
+        return self._feedback
+
+    async def close(self) -> None:
+        """Stop taking feedback and queries, finish those in hand, close the bundle."""
+        if self._feedback is not None:
+            await self._feedback.stop()
+        if self._serving is not None:
+            await self._serving.close()
