@@ -1,4 +1,4 @@
-"""The shapes of a question and its answers."""
+"""Schemas of questions and answers."""
 
 from __future__ import annotations
 
@@ -13,25 +13,21 @@ from lurcher.server.schemas.search import NeighbourOptions, Span, Timings
 
 
 class AnswerRequest(Body):
-    """A question, and how to find its answers."""
+    """A question, and how to answer it."""
 
     query: Annotated[Text, Field(min_length=1, examples=["who invented the telescope"])]
-    top_k: Annotated[int, Field(ge=1, le=20, description="How many answers to return at most.")] = 3
-    read_depth: Annotated[int, Field(ge=1, description="How many hits of the search are read.")] = (
-        10
-    )
+    top_k: Annotated[int, Field(ge=1, le=20, description="Maximum number of answers.")] = 3
+    read_depth: Annotated[int, Field(ge=1, description="How many hits of the search to read.")] = 10
     min_score: Annotated[
         float | None,
         Field(
             ge=0, le=1, allow_inf_nan=False,
-            description="The least `score` of an answer. Default: the threshold of the bundle's reader.",
+            description="Minimum `score` of an answer. Default: the threshold of the bundle's reader.",
         ),
     ] = None  # fmt: skip
     write: Annotated[
         bool,
-        Field(
-            description="Let the bundle's T5 write an answer from the passages as well, if it has one."
-        ),
+        Field(description="Also let the bundle's T5 write an answer from the hits."),
     ] = False
     filter: Annotated[
         Filter, Field(description="As in a search.", examples=[{"language": "en"}])
@@ -44,76 +40,75 @@ class AnswerRequest(Body):
         int | None,
         Field(
             ge=1,
-            description="How many candidates of the first stage are ranked, at least `read_depth`. Default: "
-            "100, or `read_depth` if that is more.",
+            description="How many candidates of the first stage to rank, at least `read_depth`. Default: "
+            "100, or `read_depth` if that is larger.",
         ),
     ] = None
     timeout_ms: Annotated[
         int | None,
         Field(
-            ge=1, description="Time limit, after which the reply is 504; at most the server's own."
+            ge=1,
+            description="Time limit, after which the reply is 504; at most the server's setting.",
         ),
     ] = None
 
 
 class AnswerPassage(BaseModel):
-    """The passage that an answer stands in."""
+    """The passage that contains an answer."""
 
     id: str
     title: str
 
 
 class Sentence(Span):
-    """A part of a text with its words."""
+    """A span with its text."""
 
     text: str
 
 
 class FoundAnswer(BaseModel):
-    """One answer: its words, and where they stand, in Unicode code points, ``end`` not included."""
+    """An answer: its words and where they stand, in Unicode code points, ``end`` not included."""
 
-    text: str = Field(description="As it stands in the passage.")
-    score: float = Field(
-        description="The probability that it is right, 0 to 1, as the reader was calibrated."
-    )
+    text: str = Field(description="The words, exactly as the passage has them.")
+    score: float = Field(description="The probability that the answer is right, 0 to 1.")
     passage: AnswerPassage
     part: Literal["title", "text"] = Field(
-        description="The part of the passage that `start` and `end` count in, and those of `sentence`."
+        description="The part of the passage that `start`, `end` and `sentence` refer to."
     )
     start: int
     end: int
-    sentence: Sentence = Field(description="The sentence around it.")
+    sentence: Sentence = Field(description="The sentence around the words.")
 
 
 class WrittenAnswer(BaseModel):
-    """What a T5 wrote, in words of its own."""
+    """An answer that a T5 wrote."""
 
     text: str
     score: float = Field(
-        description="How sure it is of its words, 0 to 1: the geometric mean of their probabilities. "
-        "It says nothing of whether they are right."
+        description="How sure the T5 is of its words, not whether they are right: the geometric mean of its "
+        "tokens' probabilities."
     )
-    passages: list[str] = Field(description="Ids of the passages that it read.")
+    passages: list[str] = Field(description="The ids of the passages that the T5 read.")
 
 
 class AnswerTimings(Timings):
-    """Milliseconds by stage; all but `queue` and `total` are those of the batch that the question ran in."""
+    """Milliseconds per stage; all except `queue` and `total` are those of the question's batch."""
 
-    read: float
+    read: float = Field(description="Finding answers in the hits.")
 
 
 class AnswerReply(BaseModel):
     """The answers to one question, most probable first."""
 
     answers: list[FoundAnswer]
-    answered: bool = Field(description="Whether there is any.")
+    answered: bool = Field(description="Whether there is any answer.")
     written: WrittenAnswer | None = Field(
-        default=None, description="What the bundle's T5 writes, if `write` asked for it."
+        default=None, description="The answer that the bundle's T5 wrote; only with `write`."
     )
     timings_ms: AnswerTimings
     bundle: str
-    truncated: bool = Field(description="The query was longer than the encoder reads.")
+    truncated: bool = Field(description="Whether the query was longer than the encoder reads.")
     degraded: list[str] = Field(
-        description="Stages that were cut short to keep the deadline: `rank`, left out, and `read`, where "
-        "fewer than `read_depth` hits were read."
+        description="What was cut to keep the deadline: `rank` (skipped), `read` (fewer than `read_depth` "
+        "hits were read)."
     )
