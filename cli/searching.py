@@ -21,7 +21,7 @@ app = typer.Typer()
 def search(
     bundle: BundlePath,
     query: Annotated[str, typer.Argument(help="What to look for.")],
-    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Most hits to show.")] = 5,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Maximum number of hits.")] = 5,
     filter_: Annotated[
         str | None, typer.Option("--filter", help="Conditions on metadata, as JSON.")
     ] = None,
@@ -29,11 +29,13 @@ def search(
     rank: RankOption = "auto",
     candidates: Annotated[
         int | None,
-        typer.Option(min=1, help="How many are ranked; default: 100, or --top-k if that is more."),
+        typer.Option(
+            min=1, help="How many passages to rank; default: 100, or --top-k if that is larger."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a hit.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per hit.")] = False,
 ) -> None:
-    """Answer one query, without a server."""
+    """Answer one query without a server."""
     with lurcher.open(bundle) as collection:
         result = collection.search(
             query, top_k, filter=filter_, neighbours=neighbours, rank=rank, candidates=candidates
@@ -58,41 +60,45 @@ def evaluate(
     queries: Annotated[
         Path,
         typer.Option(
-            help="queries.jsonl: one {_id, text} a line, with answers: [...] for --answers."
+            help="queries.jsonl: one {_id, text} per line, with answers: [...] for --answers."
         ),
     ],
-    qrels: Annotated[Path, typer.Option(help="Judgements: query id, passage id, grade, by tabs.")],
+    qrels: Annotated[
+        Path, typer.Option(help="Judgements: query id, passage id, grade, separated by tabs.")
+    ],
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the first so many queries.")
     ] = None,
     answers: Annotated[
-        bool, typer.Option("--answers", help="Measure what is answered instead: EM and F1.")
+        bool, typer.Option("--answers", help="Measure answers (EM and F1) instead of retrieval.")
     ] = False,
-    passages: Annotated[int, typer.Option(min=1, help="Passages read for each answer.")] = 10,
+    passages: Annotated[int, typer.Option(min=1, help="Hits to read per question.")] = 10,
     min_score: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Least probable answer given; default: the reader's."),
+        typer.Option(
+            min=0, max=1, help="Minimum probability of an answer; default: the reader's threshold."
+        ),
     ] = None,
     against: Annotated[
-        str | None, typer.Option(help="Another bundle or URL, compared query by query.")
+        str | None, typer.Option(help="Another bundle or URL to compare with, query by query.")
     ] = None,
     neighbours: NeighboursOption = "auto",
     rank: RankOption = "auto",
     candidates: Annotated[
         int | None,
-        typer.Option(min=1, help="How many are ranked, and at most found; default: 100."),
+        typer.Option(min=1, help="How many passages to rank; no more are found. Default: 100."),
     ] = None,
     against_rank: Annotated[
         RankMode | None,
         typer.Option(
-            help="How --against ranks; without it, compare BUNDLE with itself, so ranked."
+            help="How --against ranks; without --against, compare BUNDLE with itself ranked this way."
         ),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures here too.")
+        Path | None, typer.Option("--json", help="Also write the figures to this file.")
     ] = None,
 ) -> None:
-    """Measure retrieval quality, nDCG@10, MRR@10, Recall@10 and @100, or answers, with 95 % intervals."""
+    """Measure retrieval (nDCG@10, MRR@10, Recall@10 and @100) or answers, with 95 % intervals."""
     with needing("eval"):
         from lurcher.evaluation.answerers import AnswerOptions, open_answerer
         from lurcher.evaluation.evaluate import evaluate as measure

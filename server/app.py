@@ -1,4 +1,4 @@
-"""The application: routes wrapped in middleware, built once from settings."""
+"""The FastAPI application: routes and middleware, built once from settings."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from lurcher.server.settings import Settings
 _log = structlog.get_logger()
 
 _ABOUT = """\
-Search over one bundle of passages. Errors are RFC 9457 problem JSON; every reply carries
-`X-Request-Id`, which the server's log repeats.
+Search over one bundle of passages. Errors are RFC 9457 problem JSON. Every reply has the header
+`X-Request-Id`; the server's log has the same id.
 """
 
 
@@ -34,10 +34,10 @@ def create_app(
     on_failure: Callable[[Exception], None] | None = None,
     open_snapshot: OpenSnapshot = Snapshot,
 ) -> FastAPI:
-    """The application that serves ``settings.bundle``, which ``open_snapshot`` makes ready.
+    """Return the application that serves ``settings.bundle``, opened by ``open_snapshot``.
 
-    The bundle is loaded after start-up, so that ``/livez`` answers meanwhile. Where that fails,
-    ``on_failure`` is told; without one it is logged, and the server stays up and never gets ready.
+    The bundle is loaded after start-up, so that ``/livez`` answers meanwhile. If loading fails, call
+    ``on_failure``; without one, log the error and stay up without ever getting ready.
     """
     service = Service(settings, open_snapshot)
 
@@ -46,7 +46,7 @@ def create_app(
         async def load() -> None:
             try:
                 await service.load()
-            # Whatever went wrong: nobody awaits this task, so it would go unheard.
+            # Any error: nobody awaits this task, so it would be lost.
             except Exception as error:
                 if on_failure is None:
                     _log.error("the bundle cannot be loaded", reason=str(error))
@@ -93,7 +93,7 @@ def create_app(
 
 
 def _describe(app: FastAPI, settings: Settings) -> None:
-    """Put into the OpenAPI document what only the settings know, and the shape of errors."""
+    """Add the limits from the settings, and the schema of errors, to the OpenAPI document."""
     make = app.openapi
 
     def openapi() -> dict[str, Any]:

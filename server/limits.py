@@ -1,4 +1,4 @@
-"""What the settings allow one request to ask for."""
+"""Limits of the settings on one request."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from lurcher.server.settings import Settings
 
 
 def too_many(field: str, count: int, limit: int) -> HTTPException:
-    """The 413 of a list that is longer than one request may have."""
+    """Return the 413 for a list that is too long for one request."""
     return HTTPException(413, f"{field}: {count} of them, at most {limit} in one request")
 
 
 def candidates_for(
     name: str, wanted: int, candidates: int | None, ranked: bool, settings: Settings
 ) -> int:
-    """How many candidates are ranked for a query that wants so many hits by its field ``name``.
+    """Return how many candidates to rank for a query that wants this many hits in its field ``name``.
 
-    Raises FieldError where the settings allow fewer.
+    Raises FieldError if the settings allow fewer.
     """
     limit = settings.max_candidates
     if candidates is not None and candidates > limit:

@@ -1,4 +1,4 @@
-"""A server process: one application on one socket, until it is told to stop."""
+"""A server process: one application on one socket, until it is stopped."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def serve(
     visit: Callable[[str], bool] | None = None,
     open_snapshot: OpenSnapshot = Snapshot,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then finish what was started. Call it in the main thread.
+    """Serve until SIGINT or SIGTERM, then finish the requests in progress. Call it in the main thread.
 
-    ``visit`` is called in a thread of its own with the server's URL once the port is open; the server
-    stops when it returns False. Raises FieldError where the port is taken, what ``visit`` raised, or
-    BundleError or ModelError where the bundle cannot be loaded.
+    Once the port is open, ``visit`` is called in its own thread with the server's URL; if it returns
+    False, the server stops. Raises FieldError if the port is taken, BundleError or ModelError if the
+    bundle cannot be loaded, and whatever ``visit`` raises.
     """
     logs.configure(settings)
-    # Requests are logged by our own middleware; uvicorn's start-up chatter would be a second format.
+    # Our middleware logs requests; uvicorn's messages would be a second format.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     failures: list[Exception] = []
 
@@ -50,7 +50,7 @@ def serve(
         server_header=False,
     )
     server = _Server(config, visit, give_up)
-    # uvicorn hands the signal on once it has stopped, and a stop that was asked for is no failure.
+    # uvicorn raises the signal again after it has stopped, but a requested stop is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, server.handle_exit)
     server.run([_listen(settings.host, settings.port)])
@@ -59,7 +59,7 @@ def serve(
 
 
 def _listen(host: str, port: int) -> socket:
-    """A socket that listens on ``host`` and ``port``. Raises FieldError."""
+    """Return a socket that listens on ``host`` and ``port``. Raises FieldError."""
     try:
         return create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)
     except OSError as error:
@@ -68,7 +68,7 @@ def _listen(host: str, port: int) -> socket:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that says where it listens, which with port 0 nobody knows before."""
+    """A uvicorn server that logs where it listens, which with port 0 is not known before."""
 
     def __init__(
         self,
@@ -92,5 +92,5 @@ class _Server(uvicorn.Server):
         try:
             if not visit(url):
                 self.should_exit = True
-        except Exception as error:  # for serve to raise: here it would end a thread, no more
+        except Exception as error:  # `serve` raises it; here it would only end the thread
             self._give_up(error)

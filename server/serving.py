@@ -1,8 +1,8 @@
-"""What the server answers from: nothing while it loads, then one snapshot with its queue and its one thread.
+"""The state of a server: nothing while it loads, then one snapshot with its queue and its thread.
 
-A request answers from the ``Serving`` that it leased, and from no other, so that no reply mixes two bundles.
-One that was closed, because another took its place, closes its files when its last lease ends. Leases are
-counted in the event loop's thread.
+A request leases one ``Serving`` and is answered from it alone, so that no reply mixes two bundles. A
+``Serving`` that is closed, because another replaces it, closes its files when its last lease ends. Leases
+are counted in the thread of the event loop.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from lurcher.server.settings import Settings
 
 _log = structlog.get_logger()
 
-# Of a request's time, the part by whose end its hits are ranked or stay as they are.
+# Fraction of a request's time by which ranking must be done; otherwise it is skipped.
 _RANKED_BY = 0.9
-# Questions in the queue: one is read while the next one waits, and no search waits for more of them.
+# Questions in the queue: one is read while the next waits. A search waits for no more than these.
 _QUESTIONS = 2
-# Documents of one request that are encoded together, for each core: long ones take a tenth of a second.
+# Documents of one request that are encoded together, per core: long ones take a tenth of a second.
 _ENCODED_TOGETHER = 4
 
 
@@ -66,11 +66,11 @@ class Serving:
 
     @property
     def waiting(self) -> int:
-        """How many queries wait."""
+        """The number of queries that wait."""
         return self._batcher.waiting + self._questions.waiting
 
     def __enter__(self) -> Self:
-        """Lease the bundle: it stays open for the time of the block, whatever takes its place."""
+        """Lease the bundle: it stays open for the time of the block, even if another replaces it."""
         self._leases += 1
         return self
 
@@ -84,7 +84,7 @@ class Serving:
     def search(
         self, queries: Sequence[Query], timeout_ms: int | None, is_disconnected: IsDisconnected
     ) -> Coroutine[None, None, list[tuple[SearchResult, float] | LurcherError]]:
-        """For each query its result and the seconds it waited, or its error.
+        """Return for each query its result and the seconds it waited, or its error.
 
         Raises NotReady, QueueFull or DeadlinePassed.
         """
@@ -96,7 +96,7 @@ class Serving:
     async def answer(
         self, question: Query, timeout_ms: int | None, is_disconnected: IsDisconnected
     ) -> tuple[SearchResult, float]:
-        """What is found for ``question``, with its answers, and the seconds it waited.
+        """Return the hits and answers of ``question``, and the seconds it waited.
 
         Raises NotReady, QueueFull, DeadlinePassed, or what the snapshot raised.
         """
@@ -117,7 +117,7 @@ class Serving:
         self, query: str, passages: Rows | Sequence[Document], timeout_ms: int | None,
         is_disconnected: IsDisconnected,
     ) -> tuple[RerankScores, list[int]]:  # fmt: skip
-        """The scores of ``passages``, rows of the bundle or documents, and which documents were cut.
+        """Return the scores of ``passages`` (rows of the bundle, or documents), and which documents were cut.
 
         Raises NotReady, QueueFull, DeadlinePassed, or what the snapshot raised.
         """
@@ -138,16 +138,16 @@ class Serving:
         return scores, [i for i, one in enumerate(encoded) if one.truncated]
 
     async def learn(self, changes: Sequence[Change]) -> None:
-        """Let searches know ``changes``, in order, however long it takes; those that begin afterwards do.
+        """Make searches that begin afterwards use ``changes``, in order, however long it takes.
 
         Raises NotReady, or what the snapshot raised.
         """
-        # A piece of work for each change, so that searches get in between however many there are. The queue's
-        # limit is for searches: feedback has one of its own, and would wait here for a moment without any.
+        # One piece of work per change, so that searches get in between. Exempt from the queue's limit, which
+        # is for searches: feedback has its own.
         await self._all(self._learn, changes, _stays, exempt=True)
 
     async def close(self) -> None:
-        """Finish the batch in hand, refuse the rest, and close the bundle when the last lease ends."""
+        """Finish the current batch, refuse the rest, and close the bundle when the last lease ends."""
         await self._batcher.stop()
         self._retired = True
         self._close_if_idle()
@@ -159,16 +159,16 @@ class Serving:
     async def _encoded(
         self, documents: Sequence[Document], is_disconnected: IsDisconnected
     ) -> tuple[EncodedDocument, ...]:
-        """The documents, encoded a few at a time, so that searches get in between."""
+        """Encode the documents a few at a time, so that searches get in between."""
         encoded: list[EncodedDocument] = []
-        threads = thread_count(self._settings.threads)
-        # What never fits into the queue would be told to try again for ever.
+        threads = self._settings.threads or available_cpus()
+        # What can never fit into the queue would get 429 for ever.
         step = min(_ENCODED_TOGETHER * threads, self._settings.max_waiting)
         for first in range(0, len(documents), step):
             if first and await is_disconnected():
                 raise DeadlinePassed("the client has disconnected")
             some = documents[first : first + step]
-            # What was begun is finished: else the work on the first ones would be for nothing.
+            # Once begun, finish: refusing the rest would waste the work on the first ones.
             encoded += await self._all(
                 self._encode_documents, some, is_disconnected, exempt=first > 0
             )
@@ -178,7 +178,7 @@ class Serving:
         self, handler: Callable[[Sequence[Any]], Sequence[Any]], works: Sequence[Any],
         is_disconnected: IsDisconnected, *, exempt: bool,
     ) -> list[Any]:  # fmt: skip
-        """The results of ``works``, however long they take. Raises NotReady, QueueFull or the first error."""
+        """Return the results of ``works``, however late. Raises NotReady, QueueFull or the first error."""
         answers = await self._batcher.submit(handler, works, None, is_disconnected, exempt=exempt)
         for answer in answers:
             if isinstance(answer, LurcherError):
@@ -189,7 +189,7 @@ class Serving:
         limit = self._settings.timeout_ms
         return min(timeout_ms or limit, limit) / 1_000
 
-    # What the batcher's thread runs.
+    # The methods below run in the batcher's thread.
 
     def _search(self, queries: Sequence[Query]) -> list[SearchResult | LurcherError]:
         results = self._snapshot.run(queries)
@@ -216,7 +216,7 @@ class Serving:
             self._snapshot.learn(changes)
         except LurcherError as failure:
             error = failure
-        # Whatever went wrong: the feedback is on disk, and searches go on.
+        # Any error: the feedback is on disk, and searches go on.
         except Exception as failure:
             _log.error("feedback cannot be applied", exc_info=failure)
             error = LurcherError(
@@ -226,12 +226,12 @@ class Serving:
 
 
 async def _stays() -> bool:
-    """No client waits for what the server does of its own."""
+    """Report a client that never disconnects, for work that the server does for itself."""
     return False
 
 
 class Service:
-    """What the routes talk to; ``load`` makes it ready."""
+    """What the routes use; ``load`` makes it ready."""
 
     def __init__(self, settings: Settings, open_snapshot: OpenSnapshot = Snapshot) -> None:
         self.settings = settings
@@ -241,7 +241,7 @@ class Service:
         self._feedback: Intake | None = None
 
     async def load(self) -> None:
-        """Open the bundle and answer a real query with it. Raises BundleError or ModelError."""
+        """Open the bundle and answer a query with it. Raises BundleError or ModelError."""
         try:
             snapshot, replayed = await asyncio.to_thread(self._open)
         except OSError as error:  # a file that may not be read, a disk that fails
@@ -273,24 +273,24 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether a real query went through."""
+        """Whether the bundle has answered a query."""
         return self._serving is not None
 
     def lease(self) -> Serving:
-        """The bundle in service, to be leased by a `with` block. Raises NotReady."""
+        """Return the bundle in service, to lease in a `with` block. Raises NotReady."""
         if self._serving is None:
             raise NotReady("the bundle is still being loaded")
         return self._serving
 
     @property
     def feedback(self) -> Intake:
-        """Where feedback goes. Raises NotReady."""
+        """What takes feedback. Raises NotReady."""
         if self._feedback is None:
             raise NotReady("the bundle is still being loaded")
         return self._feedback
 
     async def close(self) -> None:
-        """Stop taking feedback and queries, finish those in hand, close the bundle."""
+        """Take no more feedback and queries, finish the current ones, close the bundle."""
         if self._feedback is not None:
             await self._feedback.stop()
         if self._serving is not None:

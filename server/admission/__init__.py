@@ -1,8 +1,8 @@
-"""Who may wait, in which order, and when too many do."""
+"""Which work may wait, in which order it runs, and when there is too much of it."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
 IsDisconnected = Callable[[], Awaitable[bool]]
-"""Tells whether the client of a request has gone away."""
+"""Returns whether the client of a request has disconnected."""

@@ -1,9 +1,9 @@
-"""Micro-batches: take what waits, add no delay when idle.
+"""Micro-batches: run together what is waiting, and add no delay when idle.
 
-One thread does the work. While it is busy, work gathers; when it is free it takes as much as fits. An idle
-server therefore answers at once, and a busy one in batches, with no timer between. Single pieces of work are
-taken before those of requests with many, so that a long batch does not hold them up. But a quarter of the
-places is for work in bulk, as long as any waits, or steady single requests would starve it.
+One thread does the work. While it is busy, work queues up; when it is free, it takes as much as fits into a
+batch. So an idle server answers at once and a busy one in batches, without a timer. Single pieces of work go
+before those of requests with many (bulk work), so that a long request does not hold them up. As long as bulk
+work waits, a quarter of each batch is reserved for it, or steady single requests would starve it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from lurcher.server.admission import IsDisconnected
 Work = TypeVar("Work")
 Done = TypeVar("Done")
 
-# Does many pieces of work at once: a result or an error for each.
+# Does many pieces of work at once; returns a result or an error for each.
 Handler = Callable[[Sequence[Work]], Sequence[Done | LurcherError]]
 
-# Asking whether a client is still there costs a little; one that has just come surely is.
+# Asking whether a client is still connected has a cost; one that has just arrived surely is.
 _ASK_AFTER_SECONDS = 0.02
 
-# Of the places in a batch, those for bulk work that waits.
+# Fraction of a batch that is reserved for waiting bulk work.
 _BULK_SHARE = 0.25
 
 
@@ -43,9 +43,9 @@ class _Item:
 
 
 class Batcher:
-    """A queue before ``handlers``, which one thread calls with at most ``size`` pieces of work together.
+    """A queue in front of ``handlers``; one thread calls them with at most ``size`` pieces of work together.
 
-    Within a batch they are called in the order given here. At most ``capacity`` pieces of work wait.
+    Within a batch, handlers are called in the order given here. At most ``capacity`` pieces of work wait.
     """
 
     def __init__(
@@ -65,14 +65,14 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """How many pieces of work wait."""
+        """The number of pieces of work that wait."""
         return len(self._single) + len(self._bulk)
 
     async def submit(
         self, handler: Handler[Work, Done], works: Sequence[Work], seconds: float | None,
         is_disconnected: IsDisconnected, *, exempt: bool = False,
     ) -> list[tuple[Done, float] | LurcherError]:  # fmt: skip
-        """For each of ``works`` its result and the seconds it waited, or its error; several are bulk.
+        """Return for each of ``works`` its result and the seconds it waited, or its error; several are bulk.
 
         Raises QueueFull where there is no room for all of them, unless they are ``exempt`` from the limit,
         and DeadlinePassed after ``seconds`` (None: never). What was not begun by then, or when the client has
@@ -99,7 +99,7 @@ class Batcher:
         return answers
 
     async def stop(self) -> None:
-        """Finish the batch in hand and take no more; what still waits gets NotReady."""
+        """Finish the current batch and take no more; what still waits gets NotReady."""
         self._stopped = True
         self._arrived.set()
         await self._loop
@@ -121,7 +121,7 @@ class Batcher:
                 self._costs.observe("query", len(batch), perf_counter() - start)
 
     def _run(self, batch: Sequence[_Item]) -> list[tuple[list[_Item], Sequence[Any]]]:
-        """What each handler makes of its part of ``batch``."""
+        """Run ``batch``, each handler its part of it; return the items with their results."""
         results: list[tuple[list[_Item], Sequence[Any]]] = []
         for handler in self._handlers:
             items = [item for item in batch if item.handler == handler]
@@ -130,7 +130,7 @@ class Batcher:
             try:
                 answers = handler([item.work for item in items])
                 results.append((items, [answer for _, answer in zip(items, answers, strict=True)]))
-            # Whatever went wrong is the answer to those who asked, not the end of the server.
+            # Any error is the result of these items; it must not end the server.
             except Exception as error:
                 results.append((items, [error] * len(items)))
         return results
@@ -158,7 +158,7 @@ class Batcher:
 def check_room(
     kind: str, waiting: int, more: int, capacity: int, costs: CostModel, at_once: int = 1
 ) -> None:
-    """Raise QueueFull where ``more`` of a kind of work do not fit beside those that wait.
+    """Raise QueueFull if ``more`` pieces of this kind of work do not fit into the queue.
 
     The caller is told to come back when those that wait will be done, ``at_once`` side by side.
     """
@@ -168,7 +168,7 @@ def check_room(
 
 
 def deadline_passed(seconds: float | None) -> DeadlinePassed:
-    """The error of a request that got no answer within ``seconds``."""
+    """Return the error of a request that got no answer within ``seconds``."""
     return DeadlinePassed(f"no answer within {(seconds or 0) * 1000:.0f} ms")
 
 
@@ -179,5 +179,5 @@ def _settle(batch: Sequence[_Item], results: Sequence[Any], start: float) -> Non
         if isinstance(result, Exception):
             item.future.set_exception(result)
         else:
-            # A query that arrived while the batch was being taken did not wait at all.
+            # An item that arrived while the batch was being assembled did not wait at all.
             item.future.set_result((result, max(0.0, start - item.since)))

@@ -14,7 +14,7 @@ from lurcher.server.admission.batching import check_room
 
 
 class ConcurrencyLimiter:
-    """Lets ``at_once`` pieces of a kind of work run, first come, first served; ``capacity`` may wait."""
+    """Lets ``at_once`` pieces of a kind of work run, first come, first served; ``capacity`` more may wait."""
 
     def __init__(self, kind: str, at_once: int, capacity: int, costs: CostModel) -> None:
         self._kind, self._costs = kind, costs
@@ -24,14 +24,14 @@ class ConcurrencyLimiter:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """The number of pieces of work that wait."""
         return self._waiting
 
     @asynccontextmanager
     async def permit(self, is_disconnected: IsDisconnected) -> AsyncIterator[None]:
         """Wait for a permit and hold it for the time of the block.
 
-        Raises QueueFull where too many wait, and DeadlinePassed where the client disconnected meanwhile.
+        Raises QueueFull if too many wait, and DeadlinePassed if the client disconnects meanwhile.
         """
         must_wait = self._permits.locked()
         if must_wait:

@@ -1,4 +1,4 @@
-"""``POST /v1/answer``: the words of the passages that answer a query."""
+"""``POST /v1/answer``: the words in the passages that answer a question."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ router = APIRouter(tags=["answer"])
     "/v1/answer", response_model=AnswerReply, responses=responses(400, 413, 422, 429, 503, 504)
 )
 async def answer(body: AnswerRequest, request: Request) -> Response:
-    """What answers a query, word by word from the passages found for it; or that nothing in them does."""
+    """Answer a question with words of the passages found for it, or say that nothing in them answers it."""
     start = perf_counter()
     service: Service = request.app.state.service
     with service.lease() as serving:
@@ -63,7 +63,7 @@ async def answer(body: AnswerRequest, request: Request) -> Response:
 
 
 def _question(body: AnswerRequest, serving: Serving, settings: Settings) -> Query:
-    """The query that ``body`` asks. Raises FieldError for what the settings or the bundle forbid."""
+    """Return the query of ``body``. Raises FieldError for what the settings or the bundle do not allow."""
     check_text("query", body.query, settings.max_query_chars)
     capabilities = serving.capabilities
     if body.write and not capabilities.t5:

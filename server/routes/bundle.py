@@ -1,4 +1,4 @@
-"""``GET /v1/bundle``: what is loaded."""
+"""``GET /v1/bundle``: the loaded bundle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ router = APIRouter(tags=["bundle"])
 
 @router.get("/v1/bundle", responses=responses(503))
 async def bundle(request: Request) -> BundleReply:
-    """The loaded bundle: its size, encoder, measured figures, and the limits on requests."""
+    """Describe the loaded bundle: its size, encoder, measured figures, and the limits on requests."""
     service: Service = request.app.state.service
     settings = service.settings
     with service.lease() as serving:

@@ -1,4 +1,4 @@
-"""``/v1/feedback``: which passages answered which queries, said while the server runs."""
+"""``/v1/feedback``: give, remove and count judgements of which passages answer which queries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from lurcher.server.schemas.feedback import (
 from lurcher.server.serving import Service
 from lurcher.server.settings import Settings
 
-# Two, because who may ask what there is may not always change it.
+# Two, because they need different API keys.
 reading = APIRouter(tags=["feedback"])
 writing = APIRouter(tags=["feedback"])
 
@@ -39,7 +39,7 @@ _Key = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key", pattern="^[!-~]{1,200}$",
-        description="Sent again with the same request, it counts once.",
+        description="A request that is repeated with the same key counts once.",
     ),
 ]  # fmt: skip
 
@@ -48,10 +48,10 @@ _Key = Annotated[
 async def give_feedback(
     body: FeedbackRequest, request: Request, idempotency_key: _Key = None
 ) -> FeedbackReply:
-    """Let passages be found for queries that they answer.
+    """Tell which passages answered which queries, so that similar queries find them.
 
-    The reply comes when it is on the disk and counts in searches. Pairs whose passage is not in the
-    bundle are refused one by one. A reply of 507 means that none was taken.
+    The reply is sent when the feedback is on disk and counts in searches. Pairs whose passage is not in the
+    bundle are refused one by one. A reply of 507 means that no pair was accepted.
     """
     service: Service = request.app.state.service
     intake = _intake(service)
@@ -80,9 +80,9 @@ async def give_feedback(
 async def remove_feedback(
     asked: Annotated[RemovalQuery, Query()], request: Request
 ) -> RemovalReply:
-    """Take feedback back, by its keys or its time; the reply comes when searches do not know it any more.
+    """Remove feedback by its keys or its time; the reply is sent when searches no longer use it.
 
-    What was put into the bundle stays there until it is put together anew from the log.
+    What is part of the bundle stays there until a new bundle is made from the log.
     """
     intake = _intake(request.app.state.service)
     if bool(asked.keys) == (asked.before is not None):
@@ -94,7 +94,7 @@ async def remove_feedback(
 
 @reading.get("/v1/feedback", responses=responses(403, 503))
 async def count_feedback(request: Request) -> FeedbackCounts:
-    """How much feedback counts beside the bundle."""
+    """Count the feedback that is not in the bundle."""
     intake = _intake(request.app.state.service)
     feedback = intake.feedback
     return FeedbackCounts(
@@ -117,7 +117,7 @@ def _intake(service: Service) -> Intake:
 
 
 def _check(body: FeedbackRequest, bundle: str, settings: Settings) -> None:
-    """Raise FieldError or HTTPException for a request that the settings forbid, or for another bundle."""
+    """Raise FieldError or HTTPException if ``body`` is for another bundle or the settings forbid it."""
     if body.bundle is not None and body.bundle != bundle:
         raise HTTPException(
             409, f"bundle: {bundle!r} is loaded, the feedback is for {body.bundle!r}"
@@ -129,7 +129,7 @@ def _check(body: FeedbackRequest, bundle: str, settings: Settings) -> None:
 
 
 def _seconds(when: str) -> float:
-    """The time ``when``, in seconds since 1970. Raises FieldError."""
+    """Return the time ``when`` in seconds since 1970. Raises FieldError."""
     try:
         seconds = float(when)
     except ValueError:

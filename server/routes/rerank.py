@@ -1,4 +1,4 @@
-"""``POST /v1/rerank`` and ``/v2/rerank``: passages or texts in the order in which they answer a query."""
+"""``POST /v1/rerank`` and ``/v2/rerank``: texts or passages, sorted by how well they answer a query."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ERRORS = responses(400, 413, 422, 429, 503, 504)
 @router.post("/v2/rerank", response_model=RerankReply, responses=_ERRORS)
 @router.post("/v1/rerank", response_model=RerankReply, responses=_ERRORS)
 async def rerank(body: RerankRequest, request: Request) -> Response:
-    """Texts, or passages of the bundle, in the order in which they answer a query: Cohere's shape."""
+    """Sort texts, or passages of the bundle, by how well they answer a query; compatible with Cohere."""
     start = perf_counter()
     service: Service = request.app.state.service
     with service.lease() as serving:
@@ -56,7 +56,7 @@ async def rerank(body: RerankRequest, request: Request) -> Response:
 async def _results(
     body: RerankRequest, serving: Serving, is_disconnected: IsDisconnected
 ) -> tuple[list[RerankResult], RerankScores, list[int]]:
-    """The results, best first, the scores of all, and the places of documents that were cut."""
+    """Return the results, best first, the scores of all, and the positions of documents that were cut."""
     stored, ids = serving.passages, body.passages or []
     texts = None if body.documents is None else [one.text for one in body.documents]
     rows = await asyncio.to_thread(rows_of, stored, ids)
@@ -83,7 +83,7 @@ async def _results(
 
 
 def _check(body: RerankRequest, serving: Serving, settings: Settings) -> None:
-    """Raise FieldError or HTTPException for a request that the settings or the bundle forbid."""
+    """Raise FieldError or HTTPException if the settings or the bundle do not allow ``body``."""
     if (body.documents is None) == (body.passages is None):
         raise FieldError("documents", "give either documents or passages")
     if body.documents is None and body.max_tokens_per_doc is not None:

@@ -43,7 +43,7 @@ _EXTRAS = frozenset({"contributing_neighbours", "token_alignment", "highlights"}
 
 @router.post("/v1/search", response_model=SearchReply, responses=_ERRORS)
 async def search(body: SearchRequest, request: Request) -> Response:
-    """The passages nearest to one query."""
+    """Search for one query."""
     start = perf_counter()
     service: Service = request.app.state.service
     with service.lease() as serving:
@@ -71,7 +71,7 @@ async def search(body: SearchRequest, request: Request) -> Response:
 
 @router.post("/v1/search/batch", response_model=BatchReply, responses=_ERRORS)
 async def search_batch(body: BatchRequest, request: Request) -> Response:
-    """The passages nearest to each of many queries; an error spoils only its own item."""
+    """Search for many queries; an error of one query affects only its own item."""
     start = perf_counter()
     service: Service = request.app.state.service
     with service.lease() as serving:
@@ -113,7 +113,7 @@ _Options = tuple[int, tuple[Condition, ...], frozenset[Extra]]
 
 
 def _options(body: SearchOptions, serving: Serving, settings: Settings) -> _Options:
-    """Candidates, conditions and extras of the queries of ``body``. Raises FieldError."""
+    """Return candidates, conditions and extras for the queries of ``body``. Raises FieldError."""
     if body.top_k > settings.max_top_k:
         raise FieldError("top_k", f"at most {settings.max_top_k} hits are allowed")
     ranked = serving.capabilities.ranks(body.rank)
@@ -134,7 +134,7 @@ def _query(text: str, body: SearchOptions, options: _Options) -> Query:
 def _check_sums(
     body: BatchRequest, options: _Options, serving: Serving, settings: Settings
 ) -> None:
-    """Raise HTTPException where all queries of ``body`` together ask for too much."""
+    """Raise HTTPException if all queries of ``body`` together ask for too much."""
     count, (candidates, _, _) = len(body.queries), options
     if count > settings.max_queries:
         raise too_many("queries", count, settings.max_queries)
@@ -150,7 +150,7 @@ def _check_sums(
 
 
 def _hit(found: FoundHit, include: list[Include]) -> Hit:
-    """One hit with the parts to include; a part left unset is left out of the reply."""
+    """Return a hit with the parts to include; parts that are not set are not in the reply."""
     passage, explanation = found.passage, found.explanation
     hit = Hit(id=passage.id, score=round(found.score, 6), title=passage.title)
     if "text" in include:
@@ -185,16 +185,16 @@ def _span(span: FoundSpan) -> Span:
 
 
 def timings(stages: Mapping[str, float], waited: float, start: float) -> dict[str, float]:
-    """Milliseconds by stage, of the seconds of ``stages`` and in the queue, and of all since ``start``."""
+    """Return the milliseconds in the queue, in each of ``stages``, and in total since ``start``."""
     seconds = {"queue": waited, **stages, "total": perf_counter() - start}
     return {stage: milliseconds(spent) for stage, spent in seconds.items()}
 
 
 def server_timing(found: Mapping[str, float]) -> dict[str, str]:
-    """The header that says the same."""
+    """Return the ``Server-Timing`` header for these milliseconds per stage."""
     return {"Server-Timing": ", ".join(f"{stage};dur={value}" for stage, value in found.items())}
 
 
 def milliseconds(seconds: float) -> float:
-    """``seconds`` in milliseconds, to the microsecond."""
+    """Return ``seconds`` in milliseconds, rounded to microseconds."""
     return round(seconds * 1_000, 3)
