@@ -72,7 +72,7 @@ def evaluate(
     answers: Annotated[
         bool, typer.Option("--answers", help="Measure answers (EM and F1) instead of retrieval.")
     ] = False,
-    passages: Annotated[int, typer.Option(min=1, help="Hits to read per question.")] = 10,
+    read_depth: Annotated[int, typer.Option(min=1, help="Hits to read per question.")] = 10,
     min_score: Annotated[
         float | None,
         typer.Option(
@@ -111,7 +111,7 @@ def evaluate(
     with ExitStack() as opened:
         if answers:
             questions = {id_: texts[id_] for id_ in judged if id_ in texts}
-            options = AnswerOptions(passages, min_score, rank)
+            options = AnswerOptions(read_depth, min_score, rank)
             answerer = opened.enter_context(open_answerer(target, options))
             found = evaluate_answers(answerer, questions, read_answers(queries), limit)
         else:

@@ -24,7 +24,6 @@ from lurcher.feedback.log import FeedbackLog
 from lurcher.feedback.online import Change
 from lurcher.models.engines import EngineName
 from lurcher.models.errors import BundleError, DeadlinePassed, LurcherError, NotReady
-from lurcher.models.threads import thread_count
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.rerank import Document, EncodedDocument, RerankRequest, RerankScores
 from lurcher.retrieval.results import SearchResult
@@ -161,7 +160,7 @@ class Serving:
     ) -> tuple[EncodedDocument, ...]:
         """Encode the documents a few at a time, so that searches get in between."""
         encoded: list[EncodedDocument] = []
-        threads = self._settings.threads or available_cpus()
+        threads = thread_count(self._settings.threads)
         # What can never fit into the queue would get 429 for ever.
         step = min(_ENCODED_TOGETHER * threads, self._settings.max_waiting)
         for first in range(0, len(documents), step):
