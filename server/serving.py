@@ -24,6 +24,7 @@ from lurcher.feedback.log import FeedbackLog
 from lurcher.feedback.online import Change
 from lurcher.models.engines import EngineName
 from lurcher.models.errors import BundleError, DeadlinePassed, LurcherError, NotReady
+from lurcher.models.threads import thread_count
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.rerank import Document, EncodedDocument, RerankRequest, RerankScores
 from lurcher.retrieval.results import SearchResult
