@@ -45,3 +45,8 @@ def __getattr__(name: str) -> Any:
     found = getattr(import_module(_HOMES[name]), "open_collection" if name == "open" else name)
     globals()[name] = found
     return found
+
+
+def __dir__() -> list[str]:
+    """The public names, also those that nobody has used yet."""
+    return sorted(__all__)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Any, Literal, Self, TypedDict, Unpack
+from typing import Any, Literal, Self, TypedDict, Unpack, get_args
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import Manifest
@@ -18,8 +18,15 @@ from lurcher.bundle.passages import Passage, Passages
 from lurcher.bundle.vectors import Vectors
 from lurcher.models.engines import EngineName
 from lurcher.models.errors import FieldError, LurcherError
+from lurcher.models.text import lone_surrogate
 from lurcher.retrieval.capabilities import NO_READER, NO_T5
-from lurcher.retrieval.checks import check_unicode, rows_of
+from lurcher.retrieval.checks import (
+    check_choice,
+    check_count,
+    check_share,
+    check_unicode,
+    rows_of,
+)
 from lurcher.retrieval.filters import parse_filter
 from lurcher.retrieval.query import (
     Extra,
@@ -92,7 +99,7 @@ class Collection:
     ) -> list[SearchResult]:
         """The result of each of ``queries``, in order; as ``search``."""
         for i, text in enumerate(queries):
-            _check("query" if len(queries) == 1 else f"queries.{i}", text)
+            _check_query("query" if len(queries) == 1 else f"queries.{i}", text)
         template = self._query("top_k", top_k, options)
         return self._run([replace(template, text=text) for text in queries])
 
@@ -105,13 +112,16 @@ class Collection:
         An answer has a probability of at least ``min_score`` (None: the reader's threshold). ``write`` lets
         the bundle's T5 write one as well. Raises FieldError, also where the bundle has no reader.
         """
-        _check("question", question)
+        _check_query("question", question)
         capabilities = self._snapshot.capabilities
         if write and not capabilities.t5:
             raise FieldError("write", NO_T5)
         if not capabilities.reader and not write:
             raise FieldError("question", NO_READER)
         query = self._query("read_depth", read_depth, options)
+        check_count("top_k", top_k)
+        if min_score is not None:
+            check_share("min_score", min_score)
         read = ReadOptions(top_k, min_score, write)
         (result,) = self._run([replace(query, text=question, read=read)])
         return result
@@ -124,9 +134,17 @@ class Collection:
 
         Documents are cut to ``max_tokens``, None: to what the encoder reads. Raises FieldError.
         """
-        _check("query", query)
+        _check_query("query", query)
         if (documents is None) == (passages is None):
             raise FieldError("documents", "give either documents or passages")
+        check_unicode("documents", documents or [])
+        if not (documents or passages):
+            raise FieldError("passages" if documents is None else "documents", "there are none")
+        if max_tokens is not None:
+            check_count("max_tokens", max_tokens)
+            if documents is None:
+                reason = "is for documents; passages are as the build read them"
+                raise FieldError("max_tokens", reason)
         with self._lock:
             cut: list[int] = []
             if documents is None:
@@ -145,15 +163,21 @@ class Collection:
         return RerankResult(scores.scores.tolist(), scores.truncated, cut)
 
     def embed(self, texts: Sequence[str], side: Literal["query", "passage"] = "query") -> Vectors:
-        """The vectors (n, d) float32 of ``texts``, encoded as queries or as passages are."""
+        """The vectors (n, d) float32 of ``texts``, encoded as queries or as passages are.
+
+        Raises FieldError.
+        """
+        check_choice("side", side, ("query", "passage"))
+        check_unicode("texts", texts)
         with self._lock:
             if side == "query":
                 return self._snapshot.encode_queries(texts)
             return self._snapshot.encode_passages(texts)
 
     def close(self) -> None:
-        """Close the bundle's files."""
-        self._snapshot.close()
+        """Close the bundle's files, once no other thread is being answered."""
+        with self._lock:
+            self._snapshot.close()
 
     def __enter__(self) -> Self:
         return self
@@ -166,15 +190,19 @@ class Collection:
 
     def _query(self, name: str, wanted: int, options: SearchOptions) -> Query:
         """A query without text, that wants so many hits by the argument ``name``. Raises FieldError."""
-        if wanted < 1:
-            raise FieldError(name, f"must be at least 1, not {wanted}")
+        check_count(name, wanted)
+        _check(options)
         rank, candidates = options.get("rank", "auto"), options.get("candidates")
         if self._snapshot.capabilities.ranks(rank):
             check_candidates(name, wanted, candidates)
+        extras = frozenset(options.get("include", ()))
+        for part in extras:
+            check_choice("include", part, get_args(Extra))
+        wanted_filter = options.get("filter")
         return Query(
-            "", wanted, parse_filter(options.get("filter") or {}),
+            "", wanted, parse_filter({} if wanted_filter is None else wanted_filter),
             options.get("neighbours", "auto"), options.get("dense_weight"), rank, candidates,
-            extras=frozenset(options.get("include", ())),
+            extras=extras,
         )  # fmt: skip
 
     def _run(self, queries: Sequence[Query]) -> list[SearchResult]:
@@ -187,6 +215,21 @@ class Collection:
                     raise result
                 found.append(result)
         return found
+
+
+def _check(options: SearchOptions) -> None:
+    """Raise FieldError for an option that there is not, or a value that it cannot have."""
+    for name in options:
+        if name not in SearchOptions.__annotations__:
+            known = ", ".join(SearchOptions.__annotations__)
+            raise FieldError(name, f"there is no such option; there are: {known}")
+    check_choice("rank", options.get("rank", "auto"), get_args(RankMode))
+    check_choice("neighbours", options.get("neighbours", "auto"), get_args(NeighbourMode))
+    candidates, weight = options.get("candidates"), options.get("dense_weight")
+    if candidates is not None:
+        check_count("candidates", candidates)
+    if weight is not None:
+        check_share("dense_weight", weight)
 
 
 class PassageView:
@@ -209,6 +252,7 @@ class PassageView:
         return self._passages.get(rows_of(self._passages, ids).tolist())
 
 
-def _check(field: str, text: str) -> None:
+def _check_query(field: str, text: str) -> None:
     check_text(field, text)
-    check_unicode(field, text)
+    if lone_surrogate(text) is not None:
+        raise FieldError(field, "is not valid Unicode")

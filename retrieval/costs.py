@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 # Seconds per unit before anything was measured, by kind of work.
 _INITIAL = {
     "maxsim": 5e-7,  # a candidate and a token of the query
@@ -19,8 +21,9 @@ _RATE = 0.1  # how far one measurement moves the estimate
 class CostModel:
     """Seconds per unit of each kind of work: moving averages of what was measured."""
 
-    def __init__(self) -> None:
-        self._seconds = dict(_INITIAL)
+    def __init__(self, initial: Mapping[str, float] | None = None) -> None:
+        """Begin with ``initial`` seconds per unit of some kinds, and with the defaults for the others."""
+        self._seconds = {**_INITIAL, **(initial or {})}
 
     def estimate(self, kind: str, units: float) -> float:
         """The seconds that ``units`` of this kind of work will take."""

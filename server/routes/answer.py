@@ -56,7 +56,7 @@ async def answer(body: AnswerRequest, request: Request) -> Response:
             degraded=result.degraded,
         )
     return Response(
-        reply.model_dump_json(exclude=None if reply.written else {"written"}),
+        reply.model_dump_json(exclude_unset=True, exclude=None if reply.written else {"written"}),
         headers=server_timing(spent),
         media_type="application/json",
     )
