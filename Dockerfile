@@ -1,4 +1,4 @@
-# Two stages: wheels are made in the first, the image has only what runs. No torch, no compiler.
+# The first stage makes wheels; the image contains only what they install: no torch, no compiler.
 FROM python:3.11-slim-bookworm AS wheels
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
@@ -21,7 +21,7 @@ RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
     pip install --no-cache-dir --no-index /wheels/*.whl \
     && useradd --system --create-home --uid 10001 lurcher
 USER 10001
-# Inside a container the loopback address reaches nobody.
+# On a container's loopback address, nobody outside could reach the server.
 ENV LURCHER_HOST=0.0.0.0 LURCHER_PORT=8080 LURCHER_BUNDLE=/bundle
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \

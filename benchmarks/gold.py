@@ -34,7 +34,8 @@ from lurcher.models.reader.spans import best_spans
 from lurcher.models.tokens.clustering import Integers, Vectors
 from lurcher.models.tokens.coder import TokenCoder
 from lurcher.models.tokens.passages import informative_tokens
-from lurcher.retrieval.reading import NO_READER, Inquiry, PassageReader
+from lurcher.retrieval.capabilities import NO_READER
+from lurcher.retrieval.passage_reader import PassageReader, ReaderQuery
 
 _WINDOWS = (96, 64, 48, 32)
 _AT_ONCE = 64
@@ -60,7 +61,7 @@ def main(
     """Print EM and F1 with 95 % intervals, and the time that reading takes beside that of all codes."""
     texts, answers = read_queries(queries), read_answers(queries)
     with closing(Bundle.open(bundle)) as used:
-        reader, store, tokens = used.span_reader(1), used.reading, used.tokens
+        reader, store, tokens = used.reader(1), used.reading, used.tokens
         if reader is None or store is None or tokens is None:
             raise FieldError("bundle", NO_READER)
         ids = {
@@ -81,7 +82,7 @@ def main(
             some = asked[first : first + _AT_ONCE]
             read = encoder.tokenise([texts[query] for query in some])
             for query, text in zip(some, read, strict=True):
-                question, gold = serving.asked(encoder, text), golds[rows[ids[query]]]
+                question, gold = serving.query(encoder, text), golds[rows[ids[query]]]
                 for name, way in _ways(reader, question, gold).items():
                     begun = perf_counter()
                     said.setdefault(name, []).append(way())
@@ -102,14 +103,14 @@ def main(
 _CODES = "1-bit codes"
 
 
-def _ways(reader: Reader, asked: Inquiry, gold: _Gold) -> dict[str, Callable[[], str]]:
-    states = asked.states
+def _ways(reader: Reader, query: ReaderQuery, gold: _Gold) -> dict[str, Callable[[], str]]:
+    states = query.states
 
     def read(decoded: Vectors, window: int | None = None) -> str:
-        kept = slice(None) if window is None else _window(states @ decoded.T, asked.weights, window)
+        kept = slice(None) if window is None else _window(states @ decoded.T, query.weights, window)
         some, places = decoded[kept], gold.places[kept]
         counts, bonus = np.array([len(some)]), np.zeros(1, np.float32)
-        logits = reader.logits(states, asked.weights, some, places, counts)
+        logits = reader.logits(states, query.weights, some, places, counts)
         for span in best_spans(logits, counts, bonus, reader.config.longest, 1):
             start = gold.spans[places[span.first]][0]
             return gold.content[start : gold.spans[places[span.last]][1]]

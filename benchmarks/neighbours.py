@@ -1,8 +1,8 @@
-"""``lurcher bench neighbours``: what asking known queries costs a search.
+"""``lurcher bench neighbours``: what known queries cost a search.
 
-The search stage alone, one query at a time, every mode in turn on the same few queries, so that a
-machine that slows down slows all, and each finds its own index in the caches, as a server would. To see
-it at another size, the bundle's vectors are filled up to PASSAGES with real ones turned a little at
+The stages `retrieve` and `fuse` alone, one query at a time, every mode in turn on the same few queries, so
+that a machine that slows down slows all, and each finds its own index in the caches, as a server would. To
+see it at another size, the bundle's vectors are filled up to PASSAGES with real ones turned a little at
 random: they cost what real ones do, and nothing is found by them.
 """
 
@@ -12,24 +12,23 @@ import tempfile
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
 from typing import Annotated
 
-import faiss
 import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.bundle.neighbours import Mode
 from lurcher.bundle.vectors import VectorIndex, Vectors, build_index, default_factory, write_index
 from lurcher.evaluation.judgements import read_queries
-from lurcher.feedback.live import Change
+from lurcher.feedback.online import Change
+from lurcher.models.errors import LurcherError
 from lurcher.models.neighbours.adapted import unit
-from lurcher.retrieval.searching import Query, Searching
+from lurcher.retrieval.query import NeighbourMode, Query
+from lurcher.retrieval.snapshot import Snapshot
 
-_MODES: tuple[Mode, ...] = ("off", "xs", "xl")
+_MODES: tuple[NeighbourMode, ...] = ("off", "adapted", "voting")
 _IN_TURN = 25
 _TURN = 0.3  # length of what is added to a vector of length 1
 
@@ -41,29 +40,28 @@ def main(
     limit: Annotated[int, typer.Option(help="Queries asked.")] = 1_000,
     threads: Annotated[int, typer.Option(help="FAISS's threads.")] = 1,
 ) -> None:
-    """Print percentiles of the search stage by mode, and their ratios to no adapter."""
-    faiss.omp_set_num_threads(threads)
+    """Print percentiles of retrieval by mode, and their ratios to plain search."""
     with closing(Bundle.open(bundle)) as opened, tempfile.TemporaryDirectory() as scratch:
         texts = list(read_queries(queries).values())
         some = np.random.default_rng(0).permutation(len(texts))[: limit + 50]
         asked = [texts[i] for i in some]
-        vectors = opened.query_encoder().encode(asked)
         used = opened if passages is None else _filled(opened, passages, Path(scratch))
-        searching, learning = Searching(used), Searching(used)
-        one = Change("what nobody asked before", 0, 1.0)
-        learning.live.learn([one], [one.query], vectors[:1], used.vectors.vectors)
-        ways: dict[str, tuple[Searching, Mode]] = {mode: (searching, mode) for mode in _MODES}
-        ways |= {f"{mode}, one learnt live": (learning, mode) for mode in ("xs", "xl")}
+        plain, learning = Snapshot(used, threads), Snapshot(used, threads)
+        (first_passage,) = used.passages.get([0])
+        learning.learn([Change("what nobody asked before", first_passage.id, 1.0)])
+        ways: dict[str, tuple[Snapshot, NeighbourMode]] = {mode: (plain, mode) for mode in _MODES}
+        ways |= {f"{mode}, one learnt online": (learning, mode) for mode in ("adapted", "voting")}
         seconds: dict[str, list[float]] = {way: [] for way in ways}
         for first in range(0, len(asked), _IN_TURN):
-            for way, (asking, mode) in ways.items():
-                for i in range(first, min(first + _IN_TURN, len(asked))):
-                    start = perf_counter()
-                    asking.run([Query(asked[i], mode=mode)], vectors[i : i + 1])
-                    seconds[way].append(perf_counter() - start)
+            for way, (snapshot, mode) in ways.items():
+                for text in asked[first : first + _IN_TURN]:
+                    (result,) = snapshot.run([Query(text, neighbours=mode, rank="off")])
+                    if isinstance(result, LurcherError):
+                        raise result
+                    seconds[way].append(result.seconds["retrieve"] + result.seconds["fuse"])
         known = used.neighbours.queries.count if used.neighbours else 0
         title = f"{used.vectors.count:,} passages, {known:,} known queries"
-        table = Table("search stage", "p50", "p95", "p99", "ratio of medians", title=title)
+        table = Table("retrieve and fuse", "p50", "p95", "p99", "ratio of medians", title=title)
         bare = np.median(seconds["off"][50:])
         for way in ways:
             taken = np.array(seconds[way][50:])  # the first ones warm the caches
@@ -85,7 +83,8 @@ def _filled(bundle: Bundle, passages: int, scratch: Path) -> Bundle:
         bundle,
         vectors=_indexed(np.concatenate([plain, more]), scratch / "plain"),
         neighbours=replace(
-            bundle.neighbours, adapted=_indexed(np.concatenate([adapted, more]), scratch / "xs")
+            bundle.neighbours,
+            adapted=_indexed(np.concatenate([adapted, more]), scratch / "adapted"),
         ),
     )
 

@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -39,9 +40,21 @@ from lurcher.models.errors import FieldError, ParityError
 from lurcher.models.ranker.maxsim import best_met, similarities
 from lurcher.models.threads import available_cpus
 from lurcher.models.tokens.products import Vectors
-from lurcher.retrieval.ranking import NO_TOKENS, Ranking
-from lurcher.retrieval.reading import PassageReader
-from lurcher.retrieval.searching import Hits, Query
+from lurcher.retrieval.capabilities import NO_TOKENS
+from lurcher.retrieval.costs import CostModel
+from lurcher.retrieval.passage_reader import PassageReader
+from lurcher.retrieval.query import (
+    Candidates,
+    Plan,
+    Query,
+    QueryFeatures,
+    QueryState,
+    RankerName,
+)
+from lurcher.retrieval.rankers import Ranker
+from lurcher.retrieval.rankers.maxsim import MaxSimRanker, ReaderRanker
+from lurcher.retrieval.stages.rank import Rank
+from lurcher.retrieval.stages.retrieve import token_features
 
 _DEPTHS = (100, 1_000)
 RANK = "rank stage"
@@ -102,40 +115,60 @@ def _stages(
 
     A reader's time is with that of the query's own pass through its encoder.
     """
-    encoder, decoder = bundle.query_encoder(), bundle.decoder(cores)
+    encoder, decoder, store = bundle.query_encoder(), bundle.decoder(cores), bundle.tokens
+    if store is None:
+        raise FieldError("bundle", NO_TOKENS)
     side = Encoder.load(bundle.path / ENCODER, "passage", cores)
-    reader = PassageReader.of(bundle, side, cores)
-    ranking = Ranking(bundle.tokens, decoder, reader=reader)
+    span_reader = bundle.reader(cores)
+    reader = (
+        None
+        if span_reader is None or bundle.reading is None
+        else PassageReader(span_reader, bundle.reading, store.coder, bundle.passages, side)
+    )
+    rankers: dict[RankerName, Ranker] = {"maxsim": MaxSimRanker(store)}
+    if decoder is not None:
+        rankers["decoder"] = MaxSimRanker(store, decoder)
+    if reader is not None:
+        rankers["reader"] = ReaderRanker(store, reader)
+    stage = Rank(rankers, CostModel())
     tokens = encoder.tokenise(asked)
     vectors, states = encoder.encode_states(tokens)
-    points = [ranking.asked(encoder, *each) for each in zip(tokens, states, strict=True)]
-    found = [
-        Hits(rows, dense)
+    features = [
+        QueryFeatures(text, vector, token_features(encoder, store, text, found))
+        for text, vector, found in zip(tokens, vectors, states, strict=True)
+    ]
+    candidates = [
+        Candidates(rows, {"dense": dense})
         for dense, rows in zip(*bundle.vectors.search(vectors, depth), strict=True)
     ]
 
-    def rank(i: int) -> None:
-        ranking.run(Query(asked[i]), points[i], found[i])
+    def state(i: int, name: RankerName) -> QueryState:
+        plan = Plan(name, "off", ("dense",), depth, depth)
+        return QueryState(Query(asked[i]), plan, None, features[i], candidates=candidates[i])
 
-    def decode(i: int) -> None:
-        ranking.run(Query(asked[i], rank="decoder"), points[i], found[i])
+    def rank(name: RankerName, i: int) -> None:
+        stage([state(i, name)])
 
     def read(i: int) -> None:
-        inquiry = ranking.asked(encoder, tokens[i], states[i], "reader")
-        ranking.run(Query(asked[i], rank="reader"), inquiry, found[i])
+        assert reader is not None  # noqa: S101 (timed only where there is one)
+        query = reader.query(encoder, tokens[i])
+        one = state(i, "reader")
+        stage([replace(one, features=replace(features[i], reader_query=query))])
 
     def score(kernel: Kernel, i: int) -> Vectors:
-        codes, counts = ranking.store.gather(found[i].rows)
-        return best_met(kernel(points[i].points, codes), counts) @ points[i].weights
+        codes, counts = store.gather(candidates[i].rows)
+        tokens_of = features[i].token_features
+        assert tokens_of is not None  # noqa: S101 (made above)
+        return best_met(kernel(tokens_of.projected, codes), counts) @ tokens_of.weights
 
     for name, kernel in KERNELS.items():
         if name not in LOSSY and not np.allclose(
             score(kernel, 0), score(similarities, 0), atol=1e-5
         ):
             raise ParityError(f"{name}: other scores than the ranker's")
-    ways = {RANK: Way(rank)}
+    ways = {RANK: Way(partial(rank, "maxsim"))}
     if decoder is not None:
-        ways["decoder"] = Way(decode)
+        ways["decoder"] = Way(partial(rank, "decoder"))
     if reader is not None:
         ways["reader"] = Way(read, every)
     return ways | {name: Way(partial(score, kernel)) for name, kernel in KERNELS.items()}

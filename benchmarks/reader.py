@@ -29,8 +29,11 @@ from lurcher.models.errors import FieldError
 from lurcher.models.reader.answers import LOOKED_AT
 from lurcher.models.reader.spans import best_spans
 from lurcher.models.threads import available_cpus
-from lurcher.retrieval.answering import Answering, Question
-from lurcher.retrieval.reading import NO_READER, PassageReader
+from lurcher.retrieval.capabilities import NO_READER
+from lurcher.retrieval.costs import CostModel
+from lurcher.retrieval.passage_reader import PassageReader
+from lurcher.retrieval.query import Candidates, Plan, Query, QueryFeatures, QueryState, ReadOptions
+from lurcher.retrieval.stages.read import Read
 
 _DEPTHS = (5, 20)
 _LENGTHS = (8, 16, 32)  # own tokens of a question
@@ -74,25 +77,38 @@ def _ways(
     bundle: Bundle, yardstick: Yardstick, texts: Sequence[str], length: int, depth: int, threads: int
 ) -> dict[str, Way]:  # fmt: skip
     """Both ways to read what a search finds first for ``texts``, each made so many tokens long."""
-    encoder, side = (
-        bundle.query_encoder(threads),
-        Encoder.load(bundle.path / ENCODER, "passage", threads),
-    )
-    reader = PassageReader.of(bundle, side, threads)
-    if reader is None:
+    encoder = bundle.query_encoder(threads)
+    side = Encoder.load(bundle.path / ENCODER, "passage", threads)
+    reader, store, tokens = bundle.reader(threads), bundle.reading, bundle.tokens
+    if reader is None or store is None or tokens is None:
         raise FieldError("bundle", NO_READER)
-    answering = Answering(reader)
+    stage = Read(
+        encoder,
+        PassageReader(reader, store, tokens.coder, bundle.passages, side),
+        None,
+        CostModel(),
+    )
     asked = [_of_length(encoder, text, length) for text in texts]
-    tokens = encoder.tokenise(asked)
-    scores, rows = bundle.vectors.search(encoder.encode_tokens(tokens), depth)
+    query_tokens = encoder.tokenise(asked)
+    vectors = encoder.encode_tokens(query_tokens)
+    scores, rows = bundle.vectors.search(vectors, depth)
     passages = []
-    for of in rows.tolist():
-        found = dict(zip(sorted(of), bundle.passages.get(sorted(of)), strict=True))
-        passages.append([found[row] for row in of])
+    for found in rows.tolist():
+        by_row = dict(zip(sorted(found), bundle.passages.get(sorted(found)), strict=True))
+        passages.append([by_row[row] for row in found])
+    plan = Plan(None, "off", ("dense",), depth, depth)
+    states = [
+        QueryState(
+            Query(text, depth, read=ReadOptions()), plan, None, QueryFeatures(*features),
+            candidates=Candidates(row, {"dense": score}), passages=tuple(own),
+        )
+        for text, features, row, score, own in zip(
+            asked, zip(query_tokens, vectors, strict=True), rows, scores, passages, strict=True
+        )
+    ]  # fmt: skip
 
     def read(i: int) -> None:
-        question = reader.asked(encoder, tokens[i])
-        answering.run(Question(asked[i]), question, rows[i], scores[i], passages[i])
+        stage([states[i]])
 
     def undecomposed(i: int) -> None:
         logits = yardstick(yardstick.pairs(asked[i], [one.content for one in passages[i]]))

@@ -114,7 +114,7 @@ class Bundle:
             raise BundleCorrupt(self.path, RANKER, str(error)) from error
         return decoder
 
-    def reader(self, threads: int | None = None) -> Seq2SeqDecoder | None:
+    def t5(self, threads: int | None = None) -> Seq2SeqDecoder | None:
         """What ranks by ``states``, if the bundle has them. Raises BundleCorrupt."""
         if self.states is None:
             return None
@@ -123,7 +123,7 @@ class Bundle:
         except ModelError as error:
             raise BundleCorrupt(self.path, RANKER, str(error)) from error
 
-    def span_reader(self, threads: int | None = None) -> Reader | None:
+    def reader(self, threads: int | None = None) -> Reader | None:
         """What finds answers in ``reading``, if the bundle has it. Raises BundleCorrupt."""
         if self.manifest.reader is None:
             return None
@@ -227,8 +227,8 @@ def verify(path: Path) -> list[str]:
             vector = bundle.query_encoder().encode(["a trial query"])
             bundle.vectors.search(vector, 1)
             bundle.decoder()
+            bundle.t5()
             bundle.reader()
-            bundle.span_reader()
         finally:
             bundle.close()
     except LurcherError as error:

@@ -108,6 +108,10 @@ class ReadingStore:
         """The codes (n, bits/8) of passages ``rows`` (C,) in that order, and how many each has (C,)."""
         return self.entries.gather(rows)
 
+    def counts(self, rows: Rows) -> Rows:
+        """How many codes each of the passages ``rows`` (C,) has, (C,) int64."""
+        return self.starts[rows + 1] - self.starts[rows]
+
 
 def describe_reading(
     bundle: Path, segment: str, coder: ReadingCoder, encoder: EncoderConfig

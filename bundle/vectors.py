@@ -207,8 +207,8 @@ class VectorIndex:
         return vectors
 
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
-        """Scores (B, k) float32 and rows (B, k) int64, best first; row -1 where there are fewer."""
-        scores, rows = self._index.search(queries, k)
+        """Scores (B, m) float32 and rows (B, m) int64, best first, m = min(k, count); row -1 for none."""
+        scores, rows = self._index.search(queries, min(k, self._index.ntotal))
         return scores, rows
 
     def search_among(self, query: Vectors, k: int, allowed: Rows) -> tuple[Vectors, Rows]:

@@ -1,4 +1,4 @@
-"""``lurcher``: one thin function a verb. What a verb needs is imported when it runs."""
+"""``lurcher``: one thin function per command, which imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ app = typer.Typer(
     help="A retrieval server for machines without a GPU.",
 )
 
-# In this order `lurcher --help` lists them.
+# `lurcher --help` lists them in this order.
 app.add_typer(building.app)
 app.add_typer(inspecting.app)
 app.add_typer(changing.app)
@@ -40,12 +40,12 @@ app.add_typer(training.app, name="train")
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one line on stderr and exit status 1."""
+    """Run the command line; one of our own errors is one line on stderr and exit status 1."""
     try:
         app()
     except LurcherError as error:
         _fail(str(error))
-    except OSError as error:  # a disk that is full, a file that may not be written
+    except OSError as error:  # a full disk, a file without permission
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 

@@ -23,7 +23,7 @@ def bench(
         str, typer.Argument(help=f"{', '.join(_BENCHMARKS[:-1])} or {_BENCHMARKS[-1]}.")
     ],
 ) -> None:
-    """Run a benchmark; what follows NAME is its own (try --help)."""
+    """Run a benchmark; the arguments after NAME are the benchmark's own (try --help)."""
     import importlib
 
     if name not in _BENCHMARKS:

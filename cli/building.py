@@ -29,7 +29,10 @@ def build(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Argument(help="The bundle to write; default: CORPUS's name, here.")
+        Path | None,
+        typer.Argument(
+            help="The bundle to write; default: the name of CORPUS, in the current folder."
+        ),
     ] = None,
     encoder: Annotated[
         Path | None,
@@ -38,32 +41,40 @@ def build(
     profile: Annotated[
         Literal["fast", "balanced", "best"] | None,
         typer.Option(
-            help="What reads queries: a student of the shipped encoder, or (best) itself, the default."
+            help="The query encoder: fast or balanced, smaller ones; or best, the shipped encoder (default)."
         ),
     ] = None,
     index: Annotated[
         str,
-        typer.Option(help="'auto' picks by size; or a FAISS factory string, such as HNSW32_SQ8."),
+        typer.Option(help="'auto' chooses by size; or a FAISS factory string, such as HNSW32_SQ8."),
     ] = "auto",
     recall: Annotated[
-        float, typer.Option(help="Share of exact search's first 100 that the index must find.")
+        float,
+        typer.Option(help="Share of the first 100 hits of exact search that the index must find."),
     ] = 0.98,
     skip_bad_lines: Annotated[
-        bool, typer.Option("--skip-bad-lines", help="Set bad records aside in OUT.skipped.jsonl.")
+        bool,
+        typer.Option(
+            "--skip-bad-lines", help="Write bad records to OUT.skipped.jsonl instead of stopping."
+        ),
     ] = False,
     queries: Annotated[
-        Path | None, typer.Option(help="Queries with known answers, as in adapt; with --qrels.")
+        Path | None,
+        typer.Option(help="Judged queries to put into the bundle, as in adapt; with --qrels."),
     ] = None,
     qrels: KnownQrels = None,
     skip_unknown: SkipUnknown = False,
-    window: Annotated[int, typer.Option(help="Words a passage, for a folder of texts.")] = 200,
+    window: Annotated[int, typer.Option(help="Words per passage, for a folder of texts.")] = 200,
     overlap: Annotated[int, typer.Option(help="Words that neighbouring passages share.")] = 40,
     no_tokens: Annotated[
-        bool, typer.Option("--no-tokens", help="Leave out the tokens, and with them ranking.")
+        bool,
+        typer.Option(
+            "--no-tokens", help="Leave out the 1-bit tokens: smaller, but without ranking."
+        ),
     ] = False,
     token_bits: Annotated[
         int | None,
-        typer.Option(help="Bits a token, a multiple of 8; default: what is good for the encoder."),
+        typer.Option(help="Bits per token, a multiple of 8; default: what suits the encoder."),
     ] = None,
     keep_ratio: Annotated[
         float | None,
@@ -74,35 +85,35 @@ def build(
     ranker: Annotated[
         Path | None,
         typer.Option(
-            help="A decoder that `lurcher train ranker` wrote, or a T5 that `lurcher export-ranker` did; "
-            "default: the encoder's decoder."
+            help="A decoder from `lurcher train ranker`, or a T5 from `lurcher export-ranker`; default: the "
+            "encoder's decoder."
         ),
     ] = None,
     states: Annotated[
         Literal["float16", "1-bit"] | None,
-        typer.Option(help="How a T5's states of passages are kept; default: float16."),
+        typer.Option(help="How to store a T5's states of passages; default: float16."),
     ] = None,
     answers: Annotated[
         bool | None,
         typer.Option(
-            help="Keep the tokens in more detail, too, and a reader that finds answers in them; "
-            "default: --no-answers."
+            help="Add a reader, and tokens in more detail for it to find answers in; default: "
+            "--no-answers."
         ),
     ] = None,
     reader: Annotated[
         Path | None,
         typer.Option(
-            help="A reader that `lurcher train reader` wrote, with --answers; default: the encoder's."
+            help="A reader from `lurcher train reader`; implies --answers. Default: the encoder's."
         ),
     ] = None,
     answer_bits: Annotated[
         int | None,
         typer.Option(
-            help="Bits a token that answers are found in; default: what the reader was trained on."
+            help="Bits per token for the reader; default: what the reader was trained on."
         ),
     ] = None,
 ) -> None:
-    """Turn a corpus into a bundle; called again after a kill, go on where it was."""
+    """Turn a corpus into a bundle. If it is killed, give the same command again to continue."""
     from lurcher.index_builder.adapt import read_sources
     from lurcher.index_builder.build import BuildOptions, skipped_file
     from lurcher.index_builder.build import build as build_bundle
@@ -111,7 +122,8 @@ def build(
 
     if profile and encoder:
         raise FieldError(
-            "profile", "is for the shipped encoder; with --encoder, swap its student in afterwards"
+            "profile",
+            "is for the shipped encoder; with --encoder, use `lurcher swap-encoder` afterwards",
         )
     start = time.monotonic()
     name = corpus.resolve().name

@@ -1,4 +1,4 @@
-"""``lurcher swap-encoder``, ``swap-ranker``, ``swap-reader`` and ``adapt``: a new bundle from another."""
+"""``lurcher swap-encoder``, ``swap-ranker``, ``swap-reader`` and ``adapt``: make a bundle from another."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def swap_encoder(
         typer.Argument(help="The bundle to write; default: NAME-STUDENT.lurcher beside BUNDLE."),
     ] = None,
 ) -> None:
-    """Let another encoder read a bundle's queries, in a new bundle; no passage is encoded anew."""
+    """Make a bundle with another query encoder; its passages are not encoded again."""
     from lurcher.index_builder.edit.swap_encoder import swap_encoder as swap
     from lurcher.models.pretrained import PROFILES
 
@@ -65,7 +65,7 @@ def swap_ranker(
         typer.Argument(help="The bundle to write; default: NAME-DECODER.lurcher beside BUNDLE."),
     ] = None,
 ) -> None:
-    """Let a decoder rank a bundle's passages, in a new bundle; no passage is read anew."""
+    """Make a bundle with another decoder to rank with; its passages are not encoded again."""
     from lurcher.index_builder.edit.swap_ranker import swap_ranker as swap
 
     made, manifest = swap(bundle, ranker, out)
@@ -82,7 +82,7 @@ def swap_reader(
         typer.Argument(help="The bundle to write; default: NAME-READER.lurcher beside BUNDLE."),
     ] = None,
 ) -> None:
-    """Let a reader answer from a bundle's passages, in a new bundle; no passage is read anew."""
+    """Make a bundle with another reader to answer with; its passages are not encoded again."""
     from lurcher.index_builder.edit.swap_reader import swap_reader as swap
 
     made, manifest = swap(bundle, reader, out)
@@ -94,24 +94,24 @@ def swap_reader(
 def adapt(
     bundle: BundlePath,
     queries: Annotated[
-        Path | None, typer.Option(help="Queries: one {_id, text} a line; goes with --qrels.")
+        Path | None, typer.Option(help="queries.jsonl: one {_id, text} per line; with --qrels.")
     ] = None,
     qrels: KnownQrels = None,
     clicks: Annotated[
         list[Path] | None,
-        typer.Option(help="Clicks: one {query, passage} a line; may be repeated."),
+        typer.Option(help="Clicks: one {query, passage} per line; may be repeated."),
     ] = None,
     from_log: Annotated[
         list[Path] | None, typer.Option(help="A server's feedback log; may be repeated.")
     ] = None,
     dev_queries: Annotated[
-        Path | None, typer.Option(help="Queries to tune on; goes with --dev-qrels.")
+        Path | None, typer.Option(help="Queries to choose settings by; with --dev-qrels.")
     ] = None,
-    dev_qrels: Annotated[Path | None, typer.Option(help="What answers them.")] = None,
+    dev_qrels: Annotated[Path | None, typer.Option(help="The judgements of --dev-queries.")] = None,
     keep_unseen: Annotated[
         float,
         typer.Option(
-            help="Share of its quality that a query keeps whose passages nobody asked for."
+            help="Share of quality that queries about passages without known queries must keep."
         ),
     ] = 0.99,
     replace: Annotated[
@@ -123,7 +123,7 @@ def adapt(
         typer.Option(help="The bundle to write; default: NAME-adapted.lurcher beside BUNDLE."),
     ] = None,
 ) -> None:
-    """Let judged queries, clicks or feedback lift a bundle's ranking; nothing is trained."""
+    """Make a bundle that ranks better by judged queries, clicks or feedback; nothing is trained."""
     from lurcher.index_builder.adapt import adapt as run
     from lurcher.index_builder.adapt import read_sources
     from lurcher.index_builder.neighbours import NeighbourOptions

@@ -23,51 +23,56 @@ def compress(
     ],
     out: Annotated[Path, typer.Option(help="The student's folder, for `lurcher swap-encoder`.")],
     queries: Annotated[
-        list[Path], typer.Option(help="queries.jsonl: one {_id, text} a line; may be repeated.")
+        list[Path], typer.Option(help="queries.jsonl: one {_id, text} per line; may be repeated.")
     ],
     layers: Annotated[
         str | None,
-        typer.Option(help="Layers to keep, such as 0,5; or none, for a token table. Default: all."),
+        typer.Option(
+            help="Layers to keep, such as 0,5; or none, for a table of tokens. Default: all."
+        ),
     ] = None,
     depth: Annotated[
-        int | None, typer.Option(help="How many layers to keep, from both ends, instead.")
+        int | None,
+        typer.Option(help="How many layers to keep, from both ends, instead of --layers."),
     ] = None,
     sparsity: Annotated[
         float, typer.Option(help="Share of zeros in the layers' weights, below 1.")
     ] = 0.0,
     pattern: Annotated[
         Literal["unstructured", "4-block"],
-        typer.Option(help="Which zeros: any, or four at a time."),
+        typer.Option(help="Where zeros may be: anywhere, or in blocks of four."),
     ] = "unstructured",
     rank: Annotated[
-        int, typer.Option(help="Numbers by which each token's embedding is corrected; 0 for none.")
+        int,
+        typer.Option(help="Numbers per token that correct the teacher's embeddings; 0 for none."),
     ] = 32,
     int8: Int8 = True,
     losses: Annotated[
         str | None,
         typer.Option(
             help="Losses with weights, of kl, l2, cosine, scores and tokens. "
-            "Default: l2:4,tokens:1. For scores compress a bundle's encoder."
+            "Default: l2:4,tokens:1. scores needs a BUNDLE."
         ),
     ] = None,
-    epochs: Annotated[float, typer.Option(help="Times through the queries.")] = 1.0,
+    epochs: Annotated[float, typer.Option(help="Passes over the queries.")] = 1.0,
     batch: QueriesAStep = 64,
     learning_rate: LearningRate = 2e-3,
     checks: Checks = 5,
-    seed: Annotated[int, typer.Option(help="Of the order of queries.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the order of queries.")] = 0,
     device: Device = "cpu",
     original: Annotated[
         str | None,
         typer.Option(
-            help="The teacher's own weights: a folder or hub name. Default: what it names."
+            help="The teacher's original weights: a folder or hub name. Default: what it names."
         ),
     ] = None,
     dev_queries: Annotated[
-        Path | None, typer.Option(help="Judged queries to choose checkpoints by; needs a bundle.")
+        Path | None,
+        typer.Option(help="Judged queries to choose the checkpoint by; needs a BUNDLE."),
     ] = None,
     dev_qrels: DevQrels = None,
 ) -> None:
-    """Make a smaller query encoder for passages that stay as they are, from queries alone."""
+    """Make a smaller query encoder from queries; passages stay as they are."""
     with needing("train"):
         from lurcher.training.alignment.make_student import MIX, Plan
         from lurcher.training.compress import Judged
@@ -97,7 +102,7 @@ def _layer_numbers(text: str | None) -> tuple[int, ...] | None:
 
 
 def _weights(text: str | None) -> dict[str, float]:
-    """Loss weights from ``name:weight,...``; without a weight it is 1."""
+    """Return the loss weights in ``name:weight,...``; the default weight is 1."""
     found: dict[str, float] = {}
     for part in (text or "").split(",") if text else []:
         name, _, weight = part.partition(":")

@@ -1,4 +1,4 @@
-"""What the verbs print on."""
+"""The consoles that commands print to."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ errors = Console(stderr=True)
 
 
 def report_line(line: str) -> None:
-    """Print a line of a training's progress, on stderr."""
+    """Print a line of a training's progress to stderr."""
     errors.print(line, markup=False, highlight=False)
 
 
 def progress() -> AbstractContextManager[Reporter]:
-    """A bar on a terminal; nothing where stderr is a file, which would get a line for each redraw."""
+    """Return a progress bar; a silent one if stderr is no terminal, where each redraw would be a line."""
     from lurcher.index_builder.progress import Silent, progress_bar
 
     return progress_bar(errors) if errors.is_terminal else nullcontext(Silent())

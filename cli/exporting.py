@@ -1,4 +1,4 @@
-"""``lurcher export`` and ``export-ranker``: other people's models, taken over."""
+"""``lurcher export`` and ``export-ranker``: convert other people's models."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ def export(
     ],
     int8: Int8 = True,
     pooling: Annotated[
-        Literal["mean", "cls"] | None, typer.Option(help="Default: what the folder says.")
+        Literal["mean", "cls"] | None,
+        typer.Option(help="How to pool tokens; default: what the folder says."),
     ] = None,
     similarity: Annotated[
-        Literal["cosine", "dot"] | None, typer.Option(help="Default: what the folder says.")
+        Literal["cosine", "dot"] | None,
+        typer.Option(help="How to compare vectors; default: what the folder says."),
     ] = None,
     query_prompt: Annotated[str | None, typer.Option(help="Text before each query.")] = None,
     passage_prompt: Annotated[str | None, typer.Option(help="Text before each passage.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=8, help="Where texts are cut.")] = None,
 ) -> None:
-    """Export any encoder to ONNX, checked against the original."""
+    """Convert any text encoder to ONNX, and compare it with the original."""
     with needing("train"):
         from lurcher.training.export import export_encoder
 
@@ -50,7 +52,9 @@ def export_ranker(
         str, typer.Argument(help="A folder or hub name of a T5ForConditionalGeneration.")
     ],
     out: Annotated[Path, typer.Argument(help="The folder to write, for `lurcher build --ranker`.")],
-    name: Annotated[str | None, typer.Option(help="Default: MODEL's.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The name that inspect shows; default: MODEL's.")
+    ] = None,
     max_tokens: Annotated[
         int | None, typer.Option(help="Where passages are cut; default: MODEL's, at most 512.")
     ] = None,
@@ -60,18 +64,18 @@ def export_ranker(
     words: Annotated[
         tuple[str, str] | None,
         typer.Option(
-            help="What it writes after a query that the passage answers, and one that it does not."
+            help="What MODEL writes after a query that the passage answers, and one that it does not."
         ),
     ] = None,
     score: Annotated[
         Literal["likelihood", "relevance", "both"] | None,
-        typer.Option(help="Default: relevance where there are --words, or else likelihood."),
+        typer.Option(help="The score; default: relevance with --words, otherwise likelihood."),
     ] = None,
     likelihood: Annotated[
-        Literal["sum", "mean"], typer.Option(help="Over a query's tokens.")
+        Literal["sum", "mean"], typer.Option(help="How to combine the tokens of the query.")
     ] = "mean",
 ) -> None:
-    """Take any T5 apart for ranking, checked against the original."""
+    """Convert any T5 for ranking, and compare it with the original."""
     with needing("train"):
         from lurcher.training.ranker.t5 import export_t5
 

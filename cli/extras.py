@@ -1,4 +1,4 @@
-"""What a verb needs that is not always installed."""
+"""Optional packages that a command needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lurcher.models.errors import LurcherError
 
 @contextmanager
 def needing(extra: str) -> Iterator[None]:
-    """Imports that ``extra`` is for. Raises LurcherError where a package of it is missing."""
+    """Wrap the imports that need ``extra``. Raises LurcherError if a package of it is missing."""
     try:
         yield
     except ModuleNotFoundError as error:

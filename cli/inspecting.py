@@ -1,4 +1,4 @@
-"""``lurcher inspect`` and ``verify``: what a bundle holds, and whether it is sound."""
+"""``lurcher inspect`` and ``verify``: show what a bundle contains, check that it is intact."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ app = typer.Typer()
 
 @app.command("inspect")
 def inspect_bundle(bundle: BundlePath) -> None:
-    """Show what a bundle holds: its parts, their bytes, and what was measured when it was built."""
+    """Show a bundle's parts, their sizes, and what was measured when it was built."""
     from lurcher.bundle.manifest import read_manifest
 
     manifest = read_manifest(bundle)
@@ -52,7 +52,7 @@ def inspect_bundle(bundle: BundlePath) -> None:
 
 
 def _print_tokens(manifest: Manifest) -> None:
-    """What ranking reads, and what it takes: codes, positions, numbers and the coder together."""
+    """Print the tokens that ranking reads, and their size: codes, positions, counts and coder."""
     from lurcher.bundle.token_store import CODER
 
     tokens, dimension = manifest.tokens, manifest.encoder.dimension
@@ -74,7 +74,7 @@ def _print_tokens(manifest: Manifest) -> None:
 
 
 def _print_reading(manifest: Manifest) -> None:
-    """What answering reads, and what it takes: codes, numbers and coder, alone and with the tokens'."""
+    """Print what the reader reads, and its size: codes, counts and coder, alone and with the tokens."""
     from lurcher.bundle.bundle import READER
     from lurcher.bundle.reading_store import READING_CODER
     from lurcher.bundle.token_store import CODER

@@ -1,4 +1,4 @@
-"""What several verbs are asked in the same words."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -13,42 +13,41 @@ BundlePath = Annotated[
     Path, typer.Argument(metavar="BUNDLE", help="A folder that `lurcher build` wrote.")
 ]
 
-# Of a search.
+# For searching.
 
-# As server.searching has it, which takes long to import.
-RankMode = Literal["auto", "off", "maxsim", "decoder", "reader"]
+# As in retrieval.query, whose import is slow.
+RankMode = Literal["auto", "off", "maxsim", "decoder", "t5", "reader"]
 RankOption = Annotated[
     RankMode,
-    typer.Option(
-        help="How the best are put into a new order; auto: maxsim, where there are tokens."
-    ),
+    typer.Option(help="How to rank candidates; auto: maxsim if the bundle has tokens."),
 ]
-PefaOption = Annotated[
-    Literal["auto", "off", "xs", "xl"],
+NeighboursOption = Annotated[
+    Literal["auto", "off", "adapted", "voting"],
     typer.Option(help="How known queries count; auto: as the bundle was tuned."),
 ]
 
-# Of judged queries.
+# For judged queries.
 
 KnownQrels = Annotated[
-    Path | None, typer.Option(help="What answers them: query id, passage id, weight, by tabs.")
+    Path | None,
+    typer.Option(help="Their judgements: query id, passage id, weight, separated by tabs."),
 ]
-DevQrels = Annotated[Path | None, typer.Option(help="Their judgements.")]
+DevQrels = Annotated[Path | None, typer.Option(help="The judgements of --dev-queries.")]
 SkipUnknown = Annotated[
-    bool, typer.Option("--skip-unknown", help="Leave out judgements of unknown ids.")
+    bool, typer.Option("--skip-unknown", help="Ignore judgements of unknown ids.")
 ]
 
-# Of making a model.
+# For training.
 
-QueriesAStep = Annotated[int, typer.Option(help="Queries a step.")]
-LearningRate = Annotated[float, typer.Option(help="The highest; it rises, then falls.")]
-Checks = Annotated[int, typer.Option(help="Checkpoints measured, of which the best is kept.")]
+QueriesAStep = Annotated[int, typer.Option(help="Queries per step.")]
+LearningRate = Annotated[float, typer.Option(help="Maximum learning rate; it rises, then falls.")]
+Checks = Annotated[int, typer.Option(help="Number of checkpoints to measure; the best is kept.")]
 Device = Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to train.")]
 Int8 = Annotated[bool, typer.Option(help="8-bit weights and activations, or 32-bit floats.")]
 
 
 def pair(field: str, queries: Path | None, qrels: Path | None) -> tuple[Path, Path] | None:
-    """Two files that go together. Raises FieldError where one of them is missing."""
+    """Return two files that belong together. Raises FieldError if only one is given."""
     if (queries is None) != (qrels is None):
         raise FieldError(
             field, f"goes with {field.replace('qrels', 'queries')}: pass both or neither"

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
+import lurcher
 from lurcher.cli.console import console
 from lurcher.cli.extras import needing
-from lurcher.cli.options import BundlePath, PefaOption, RankMode, RankOption
-from lurcher.models.errors import FieldError, LurcherError
+from lurcher.cli.options import BundlePath, NeighboursOption, RankMode, RankOption
 
 app = typer.Typer()
 
@@ -21,47 +21,34 @@ app = typer.Typer()
 def search(
     bundle: BundlePath,
     query: Annotated[str, typer.Argument(help="What to look for.")],
-    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Most hits to show.")] = 5,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Maximum number of hits.")] = 5,
     filter_: Annotated[
         str | None, typer.Option("--filter", help="Conditions on metadata, as JSON.")
     ] = None,
-    pefa: PefaOption = "auto",
+    neighbours: NeighboursOption = "auto",
     rank: RankOption = "auto",
     candidates: Annotated[
         int | None,
-        typer.Option(min=1, help="How many are ranked; default: 100, or --top-k if that is more."),
+        typer.Option(
+            min=1, help="How many passages to rank; default: 100, or --top-k if that is larger."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a hit.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per hit.")] = False,
 ) -> None:
-    """Answer one query, without a server."""
-    from lurcher.bundle.bundle import Bundle
-    from lurcher.models.text import lone_surrogate
-    from lurcher.retrieval.filters import parse
-    from lurcher.retrieval.pipeline import Pipeline
-    from lurcher.retrieval.searching import Query
-
-    if not query.strip():
-        raise FieldError("query", "must hold more than white space")
-    if lone_surrogate(query) is not None:
-        raise FieldError("query", "is not valid Unicode")
-    if rank != "off" and candidates is not None and candidates < top_k:
-        raise FieldError("candidates", f"must be at least --top-k, which is {top_k}")
-    conditions = tuple(parse(filter_)) if filter_ else ()
-    pipeline = Pipeline(Bundle.open(bundle))
-    asked = Query(query, top_k, conditions, mode=pefa, rank=rank, candidates=candidates)
-    (result,) = pipeline.run([asked])
-    if isinstance(result, LurcherError):
-        raise result
-    for found in result.found:
-        passage = found.passage
+    """Answer one query without a server."""
+    with lurcher.open(bundle) as collection:
+        result = collection.search(
+            query, top_k, filter=filter_, neighbours=neighbours, rank=rank, candidates=candidates
+        )
+    for hit in result.hits:
         if as_json:
-            fields = {"id": passage.id, "score": found.score, "title": passage.title,
-                      "text": passage.text, "metadata": passage.metadata}  # fmt: skip
+            fields = {"id": hit.id, "score": hit.score, "title": hit.title, "text": hit.text,
+                      "metadata": hit.passage.metadata}  # fmt: skip
             print(json.dumps(fields, ensure_ascii=False))
         else:
-            console.print(f"[bold]{found.score:.3f}[/]  ", end="")
-            console.print(passage.title or passage.id, markup=False, highlight=False, style="cyan")
-            text = " ".join(passage.text.split())[:300]
+            console.print(f"[bold]{hit.score:.3f}[/]  ", end="")
+            console.print(hit.title or hit.id, markup=False, highlight=False, style="cyan")
+            text = " ".join(hit.text.split())[:300]
             console.print(f"       {text}", markup=False, highlight=False)
 
 
@@ -73,41 +60,45 @@ def evaluate(
     queries: Annotated[
         Path,
         typer.Option(
-            help="queries.jsonl: one {_id, text} a line, with answers: [...] for --answers."
+            help="queries.jsonl: one {_id, text} per line, with answers: [...] for --answers."
         ),
     ],
-    qrels: Annotated[Path, typer.Option(help="Judgements: query id, passage id, grade, by tabs.")],
+    qrels: Annotated[
+        Path, typer.Option(help="Judgements: query id, passage id, grade, separated by tabs.")
+    ],
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the first so many queries.")
     ] = None,
     answers: Annotated[
-        bool, typer.Option("--answers", help="Measure what is answered instead: EM and F1.")
+        bool, typer.Option("--answers", help="Measure answers (EM and F1) instead of retrieval.")
     ] = False,
-    passages: Annotated[int, typer.Option(min=1, help="Passages read for each answer.")] = 10,
+    read_depth: Annotated[int, typer.Option(min=1, help="Hits to read per question.")] = 10,
     min_score: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Least probable answer given; default: the reader's."),
+        typer.Option(
+            min=0, max=1, help="Minimum probability of an answer; default: the reader's threshold."
+        ),
     ] = None,
     against: Annotated[
-        str | None, typer.Option(help="Another bundle or URL, compared query by query.")
+        str | None, typer.Option(help="Another bundle or URL to compare with, query by query.")
     ] = None,
-    pefa: PefaOption = "auto",
+    neighbours: NeighboursOption = "auto",
     rank: RankOption = "auto",
     candidates: Annotated[
         int | None,
-        typer.Option(min=1, help="How many are ranked, and at most found; default: 100."),
+        typer.Option(min=1, help="How many passages to rank; no more are found. Default: 100."),
     ] = None,
     against_rank: Annotated[
         RankMode | None,
         typer.Option(
-            help="How --against ranks; without it, compare BUNDLE with itself, so ranked."
+            help="How --against ranks; without --against, compare BUNDLE with itself ranked this way."
         ),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures here too.")
+        Path | None, typer.Option("--json", help="Also write the figures to this file.")
     ] = None,
 ) -> None:
-    """Measure retrieval quality, nDCG@10, MRR@10, Recall@10 and @100, or answers, with 95 % intervals."""
+    """Measure retrieval (nDCG@10, MRR@10, Recall@10 and @100) or answers, with 95 % intervals."""
     with needing("eval"):
         from lurcher.evaluation.answerers import AnswerOptions, open_answerer
         from lurcher.evaluation.evaluate import evaluate as measure
@@ -120,14 +111,14 @@ def evaluate(
     with ExitStack() as opened:
         if answers:
             questions = {id_: texts[id_] for id_ in judged if id_ in texts}
-            options = AnswerOptions(passages, min_score, rank)
+            options = AnswerOptions(read_depth, min_score, rank)
             answerer = opened.enter_context(open_answerer(target, options))
             found = evaluate_answers(answerer, questions, read_answers(queries), limit)
         else:
-            searcher = opened.enter_context(open_searcher(target, pefa, rank, candidates))
+            searcher = opened.enter_context(open_searcher(target, neighbours, rank, candidates))
             other = None
             if against is not None or against_rank is not None:
-                theirs = (target, pefa) if against is None else (against, "auto")
+                theirs = (target, neighbours) if against is None else (against, "auto")
                 other = opened.enter_context(
                     open_searcher(*theirs, against_rank or "auto", candidates)
                 )

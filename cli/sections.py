@@ -1,4 +1,4 @@
-"""Tables of names and values, as several verbs print them."""
+"""Tables of names and values that several commands print."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def print_section(title: str, values: dict[str, Any]) -> None:
-    """Print a line a value under a title; nothing where there are no values."""
+    """Print one line per value under a title; nothing if there are no values."""
     if not values:
         return
     if title:
@@ -22,7 +22,7 @@ def print_section(title: str, values: dict[str, Any]) -> None:
 
 
 def kept(student: StudentConfig) -> dict[str, str]:
-    """What a student was measured to keep of its teacher's quality, by data and measure."""
+    """Return how much of its teacher's quality a student keeps, by data and measure."""
     return {
         f"{f.data} {f.measure}": f"{f.student:.4f} of {f.teacher:.4f}: {f.retention:.1%} kept"
         for f in student.figures
@@ -30,7 +30,7 @@ def kept(student: StudentConfig) -> dict[str, str]:
 
 
 def print_neighbours(manifest: Manifest) -> None:
-    """What a bundle knows of queries, and what was chosen."""
+    """Print a bundle's known queries, and the settings that were chosen."""
     known = manifest.neighbours
     if known is None:
         return

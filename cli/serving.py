@@ -19,13 +19,13 @@ app = typer.Typer()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Print the answers and stop.")] = False,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to serve on; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, help="Port to serve on; 0 picks a free one.")
     ] = 8080,
     folder: Annotated[
-        Path | None, typer.Option(help="Where to keep the bundle; default: the cache.")
+        Path | None, typer.Option(help="Where to keep the bundle; default: the cache folder.")
     ] = None,
 ) -> None:
-    """Index this Python's own documentation, serve it, and ask it three questions."""
+    """Index the documentation of this Python, serve it, and ask three questions."""
     one_blas_thread()
     import webbrowser
 
@@ -57,7 +57,7 @@ def demo(
 
 
 def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """``command`` with a flag for every setting, so that a setting is written down in one place."""
+    """Return ``command`` with a flag for every setting, so that a setting is defined in one place."""
     from lurcher.server.settings import Settings
 
     kinds: dict[str, Any] = {
@@ -80,7 +80,7 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
 @app.command()
 @_with_settings
 def serve(**given: Any) -> None:
-    """Serve a bundle over HTTP. Every flag can also be set by environment (LURCHER_...) or file."""
+    """Serve a bundle over HTTP. Every flag can also be set in the environment (LURCHER_...) or a file."""
     one_blas_thread()
     from lurcher.server.run import serve as run
     from lurcher.server.settings import load_settings
@@ -91,9 +91,9 @@ def serve(**given: Any) -> None:
 
 @app.command("key")
 def make_key() -> None:
-    """Make an API key: the key for callers, and its hash for the server's settings."""
+    """Make an API key for a caller, and its hash for the server's settings."""
     from lurcher.server.keys import key_hash, new_key
 
     key = new_key()
-    print(f'{key}\n\nIt is shown only here. For the settings file, or read_keys instead:\n'
+    print(f'{key}\n\nThis is shown only once. In the settings file (or use read_keys):\n'
           f'write_keys = ["{key_hash(key)}"]')  # fmt: skip

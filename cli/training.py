@@ -21,11 +21,15 @@ from lurcher.cli.options import (
 )
 from lurcher.cli.sections import print_section
 
-app = typer.Typer(no_args_is_help=True, help="Train what ranks, on queries of your own.")
+app = typer.Typer(
+    no_args_is_help=True, help="Train rankers, readers and projections on your own queries."
+)
 
-Queries = Annotated[Path, typer.Option(help="queries.jsonl: one {_id, text} a line.")]
-Qrels = Annotated[Path, typer.Option(help="What answers them: query id, passage id, grade.")]
-Steps = Annotated[int, typer.Option(help="Steps of training.")]
+Queries = Annotated[Path, typer.Option(help="queries.jsonl: one {_id, text} per line.")]
+Qrels = Annotated[
+    Path, typer.Option(help="Their judgements: query id, passage id, grade, separated by tabs.")
+]
+Steps = Annotated[int, typer.Option(help="Training steps.")]
 Heads = Annotated[int, typer.Option(help="Attention heads.")]
 
 
@@ -33,20 +37,23 @@ Heads = Annotated[int, typer.Option(help="Attention heads.")]
 def train_tokens(
     bundle: BundlePath,
     out: Annotated[
-        Path, typer.Option(help="The file to write; put it into the encoder's folder to use it.")
+        Path, typer.Option(help="The file to write; to use it, put it into the encoder's folder.")
     ],
     queries: Queries,
     qrels: Qrels,
-    dev_queries: Annotated[Path, typer.Option(help="Judged queries to choose by.")],
-    dev_qrels: Annotated[Path, typer.Option(help="Their judgements.")],
+    dev_queries: Annotated[
+        Path, typer.Option(help="Judged queries to choose the best projection by.")
+    ],
+    dev_qrels: Annotated[Path, typer.Option(help="The judgements of --dev-queries.")],
     skip_unknown: SkipUnknown = False,
     steps: Steps = 500,
     recovery: Annotated[
-        float, typer.Option(help="Weight of what the codes lose of the states (BTR).")
+        float,
+        typer.Option(help="Weight of the recovery loss: how well states can be restored (BTR)."),
     ] = 0.0,
-    seed: Annotated[int, typer.Option(help="Of which queries are drawn, and their order.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the choice and order of queries.")] = 0,
 ) -> None:
-    """Make the projection by which an encoder's token states become 1-bit codes, from judged queries."""
+    """Train the projection that turns an encoder's token states into 1-bit codes, on judged queries."""
     with needing("train"):
         from lurcher.training.loop import Point
         from lurcher.training.tokens.projection_training import Plan
@@ -57,7 +64,7 @@ def train_tokens(
 
     plan = Plan(steps=steps, recovery=recovery, seed=seed)
     run(bundle, (queries, qrels), (dev_queries, dev_qrels), out, plan, report, skip_unknown)
-    console.print(f"{out}: to be named projection.npz in the encoder's folder", highlight=False)
+    console.print(f"{out}: save it as projection.npz in the encoder's folder", highlight=False)
 
 
 @app.command("ranker")
@@ -68,7 +75,9 @@ def train_ranker(
     qrels: Qrels,
     dev_queries: Annotated[
         Path | None,
-        typer.Option(help="Judged queries to choose weights by; default: a tenth of the others."),
+        typer.Option(
+            help="Judged queries to choose the checkpoint by; default: a tenth of the others."
+        ),
     ] = None,
     dev_qrels: DevQrels = None,
     cross_scores: Annotated[
@@ -77,23 +86,25 @@ def train_ranker(
     ] = None,
     skip_unknown: SkipUnknown = False,
     candidates: Annotated[
-        int, typer.Option(help="How many it learns to tell apart: the best by tokens.")
+        int, typer.Option(help="Candidates per query to train on: the best by late interaction.")
     ] = 50,
-    steps: Annotated[int, typer.Option(help="Steps of training; more may learn by heart.")] = 1_000,
+    steps: Annotated[int, typer.Option(help="Training steps; too many overfit.")] = 1_000,
     batch: QueriesAStep = 16,
-    negatives: Annotated[int, typer.Option(help="Wrong passages a query, in a step.")] = 19,
-    width: Annotated[int, typer.Option(help="Numbers a query token.")] = 64,
+    negatives: Annotated[int, typer.Option(help="Wrong passages per query and step.")] = 19,
+    width: Annotated[int, typer.Option(help="Dimensions per query token.")] = 64,
     heads: Heads = 4,
-    layers: Annotated[int, typer.Option(help="Layers that read the query alone.")] = 1,
-    crossings: Annotated[int, typer.Option(help="Layers that read passages.")] = 1,
-    dropout: Annotated[float, typer.Option(help="Share left out at random in training.")] = 0.1,
+    layers: Annotated[int, typer.Option(help="Self-attention layers over the query.")] = 1,
+    crossings: Annotated[int, typer.Option(help="Cross-attention layers over the passage.")] = 1,
+    dropout: Annotated[float, typer.Option(help="Dropout rate.")] = 0.1,
     learning_rate: LearningRate = 1e-3,
     checks: Checks = 5,
-    seed: Annotated[int, typer.Option(help="Of the weights and the order of queries.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the weights and the order of queries.")] = 0,
     device: Device = "cpu",
-    name: Annotated[str | None, typer.Option(help="What it is called; default: as --out.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The decoder's name; default: the name of --out.")
+    ] = None,
 ) -> None:
-    """Make a decoder that ranks a bundle's passages better than its tokens alone, from judged queries."""
+    """Train a decoder that ranks better than late interaction, on judged queries."""
     with needing("train"):
         from lurcher.training.ranker.decoder_training import Schedule
         from lurcher.training.ranker.train import Plan, Sources
@@ -119,30 +130,32 @@ def train_reader(
     bundle: BundlePath,
     out: Annotated[Path, typer.Option(help="The reader's folder.")],
     queries: Annotated[
-        Path, typer.Option(help="queries.jsonl: one {_id, text, answers: [...]} a line.")
+        Path, typer.Option(help="queries.jsonl: one {_id, text, answers: [...]} per line.")
     ],
     qrels: Annotated[
-        Path, typer.Option(help="Where the answers stand: query id, passage id, grade.")
+        Path, typer.Option(help="Which passages contain the answers: query id, passage id, grade.")
     ],
     dev_queries: Annotated[
         Path | None,
-        typer.Option(help="Questions to choose weights by; default: a tenth of the others."),
+        typer.Option(help="Questions to choose the checkpoint by; default: a tenth of the others."),
     ] = None,
     dev_qrels: DevQrels = None,
     skip_unknown: SkipUnknown = False,
-    name: Annotated[str | None, typer.Option(help="The reader's name; default: OUT's.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The reader's name; default: the name of --out.")
+    ] = None,
     steps: Steps = 4_000,
-    batch: Annotated[int, typer.Option(help="Questions a step.")] = 24,
-    width: Annotated[int, typer.Option(help="Numbers a token.")] = 256,
+    batch: Annotated[int, typer.Option(help="Questions per step.")] = 24,
+    width: Annotated[int, typer.Option(help="Dimensions per token.")] = 256,
     heads: Heads = 8,
-    layers: Annotated[int, typer.Option(help="Layers that read question and passage.")] = 3,
+    layers: Annotated[int, typer.Option(help="Layers over question and passage.")] = 3,
     inner: Annotated[int, typer.Option(help="Width of the feed-forward layers.")] = 1_024,
     learning_rate: LearningRate = 1e-3,
     checks: Checks = 10,
-    seed: Annotated[int, typer.Option(help="Of the weights and the order of questions.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the weights and the order of questions.")] = 0,
     device: Device = "cpu",
 ) -> None:
-    """Make a reader that finds answers in passages, from questions with answers."""
+    """Train a reader that finds answers in passages, on questions with answers."""
     with needing("train"):
         from lurcher.training.ranker.train import Sources
         from lurcher.training.reader.train import Plan

@@ -8,15 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from lurcher.bundle.bundle import Bundle
+import lurcher
 from lurcher.evaluation.remote import Remote, is_url
-from lurcher.models.errors import FieldError, LurcherError
-from lurcher.retrieval.answering import Question
-from lurcher.retrieval.pipeline import Pipeline
-from lurcher.retrieval.reading import NO_READER
-from lurcher.retrieval.searching import RankMode
-
-_BATCH = 16
+from lurcher.retrieval.query import RankMode
 
 
 class Answer(NamedTuple):
@@ -30,7 +24,7 @@ class Answer(NamedTuple):
 class AnswerOptions:
     """How questions are answered; ``min_score`` None: as the target does by default."""
 
-    passages: int = 10
+    read_depth: int = 10
     min_score: float | None = None
     rank: RankMode = "auto"
 
@@ -45,40 +39,22 @@ class Answerer(Protocol):
 
 
 class BundleAnswerer:
-    """A bundle, read in this process by the server's own pipeline."""
+    """A bundle, read in this process."""
 
     def __init__(self, path: Path, options: AnswerOptions) -> None:
         self._options = options
-        self._bundle = Bundle.open(path)
-        if self._bundle.manifest.reader is None:
-            self._bundle.close()
-            raise FieldError("answers", NO_READER)
-        self._pipeline = Pipeline(self._bundle)
-        self.name = self._bundle.manifest.name
+        self._collection = lurcher.open(path)
+        self.name = self._collection.manifest.name
 
     def answer(self, questions: Sequence[str]) -> Iterator[Answer | None]:
         """The best answer to each, or None. Raises LurcherError if one fails."""
-        options = self._options
-        for start in range(0, len(questions), _BATCH):
-            batch = [
-                Question(
-                    text,
-                    options.passages,
-                    rank=options.rank,
-                    answers=1,
-                    min_score=options.min_score,
-                )
-                for text in questions[start : start + _BATCH]
-            ]
-            for result in self._pipeline.run(batch):
-                if isinstance(result, LurcherError):
-                    raise result
-                best = result.answers[0] if result.answers else None
-                yield None if best is None else Answer(best.text, best.score)
+        for text in questions:
+            answers = self._collection.answer(text, 1, **asdict(self._options)).answers
+            yield Answer(answers[0].text, answers[0].score) if answers else None
 
     def close(self) -> None:
         """Close the bundle."""
-        self._bundle.close()
+        self._collection.close()
 
 
 class ServerAnswerer:

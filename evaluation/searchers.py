@@ -7,11 +7,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from lurcher.bundle.bundle import Bundle
+import lurcher
+from lurcher.collection import SearchOptions
 from lurcher.evaluation.remote import Remote, is_url
-from lurcher.models.errors import LurcherError, ServiceError
-from lurcher.retrieval.pipeline import Pipeline
-from lurcher.retrieval.searching import AskedMode, Query, RankMode
+from lurcher.models.errors import ServiceError
+from lurcher.retrieval.query import NeighbourMode, RankMode
 
 Ranking = list[tuple[str, float]]
 
@@ -28,51 +28,37 @@ class Searcher(Protocol):
 
 
 class BundleSearcher:
-    """A bundle, searched in this process by the server's own pipeline."""
+    """A bundle, searched in this process."""
 
-    def __init__(self, path: Path, pefa: AskedMode, rank: RankMode, candidates: int | None) -> None:
-        self._pefa, self._rank, self._candidates = pefa, rank, candidates
-        self._bundle = Bundle.open(path)
-        self._pipeline = Pipeline(self._bundle)
-        self.name = self._bundle.manifest.name
+    def __init__(self, path: Path, options: SearchOptions) -> None:
+        self._options = options
+        self._collection = lurcher.open(path)
+        self.name = self._collection.manifest.name
 
     def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
         """Passage ids with scores, best first, for each query."""
-        rankings: list[Ranking] = []
-        k = min(k, self._candidates or k)
-        for start in range(0, len(queries), _BATCH):
-            batch = [
-                Query(text, k, mode=self._pefa, rank=self._rank, candidates=self._candidates)
-                for text in queries[start : start + _BATCH]
-            ]
-            for result in self._pipeline.run(batch):
-                if isinstance(result, LurcherError):
-                    raise result
-                rankings.append([(f.passage.id, f.score) for f in result.found])
-        return rankings
+        results = self._collection.search_many(queries, k, **self._options)
+        return [[(hit.id, hit.score) for hit in result.hits] for result in results]
 
     def close(self) -> None:
         """Close the bundle."""
-        self._bundle.close()
+        self._collection.close()
 
 
 class ServerSearcher:
     """A running server, reached by ``/v1/search/batch``."""
 
-    def __init__(self, url: str, pefa: AskedMode, rank: RankMode, candidates: int | None) -> None:
-        self._pefa, self._rank, self._candidates = pefa, rank, candidates
+    def __init__(self, url: str, options: SearchOptions) -> None:
+        self._options = {**options, "neighbours": {"mode": options["neighbours"]}, "include": []}
         self._remote = Remote(url)
         self.name = url
 
     def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
         """Passage ids with scores, best first, for each query. Raises ServiceError."""
         rankings: list[Ranking] = []
-        k = min(k, self._candidates or k)
         for start in range(0, len(queries), _BATCH):
-            body = {
-                "queries": list(queries[start : start + _BATCH]), "top_k": k, "include": [],
-                "pefa": {"mode": self._pefa}, "rank": self._rank, "candidates": self._candidates,
-            }  # fmt: skip
+            some = list(queries[start : start + _BATCH])
+            body = {"queries": some, "top_k": k, **self._options}
             for item in self._remote.post("/v1/search/batch", body)["results"]:
                 if "error" in item:
                     raise ServiceError(f"{self.name}: {item['error']['detail']}")
@@ -84,19 +70,30 @@ class ServerSearcher:
         self._remote.close()
 
 
+class _AtMost:
+    """A searcher that finds no more passages per query than are ranked."""
+
+    def __init__(self, searcher: Searcher, most: int) -> None:
+        self._searcher, self._most = searcher, most
+        self.name = searcher.name
+
+    def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
+        """As ``Searcher.search``."""
+        return self._searcher.search(queries, min(k, self._most))
+
+
 @contextmanager
 def open_searcher(
-    target: str, pefa: AskedMode = "auto", rank: RankMode = "auto", candidates: int | None = None
-) -> Iterator[Searcher]:
+    target: str, neighbours: NeighbourMode = "auto", rank: RankMode = "auto", candidates: int | None = None
+) -> Iterator[Searcher]:  # fmt: skip
     """A searcher of ``target``, a URL or the path of a bundle, open for the time of the block.
 
     With ``candidates``, no more passages than these are found, unless ``rank`` is off.
     """
     if rank == "off":
         candidates = None
+    options: SearchOptions = {"neighbours": neighbours, "rank": rank, "candidates": candidates}
     with closing(
-        ServerSearcher(target, pefa, rank, candidates)
-        if is_url(target)
-        else BundleSearcher(Path(target), pefa, rank, candidates)
+        ServerSearcher(target, options) if is_url(target) else BundleSearcher(Path(target), options)
     ) as searcher:
-        yield searcher
+        yield searcher if candidates is None else _AtMost(searcher, candidates)

@@ -1,11 +1,11 @@
-"""The filter of a request to conditions on metadata."""
+"""From the filter of a request to conditions on metadata."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -20,18 +20,10 @@ from pydantic_core import PydanticCustomError
 
 from lurcher.bundle.passages import Condition
 from lurcher.models.errors import FieldError
-from lurcher.models.text import lone_surrogate
 
-
-def _encodable(text: str) -> str:
-    """``text``; JSON can name half of a surrogate pair, which neither UTF-8 nor SQLite can hold."""
-    position = lone_surrogate(text)
-    if position is not None:
-        raise ValueError(f"a lone surrogate at character {position}")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_encodable)]
+# With a limit on its length pydantic refuses a text that names half of a surrogate pair, as JSON can; neither
+# UTF-8 nor SQLite can hold one.
+Text = Annotated[str, Field(min_length=0)]
 
 # SQLite compares 64-bit integers.
 _Integer = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
@@ -70,7 +62,7 @@ class Range(BaseModel):
 
 
 def _explained(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    """``value`` validated, with one error that says what is allowed instead of one a branch."""
+    """``value`` validated, with one error that says what is allowed instead of one per branch."""
     try:
         return validate(value)
     except ValidationError as error:
@@ -87,9 +79,23 @@ Filter = Annotated[
 ]
 
 
-def conditions(filters: dict[str, Any]) -> list[Condition]:
-    """One condition a field; a passage has to meet them all."""
-    return [_condition(field, test) for field, test in filters.items()]
+def conditions(filters: Mapping[str, Any]) -> tuple[Condition, ...]:
+    """One condition per field of a validated filter; a passage has to meet them all."""
+    return tuple(_condition(field, test) for field, test in filters.items())
+
+
+def parse_filter(given: str | Mapping[str, Any]) -> tuple[Condition, ...]:
+    """The conditions of ``given``, a filter as JSON or as a dict. Raises FieldError."""
+    try:
+        if isinstance(given, str):
+            return conditions(_FILTER.validate_json(given))
+        return conditions(_FILTER.validate_python(dict(given)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise FieldError(".".join(["filter", *map(str, first["loc"])]), first["msg"]) from error
+
+
+_FILTER: TypeAdapter[dict[str, Any]] = TypeAdapter(Filter)
 
 
 def _condition(field: str, test: Any) -> Condition:
@@ -98,12 +104,3 @@ def _condition(field: str, test: Any) -> Condition:
     if isinstance(test, Range):
         return Condition(field, "range", (test.gt, test.gte, test.lt, test.lte))
     return Condition(field, "in", (test,))
-
-
-def parse(text: str) -> list[Condition]:
-    """The conditions that ``text``, a filter in JSON, holds. Raises FieldError."""
-    try:
-        return conditions(TypeAdapter(Filter).validate_json(text))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise FieldError(".".join(["filter", *map(str, first["loc"])]), first["msg"]) from error

@@ -1,4 +1,4 @@
-"""The application: routes wrapped in middleware, built once from settings."""
+"""The FastAPI application: routes and middleware, built once from settings."""
 
 from __future__ import annotations
 
@@ -12,43 +12,41 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import lurcher_version
-from lurcher.models.engines import EngineName
-from lurcher.retrieval.pipeline import Pipeline
+from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server import errors, keys
 from lurcher.server.middleware import LimitBody, Observe
 from lurcher.server.routes import answer, bundle, feedback, health, page, rerank, search
 from lurcher.server.schemas.problems import Problem
-from lurcher.server.service import Service
+from lurcher.server.serving import OpenSnapshot, Service
 from lurcher.server.settings import Settings
 
 _log = structlog.get_logger()
 
 _ABOUT = """\
-Search over one bundle of passages. Errors are RFC 9457 problem JSON; every reply carries
-`X-Request-Id`, which the server's log repeats.
+Search over one bundle of passages. Errors are RFC 9457 problem JSON. Every reply has the header
+`X-Request-Id`; the server's log has the same id.
 """
 
 
 def create_app(
     settings: Settings,
     on_failure: Callable[[Exception], None] | None = None,
-    pipeline: Callable[[Bundle, int | None, EngineName], Pipeline] = Pipeline,
+    open_snapshot: OpenSnapshot = Snapshot,
 ) -> FastAPI:
-    """The application that serves ``settings.bundle``, searched by what ``pipeline`` makes of it.
+    """Return the application that serves ``settings.bundle``, opened by ``open_snapshot``.
 
-    The bundle is loaded after start-up, so that ``/livez`` answers meanwhile. Where that fails,
-    ``on_failure`` is told; without one it is logged, and the server stays up and never gets ready.
+    The bundle is loaded after start-up, so that ``/livez`` answers meanwhile. If loading fails, call
+    ``on_failure``; without one, log the error and stay up without ever getting ready.
     """
-    service = Service(settings, pipeline)
+    service = Service(settings, open_snapshot)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async def load() -> None:
             try:
                 await service.load()
-            # Whatever went wrong: nobody awaits this task, so it would go unheard.
+            # Any error: nobody awaits this task, so it would be lost.
             except Exception as error:
                 if on_failure is None:
                     _log.error("the bundle cannot be loaded", reason=str(error))
@@ -95,7 +93,7 @@ def create_app(
 
 
 def _describe(app: FastAPI, settings: Settings) -> None:
-    """Put into the OpenAPI document what only the settings know, and the shape of errors."""
+    """Add the limits from the settings, and the schema of errors, to the OpenAPI document."""
     make = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -115,9 +113,9 @@ def _describe(app: FastAPI, settings: Settings) -> None:
             for name in ("documents", "passages"):
                 items, _ = schemas["RerankRequest"]["properties"][name]["anyOf"]
                 items["maxItems"] = settings.max_candidates
-            asked = schemas["AnswerRequest"]["properties"]
-            asked["passages"]["maximum"] = settings.max_passages
-            asked["candidates"]["anyOf"][0]["maximum"] = settings.max_candidates
+            answer_fields = schemas["AnswerRequest"]["properties"]
+            answer_fields["read_depth"]["maximum"] = settings.max_read_depth
+            answer_fields["candidates"]["anyOf"][0]["maximum"] = settings.max_candidates
             for name in ("SearchRequest", "AnswerRequest", "RerankRequest"):
                 schemas[name]["properties"]["query"]["maxLength"] = settings.max_query_chars
             schemas["BatchRequest"]["properties"]["queries"]["maxItems"] = settings.max_queries

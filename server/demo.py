@@ -1,4 +1,4 @@
-"""Three questions put to a running server, printed as a person would read the answers."""
+"""Ask a running server three questions and print its hits for a person to read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _READY_WITHIN_SECONDS = 60
 def ask(url: str, console: Console) -> None:
     """Wait until the server at ``url`` is ready, then print three questions with their hits.
 
-    Raises TimeoutError where it does not get ready.
+    Raises TimeoutError if it does not get ready.
     """
     connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
     deadline = time.monotonic() + _READY_WITHIN_SECONDS

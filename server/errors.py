@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem JSON: one table from the tree in ``models.errors`` to status and title."""
+"""Errors as RFC 9457 problem JSON: one table maps the tree in ``models.errors`` to status and title."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _RETRY_LOADING_SECONDS = 2
 
 
 def problem(error: LurcherError, request_id: str) -> Problem:
-    """``error`` as the caller sees it."""
+    """Return ``error`` as the caller sees it."""
     status, title = next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)
     fields = (
         [FieldProblem(field=error.field, reason=error.reason)]
@@ -51,12 +51,12 @@ def problem(error: LurcherError, request_id: str) -> Problem:
 
 
 def render(found: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """``found`` as a reply."""
+    """Return ``found`` as a reply."""
     return Response(found.model_dump_json(), found.status, headers, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of ``app`` a problem."""
+    """Make ``app`` answer every error with problem JSON."""
     app.add_exception_handler(LurcherError, _on_lurcher_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
@@ -64,7 +64,7 @@ def install(app: FastAPI) -> None:
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI entries of the errors that a route may answer with."""
+    """Return the OpenAPI entries for the errors of a route."""
     schema = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {s: {"description": HTTPStatus(s).phrase, "content": schema} for s in statuses}
 
@@ -81,10 +81,10 @@ async def _on_lurcher_error(request: Request, error: Exception) -> Response:
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 (what the handler is installed for)
-    # The input is not repeated: it may hold what JSON cannot, and it may be large.
+    # Do not repeat the input: it may be large, or contain what JSON cannot express.
     fields = [_field_problem(e) for e in error.errors()]
     if any(f.field == "body" for f in fields) and "json" not in _content_type(request):
-        # What `curl -d` sends unless told otherwise.
+        # `curl -d` sends another content type by default.
         reason = "must be JSON, sent with the header Content-Type: application/json"
         fields = [FieldProblem(field="body", reason=reason)]
     detail = "; ".join(f"{f.field}: {f.reason}" for f in fields[:3])
@@ -124,12 +124,12 @@ async def _on_http(request: Request, error: Exception) -> Response:
 async def _on_unexpected(request: Request, error: Exception) -> Response:
     request_id = request.state.request_id
     _log.error("unexpected error", request_id=request_id, exc_info=error)
-    detail = "The server failed in a way that nobody foresaw; its log has the details."
+    detail = "The server failed unexpectedly; its log has the details."
     found = Problem(title="Internal error", status=500, detail=detail, request_id=request_id)
-    # Starlette answers this one outside of the middleware that would add the header.
+    # Starlette sends this reply outside of the middleware that adds the header.
     return render(found, {"X-Request-Id": request_id})
 
 
 def _printable(text: str) -> str:
-    """``text`` without what UTF-8 cannot carry (an unknown field's name may be a lone surrogate)."""
+    """Return ``text`` without lone surrogates, which UTF-8 cannot encode; a field's name may have some."""
     return text.encode("utf-8", "replace").decode()

@@ -1,7 +1,7 @@
 """API keys: who may search and who may give feedback.
 
-The settings hold hashes of keys, so that whoever reads them cannot use them. A key is 256 random bits,
-so a plain SHA-256 is enough: there is nothing to guess.
+The settings contain hashes of keys, so that whoever reads the settings cannot use the keys. A key is 256
+random bits, which nobody can guess, so a plain SHA-256 is enough.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ _Header = Annotated[
 
 
 def new_key() -> str:
-    """A new random key."""
+    """Return a new random key."""
     return secrets.token_urlsafe(32)
 
 
 def key_hash(key: str) -> str:
-    """What the settings say of ``key``."""
+    """Return the hash of ``key`` as the settings contain it."""
     return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def to_search(settings: Settings) -> list[Any]:
-    """What routes that read depend on: a key of either kind, where there are read keys."""
+    """Return the dependencies of routes that read: any key, if there are read keys."""
     if not settings.read_keys:
         return []
     return [Depends(_demand([*settings.read_keys, *settings.write_keys], []))]
 
 
 def to_write(settings: Settings) -> list[Any]:
-    """What routes that change something depend on: a write key, where there are write keys."""
+    """Return the dependencies of routes that change something: a write key, if there are write keys."""
     if not settings.write_keys:
         return []
     return [Depends(_demand(settings.write_keys, settings.read_keys))]
 
 
 def client_of(request: Request) -> str:
-    """Who sent ``request``: its key, by the start of the hash, or the address it came from."""
+    """Return who sent ``request``: the start of its key's hash, or the address it came from."""
     key: str | None = getattr(request.state, "key", None)
     if key is not None:
         return f"key:{key.removeprefix('sha256:')[:16]}"
@@ -60,9 +60,9 @@ def client_of(request: Request) -> str:
 
 
 def _demand(allowed: Sequence[str], known: Sequence[str]) -> Callable[..., Any]:
-    """A dependency that lets the keys ``allowed`` pass; those ``known`` get 403, all others 401."""
+    """Return a dependency that accepts ``allowed`` keys; ``known`` ones get 403, others 401."""
 
-    # Not a plain function: FastAPI would send that to a thread of its own.
+    # Async, because FastAPI would run a plain function in a thread.
     async def key_needed(request: Request, bearer: _Bearer, header: _Header) -> None:
         presented = bearer.credentials if bearer else header
         if presented is None:
@@ -83,5 +83,5 @@ def _refusal(detail: str) -> HTTPException:
 
 
 def _among(given: str, hashes: Sequence[str]) -> bool:
-    """Whether ``given`` is one of ``hashes``, in a time that does not tell which or how nearly."""
+    """Return whether ``given`` is one of ``hashes``, in constant time."""
     return any([hmac.compare_digest(given, one) for one in hashes])  # noqa: C419 (a generator stops early)

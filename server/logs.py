@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, or coloured text for a person."""
+"""Structured logs: one JSON object per line, or coloured text for a terminal."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lurcher.server.settings import Settings
 
 
 def configure(settings: Settings) -> None:
-    """Set the process's logging up; call it once, when a server starts."""
+    """Set up the logging of the process; call it once, when a server starts."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: list[structlog.typing.Processor] = (
-        # Without local variables: they hold queries and passages, which are nobody else's business.
+        # Without local variables: they contain queries and passages, which are private.
         [
             structlog.processors.ExceptionRenderer(
                 structlog.tracebacks.ExceptionDictTransformer(show_locals=False)

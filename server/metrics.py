@@ -1,4 +1,4 @@
-"""What the server counts, in Prometheus' terms; ``docs/metrics.md`` lists them."""
+"""The server's metrics for Prometheus; ``docs/metrics.md`` lists them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 
 
 
 class Metrics:
-    """The counters of one server, in a registry of their own."""
+    """The metrics of one server, in their own registry."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -29,10 +29,10 @@ class Metrics:
             buckets=(1, 2, 4, 8, 16, 32, 64, 128), registry=r,
         )  # fmt: skip
         self.degraded = Counter(
-            "lurcher_degraded_searches", "Searches that left a stage out to keep their deadline.",
+            "lurcher_degraded_searches", "Searches that skipped or shortened a stage to keep their deadline.",
             ["stage"], registry=r,
         )  # fmt: skip
-        self.waiting = Gauge("lurcher_waiting_queries", "Queries that wait now.", registry=r)
+        self.waiting = Gauge("lurcher_waiting_queries", "Queries that are waiting.", registry=r)
         self.feedback_pairs = Counter(
             "lurcher_feedback_pairs", "Pairs sent as feedback.", ["outcome"], registry=r
         )
@@ -42,5 +42,5 @@ class Metrics:
         self.passages = Gauge("lurcher_passages", "Passages in the bundle.", registry=r)
 
     def render(self) -> bytes:
-        """All of them in the text format."""
+        """Return all metrics in the text format."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""What happens to every request: an id, a log line, a count; and a limit on the body."""
+"""Middleware for every request: an id, a log line, metrics, and a limit on the body."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class Observe:
-    """Gives each request an id (the caller's ``X-Request-Id`` if it is a plain one), logs and counts it."""
+    """Gives each request an id (the caller's ``X-Request-Id`` if it is valid), logs it and counts it."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -45,7 +45,7 @@ class Observe:
             await self._app(scope, receive, answer)
         finally:
             seconds = perf_counter() - start
-            # The route's pattern, not the path: a label must not have as many values as callers like.
+            # The route's pattern, not the path: callers must not be able to create label values.
             route = getattr(scope.get("route"), "path", "unmatched")
             self._metrics.requests.labels(route, str(status)).inc()
             self._metrics.request_seconds.labels(route).observe(seconds)
@@ -56,7 +56,7 @@ class Observe:
 
 
 class LimitBody:
-    """Refuses a body beyond ``limit`` bytes, before reading it where its length is stated."""
+    """Refuses a body larger than ``limit`` bytes; before reading it, if the request states its length."""
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""A server process: one application on one socket, until it is told to stop."""
+"""A server process: one application on one socket, until it is stopped."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from threading import Thread
 import structlog
 import uvicorn
 
-from lurcher.bundle.bundle import Bundle
-from lurcher.models.engines import EngineName
 from lurcher.models.errors import FieldError
-from lurcher.retrieval.pipeline import Pipeline
+from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server import logs
 from lurcher.server.app import create_app
+from lurcher.server.serving import OpenSnapshot
 from lurcher.server.settings import Settings
 
 _log = structlog.get_logger()
@@ -26,16 +25,16 @@ _log = structlog.get_logger()
 def serve(
     settings: Settings,
     visit: Callable[[str], bool] | None = None,
-    pipeline: Callable[[Bundle, int | None, EngineName], Pipeline] = Pipeline,
+    open_snapshot: OpenSnapshot = Snapshot,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then finish what was started. Call it in the main thread.
+    """Serve until SIGINT or SIGTERM, then finish the requests in progress. Call it in the main thread.
 
-    ``visit`` is called in a thread of its own with the server's URL once the port is open; the server
-    stops when it returns False. Raises FieldError where the port is taken, what ``visit`` raised, or
-    BundleError or ModelError where the bundle cannot be loaded.
+    Once the port is open, ``visit`` is called in its own thread with the server's URL; if it returns
+    False, the server stops. Raises FieldError if the port is taken, BundleError or ModelError if the
+    bundle cannot be loaded, and whatever ``visit`` raises.
     """
     logs.configure(settings)
-    # Requests are logged by our own middleware; uvicorn's start-up chatter would be a second format.
+    # Our middleware logs requests; uvicorn's messages would be a second format.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     failures: list[Exception] = []
 
@@ -44,14 +43,14 @@ def serve(
         server.should_exit = True
 
     config = uvicorn.Config(
-        create_app(settings, give_up, pipeline),
+        create_app(settings, give_up, open_snapshot),
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=settings.shutdown_seconds,
         server_header=False,
     )
     server = _Server(config, visit, give_up)
-    # uvicorn hands the signal on once it has stopped, and a stop that was asked for is no failure.
+    # uvicorn raises the signal again after it has stopped, but a requested stop is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, server.handle_exit)
     server.run([_listen(settings.host, settings.port)])
@@ -60,7 +59,7 @@ def serve(
 
 
 def _listen(host: str, port: int) -> socket:
-    """A socket that listens on ``host`` and ``port``. Raises FieldError."""
+    """Return a socket that listens on ``host`` and ``port``. Raises FieldError."""
     try:
         return create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)
     except OSError as error:
@@ -69,7 +68,7 @@ def _listen(host: str, port: int) -> socket:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that says where it listens, which with port 0 nobody knows before."""
+    """A uvicorn server that logs where it listens, which with port 0 is not known before."""
 
     def __init__(
         self,
@@ -93,5 +92,5 @@ class _Server(uvicorn.Server):
         try:
             if not visit(url):
                 self.should_exit = True
-        except Exception as error:  # for serve to raise: here it would end a thread, no more
+        except Exception as error:  # `serve` raises it; here it would only end the thread
             self._give_up(error)

@@ -1,1 +1,1 @@
-"""The HTTP surface, one module a resource."""
+"""The HTTP routes, one module per resource."""

@@ -1,4 +1,4 @@
-"""``GET /v1/bundle``: what is loaded."""
+"""``GET /v1/bundle``: the loaded bundle."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ from lurcher.bundle.manifest import Manifest
 from lurcher.bundle.token_store import TokenSettings
 from lurcher.server.errors import responses
 from lurcher.server.schemas.bundle import BundleReply
-from lurcher.server.service import Service
+from lurcher.server.serving import Service, Serving
+from lurcher.server.settings import Settings
 
 router = APIRouter(tags=["bundle"])
 
 
 @router.get("/v1/bundle", responses=responses(503))
 async def bundle(request: Request) -> BundleReply:
-    """The loaded bundle: its size, encoder, measured figures, and the limits on requests."""
+    """Describe the loaded bundle: its size, encoder, measured figures, and the limits on requests."""
     service: Service = request.app.state.service
-    loaded, settings = service.bundle, service.settings
-    manifest = loaded.manifest
+    settings = service.settings
+    with service.lease() as serving:
+        return _describe(serving, settings)
+
+
+def _describe(serving: Serving, settings: Settings) -> BundleReply:
+    manifest = serving.manifest
     return BundleReply(
         name=manifest.name,
         created=manifest.created,
@@ -35,14 +41,14 @@ async def bundle(request: Request) -> BundleReply:
         states=None if manifest.states is None else manifest.states.model_dump(exclude={"ranker"}),
         reader=None if manifest.reader is None else manifest.reader.model_dump(),
         reading=_reading(manifest),
-        filter_fields=loaded.passages.fields,
+        filter_fields=serving.passages.fields,
         limits={
             "top_k": settings.max_top_k,
             "queries": settings.max_queries,
             "hits": settings.max_hits,
             "candidates": settings.max_candidates,
             "ranked": settings.max_ranked,
-            "passages": settings.max_passages,
+            "read_depth": settings.max_read_depth,
             "query_chars": settings.max_query_chars,
             "body_bytes": settings.max_body_bytes,
             "timeout_ms": settings.timeout_ms,
@@ -51,13 +57,13 @@ async def bundle(request: Request) -> BundleReply:
 
 
 def _tokens(store: TokenSettings) -> dict[str, Any]:
-    bytes_a_token = round(store.bytes / max(1, store.tokens), 2)
-    return {**store.model_dump(exclude={"encoder"}), "bytes_a_token": bytes_a_token}
+    bytes_per_token = round(store.bytes / max(1, store.tokens), 2)
+    return {**store.model_dump(exclude={"encoder"}), "bytes_per_token": bytes_per_token}
 
 
 def _reading(manifest: Manifest) -> dict[str, Any] | None:
     store, tokens = manifest.reading, manifest.tokens
     if store is None or tokens is None:
         return None
-    bytes_a_token = round(store.bytes / max(1, tokens.tokens), 2)
-    return {**store.model_dump(exclude={"encoder"}), "bytes_a_token": bytes_a_token}
+    bytes_per_token = round(store.bytes / max(1, tokens.tokens), 2)
+    return {**store.model_dump(exclude={"encoder"}), "bytes_per_token": bytes_per_token}

@@ -1,4 +1,4 @@
-"""``/v1/feedback``: which passages answered which queries, said while the server runs."""
+"""``/v1/feedback``: give, remove and count judgements of which passages answer which queries."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from starlette.exceptions import HTTPException
 
 from lurcher.feedback.log import Given, Pair, Removal
 from lurcher.models.errors import FieldError
+from lurcher.retrieval.query import check_text
 from lurcher.server.errors import responses
 from lurcher.server.intake import Intake
 from lurcher.server.keys import client_of
+from lurcher.server.limits import too_many
 from lurcher.server.schemas.feedback import (
     FeedbackCounts,
     FeedbackReply,
@@ -26,9 +28,10 @@ from lurcher.server.schemas.feedback import (
     RemovalQuery,
     RemovalReply,
 )
-from lurcher.server.service import Service
+from lurcher.server.serving import Service
+from lurcher.server.settings import Settings
 
-# Two, because who may ask what there is may not always change it.
+# Two, because they need different API keys.
 reading = APIRouter(tags=["feedback"])
 writing = APIRouter(tags=["feedback"])
 
@@ -36,7 +39,7 @@ _Key = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key", pattern="^[!-~]{1,200}$",
-        description="Sent again with the same request, it counts once.",
+        description="A request that is repeated with the same key counts once.",
     ),
 ]  # fmt: skip
 
@@ -45,16 +48,17 @@ _Key = Annotated[
 async def give_feedback(
     body: FeedbackRequest, request: Request, idempotency_key: _Key = None
 ) -> FeedbackReply:
-    """Let passages be found for queries that they answer.
+    """Tell which passages answered which queries, so that similar queries find them.
 
-    The reply comes when it is on the disk and counts in searches. Pairs whose passage is not in the
-    bundle are refused one by one. A reply of 507 means that none was taken.
+    The reply is sent when the feedback is on disk and counts in searches. Pairs whose passage is not in the
+    bundle are refused one by one. A reply of 507 means that no pair was accepted.
     """
     service: Service = request.app.state.service
     intake = _intake(service)
-    _check(body, service)
-    wanted = list({pair.passage for pair in body.pairs})
-    rows = await asyncio.to_thread(service.bundle.passages.rows_of, wanted)
+    with service.lease() as serving:
+        _check(body, serving.bundle, service.settings)
+        wanted = list({pair.passage for pair in body.pairs})
+        rows = await asyncio.to_thread(serving.passages.rows_of, wanted)
     pairs = tuple(Pair(p.query, p.passage, p.weight) for p in body.pairs if p.passage in rows)
     refused = tuple(i for i, pair in enumerate(body.pairs) if pair.passage not in rows)
     key = idempotency_key or token_hex(16)
@@ -76,9 +80,9 @@ async def give_feedback(
 async def remove_feedback(
     asked: Annotated[RemovalQuery, Query()], request: Request
 ) -> RemovalReply:
-    """Take feedback back, by its keys or its time; the reply comes when searches do not know it any more.
+    """Remove feedback by its keys or its time; the reply is sent when searches no longer use it.
 
-    What was put into the bundle stays there until it is put together anew from the log.
+    What is part of the bundle stays there until a new bundle is made from the log.
     """
     intake = _intake(request.app.state.service)
     if bool(asked.keys) == (asked.before is not None):
@@ -90,7 +94,7 @@ async def remove_feedback(
 
 @reading.get("/v1/feedback", responses=responses(403, 503))
 async def count_feedback(request: Request) -> FeedbackCounts:
-    """How much feedback counts beside the bundle."""
+    """Count the feedback that is not in the bundle."""
     intake = _intake(request.app.state.service)
     feedback = intake.feedback
     return FeedbackCounts(
@@ -109,30 +113,23 @@ def _intake(service: Service) -> Intake:
         raise HTTPException(
             403, "feedback is off; the server takes it with the setting feedback = FILE"
         )
-    return service.intake
+    return service.feedback
 
 
-def _check(body: FeedbackRequest, service: Service) -> None:
-    """Raise FieldError or HTTPException for a request that the settings or the bundle forbid."""
-    settings, name = service.settings, service.bundle.manifest.name
-    if body.bundle is not None and body.bundle != name:
-        raise HTTPException(409, f"bundle: {name!r} is loaded, the feedback is for {body.bundle!r}")
-    if len(body.pairs) > settings.max_queries:
+def _check(body: FeedbackRequest, bundle: str, settings: Settings) -> None:
+    """Raise FieldError or HTTPException if ``body`` is for another bundle or the settings forbid it."""
+    if body.bundle is not None and body.bundle != bundle:
         raise HTTPException(
-            413, f"pairs: {len(body.pairs)} pairs, at most {settings.max_queries} in one request"
+            409, f"bundle: {bundle!r} is loaded, the feedback is for {body.bundle!r}"
         )
+    if len(body.pairs) > settings.max_queries:
+        raise too_many("pairs", len(body.pairs), settings.max_queries)
     for i, pair in enumerate(body.pairs):
-        if not pair.query.strip():
-            raise FieldError(f"pairs.{i}.query", "must hold more than white space")
-        if len(pair.query) > settings.max_query_chars:
-            raise FieldError(
-                f"pairs.{i}.query",
-                f"{len(pair.query)} characters, at most {settings.max_query_chars} are allowed",
-            )
+        check_text(f"pairs.{i}.query", pair.query, settings.max_query_chars)
 
 
 def _seconds(when: str) -> float:
-    """The time ``when``, in seconds since 1970. Raises FieldError."""
+    """Return the time ``when`` in seconds since 1970. Raises FieldError."""
     try:
         seconds = float(when)
     except ValueError:

@@ -1,4 +1,4 @@
-"""``/livez``, ``/readyz`` and ``/metrics``: for those who run the server."""
+"""``/livez``, ``/readyz`` and ``/metrics``: for the operator of the server."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from lurcher.models.errors import NotReady
 from lurcher.server.errors import responses
-from lurcher.server.service import Service
+from lurcher.server.serving import Service
 
 router = APIRouter(tags=["operations"])
 
 
 @router.get("/livez")
 async def livez() -> dict[str, str]:
-    """The process answers."""
+    """Answer while the process runs."""
     return {"status": "live"}
 
 
 @router.get("/readyz", responses=responses(503))
 async def readyz(request: Request) -> dict[str, str]:
-    """A real query has gone through; 503 before."""
+    """Answer 200 once the bundle has answered a query, and 503 before."""
     service: Service = request.app.state.service
     if not service.ready:
         raise NotReady("the bundle is still being loaded")
@@ -29,6 +29,6 @@ async def readyz(request: Request) -> dict[str, str]:
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def metrics(request: Request) -> Response:
-    """Counters and histograms in Prometheus' text format."""
+    """Return counters and histograms in the text format of Prometheus."""
     service: Service = request.app.state.service
     return Response(service.metrics.render(), media_type=CONTENT_TYPE_LATEST)

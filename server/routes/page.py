@@ -1,4 +1,4 @@
-"""``GET /``: the search page; ``GET /docs``: the routes, read from ``/openapi.json``."""
+"""``GET /``: the search page; ``GET /docs``: a page that shows ``/openapi.json``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UI = Path(__file__).parents[1] / "ui"
 
 
 def content_security_policy(page: str) -> str:
-    """The policy that lets ``page`` run its own script and style, call this server, and nothing else."""
+    """Return the policy that lets ``page`` run its own script and style, and call only this server."""
 
     def hashes(tag: str) -> str:
         bodies = re.findall(rf"<{tag}[^>]*>(.*?)</{tag}>", page, re.DOTALL)
@@ -30,7 +30,7 @@ def content_security_policy(page: str) -> str:
 
 
 def _served(name: str) -> tuple[str, dict[str, str]]:
-    """The page in the file ``name`` and its headers."""
+    """Return the page in the file ``name``, and its headers."""
     page = (_UI / name).read_text(encoding="utf-8")
     return page, {
         "Content-Security-Policy": content_security_policy(page),
@@ -45,11 +45,11 @@ _SEARCH, _DOCS = _served("index.html"), _served("docs.html")
 
 @router.get("/")
 async def page() -> Response:
-    """The search page: one file with its style and script inside."""
+    """Return the search page: one file that contains its style and script."""
     return Response(_SEARCH[0], headers=_SEARCH[1], media_type="text/html")
 
 
 @router.get("/docs")
 async def docs() -> Response:
-    """The routes with their fields, from the OpenAPI document; nothing comes from another host."""
+    """Return the page that shows the routes and their fields; it loads nothing from other hosts."""
     return Response(_DOCS[0], headers=_DOCS[1], media_type="text/html")

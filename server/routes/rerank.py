@@ -1,4 +1,4 @@
-"""``POST /v1/rerank`` and ``/v2/rerank``: passages or texts in the order in which they answer a query."""
+"""``POST /v1/rerank`` and ``/v2/rerank``: texts or passages, sorted by how well they answer a query."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from time import perf_counter
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
-from starlette.exceptions import HTTPException
 
-from lurcher.bundle.passages import Passages, Rows
 from lurcher.models.errors import FieldError
-from lurcher.retrieval.ranking import NO_TOKENS
+from lurcher.retrieval.capabilities import NO_TOKENS
+from lurcher.retrieval.checks import rows_of
+from lurcher.retrieval.query import check_text
+from lurcher.retrieval.rerank import Document, RerankScores
+from lurcher.server.admission import IsDisconnected
 from lurcher.server.errors import responses
-from lurcher.server.routes.search import check_query
+from lurcher.server.limits import too_many
+from lurcher.server.routes.search import milliseconds
 from lurcher.server.schemas.rerank import (
     RerankedDocument,
     RerankMeta,
@@ -21,7 +24,8 @@ from lurcher.server.schemas.rerank import (
     RerankRequest,
     RerankResult,
 )
-from lurcher.server.service import Service
+from lurcher.server.serving import Service, Serving
+from lurcher.server.settings import Settings
 
 router = APIRouter(tags=["rerank"])
 
@@ -31,17 +35,35 @@ _ERRORS = responses(400, 413, 422, 429, 503, 504)
 @router.post("/v2/rerank", response_model=RerankReply, responses=_ERRORS)
 @router.post("/v1/rerank", response_model=RerankReply, responses=_ERRORS)
 async def rerank(body: RerankRequest, request: Request) -> Response:
-    """Texts, or passages of the bundle, in the order in which they answer a query: Cohere's shape."""
+    """Sort texts, or passages of the bundle, by how well they answer a query; compatible with Cohere."""
     start = perf_counter()
     service: Service = request.app.state.service
-    _check(body, service)
-    stored, gone = service.bundle.passages, request.is_disconnected
+    with service.lease() as serving:
+        _check(body, serving, service.settings)
+        results, scored, cut = await _results(body, serving, request.is_disconnected)
+        manifest = serving.manifest
+        reply = RerankReply(
+            id=request.state.request_id,
+            results=results,
+            meta=RerankMeta(
+                bundle=manifest.name, model=manifest.encoder.name, truncated=scored.truncated,
+                truncated_documents=cut, timings_ms={"total": milliseconds(perf_counter() - start)},
+            ),
+        )  # fmt: skip
+    return Response(reply.model_dump_json(exclude_unset=True), media_type="application/json")
+
+
+async def _results(
+    body: RerankRequest, serving: Serving, is_disconnected: IsDisconnected
+) -> tuple[list[RerankResult], RerankScores, list[int]]:
+    """Return the results, best first, the scores of all, and the positions of documents that were cut."""
+    stored, ids = serving.passages, body.passages or []
     texts = None if body.documents is None else [one.text for one in body.documents]
-    ids = body.passages or []
-    rows = await asyncio.to_thread(_rows, stored, ids)
-    scored, cut = await service.rerank(
-        body.query, rows if texts is None else texts, body.timeout_ms, gone, body.max_tokens_per_doc
+    rows = await asyncio.to_thread(rows_of, stored, ids)
+    passages = (
+        rows if texts is None else [Document(text, body.max_tokens_per_doc) for text in texts]
     )
+    scored, cut = await serving.rerank(body.query, passages, body.timeout_ms, is_disconnected)
     best: list[int] = np.argsort(-scored.scores, kind="stable")[: body.top_n].tolist()
     results = [
         RerankResult(index=i, relevance_score=round(float(scored.scores[i]), 6)) for i in best
@@ -57,40 +79,21 @@ async def rerank(body: RerankRequest, request: Request) -> Response:
         )
         for result, text in zip(results, returned, strict=True):
             result.document = RerankedDocument(text=text)
-    manifest = service.bundle.manifest
-    reply = RerankReply(
-        id=request.state.request_id,
-        results=results,
-        meta=RerankMeta(
-            bundle=manifest.name, model=manifest.encoder.name, truncated=scored.truncated,
-            truncated_documents=cut,
-            timings_ms={"total": round((perf_counter() - start) * 1_000, 3)},
-        ),
-    )  # fmt: skip
-    return Response(reply.model_dump_json(exclude_unset=True), media_type="application/json")
+    return results, scored, cut
 
 
-def _check(body: RerankRequest, service: Service) -> None:
-    """Raise FieldError or HTTPException for a request that the settings or the bundle forbid."""
+def _check(body: RerankRequest, serving: Serving, settings: Settings) -> None:
+    """Raise FieldError or HTTPException if the settings or the bundle do not allow ``body``."""
     if (body.documents is None) == (body.passages is None):
         raise FieldError("documents", "give either documents or passages")
     if body.documents is None and body.max_tokens_per_doc is not None:
         raise FieldError(
             "max_tokens_per_doc", "is for documents; passages are as the build read them"
         )
-    check_query("query", body.query, service.settings)
+    check_text("query", body.query, settings.max_query_chars)
     field = "documents" if body.passages is None else "passages"
-    count, limit = len(body.documents or body.passages or []), service.settings.max_candidates
+    count, limit = len(body.documents or body.passages or []), settings.max_candidates
     if count > limit:
-        raise HTTPException(413, f"{field}: {count} of them, at most {limit} in one request")
-    if service.bundle.tokens is None:
+        raise too_many(field, count, limit)
+    if not serving.capabilities.tokens:
         raise FieldError(field, NO_TOKENS)
-
-
-def _rows(stored: Passages, ids: list[str]) -> Rows:
-    """The rows of passages ``ids``. Raises FieldError for one that there is not."""
-    rows = stored.rows_of(list(dict.fromkeys(ids)))
-    for i, id_ in enumerate(ids):
-        if id_ not in rows:
-            raise FieldError(f"passages.{i}", "no passage has this id")
-    return np.array([rows[id_] for id_ in ids], np.int64)

@@ -1,1 +1,1 @@
-"""The shapes of requests and replies on our own routes."""
+"""Schemas of the requests and replies of Lurcher's own routes."""

@@ -1,4 +1,4 @@
-"""The shapes of a question and its answers."""
+"""Schemas of questions and answers."""
 
 from __future__ import annotations
 
@@ -7,109 +7,108 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from lurcher.retrieval.filters import Filter, Text
-from lurcher.retrieval.searching import RankMode
+from lurcher.retrieval.query import RankMode
 from lurcher.server.schemas.body import Body
-from lurcher.server.schemas.search import Pefa, Span, Timings
+from lurcher.server.schemas.search import NeighbourOptions, Span, Timings
 
 
 class AnswerRequest(Body):
-    """A question, and how its answers are found."""
+    """A question, and how to answer it."""
 
     query: Annotated[Text, Field(min_length=1, examples=["who invented the telescope"])]
-    top_k: Annotated[int, Field(ge=1, le=20, description="Most answers to return.")] = 3
-    passages: Annotated[
-        int, Field(ge=1, description="How many of the hits that a search finds are read.")
-    ] = 10
+    top_k: Annotated[int, Field(ge=1, le=20, description="Maximum number of answers.")] = 3
+    read_depth: Annotated[int, Field(ge=1, description="How many hits of the search to read.")] = 10
     min_score: Annotated[
         float | None,
         Field(
             ge=0, le=1, allow_inf_nan=False,
-            description="The least `score` of an answer. Default: what the bundle's reader says of itself.",
+            description="Minimum `score` of an answer. Default: the threshold of the bundle's reader.",
         ),
     ] = None  # fmt: skip
     write: Annotated[
         bool,
-        Field(
-            description="Let the bundle's T5 write an answer of the passages, too, if it has one."
-        ),
+        Field(description="Also let the bundle's T5 write an answer from the hits."),
     ] = False
     filter: Annotated[
         Filter, Field(description="As in a search.", examples=[{"language": "en"}])
     ] = {}  # noqa: RUF012 (pydantic copies it)
-    pefa: Annotated[Pefa, Field(description="As in a search.")] = Pefa()
+    neighbours: Annotated[NeighbourOptions, Field(description="As in a search.")] = (
+        NeighbourOptions()
+    )
     rank: Annotated[RankMode, Field(description="As in a search.")] = "auto"
     candidates: Annotated[
         int | None,
         Field(
             ge=1,
-            description="How many of the first stage's best are ranked, at least `passages` if any are. "
-            "Default: 100, or `passages` if that is more.",
+            description="How many candidates of the first stage to rank, at least `read_depth`. Default: "
+            "100, or `read_depth` if that is larger.",
         ),
     ] = None
     timeout_ms: Annotated[
         int | None,
-        Field(ge=1, description="After so long the answer is 504; at most the server's own."),
+        Field(
+            ge=1,
+            description="Time limit, after which the reply is 504; at most the server's setting.",
+        ),
     ] = None
 
 
 class AnswerPassage(BaseModel):
-    """The passage that an answer stands in."""
+    """The passage that contains an answer."""
 
     id: str
     title: str
 
 
 class Sentence(Span):
-    """A part of a text with its words."""
+    """A span with its text."""
 
     text: str
 
 
 class FoundAnswer(BaseModel):
-    """One answer: its words, and where they stand, in Unicode code points, ``end`` not included."""
+    """An answer: its words and where they stand, in Unicode code points, ``end`` not included."""
 
-    text: str = Field(description="As it stands in the passage.")
-    score: float = Field(
-        description="How probable it is that it is right, 0 to 1, as the reader was calibrated."
-    )
+    text: str = Field(description="The words, exactly as the passage has them.")
+    score: float = Field(description="The probability that the answer is right, 0 to 1.")
     passage: AnswerPassage
     part: Literal["title", "text"] = Field(
-        description="The part of the passage that `start` and `end` count in, and those of `sentence`."
+        description="The part of the passage that `start`, `end` and `sentence` refer to."
     )
     start: int
     end: int
-    sentence: Sentence = Field(description="The sentence around it.")
+    sentence: Sentence = Field(description="The sentence around the words.")
 
 
 class WrittenAnswer(BaseModel):
-    """What a T5 wrote, in words of its own."""
+    """An answer that a T5 wrote."""
 
     text: str
     score: float = Field(
-        description="How sure it is of its words, 0 to 1: the geometric mean of their probabilities. "
-        "It says nothing of whether they are right."
+        description="How sure the T5 is of its words, not whether they are right: the geometric mean of its "
+        "tokens' probabilities."
     )
-    passages: list[str] = Field(description="Ids of those that it read.")
+    passages: list[str] = Field(description="The ids of the passages that the T5 read.")
 
 
 class AnswerTimings(Timings):
-    """Milliseconds by stage; stages but `queue` and `total` are those of the batch it ran in."""
+    """Milliseconds per stage; all except `queue` and `total` are those of the question's batch."""
 
-    read: float
+    read: float = Field(description="Finding answers in the hits.")
 
 
 class AnswerReply(BaseModel):
     """The answers to one question, most probable first."""
 
     answers: list[FoundAnswer]
-    answered: bool = Field(description="Whether there is any.")
+    answered: bool = Field(description="Whether there is any answer.")
     written: WrittenAnswer | None = Field(
-        default=None, description="What the bundle's T5 writes, if `write` asked for it."
+        default=None, description="The answer that the bundle's T5 wrote; only with `write`."
     )
     timings_ms: AnswerTimings
     bundle: str
-    truncated: bool = Field(description="The query was longer than the encoder reads.")
+    truncated: bool = Field(description="Whether the query was longer than the encoder reads.")
     degraded: list[str] = Field(
-        description="Stages cut short to keep the deadline: `rank`, left out, and `read`, where not all of "
-        "`passages` were read."
+        description="What was cut to keep the deadline: `rank` (skipped), `read` (fewer than `read_depth` "
+        "hits were read)."
     )

@@ -1,4 +1,4 @@
-"""What all requests have in common."""
+"""The base of all request bodies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Body(BaseModel):
-    """A request's body."""
+    """A request body."""
 
-    # A misspelt field is an error, and a number in quotes is not a number.
+    # Unknown fields and numbers in quotes are errors.
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)

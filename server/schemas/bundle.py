@@ -1,4 +1,4 @@
-"""What the server says of its bundle."""
+"""Schema of the description of the loaded bundle."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 
 class BundleReply(BaseModel):
-    """What is loaded."""
+    """The loaded bundle."""
 
     name: str
     created: str
@@ -19,19 +19,17 @@ class BundleReply(BaseModel):
     build: dict[str, Any]
     figures: dict[str, Any]
     tokens: dict[str, Any] | None = Field(
-        description="What ranking reads, if the bundle has it: 1-bit tokens, their number and size."
+        description="The 1-bit tokens that ranking reads, their number and size; null if there are none."
     )
-    ranker: dict[str, Any] | None = Field(
-        description="The decoder or T5 that `rank` may name, if the bundle has it."
-    )
+    ranker: dict[str, Any] | None = Field(description="The decoder or T5; null if there is none.")
     states: dict[str, Any] | None = Field(
-        description="What the T5 reads, if one ranks: its states of passages, their number, form and size."
+        description="The T5's states of the passages, their number, format and size; null if there is no T5."
     )
     reader: dict[str, Any] | None = Field(
-        description="What finds answers, if the bundle has it: what it was trained on, and how well it reads."
+        description="The reader, how it was trained and measured; null if there is none."
     )
     reading: dict[str, Any] | None = Field(
-        description="What the reader reads: the tokens in more detail, their number and size."
+        description="The codes that the reader reads, their number and size; null if there are none."
     )
     filter_fields: list[str]
     limits: dict[str, int]

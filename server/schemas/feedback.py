@@ -1,4 +1,4 @@
-"""The shapes of judgements: given, taken back and counted."""
+"""Schemas of feedback: giving, removing and counting it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ class FeedbackPair(Body):
     """A passage that answers a query."""
 
     query: Annotated[Text, Field(min_length=1, examples=["who invented the telescope"])]
-    passage: Annotated[Text, Field(min_length=1, description="Its id.")]
+    passage: Annotated[Text, Field(min_length=1, description="The id of the passage.")]
     weight: Annotated[
-        FiniteFloat, Field(gt=0, le=1_000, description="How surely, or how often.")
+        FiniteFloat,
+        Field(gt=0, le=1_000, description="How certain or how frequent the judgement is."),
     ] = 1.0
 
 
@@ -26,58 +27,61 @@ class FeedbackRequest(Body):
 
     pairs: Annotated[list[FeedbackPair], Field(min_length=1)]
     bundle: Annotated[
-        Text | None, Field(description="The bundle it is meant for; 409 if another is loaded.")
+        Text | None,
+        Field(description="The bundle that the feedback is for; 409 if another one is loaded."),
     ] = None
 
 
 class RefusedPair(FieldProblem):
-    """A pair that was not taken."""
+    """A pair that was not accepted."""
 
-    index: int = Field(description="Its place in the request, from 0.")
+    index: int = Field(description="Its position in the request, from 0.")
 
 
 class FeedbackReply(BaseModel):
-    """What became of the pairs; those accepted are on the disk and count in searches."""
+    """What happened to the pairs; those accepted are on disk and count in searches."""
 
     accepted: int
     refused: list[RefusedPair]
     held_back: int = Field(
-        description="Of those accepted, how many wait for other clients to say the same."
+        description="How many accepted pairs do not count yet, because too few clients have given them."
     )
     key: str = Field(
-        description="By which this can be taken back: the request's own, or a new one."
+        description="The key by which this feedback can be removed: the request's own, or a new one."
     )
 
 
 class RemovalQuery(Body):
-    """Which feedback to take back: exactly one of both."""
+    """Which feedback to remove: exactly one of `keys` and `before`."""
 
     keys: Annotated[
         list[Text],
-        Field(max_length=1_000, description="That of requests with one of these keys."),
+        Field(max_length=1_000, description="Remove the feedback of requests with these keys."),
     ] = []  # noqa: RUF012 (pydantic copies it)
     before: Annotated[
         str | None,
         Field(
-            description="That given before this time: seconds since 1970, or ISO 8601 (UTC unless it "
-            "names an offset)."
+            description="Remove feedback from before this time: seconds since 1970, or ISO 8601 (UTC "
+            "unless it has an offset)."
         ),
     ] = None
 
 
 class RemovalReply(BaseModel):
-    """What was taken back."""
+    """What was removed."""
 
-    removed: int = Field(description="Judgements that counted in this server, and do not any more.")
+    removed: int = Field(description="Judgements that counted in this server until now.")
 
 
 class FeedbackCounts(BaseModel):
-    """What the server has learnt since its bundle was made."""
+    """Counts of the feedback that is not in the bundle."""
 
     pairs: int = Field(description="Different pairs of query and passage.")
-    held_back: int = Field(description="Of these, how many wait for other clients.")
-    most_pairs: int = Field(description="Beyond so many the answer to new ones is 507.")
+    held_back: int = Field(
+        description="How many of these do not count yet, because too few clients have given them."
+    )
+    most_pairs: int = Field(description="Maximum number of pairs; beyond it, new ones get 507.")
     judgements: int
-    log: str = Field(description="The log's id, by which a bundle names what was put into it.")
-    sequence: int = Field(description="Number of the last record in the log.")
+    log: str = Field(description="The log's id, by which a bundle remembers what was put into it.")
+    sequence: int = Field(description="The number of the log's last record.")
     log_bytes: int

@@ -1,4 +1,4 @@
-"""What went wrong, as RFC 9457 problem details."""
+"""Errors as RFC 9457 problem details."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class FieldProblem(BaseModel):
-    """One field that cannot be used."""
+    """A field that cannot be used, and why."""
 
     field: str
     reason: str

@@ -1,4 +1,4 @@
-"""The shapes of a reranking."""
+"""Schemas of reranking."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Document(Body):
 
 
 def _document(given: object) -> object:
-    """A text as the object that holds it, so that what is wrong with either is named alike."""
+    """Wrap a plain text into an object, so that errors name both forms in the same way."""
     if isinstance(given, str):
         return {"text": given}
     if not isinstance(given, dict):
@@ -26,35 +26,42 @@ def _document(given: object) -> object:
 
 
 class RerankRequest(Body):
-    """A query and what to score for it: exactly one of `documents` and `passages`."""
+    """A query, and what to sort by it: exactly one of `documents` and `passages`."""
 
     query: Annotated[Text, Field(min_length=1, examples=["who invented the telescope"])]
     documents: Annotated[
         list[Annotated[Document, BeforeValidator(_document, json_schema_input_type=Text | Document)]] | None,
         Field(
-            min_length=1, description="Texts, read for this request as a build reads passages.",
+            min_length=1, description="Texts, encoded for this request as a build encodes passages.",
             examples=[["The telescope was invented in the Netherlands.", "Bread needs yeast."]],
         ),
     ] = None  # fmt: skip
     passages: Annotated[
         list[Text] | None, Field(min_length=1, description="Ids of the bundle's passages.")
     ] = None
-    top_n: Annotated[int | None, Field(ge=1, description="Most results; default: all.")] = None
-    return_documents: Annotated[bool, Field(description="Whether results have their text.")] = False
+    top_n: Annotated[
+        int | None, Field(ge=1, description="Maximum number of results; default: all.")
+    ] = None
+    return_documents: Annotated[
+        bool, Field(description="Whether to return the text of each result.")
+    ] = False
     max_tokens_per_doc: Annotated[
         int | None,
         Field(
             ge=1,
-            description="Each of `documents` is cut to so many tokens; default, and at most: what the "
-            "encoder reads.",
+            description="Cut each of `documents` to this many tokens. Default and maximum: what the encoder "
+            "reads.",
         ),
     ] = None
     model: Annotated[
-        Text | None, Field(description="For clients that send one; the bundle's is what there is.")
+        Text | None, Field(description="Accepted for clients that send one, and ignored.")
     ] = None
     timeout_ms: Annotated[
         int | None,
-        Field(ge=1, description="After so long the answer is 504; at most the server's own."),
+        Field(
+            ge=1,
+            description="Time limit, after which the reply is 504; at most the server's setting.",
+        ),
     ] = None
 
 
@@ -67,24 +74,24 @@ class RerankedDocument(BaseModel):
 class RerankResult(BaseModel):
     """One document or passage."""
 
-    index: int = Field(description="Its place in the request, from 0.")
+    index: int = Field(description="Its position in the request, from 0.")
     relevance_score: float = Field(
-        description="As `scores.rank` of a search without known queries: 0.25 times the inner product "
-        "of the vectors and 0.75 times late interaction; -1 to 1 for models with unit-norm vectors."
+        description="The `scores.rank` that a search without known queries gives: 0.25 times the inner "
+        "product of the vectors plus 0.75 times late interaction; -1 to 1 if vectors have norm 1."
     )
-    id: str | None = Field(default=None, description="The passage's, if ids were given.")
-    document: RerankedDocument | None = Field(default=None, description="If it was to be returned.")
+    id: str | None = Field(default=None, description="The passage's id, if `passages` were given.")
+    document: RerankedDocument | None = Field(default=None, description="If `return_documents`.")
 
 
 class RerankMeta(BaseModel):
-    """What is to be said of all results."""
+    """What applies to all results."""
 
     bundle: str
     model: str = Field(description="The bundle's encoder.")
-    truncated: bool = Field(description="The query was longer than the encoder reads.")
+    truncated: bool = Field(description="Whether the query was longer than the encoder reads.")
     truncated_documents: list[int] = Field(
-        description="Places of the documents that were cut: longer than `max_tokens_per_doc`, or than the "
-        "encoder reads."
+        description="Positions of the documents that were cut: longer than `max_tokens_per_doc`, or than "
+        "the encoder reads."
     )
     timings_ms: dict[str, float]
 
@@ -92,6 +99,6 @@ class RerankMeta(BaseModel):
 class RerankReply(BaseModel):
     """The documents or passages, best first."""
 
-    id: str = Field(description="The request's, as in `X-Request-Id`.")
+    id: str = Field(description="The request's id, as in `X-Request-Id`.")
     results: list[RerankResult]
     meta: RerankMeta

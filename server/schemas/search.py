@@ -1,4 +1,4 @@
-"""The shapes of searches, one or many, and of what they find."""
+"""Schemas of searches, single or in batches, and of their hits."""
 
 from __future__ import annotations
 
@@ -7,72 +7,80 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from lurcher.retrieval.filters import Filter, Text
-from lurcher.retrieval.searching import RankMode
+from lurcher.retrieval.query import RankMode
 from lurcher.server.schemas.body import Body
 from lurcher.server.schemas.problems import Problem
 
-Include = Literal["text", "metadata", "scores", "highlights", "neighbours", "matches"]
+Include = Literal[
+    "text", "metadata", "scores", "highlights", "contributing_neighbours", "token_alignment"
+]
 
 DEFAULT_INCLUDE: list[Include] = ["text", "metadata", "scores"]
 
 
-class Pefa(Body):
-    """What known queries may say about the hits (PEFA)."""
+class NeighbourOptions(Body):
+    """How known queries, queries with judged answers, change the order of hits (PEFA)."""
 
     mode: Annotated[
-        Literal["auto", "off", "xs", "xl"],
+        Literal["auto", "off", "adapted", "voting"],
         Field(
-            description="`auto`: what the bundle was tuned for. `off`: passages alone. `xs`: passages "
-            "moved towards the queries they are known to answer. `xl`: known queries near this one "
-            "vote for their passages."
+            description="`auto`: the mode that the bundle was tuned for. `off`: known queries do not count. "
+            "`adapted` (PEFA-XS): each passage's vector is moved towards the queries that it answers. "
+            "`voting` (PEFA-XL): the known queries nearest to this one vote for their passages."
         ),
     ] = "auto"
     dense_weight: Annotated[
         float | None,
         Field(
             alias="lambda", ge=0, le=1, allow_inf_nan=False,
-            description="Weight of the passage's own score; 1 leaves known queries out. "
-            "Default: what was tuned.",
+            description="Weight of the passage's own score; with 1, known queries do not count. Default: as "
+            "the bundle was tuned.",
         ),
     ] = None  # fmt: skip
 
 
 class SearchOptions(Body):
-    """What a search may say besides its query."""
+    """Options of a search."""
 
-    top_k: Annotated[int, Field(ge=1, description="Most hits to return.")] = 10
+    top_k: Annotated[int, Field(ge=1, description="Maximum number of hits.")] = 10
     filter: Annotated[
         Filter,
         Field(
-            description="Conditions on metadata, all of which a hit meets: a value (or a list's "
-            'member), `{"in": [...]}`, or a range of `gt`, `gte`, `lt`, `lte`.',
+            description="Conditions on metadata; a hit meets all of them. A condition is a value, "
+            '`{"in": [...]}`, or a range of `gt`, `gte`, `lt`, `lte`. In a list, one member has to meet it.',
             examples=[{"language": "en", "year": {"gte": 2020}}],
         ),
     ] = {}  # noqa: RUF012 (pydantic copies it)
     include: Annotated[
-        list[Include], Field(max_length=6, description="Parts of a hit to return.")
+        list[Include], Field(max_length=6, description="Which parts of a hit to return.")
     ] = DEFAULT_INCLUDE
-    pefa: Annotated[Pefa, Field(description="Whether and how known queries count.")] = Pefa()
+    neighbours: Annotated[
+        NeighbourOptions, Field(description="Whether and how known queries count.")
+    ] = NeighbourOptions()
     rank: Annotated[
         RankMode,
         Field(
-            description="How the first stage's best are put in order. `maxsim`: by late interaction with the "
-            "passages' 1-bit tokens. `decoder`: by a trained decoder on top of that, or by a T5 alone, "
-            "whichever the bundle has. `reader`: by late interaction and how sure the bundle's reader is of "
-            "its best answer in each. `auto`: `maxsim`, if the bundle has tokens. `off`: not."
+            description="How to rank the candidates of the first stage. `maxsim`: late interaction with the "
+            "passages' 1-bit tokens. `decoder`: that, corrected by a trained decoder. `t5`: a T5 alone. "
+            "`reader`: late interaction, and how sure the bundle's reader is of its best answer in each "
+            "passage. `auto`: `maxsim` if the bundle has tokens, otherwise `off`. `off`: keep the order of "
+            "the first stage."
         ),
     ] = "auto"
     candidates: Annotated[
         int | None,
         Field(
             ge=1,
-            description="How many of the first stage's best are ranked, at least `top_k` if any are. "
-            "Default: 100, or `top_k` if that is more.",
+            description="How many candidates of the first stage to rank, at least `top_k`. Default: 100, or "
+            "`top_k` if that is larger.",
         ),
     ] = None
     timeout_ms: Annotated[
         int | None,
-        Field(ge=1, description="After so long the answer is 504; at most the server's own."),
+        Field(
+            ge=1,
+            description="Time limit, after which the reply is 504; at most the server's setting.",
+        ),
     ] = None
 
 
@@ -91,39 +99,41 @@ class BatchRequest(SearchOptions):
 class Scores(BaseModel):
     """The score of each stage that ran."""
 
-    dense: float = Field(description="Inner product of query and passage vector; cosine, -1 to 1, "
-                         "for models with unit-norm vectors.")  # fmt: skip
+    dense: float = Field(
+        description="Inner product of the vectors of query and passage; -1 to 1 if vectors have norm 1."
+    )
     neighbours: float | None = Field(
         default=None,
-        description="What known queries say, if they were asked: by `xs` the inner product with their "
-        "mean, by `xl` the sum of their votes.",
+        description="Score from known queries, if they count. `adapted`: the inner product with the mean of "
+        "the passage's known queries. `voting`: the sum of their votes.",
     )
-    mixed: float | None = Field(
-        default=None, description="Both, mixed by lambda: the first stage's score."
-    )
-    late: float | None = Field(
+    fused: float | None = Field(
         default=None,
-        description="Late interaction (MaxSim), if the hits were ranked: the cosine of each token of the "
-        "query with the 1-bit token of the passage that meets it best, in the mean by how much the query's "
-        "tokens tell; -1 to 1, and -1 for a passage without tokens.",
+        description="Score of the first stage, if known queries count: made of `dense` and `neighbours`, by "
+        "the weight lambda.",
+    )
+    maxsim: float | None = Field(
+        default=None,
+        description="Late interaction, if hits were ranked: for each token of the query, the cosine of the "
+        "most similar 1-bit token of the passage; the mean of these, weighted by inverse document frequency. "
+        "-1 to 1, and -1 for a passage without tokens.",
     )
     rank: float | None = Field(
         default=None,
-        description="What ranked hits are ordered by: the first stage's score, in which `late` takes three "
-        "quarters of the place of `dense`. Where no known query counts 0.25 dense + 0.75 late: -1 to 1 for "
-        "models with unit-norm vectors. By a decoder, that plus what it adds, which has no bounds. "
-        "By a T5, what it says alone, in nats: the query's log-likelihood, at most 0, or log-odds that the "
-        "passage answers it, or their sum.",
+        description="What ranked hits are ordered by: the first stage's score with 0.25 dense + 0.75 maxsim "
+        "in the place of `dense`. A decoder or reader corrects this value, which may then leave -1 to 1. A "
+        "T5's score stands alone, in nats: the log-likelihood of the query (at most 0), the log-odds that "
+        "the passage answers it, or the sum of both.",
     )
 
 
-class Neighbour(BaseModel):
-    """A known query that spoke for a hit."""
+class ContributingNeighbour(BaseModel):
+    """A known query that raised a hit."""
 
-    id: str = Field(description="Empty for one that the running server has learnt.")
+    id: str = Field(description="Empty if the running server learnt it from feedback.")
     query: str
-    similarity: float = Field(description="Its inner product with this query.")
-    share: float = Field(description="Its part of the hit's neighbour score, 0 to 1.")
+    similarity: float = Field(description="Inner product of the known query and this query.")
+    share: float = Field(description="Its part of the hit's score `neighbours`, 0 to 1.")
 
 
 class Span(BaseModel):
@@ -134,50 +144,59 @@ class Span(BaseModel):
 
 
 class TokenMatch(BaseModel):
-    """A token of the query and the passage's token that it met best."""
+    """A token of the query, and the passage's token that is most similar to it."""
 
     query: Span = Field(description="The query's token.")
-    part: Literal["title", "text"] = Field(description="Where the passage's token stands.")
+    part: Literal["title", "text"] = Field(
+        description="The part of the passage that its token stands in."
+    )
     passage: Span = Field(
-        description="The passage's token, in that part; where similar ones share a code, one of them."
+        description="The passage's token, in that part. Of similar tokens that share a code, the nearest."
     )
     similarity: float = Field(description="Their cosine, -1 to 1.")
     weight: float = Field(
-        description="How much the query's token tells. Weight times similarity, added up over a hit's "
-        "matches, is its score `late`, but for tokens that stand for no character."
+        description="Weight of the query's token. The sum of weight times similarity is the hit's score "
+        "`maxsim`, except for tokens that stand for no character, which are left out."
     )
 
 
 class Hit(BaseModel):
-    """One passage found."""
+    """A passage that was found."""
 
     id: str
-    score: float = Field(description="What the hits are ordered by: the last stage's score.")
+    score: float = Field(
+        description="What the hits are ordered by: the score of the last stage that ran."
+    )
     title: str
     text: str = Field(default="", description="If included.")
     metadata: dict[str, Any] = Field(default={}, description="If included.")
     scores: Scores | None = Field(default=None, description="If included.")
     highlights: list[Span] = Field(
         default=[],
-        description="If included: the sentence of `text` that shares most with the query.",
+        description="If included: the sentence of `text` that shares most words with the query.",
     )
-    neighbours: list[Neighbour] = Field(
-        default=[], description="If included: the known queries that spoke most for it."
+    contributing_neighbours: list[ContributingNeighbour] = Field(
+        default=[], description="If included: the known queries that raised the hit most."
     )
-    matches: list[TokenMatch] = Field(
+    token_alignment: list[TokenMatch] = Field(
         default=[],
-        description="If included and the hits were ranked: where each token of the query met the passage.",
+        description="If included, and hits were ranked by tokens: for each token of the query, the passage's "
+        "most similar token.",
     )
 
 
 class Timings(BaseModel):
-    """Milliseconds by stage; stages but `queue` and `total` are those of the batch it ran in."""
+    """Milliseconds per stage; all except `queue` and `total` are those of the query's batch."""
 
     queue: float
     encode: float
-    search: float
+    retrieve: float
+    fuse: float
     rank: float
     fetch: float
+    explain: float = Field(
+        default=0, description="Only if a query of the batch asked for explanations."
+    )
     total: float
 
 
@@ -187,14 +206,14 @@ class SearchReply(BaseModel):
     hits: list[Hit]
     timings_ms: Timings
     bundle: str
-    truncated: bool = Field(description="The query was longer than the encoder reads.")
+    truncated: bool = Field(description="Whether the query was longer than the encoder reads.")
     degraded: list[str] = Field(
-        description="Stages left out to keep the deadline: `rank`, or none."
+        description="Stages that were skipped to keep the deadline: `rank`, or none."
     )
 
 
 class BatchItem(BaseModel):
-    """Either the hits of one query or why there are none."""
+    """The hits of one query, or its error."""
 
     hits: list[Hit] = []
     truncated: bool = False
@@ -202,9 +221,9 @@ class BatchItem(BaseModel):
 
 
 class BatchReply(BaseModel):
-    """One item a query, in the order asked."""
+    """One item per query, in the order of the request."""
 
     results: list[BatchItem]
     timings_ms: dict[str, float]
     bundle: str
-    degraded: list[str] = Field(description="Stages left out for any of the queries.")
+    degraded: list[str] = Field(description="Stages that were skipped for any of the queries.")

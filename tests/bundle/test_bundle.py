@@ -21,7 +21,7 @@ from lurcher.bundle.passages import Condition
 from lurcher.bundle.token_store import CODER
 from lurcher.models.errors import BundleCorrupt, BundleError, BundleNotFound, BundleVersionError
 from lurcher.models.tokens.coder import TokenCoder
-from lurcher.retrieval.pipeline import Pipeline
+from lurcher.retrieval.snapshot import Snapshot
 
 FILES = [
     MANIFEST,
@@ -260,7 +260,7 @@ def test_what_would_fail_in_the_first_query_fails_before_it(
     assert f"{file}: " in line
     assert reason in line
     with closing(Bundle.open(bundle)) as opened, pytest.raises(BundleCorrupt, match=reason):
-        Pipeline(opened, 1)
+        Snapshot(opened, 1)
 
 
 def test_without_the_hashes_a_changed_file_is_not_read(bundle: Path) -> None:

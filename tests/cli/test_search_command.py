@@ -1,4 +1,4 @@
-"""``lurcher search --pefa``: how known queries count in a search without a server."""
+"""``lurcher search --neighbours``: how known queries count in a search without a server."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def test_known_queries_count_unless_they_are_off(
     run: Run, ticket_bundle: Path, small_bundle: Path, small_records: list[dict[str, Any]]
 ) -> None:
     wanted = small_records[44]["id"]
-    for mode in ("xs", "xl"):
-        assert first(run, ticket_bundle, "--pefa", mode)["id"] == wanted
-    assert first(run, ticket_bundle) == first(run, ticket_bundle, "--pefa", "auto")
+    for mode in ("adapted", "voting"):
+        assert first(run, ticket_bundle, "--neighbours", mode)["id"] == wanted
+    assert first(run, ticket_bundle) == first(run, ticket_bundle, "--neighbours", "auto")
     assert first(run, ticket_bundle)["id"] == wanted
-    assert first(run, ticket_bundle, "--pefa", "off") == first(run, small_bundle)
+    assert first(run, ticket_bundle, "--neighbours", "off") == first(run, small_bundle)
     assert first(run, small_bundle)["id"] != wanted
 
 
 def test_mode_that_cannot_be_asked_is_named(run: Run, small_bundle: Path) -> None:
-    line = complaint(run("search", small_bundle, "a cat", "--pefa", "xs"))
-    assert line.startswith("pefa.mode: ")
+    line = complaint(run("search", small_bundle, "a cat", "--neighbours", "adapted"))
+    assert line.startswith("neighbours.mode: ")
     assert "lurcher adapt" in line
-    ended = run("search", small_bundle, "a cat", "--pefa", "both")
+    ended = run("search", small_bundle, "a cat", "--neighbours", "both")
     assert ended.returncode == 2
-    assert "--pefa" in ended.stderr
+    assert "--neighbours" in ended.stderr

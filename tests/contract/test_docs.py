@@ -18,12 +18,12 @@ from lurcher.server.schemas import answer, feedback, problems, rerank, search
 from lurcher.server.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.fixture(scope="module")
 def docs() -> str:
-    files = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+    return "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 
 def verbs() -> dict[str, Any]:
@@ -75,8 +75,9 @@ def test_field_is_documented(docs: str, field: str) -> None:
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_setting_is_documented(docs: str, name: str) -> None:
-    assert f"`{name}`" in docs
+def test_setting_is_documented_as_it_describes_itself(docs: str, name: str) -> None:
+    row = rf"^\| `{name}` \| `LURCHER_{name.upper()}` \| .* \| (.*) \|$"
+    assert re.findall(row, docs, re.MULTILINE) == [Settings.model_fields[name].description]
 
 
 @pytest.mark.parametrize("name", [m.name for m in Metrics()._registry.collect()])
@@ -100,3 +101,11 @@ def test_flag_is_documented(docs: str, verb: str, flag: str) -> None:
 @pytest.mark.parametrize("status", sorted({400, 404, 405, 413, *(s for s, _ in _TABLE.values())}))
 def test_error_status_is_documented(docs: str, status: int) -> None:
     assert re.search(rf"^\| [\d, ]*\b{status}\b", docs, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page_names_only_files_that_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = {ROOT / page.parent / one for one in re.findall(r"\]\((?!https?:|#)([^)#]+)", text)}
+    modules = {ROOT / one for one in re.findall(r"`((?:retrieval|server|bundle)/[\w/.]+)`", text)}
+    assert [str(file) for file in sorted(links | modules) if not file.exists()] == []

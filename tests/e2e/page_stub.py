@@ -41,7 +41,7 @@ def hit(text: str, best: str = "", **others: Any) -> dict[str, Any]:
     plain = {
         "id": "4983",
         "score": 0.7312,
-        "scores": {"dense": 0.5512, "late": 0.7912, "rank": 0.7312},
+        "scores": {"dense": 0.5512, "maxsim": 0.7912, "rank": 0.7312},
         "title": "Aspirin and stroke",
     }
     return {**plain, "text": text, "metadata": {"year": 2015}, "highlights": spans, **others}
@@ -70,8 +70,8 @@ HITS = {
         hit(
             "Words that nobody asked with.",
             score=0.8,
-            scores={"dense": 0.1, "neighbours": 0.9, "mixed": 0.8},
-            neighbours=[
+            scores={"dense": 0.1, "neighbours": 0.9, "fused": 0.8},
+            contributing_neighbours=[
                 known(ATTACK, 0.617),
                 known(LONG_WORD, 0.25, id=""),
                 known("asked once", 0.001),
@@ -81,8 +81,8 @@ HITS = {
         hit(
             "Nobody asked for this.",
             id="28",
-            scores={"dense": 0.1, "neighbours": 0, "mixed": 0.05},
-            neighbours=[],
+            scores={"dense": 0.1, "neighbours": 0, "fused": 0.05},
+            contributing_neighbours=[],
         ),
     ],
 }
@@ -94,7 +94,7 @@ NORMAL = [
         id="27",
         title="A long one",
         score=0.52,
-        scores={"dense": 0.52, "late": 0.52, "rank": 0.52},
+        scores={"dense": 0.52, "maxsim": 0.52, "rank": 0.52},
     ),
     *[hit("Other words.", id=f"n{i}", title=f"Hit {i}", score=0.5 - i / 50) for i in range(3, 11)],
 ]
@@ -325,7 +325,8 @@ class Handler(BaseHTTPRequestHandler):
                 "timings_ms": {
                     "queue": 0.1,
                     "encode": 3.2,
-                    "search": 0.3,
+                    "retrieve": 0.2,
+                    "fuse": 0.1,
                     "rank": 0.1,
                     "fetch": 0.1,
                     "total": 4.0,

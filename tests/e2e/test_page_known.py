@@ -38,7 +38,7 @@ def test_known_query_is_named_below_the_hit_that_it_spoke_for(known: Page) -> No
     assert not known.seen(STAGES.format(1))
     known.one(".name").click()
     names = [chip.text.split()[0] for chip in known.all(STAGES.format(1))]
-    assert names == ["dense", "neighbours", "mixed", "late", "rank"]
+    assert names == ["dense", "neighbours", "fused", "maxsim", "rank"]
 
 
 def test_nothing_is_said_where_there_are_no_known_queries(page: Page) -> None:
@@ -49,7 +49,7 @@ def test_nothing_is_said_where_there_are_no_known_queries(page: Page) -> None:
     page.one(".name").click()
     assert [chip.text.split()[0] for chip in page.all(STAGES.format(1))] == [
         "dense",
-        "late",
+        "maxsim",
         "rank",
     ]
 
@@ -62,7 +62,7 @@ def test_three_known_queries_at_most_each_with_its_share(stubbed: Page, stub: St
     assert stubbed.all("main img, main script") == []
     assert stubbed.script("return window.pwned === undefined")
     chips = [chip.text for chip in stubbed.all(STAGES.format(1))]
-    assert chips == ["dense 0.1000", "neighbours 0.9000", "mixed 0.8000"]
+    assert chips == ["dense 0.1000", "neighbours 0.9000", "fused 0.8000"]
     assert not stubbed.seen(ASKED.format(2))  # it has scores, but nobody spoke for it
 
 

@@ -49,7 +49,7 @@ def test_switch_searches_again_without_ranking_and_back(stubbed: Page, stub: Stu
 
 def test_switch_is_kept_in_the_address(page: Page) -> None:
     page.open(q=QUERY)
-    assert scores(page) == ["dense", "late", "rank"]
+    assert scores(page) == ["dense", "maxsim", "rank"]
     page.one("#rank").click()
     page.settle()
     assert "rank=off" in page.driver.current_url

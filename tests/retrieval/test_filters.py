@@ -9,11 +9,11 @@ import pytest
 
 from lurcher.bundle.passages import Condition
 from lurcher.models.errors import FieldError
-from lurcher.retrieval.filters import parse
+from lurcher.retrieval.filters import parse_filter
 
 
 def conditions(**wanted: Any) -> list[Condition]:
-    return parse(json.dumps(wanted))
+    return list(parse_filter(json.dumps(wanted)))
 
 
 def test_plain_value_is_a_choice_of_one() -> None:
@@ -74,10 +74,33 @@ def test_each_field_is_a_condition_in_the_order_written() -> None:
 )
 def test_what_cannot_be_a_filter_says_so(wanted: str) -> None:
     with pytest.raises(FieldError, match="filter"):
-        parse(wanted)
+        parse_filter(wanted)
 
 
 def test_integer_beyond_64_bits_is_compared_as_a_float() -> None:
-    (condition,) = parse('{"year": {"lt": 100000000000000000000}}')
+    (condition,) = parse_filter('{"year": {"lt": 100000000000000000000}}')
     assert condition.value == (None, None, 1e20, None)
     assert isinstance(condition.value[2], float)  # SQLite holds no such integer
+
+
+def test_a_dict_means_what_it_means_as_json() -> None:
+    wanted = {"lang": {"in": ["en", "de"]}, "year": {"gte": 2000, "lt": 2010.5}, "flag": True}
+    assert parse_filter(wanted) == parse_filter(json.dumps(wanted))
+    assert parse_filter({}) == parse_filter("{}") == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [
+        ({"year": None}, "filter.year"),
+        ({"year": {"gt": float("nan")}}, "filter.year"),
+        ({"year": {"in": []}}, "filter.year"),
+        ({"lang": "\ud800"}, "filter.lang"),
+        ({3: "en"}, "filter.3"),
+        ({"lang": object()}, "filter.lang"),
+    ],
+)
+def test_the_field_at_fault_is_named(wanted: dict[Any, Any], field: str) -> None:
+    with pytest.raises(FieldError) as error:
+        parse_filter(wanted)
+    assert error.value.field.startswith(field)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -11,8 +11,11 @@ import numpy.typing as npt
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.models.engines import EngineName
+from lurcher.models.errors import ModelError
 from lurcher.models.reader.reader import Reader, ReaderConfig
-from lurcher.retrieval.pipeline import Pipeline
+from lurcher.retrieval.costs import CostModel
+from lurcher.retrieval.snapshot import Snapshot
+from lurcher.server.service import OpenSnapshot
 
 # Of what is not pointed at: no softmax sees it.
 _NEVER = -60.0
@@ -40,6 +43,16 @@ class Pointing:
         return [logits]
 
 
+class Failing(Pointing):
+    """A graph that cannot be run; ``runs`` are the attempts."""
+
+    def run(
+        self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]]
+    ) -> list[npt.NDArray[Any]]:
+        super().run(outputs, inputs)
+        raise ModelError("the graph cannot be run")
+
+
 def pointed(bundle: Bundle, engine: Pointing, **changes: Any) -> Pointed:
     """``bundle``, read by ``engine``; ``changes`` are of the reader's description."""
     assert bundle.manifest.reader is not None
@@ -60,17 +73,15 @@ class Pointed(Bundle):
         object.__setattr__(made, "read_by", (config, engine))
         return made
 
-    def span_reader(self, threads: int | None = None, _: EngineName = "onnxruntime") -> Reader:
+    def reader(self, threads: int | None = None) -> Reader:
         config, graph = self.read_by
         return Reader(config, graph, threads or 1)
 
 
-def pointing(
-    engine: Pointing, **changes: Any
-) -> Callable[[Bundle, int | None, EngineName], Pipeline]:
-    """What makes a server's pipelines, read by ``engine``."""
+def pointing(engine: Pointing, costs: CostModel | None = None, **changes: Any) -> OpenSnapshot:
+    """What opens a server's snapshots, read by ``engine``."""
 
-    def make(bundle: Bundle, threads: int | None, name: EngineName) -> Pipeline:
-        return Pipeline(pointed(bundle, engine, **changes), threads, name)
+    def make(bundle: Bundle, threads: int | None, name: EngineName) -> Snapshot:
+        return Snapshot(pointed(bundle, engine, **changes), threads, name, costs)
 
     return make

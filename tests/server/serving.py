@@ -18,9 +18,11 @@ import uvicorn
 from lurcher.bundle.bundle import Bundle
 from lurcher.models.engines import EngineName
 from lurcher.models.errors import LurcherError
-from lurcher.retrieval.pipeline import Pipeline, Result
-from lurcher.retrieval.searching import Query
+from lurcher.retrieval.query import Query
+from lurcher.retrieval.results import SearchResult
+from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.app import create_app
+from lurcher.server.service import OpenSnapshot
 from lurcher.server.settings import Settings, load_settings
 
 PATIENCE = 30  # seconds until a test that waits for what never comes fails
@@ -113,7 +115,7 @@ def port_of(server: subprocess.Popen[str]) -> int:
 
 
 class Gate:
-    """Makes pipelines that note each batch and begin it only while the gate is open."""
+    """Opens snapshots that note each batch and begin it only while the gate is open."""
 
     def __init__(self) -> None:
         self.open = threading.Event()
@@ -121,7 +123,7 @@ class Gate:
         self.batches: list[list[str]] = []
         self._begun = threading.Semaphore(0)
 
-    def pipeline(self, bundle: Bundle, threads: int | None, engine: EngineName) -> Pipeline:
+    def snapshot(self, bundle: Bundle, threads: int | None, engine: EngineName) -> Snapshot:
         return _Gated(bundle, threads, engine, self)
 
     def begun(self) -> None:
@@ -134,12 +136,12 @@ class Gate:
         assert self.open.wait(PATIENCE)
 
 
-class _Gated(Pipeline):
+class _Gated(Snapshot):
     def __init__(self, bundle: Bundle, threads: int | None, engine: EngineName, gate: Gate) -> None:
         super().__init__(bundle, threads, engine)
         self._gate = gate
 
-    def run(self, queries: Sequence[Query]) -> list[Result | LurcherError]:
+    def run(self, queries: Sequence[Query]) -> list[SearchResult | LurcherError]:
         self._gate.enter(queries)
         return super().run(queries)
 
@@ -151,23 +153,23 @@ def settings(bundle: Path, **others: Any) -> Settings:
 @contextmanager
 def running(
     wanted: Settings,
-    pipeline: Callable[[Bundle, int | None, EngineName], Pipeline] = Pipeline,
+    open_snapshot: OpenSnapshot = Snapshot,
     ready: bool = True,
 ) -> Iterator[Client]:
     """A client of a server that runs until the end of the block, by default one that is ready."""
-    with serving(wanted, pipeline, ready) as (client, _):
+    with serving(wanted, open_snapshot, ready) as (client, _):
         yield client
 
 
 @contextmanager
 def serving(
     wanted: Settings,
-    pipeline: Callable[[Bundle, int | None, EngineName], Pipeline] = Pipeline,
+    open_snapshot: OpenSnapshot = Snapshot,
     ready: bool = True,
 ) -> Iterator[tuple[Client, uvicorn.Server]]:
     """The client of a server and the server, to stop it by hand."""
     config = uvicorn.Config(
-        create_app(wanted, pipeline=pipeline), access_log=False, log_config=None,
+        create_app(wanted, open_snapshot=open_snapshot), access_log=False, log_config=None,
         timeout_graceful_shutdown=PATIENCE, server_header=False,
     )  # fmt: skip
     server = uvicorn.Server(config)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lurcher.retrieval.costs import CostModel
 from lurcher.server.keys import key_hash
 from tests.server.odd import ODD
 from tests.server.pointing import Pointing, pointing
@@ -32,7 +33,7 @@ ANSWER = "built a telescope"
 @pytest.fixture(scope="module")
 def client(answering_bundle: Path) -> Iterator[Client]:
     """A server that answers with what stands at the fifth to the seventh token of a passage."""
-    limits = {"max_passages": 40, "max_candidates": 30}
+    limits = {"max_read_depth": 40, "max_candidates": 30}
     wanted = settings(answering_bundle, **limits)
     with running(wanted, pointing(Pointing(4, 6, 6.0), rank_weight=4.0)) as found:
         yield found
@@ -73,7 +74,7 @@ def test_reply_has_the_documented_parts(client: Client) -> None:
 
 def test_offsets_are_code_points_of_the_part_named(client: Client) -> None:
     records = {record["id"]: record for record in ODD}
-    for one in answers(client, top_k=20, passages=17, min_score=0):
+    for one in answers(client, top_k=20, read_depth=17, min_score=0):
         whole = records[one["passage"]["id"]].get(one["part"], "")
         assert whole[one["start"] : one["end"]] == one["text"] != ""
         sentence = one["sentence"]
@@ -84,7 +85,7 @@ def test_offsets_are_code_points_of_the_part_named(client: Client) -> None:
 def test_timings_are_those_of_a_search_and_of_reading(client: Client) -> None:
     reply = ask(client)
     timings = reply.json()["timings_ms"]
-    assert set(timings) == {"queue", "encode", "search", "rank", "fetch", "read", "total"}
+    assert set(timings) == {"queue", "encode", "retrieve", "fuse", "rank", "fetch", "read", "total"}
     assert timings["read"] > 0
     assert sum(ms for stage, ms in timings.items() if stage != "total") <= timings["total"]
     stated = dict(re.findall(r"(\w+);dur=([\d.e-]+)", reply.headers["server-timing"]))
@@ -134,15 +135,15 @@ def test_min_score_is_a_number(client: Client, wrong: str) -> None:
         ({"top_k": 0}, "top_k", "1"),
         ({"top_k": 21}, "top_k", "20"),
         ({"top_k": "3"}, "top_k", "integer"),
-        ({"passages": 0}, "passages", "1"),
-        ({"passages": 31}, "passages", "at most 30"),
-        ({"passages": 41, "rank": "off"}, "passages", "at most 40"),
-        ({"passages": True}, "passages", "integer"),
+        ({"read_depth": 0}, "read_depth", "1"),
+        ({"read_depth": 31}, "read_depth", "at most 30"),
+        ({"read_depth": 41, "rank": "off"}, "read_depth", "at most 40"),
+        ({"read_depth": True}, "read_depth", "integer"),
         ({"candidates": 31}, "candidates", "at most 30"),
-        ({"candidates": 9}, "candidates", "passages, which is 10"),
-        ({"candidates": 14, "passages": 15}, "candidates", "passages, which is 15"),
+        ({"candidates": 9}, "candidates", "read_depth, which is 10"),
+        ({"candidates": 14, "read_depth": 15}, "candidates", "read_depth, which is 15"),
         ({"rank": True}, "rank", "maxsim"),
-        ({"pefa": {"mode": "xs"}}, "pefa.mode", "lurcher adapt"),
+        ({"neighbours": {"mode": "adapted"}}, "neighbours.mode", "lurcher adapt"),
         ({"filter": {"colour": "red"}}, "filter.colour", "no passage"),
         ({"timeout_ms": 0}, "timeout_ms", "1"),
         ({"include": ["text"]}, "include", "xtra"),
@@ -159,18 +160,18 @@ def test_what_cannot_be_asked_is_named(
     assert says in problem["errors"][0]["reason"]
 
 
-def test_candidates_below_passages_make_no_difference_where_nothing_is_ranked(
+def test_candidates_below_read_depth_make_no_difference_where_nothing_is_ranked(
     client: Client,
 ) -> None:
-    few = answers(client, rank="off", candidates=1, passages=12, top_k=20, min_score=0)
-    assert few == answers(client, rank="off", passages=12, top_k=20, min_score=0)
+    few = answers(client, rank="off", candidates=1, read_depth=12, top_k=20, min_score=0)
+    assert few == answers(client, rank="off", read_depth=12, top_k=20, min_score=0)
 
 
 def test_only_the_best_passages_are_read(client: Client) -> None:
     best = [hit["id"] for hit in client.search(QUERY, top_k=20).json()["hits"]]
-    for passages in (1, 3, 17):
-        found = answers(client, passages=passages, top_k=20, min_score=0)
-        assert {one["passage"]["id"] for one in found} <= set(best[:passages])
+    for depth in (1, 3, 17):
+        found = answers(client, read_depth=depth, top_k=20, min_score=0)
+        assert {one["passage"]["id"] for one in found} <= set(best[:depth])
     assert "titled" in best[:3]
 
 
@@ -206,7 +207,7 @@ def test_a_bundle_without_a_reader_names_the_command_that_makes_one(
 ) -> None:
     for client in (live, tokenless):
         problem = assert_problem(ask(client), 422)
-        assert problem["errors"][0]["field"] == "passages"
+        assert problem["errors"][0]["field"] == "query"
         assert "no reader" in problem["detail"]
         assert "`lurcher build --answers`" in problem["detail"]
         bundle = client.get("/v1/bundle").json()
@@ -217,14 +218,14 @@ def test_bundle_says_what_reads_and_what_is_read(client: Client) -> None:
     bundle = client.get("/v1/bundle").json()
     assert {"name", "longest", "min_score", "slope", "offset"} <= set(bundle["reader"])
     reading = bundle["reading"]
-    assert set(reading) == {"bits", "codes", "bytes", "bytes_a_token"}
-    assert 0 < reading["bits"] / 8 * 0.5 < reading["bytes_a_token"]
-    assert bundle["limits"]["passages"] == 40
+    assert set(reading) == {"bits", "codes", "bytes", "bytes_per_token"}
+    assert 0 < reading["bits"] / 8 * 0.5 < reading["bytes_per_token"]
+    assert bundle["limits"]["read_depth"] == 40
 
 
 def test_openapi_has_the_limits(client: Client) -> None:
     schema = client.get("/openapi.json").json()["components"]["schemas"]["AnswerRequest"]
-    assert schema["properties"]["passages"]["maximum"] == 40
+    assert schema["properties"]["read_depth"]["maximum"] == 40
     assert schema["properties"]["candidates"]["anyOf"][0]["maximum"] == 30
     assert schema["properties"]["query"]["maxLength"] == 8_000
 
@@ -267,7 +268,7 @@ def slowed(answering_bundle: Path, slow: Slow) -> Iterator[Client]:
 
 
 def test_a_passed_deadline_is_504(slowed: Client, slow: Slow) -> None:
-    problem = assert_problem(ask(slowed, passages=1, timeout_ms=100), 504)
+    problem = assert_problem(ask(slowed, read_depth=1, timeout_ms=100), 504)
     assert "within 100 ms" in problem["detail"]
     slow.through.release()
     slow.shut = False
@@ -276,7 +277,7 @@ def test_a_passed_deadline_is_504(slowed: Client, slow: Slow) -> None:
 
 def test_a_search_waits_for_two_questions_at_most(slowed: Client, slow: Slow) -> None:
     with ThreadPoolExecutor(7) as threads:
-        questions = [threads.submit(ask, slowed, passages=1, min_score=0) for _ in range(6)]
+        questions = [threads.submit(ask, slowed, read_depth=1, min_score=0) for _ in range(6)]
         assert slow.begun.acquire(timeout=PATIENCE)
         until(lambda: slowed.metric("lurcher_waiting_queries") == 5)
         search = threads.submit(slowed.search, QUERY)
@@ -292,7 +293,7 @@ def test_a_search_waits_for_two_questions_at_most(slowed: Client, slow: Slow) ->
 
 def test_too_many_questions_are_429(slowed: Client, slow: Slow) -> None:
     with ThreadPoolExecutor(6) as threads:
-        questions = [threads.submit(ask, slowed, passages=1) for _ in range(6)]
+        questions = [threads.submit(ask, slowed, read_depth=1) for _ in range(6)]
         until(lambda: slowed.metric("lurcher_waiting_queries") == 5)
         refused = ask(slowed)
         assert_problem(refused, 429)
@@ -302,20 +303,27 @@ def test_too_many_questions_are_429(slowed: Client, slow: Slow) -> None:
 
 
 def test_a_hurried_question_says_so_and_is_counted(answering_bundle: Path) -> None:
-    made = []
-
-    def remember(*asked: Any) -> Any:
-        made.append(pointing(Pointing(4, 6, 6.0))(*asked))
-        return made[0]
-
     line = 'lurcher_degraded_searches_total{stage="read"}'
-    with running(settings(answering_bundle), remember) as client:
-        made[0]._answering._seconds_a_token = 1_000.0
+    slow = pointing(Pointing(4, 6, 6.0), CostModel({"read": 1_000.0}))
+    with running(settings(answering_bundle), slow) as client:
         body = ask(client, min_score=0, top_k=20).json()
         assert body["degraded"] == ["read"]
         assert client.metric(line) == 1
         best = client.search(QUERY, top_k=1).json()["hits"][0]["id"]
         assert {one["passage"]["id"] for one in body["answers"]} == {best}
+
+
+def test_a_question_that_the_reader_ranks_reads_no_passage_twice(answering_bundle: Path) -> None:
+    engine = Pointing(4, 6, 6.0)
+    with running(settings(answering_bundle), pointing(engine)) as client:
+        engine.runs.clear()
+        body = ask(client, rank="reader", min_score=0, top_k=20).json()
+        read = sum(passages for passages, _ in engine.runs)
+    assert body["answered"]
+    assert body["degraded"] == []
+    assert read == len(
+        [record for record in ODD if record["text"].strip() or record.get("title", "").strip()]
+    )
 
 
 def test_alone_and_in_a_crowd_a_question_has_the_same_answers(answering_bundle: Path) -> None:

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.feedback.live import Change
 from lurcher.feedback.log import FeedbackLog, Given, Pair, read_feedback
+from lurcher.feedback.online import Change
 from lurcher.models.engines import EngineName
-from lurcher.retrieval.pipeline import Pipeline
+from lurcher.retrieval.snapshot import Snapshot
 from tests.server.serving import (
     PATIENCE,
     Client,
@@ -40,7 +40,7 @@ SERVE = [sys.executable, "-m", "lurcher", "serve"]
 
 
 class Recorder:
-    """Makes pipelines that note what they learn, while the gate is open, and fail to while they are to."""
+    """Opens snapshots that note what they learn, while the gate is open, and fail to while they are to."""
 
     def __init__(self) -> None:
         self.learnt: list[Change] = []
@@ -49,11 +49,11 @@ class Recorder:
         self.gate.set()
         self.begun = threading.Event()
 
-    def pipeline(self, bundle: Bundle, threads: int | None, engine: EngineName) -> Pipeline:
+    def snapshot(self, bundle: Bundle, threads: int | None, engine: EngineName) -> Snapshot:
         return _Recording(bundle, threads, engine, self)
 
 
-class _Recording(Pipeline):
+class _Recording(Snapshot):
     def __init__(
         self, bundle: Bundle, threads: int | None, engine: EngineName, recorder: Recorder
     ) -> None:
@@ -64,7 +64,7 @@ class _Recording(Pipeline):
         self._recorder.begun.set()
         assert self._recorder.gate.wait(PATIENCE)
         if self._recorder.failing:
-            raise ZeroDivisionError("a bug in the pipeline")
+            raise ZeroDivisionError("a bug in the core")
         self._recorder.learnt += changes
         super().learn(changes)
 
@@ -83,7 +83,7 @@ def recorder() -> Recorder:
 def client(small_bundle: Path, log: Path, recorder: Recorder) -> Iterator[Client]:
     """A server that takes feedback, with small limits."""
     limits: dict[str, Any] = {"max_queries": 6, "max_query_chars": 100, "feedback_pairs": 8}
-    with running(settings(small_bundle, feedback=log, **limits), recorder.pipeline) as client:
+    with running(settings(small_bundle, feedback=log, **limits), recorder.snapshot) as client:
         yield client
 
 
@@ -180,14 +180,14 @@ def test_a_server_that_starts_again_knows_what_it_was_told(
     small_bundle: Path, log: Path, recorder: Recorder
 ) -> None:
     wanted = settings(small_bundle, feedback=log, feedback_client_weight=2.0)
-    with running(wanted, recorder.pipeline) as client:
+    with running(wanted, recorder.snapshot) as client:
         first = give(client, pair(), pair(), pair(), pair("other", TRAIN, weight=0.1), key="k")
         give(client, pair("taken back"), key="gone")
         assert remove(client, "keys=gone").json() == {"removed": 1}
         counts = client.get(PATH).json()
     weights = {(c.query, c.row): c.weight for c in recorder.learnt}
     recorder.learnt = []
-    with running(wanted, recorder.pipeline) as client:
+    with running(wanted, recorder.snapshot) as client:
         assert {(c.query, c.row): c.weight for c in recorder.learnt} == {
             key: weight for key, weight in weights.items() if weight
         }
@@ -204,7 +204,7 @@ def test_judgements_of_passages_that_the_bundle_lacks_stay_in_the_log(
     opened, _ = FeedbackLog.open(log)
     opened.append([Given("c", 1.0, "k", (Pair("q", "gone", 1.0), Pair("q", CAT, 1.0)))])
     opened.close()
-    with running(settings(small_bundle, feedback=log), recorder.pipeline) as client:
+    with running(settings(small_bundle, feedback=log), recorder.snapshot) as client:
         assert client.get(PATH).json()["pairs"] == 1
         assert [c.query for c in recorder.learnt] == ["q"]
     assert len(judged(log)) == 2
@@ -332,7 +332,7 @@ def test_feedback_that_comes_too_fast_is_429_and_can_be_sent_again(
 ) -> None:
     limits = {"max_queries": 6, "max_waiting": 6}
     with (
-        running(settings(small_bundle, feedback=log, **limits), recorder.pipeline) as client,
+        running(settings(small_bundle, feedback=log, **limits), recorder.snapshot) as client,
         ThreadPoolExecutor(8) as threads,
     ):
         recorder.gate.clear()
@@ -354,7 +354,7 @@ def test_feedback_that_searches_learn_late_is_accepted_in_time(
     small_bundle: Path, log: Path, recorder: Recorder
 ) -> None:
     wanted = settings(small_bundle, feedback=log, timeout_ms=200)
-    with running(wanted, recorder.pipeline) as client:
+    with running(wanted, recorder.snapshot) as client:
         recorder.gate.clear()
         assert give(client, pair(), key="k").json()["accepted"] == 1
         assert len(judged(log)) == 1
@@ -364,9 +364,9 @@ def test_feedback_that_searches_learn_late_is_accepted_in_time(
 
 
 def test_until_the_server_is_ready_feedback_gets_503(small_bundle: Path, log: Path) -> None:
-    def slow(bundle: Bundle, threads: int | None, engine: EngineName) -> Pipeline:
+    def slow(bundle: Bundle, threads: int | None, engine: EngineName) -> Snapshot:
         until(asked.is_file)
-        return Pipeline(bundle, threads, engine)
+        return Snapshot(bundle, threads, engine)
 
     asked = log.with_name("asked")
     with running(settings(small_bundle, feedback=log), slow, ready=False) as client:

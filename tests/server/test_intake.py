@@ -14,8 +14,8 @@ import pytest
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.feedback.feedback import Feedback, Receipt
-from lurcher.feedback.live import Change
 from lurcher.feedback.log import FeedbackLog, Given, Pair, Record, Removal, read_feedback
+from lurcher.feedback.online import Change
 from lurcher.feedback.tally import Limits
 from lurcher.models.errors import FeedbackNotKept, FieldError, NotReady, QueueFull
 from lurcher.server.intake import Intake, replay

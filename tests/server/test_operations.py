@@ -38,7 +38,7 @@ def test_livez_and_readyz_of_a_healthy_server(live: Client) -> None:
 def test_server_is_ready_only_once_a_real_query_went_through(small_bundle: Path) -> None:
     gate = Gate()
     gate.open.clear()
-    with running(settings(small_bundle), gate.pipeline, ready=False) as client:
+    with running(settings(small_bundle), gate.snapshot, ready=False) as client:
         gate.begun()  # the bundle is open, its first query is under way
         assert client.get("/livez").status == 200
         for reply in (client.get("/readyz"), client.get("/v1/bundle"), client.search("cat"),
@@ -84,13 +84,13 @@ def test_bundle_says_what_is_loaded_and_the_limits(live: Client) -> None:
     assert body["encoder"]["dimension"] == 384
     assert body["filter_fields"] == ["flag", "lang", "score", "tags", "year"]
     assert body["limits"] == {"top_k": 200, "queries": 20, "hits": 1_000, "query_chars": 2_000,
-                              "candidates": 300, "ranked": 2_500, "passages": 100, "body_bytes": 200_000,
+                              "candidates": 300, "ranked": 2_500, "read_depth": 100, "body_bytes": 200_000,
                               "timeout_ms": 10_000}  # fmt: skip
     assert {"build", "figures", "created", "lurcher_version"} <= set(body)
     tokens = body["tokens"]
-    assert set(tokens) == {"bits", "keep_ratio", "tokens", "codes", "bytes", "bytes_a_token"}
+    assert set(tokens) == {"bits", "keep_ratio", "tokens", "codes", "bytes", "bytes_per_token"}
     assert (tokens["bits"], tokens["keep_ratio"]) == (BITS, KEEP_RATIO)
-    assert tokens["bytes_a_token"] == pytest.approx(tokens["bytes"] / tokens["tokens"], abs=0.01)
+    assert tokens["bytes_per_token"] == pytest.approx(tokens["bytes"] / tokens["tokens"], abs=0.01)
 
 
 def test_bundle_says_that_it_has_no_tokens(tokenless: Client) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from lurcher.models.errors import LurcherError
-from lurcher.retrieval.pipeline import Pipeline, Result
-from lurcher.retrieval.searching import Query
+from lurcher.retrieval.query import Query
+from lurcher.retrieval.results import SearchResult
+from lurcher.retrieval.snapshot import Snapshot
 from tests.server.serving import Client, assert_problem, running, settings
 
 SILL = "the warm sill of a window"
@@ -29,20 +30,20 @@ def test_ranked_hits_have_the_scores_of_both_stages(live: Client) -> None:
     ranked = hits(live, SILL, top_k=60)
     for hit in ranked:
         scores = hit["scores"]
-        assert set(scores) == {"dense", "late", "rank"}
+        assert set(scores) == {"dense", "maxsim", "rank"}
         assert hit["score"] == scores["rank"]
-        assert -1 <= scores["late"] <= 1
-        wanted = 0.25 * scores["dense"] + 0.75 * scores["late"]
+        assert -1 <= scores["maxsim"] <= 1
+        wanted = 0.25 * scores["dense"] + 0.75 * scores["maxsim"]
         assert scores["rank"] == pytest.approx(wanted, abs=2e-6)
     assert [h["score"] for h in ranked] == sorted((h["score"] for h in ranked), reverse=True)
     assert [h["id"] for h in ranked] != [h["id"] for h in hits(live, SILL, top_k=60, rank="off")]
 
 
 def test_off_leaves_the_first_stage(live: Client) -> None:
-    plain = hits(live, SILL, top_k=60, rank="off", include=["scores", "matches"])
+    plain = hits(live, SILL, top_k=60, rank="off", include=["scores", "token_alignment"])
     for hit in plain:
         assert hit["scores"] == {"dense": hit["score"]}
-        assert hit["matches"] == []
+        assert hit["token_alignment"] == []
 
 
 def test_only_the_candidates_are_ranked(live: Client) -> None:
@@ -60,7 +61,7 @@ def test_filters_hold_for_what_is_ranked(live: Client) -> None:
     found = hits(live, SILL, top_k=60, filter={"lang": "fr"}, candidates=60)
     assert len(found) == 20
     assert {h["metadata"]["lang"] for h in found} == {"fr"}
-    assert all("late" in h["scores"] for h in found)
+    assert all("maxsim" in h["scores"] for h in found)
 
 
 @pytest.mark.parametrize("path", ["/v1/search", "/v1/search/batch"])
@@ -142,34 +143,34 @@ def test_a_bundle_without_tokens_has_no_limit_on_what_it_does_not_rank(tokenless
     assert tokenless.post("/v1/search/batch", asked).status == 200
 
 
-class Hasty(Pipeline):
+class Hasty(Snapshot):
     """Has no time left for queries with the word ``hurry``; notes how much the others have."""
 
-    left: list[float] = []  # noqa: RUF012 (of the class: the server makes the pipeline)
+    left: list[float] = []  # noqa: RUF012 (of the class: the server opens the snapshot)
 
-    def run(self, queries: Sequence[Query]) -> list[Result | LurcherError]:
+    def run(self, queries: Sequence[Query]) -> list[SearchResult | LurcherError]:
         for query in queries:
-            if query.until is not None:
-                self.left.append(query.until - perf_counter())
-        return super().run([replace(q, until=0.0) if "hurry" in q.text else q for q in queries])
+            if query.deadline is not None:
+                self.left.append(query.deadline - perf_counter())
+        return super().run([replace(q, deadline=0.0) if "hurry" in q.text else q for q in queries])
 
 
 def test_a_late_search_is_answered_unranked_and_says_so(small_bundle: Path) -> None:
     counted = 'lurcher_degraded_searches_total{stage="rank"}'
     with running(settings(small_bundle), Hasty) as client:
-        body = client.search("hurry to the window", include=["scores", "matches"]).json()
+        body = client.search("hurry to the window", include=["scores", "token_alignment"]).json()
         assert body["degraded"] == ["rank"]
         assert len(body["hits"]) == 10
         for hit in body["hits"]:
             assert hit["scores"] == {"dense": hit["score"]}
-            assert hit["matches"] == []
+            assert hit["token_alignment"] == []
         assert client.metric(counted) == 1
         off = client.search("hurry to the window", rank="off").json()
         assert off["degraded"] == []
         for queries, degraded in ((["a cat", "hurry"], ["rank"]), (["a cat", "bread"], [])):
             batch = client.post("/v1/search/batch", {"queries": queries}).json()
             assert batch["degraded"] == degraded
-            assert set(batch["results"][0]["hits"][0]["scores"]) == {"dense", "late", "rank"}
+            assert set(batch["results"][0]["hits"][0]["scores"]) == {"dense", "maxsim", "rank"}
         assert client.metric(counted) == 2
 
 
@@ -211,9 +212,11 @@ def test_feedback_still_counts_where_hits_are_ranked(small_bundle: Path, tmp_pat
         assert hits(client, query, top_k=1)[0]["id"] != wanted
         pairs = [{"query": query, "passage": wanted, "weight": 5}]
         assert client.post("/v1/feedback", {"pairs": pairs}).json()["accepted"] == 1
-        first = hits(client, query, include=["scores", "neighbours", "matches"])[0]
+        first = hits(
+            client, query, include=["scores", "contributing_neighbours", "token_alignment"]
+        )[0]
     assert first["id"] == wanted
-    assert set(first["scores"]) == {"dense", "neighbours", "mixed", "late", "rank"}
-    assert first["score"] == first["scores"]["rank"] > first["scores"]["late"]
-    assert first["neighbours"][0]["query"] == query
-    assert first["matches"]
+    assert set(first["scores"]) == {"dense", "neighbours", "fused", "maxsim", "rank"}
+    assert first["score"] == first["scores"]["rank"] > first["scores"]["maxsim"]
+    assert first["contributing_neighbours"][0]["query"] == query
+    assert first["token_alignment"]

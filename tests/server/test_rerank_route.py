@@ -15,9 +15,10 @@ import pytest
 from lurcher.bundle.bundle import Bundle
 from lurcher.models.engines import EngineName
 from lurcher.models.errors import LurcherError, ModelError
-from lurcher.retrieval.pipeline import Pipeline, Result
-from lurcher.retrieval.reranking import Read, Reading
-from lurcher.retrieval.searching import Query
+from lurcher.retrieval.query import Query
+from lurcher.retrieval.rerank import Document, EncodedDocument
+from lurcher.retrieval.results import SearchResult
+from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.keys import key_hash
 from tests.server.odd import ODD
 from tests.server.serving import (
@@ -83,7 +84,7 @@ def test_reply_has_the_documented_parts(live: Client) -> None:
 
 
 def test_passages_score_as_a_search_scores_them(live: Client) -> None:
-    hits = live.search(QUERY, top_k=60, include=[], pefa={"mode": "off"}).json()["hits"]
+    hits = live.search(QUERY, top_k=60, include=[], neighbours={"mode": "off"}).json()["hits"]
     ids = sorted(hit["id"] for hit in hits)
     results = rerank(live, QUERY, passages=ids).json()["results"]
     assert [one["id"] for one in results] == [hit["id"] for hit in hits]
@@ -122,8 +123,8 @@ def test_odd_texts_score_as_odd_passages(server: str, request: pytest.FixtureReq
 def test_codes_of_a_text_are_those_that_the_build_wrote(prompted_odd_bundle: Path) -> None:
     bundle = Bundle.open(prompted_odd_bundle)
     assert bundle.tokens is not None
-    read = Pipeline(bundle, 1).read([Reading(content(record)) for record in ODD])
-    for row, one in enumerate(read):
+    encoded = Snapshot(bundle, 1).encode_documents([Document(content(record)) for record in ODD])
+    for row, one in enumerate(encoded):
         written, _ = bundle.tokens.gather(np.array([row]))
         assert one.coded.codes.shape == written.shape
         different = np.unpackbits(one.coded.codes ^ written).sum()
@@ -268,37 +269,37 @@ def test_a_key_is_needed_where_searches_need_one(small_bundle: Path) -> None:
 
 
 class Watched:
-    """Makes pipelines that note what they do; reading begins only while the gate is open."""
+    """Opens snapshots that note what they do; encoding begins only while the gate is open."""
 
     def __init__(self) -> None:
         self.open = threading.Event()
         self.open.set()
-        self.done: list[str | int] = []  # a search's text, or how many texts were read
+        self.done: list[str | int] = []  # a search's text, or how many documents were encoded
         self.begun = threading.Event()
         self.broken = False
 
-    def pipeline(self, bundle: Bundle, threads: int | None, engine: EngineName) -> Pipeline:
+    def snapshot(self, bundle: Bundle, threads: int | None, engine: EngineName) -> Snapshot:
         return _Watched(bundle, threads, engine, self)
 
 
-class _Watched(Pipeline):
+class _Watched(Snapshot):
     def __init__(
         self, bundle: Bundle, threads: int | None, engine: EngineName, watch: Watched
     ) -> None:
         super().__init__(bundle, threads, engine)
         self._watch = watch
 
-    def run(self, queries: Sequence[Query]) -> list[Result | LurcherError]:
+    def run(self, queries: Sequence[Query]) -> list[SearchResult | LurcherError]:
         self._watch.done += [query.text for query in queries]
         return super().run(queries)
 
-    def read(self, works: Sequence[Reading]) -> list[Read]:
+    def encode_documents(self, documents: Sequence[Document]) -> list[EncodedDocument]:
         self._watch.begun.set()
         assert self._watch.open.wait(PATIENCE)
-        self._watch.done.append(len(works))
+        self._watch.done.append(len(documents))
         if self._watch.broken:
             raise ModelError("no passages' encoder")
-        return super().read(works)
+        return super().encode_documents(documents)
 
 
 @pytest.fixture
@@ -308,15 +309,17 @@ def watch() -> Watched:
 
 @pytest.fixture
 def watched(small_bundle: Path, watch: Watched) -> Iterator[Client]:
-    """A ready server of one core, whose queue holds twenty; shut its gate and it reads no text to the end."""
+    """A ready server of one core, whose queue holds twenty; shut its gate and it encodes none to the end."""
     limits = {"max_waiting": 20, "max_queries": 20}
-    with running(settings(small_bundle, **limits), watch.pipeline) as client:
+    with running(settings(small_bundle, **limits), watch.snapshot) as client:
         watch.done.clear()
         yield client
         watch.open.set()
 
 
-def test_searches_get_in_between_the_texts_of_one_request(watched: Client, watch: Watched) -> None:
+def test_searches_get_in_between_the_documents_of_one_request(
+    watched: Client, watch: Watched
+) -> None:
     watch.open.clear()
     with ThreadPoolExecutor(2) as threads:
         reranking = threads.submit(rerank, watched, QUERY, documents=["bread"] * 12)
@@ -329,12 +332,14 @@ def test_searches_get_in_between_the_texts_of_one_request(watched: Client, watch
     assert watch.done == [4, "between", 4, 4]
 
 
-def test_a_queue_shorter_than_what_is_read_together_is_enough(small_bundle: Path) -> None:
+def test_a_queue_shorter_than_what_is_encoded_together_is_enough(small_bundle: Path) -> None:
     with running(settings(small_bundle, max_waiting=2, max_queries=2)) as client:
         assert len(scores(rerank(client, QUERY, documents=["bread"] * 5))) == 5
 
 
-def test_passed_deadline_is_504_and_the_rest_is_never_read(watched: Client, watch: Watched) -> None:
+def test_passed_deadline_is_504_and_the_rest_is_never_encoded(
+    watched: Client, watch: Watched
+) -> None:
     watch.open.clear()
     problem = assert_problem(rerank(watched, QUERY, documents=["a"] * 40, timeout_ms=1_500), 504)
     assert "within 1500 ms" in problem["detail"]
@@ -343,7 +348,9 @@ def test_passed_deadline_is_504_and_the_rest_is_never_read(watched: Client, watc
     assert watch.done == [4, "next"]
 
 
-def test_texts_of_a_client_that_has_gone_are_not_read(watched: Client, watch: Watched) -> None:
+def test_documents_of_a_client_that_disconnected_are_not_encoded(
+    watched: Client, watch: Watched
+) -> None:
     watch.open.clear()
     body = b'{"query": "gone", "documents": [' + b'"a", ' * 39 + b'"a"]}'
     with socket.create_connection(("127.0.0.1", watched.port), PATIENCE) as connection:
@@ -373,7 +380,7 @@ def test_full_queue_is_429(watched: Client, watch: Watched) -> None:
         assert first.result(PATIENCE).status == second.result(PATIENCE).status == 200
 
 
-def test_searches_are_not_hurt_by_texts_that_cannot_be_read(
+def test_searches_are_not_hurt_by_documents_that_cannot_be_encoded(
     watched: Client, watch: Watched
 ) -> None:
     watch.broken = True
@@ -388,6 +395,7 @@ def test_searches_are_not_hurt_by_texts_that_cannot_be_read(
 
 def test_stages_are_timed(watched: Client) -> None:
     assert rerank(watched, "a", documents=["b"] * 20).status == 200
-    assert watched.metric('lurcher_stage_seconds_count{stage="read"}') == 5
+    assert watched.metric('lurcher_stage_seconds_count{stage="encode_documents"}') == 5
+    assert watched.metric('lurcher_stage_seconds_count{stage="read"}') == 0
     assert watched.metric('lurcher_stage_seconds_count{stage="rerank"}') == 1
     assert watched.request("POST", PATH, b"{}", JSON).status == 422

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.server.serving import Client, assert_problem
@@ -33,7 +34,7 @@ def test_reply_has_the_documented_parts(live: Client) -> None:
     assert re.fullmatch(r"en-animals-\d", first["id"])
     assert first["text"].startswith(CAT)
     assert first["metadata"]["lang"] == "en"
-    assert set(first["scores"]) == {"dense", "late", "rank"}
+    assert set(first["scores"]) == {"dense", "maxsim", "rank"}
     assert first["scores"]["rank"] == first["score"]
     scores = [hit["score"] for hit in body["hits"]]
     assert scores == sorted(scores, reverse=True)
@@ -43,7 +44,7 @@ def test_reply_has_the_documented_parts(live: Client) -> None:
 def test_timings_are_in_the_body_and_in_a_header(live: Client) -> None:
     reply = live.search(CAT)
     timings = reply.json()["timings_ms"]
-    assert set(timings) == {"queue", "encode", "search", "rank", "fetch", "total"}
+    assert set(timings) == {"queue", "encode", "retrieve", "fuse", "rank", "fetch", "total"}
     assert all(ms >= 0 for ms in timings.values())
     stages = sum(ms for stage, ms in timings.items() if stage != "total")
     assert stages <= timings["total"]
@@ -51,7 +52,10 @@ def test_timings_are_in_the_body_and_in_a_header(live: Client) -> None:
     assert {stage: float(ms) for stage, ms in stated.items()} == timings
 
 
-@pytest.mark.parametrize("part", ["text", "metadata", "scores", "highlights"])
+@pytest.mark.parametrize(
+    "part",
+    ["text", "metadata", "scores", "highlights", "contributing_neighbours", "token_alignment"],
+)
 def test_include_picks_the_parts_of_a_hit(live: Client, part: str) -> None:
     (hit,) = live.search(CAT, top_k=1, include=[part]).json()["hits"]
     assert set(hit) == {"id", "score", "title", part}
@@ -65,6 +69,23 @@ def test_highlight_marks_the_sentence_by_code_points(live: Client) -> None:
     assert hit["text"][span["start"] : span["end"]].startswith(CAT)
     (hit,) = live.search("zzz", top_k=1, include=["highlights"]).json()["hits"]
     assert hit["highlights"] == []
+
+
+def test_tokens_are_aligned_in_the_order_of_the_query(live: Client) -> None:
+    query = "the cat sleeps 💤"
+    (hit,) = live.search(query, top_k=1, include=["text", "scores", "token_alignment"]).json()[
+        "hits"
+    ]
+    matches = hit["token_alignment"]
+    assert [set(m) for m in matches] == [{"query", "part", "passage", "similarity", "weight"}] * 4
+    asked = [query[m["query"]["start"] : m["query"]["end"]] for m in matches]
+    assert asked == ["the", "cat", "sleeps", "💤"]
+    met = [hit[m["part"]][m["passage"]["start"] : m["passage"]["end"]] for m in matches]
+    assert all(met)
+    assert met[2] == "sleeps"
+    assert np.dot(
+        [m["similarity"] for m in matches], [m["weight"] for m in matches]
+    ) == pytest.approx(hit["scores"]["maxsim"], abs=1e-5)
 
 
 def test_filter_that_three_of_sixty_pass_returns_those_three(live: Client) -> None:
@@ -189,7 +210,7 @@ def test_batch_finds_what_single_searches_find(live: Client) -> None:
     assert [[h["id"] for h in item["hits"]] for item in batch] == [ids(live, q) for q in queries]
 
 
-def test_batch_of_wrong_queries_only_is_answered_without_the_pipeline(live: Client) -> None:
+def test_batch_of_wrong_queries_only_is_answered_without_the_core(live: Client) -> None:
     body = live.post("/v1/search/batch", {"queries": [" ", ""]}).json()
     assert [item["error"]["status"] for item in body["results"]] == [422, 422]
 

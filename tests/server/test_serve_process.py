@@ -20,22 +20,22 @@ from tests.server.serving import PATIENCE, Client, accepts, port_of, until
 
 SERVE = [sys.executable, "-m", "lurcher", "serve"]
 
-# A server whose pipeline says when it begins a batch, and goes on when it is told to.
+# A server whose snapshot says when it begins a batch, and goes on when it is told to.
 HELD = """
 import sys
 from pathlib import Path
-from lurcher.retrieval.pipeline import Pipeline
+from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.run import serve
 from lurcher.server.settings import load_settings
 
-class Held(Pipeline):
+class Held(Snapshot):
     def run(self, queries):
         if queries[0].text == "held":
             print("begun", flush=True)
             sys.stdin.readline()
         return super().run(queries)
 
-serve(load_settings(None, {"bundle": Path(sys.argv[1]), "port": 0, "threads": 1}), pipeline=Held)
+serve(load_settings(None, {"bundle": Path(sys.argv[1]), "port": 0, "threads": 1}), open_snapshot=Held)
 """
 
 

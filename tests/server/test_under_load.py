@@ -12,8 +12,9 @@ import pytest
 from lurcher.bundle.bundle import Bundle
 from lurcher.models.engines import EngineName
 from lurcher.models.errors import LurcherError
-from lurcher.retrieval.pipeline import Pipeline, Result
-from lurcher.retrieval.searching import Query
+from lurcher.retrieval.query import Query
+from lurcher.retrieval.results import SearchResult
+from lurcher.retrieval.snapshot import Snapshot
 from tests.server.serving import (
     PATIENCE,
     Client,
@@ -43,7 +44,7 @@ def gate() -> Gate:
 def gated(small_bundle: Path, gate: Gate) -> Iterator[Client]:
     """A ready server whose queue holds three; shut its gate and it stays busy."""
     limits = {"max_waiting": 3, "max_queries": 3}
-    with running(settings(small_bundle, **limits), gate.pipeline) as client:
+    with running(settings(small_bundle, **limits), gate.snapshot) as client:
         gate.begun()
         gate.batches.clear()
         yield client
@@ -82,7 +83,7 @@ def test_passed_deadline_is_504_and_the_query_is_never_begun(
 ) -> None:
     first = keep_busy(gated, gate, threads)
     assert_problem(gated.search("late", timeout_ms=1), 504)
-    assert_problem(gated.post("/v1/search/batch", {"queries": ["late"], "timeout_ms": 1}), 504)
+    assert_problem(gated.post("/v1/search/batch", {"queries": ["maxsim"], "timeout_ms": 1}), 504)
     gate.open.set()
     assert first.result(PATIENCE).status == 200
     assert gated.search("next").status == 200
@@ -90,7 +91,7 @@ def test_passed_deadline_is_504_and_the_query_is_never_begun(
 
 
 def test_request_without_a_timeout_gets_the_servers(small_bundle: Path, gate: Gate) -> None:
-    with running(settings(small_bundle, timeout_ms=1), gate.pipeline) as client:
+    with running(settings(small_bundle, timeout_ms=1), gate.snapshot) as client:
         gate.open.clear()
         problem = assert_problem(client.search("late", timeout_ms=60_000), 504)
         assert "within 1 ms" in problem["detail"]
@@ -129,10 +130,10 @@ def test_client_that_hangs_up_does_no_harm(
     assert ["next"] in gate.batches
 
 
-class Broken(Pipeline):
+class Broken(Snapshot):
     """Fails on the query ``crash`` as no error of ours would."""
 
-    def run(self, queries: Sequence[Query]) -> list[Result | LurcherError]:
+    def run(self, queries: Sequence[Query]) -> list[SearchResult | LurcherError]:
         if any(query.text == "crash" for query in queries):
             raise ZeroDivisionError("secret detail")
         return super().run(queries)
@@ -148,7 +149,7 @@ def test_fault_nobody_foresaw_is_a_problem_without_its_trace(small_bundle: Path)
         assert client.metric('lurcher_requests_total{route="/v1/search",status="500"}') == 1
 
 
-class Unloadable(Pipeline):
+class Unloadable(Snapshot):
     def __init__(self, bundle: Bundle, threads: int | None, engine: EngineName) -> None:
         super().__init__(bundle, threads, engine)
         raise MemoryError("no room")
@@ -166,7 +167,7 @@ def test_bundle_that_cannot_be_loaded_leaves_the_server_live_and_never_ready(
 def test_stopping_server_finishes_what_it_started(
     small_bundle: Path, gate: Gate, threads: ThreadPoolExecutor
 ) -> None:
-    with serving(settings(small_bundle), gate.pipeline) as (client, server):
+    with serving(settings(small_bundle), gate.snapshot) as (client, server):
         gate.begun()
         first = keep_busy(client, gate, threads)
         waiting = threads.submit(client.search, "waiting")

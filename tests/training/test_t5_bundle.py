@@ -30,8 +30,9 @@ from lurcher.models.encoders.config import CONFIG_FILE, TOKENIZER_FILE
 from lurcher.models.errors import BundleCorrupt, FieldError, ModelError, ModelNotFound
 from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
 from lurcher.models.ranker.seq2seq import DECODER_GRAPH, ENCODER_GRAPH
-from lurcher.retrieval.pipeline import Found, Pipeline, Result
-from lurcher.retrieval.searching import Query
+from lurcher.retrieval.query import Query
+from lurcher.retrieval.results import Hit, SearchResult
+from lurcher.retrieval.snapshot import Snapshot
 from tests.server.serving import running, settings
 
 QUERY = "where does a lurcher go"
@@ -122,21 +123,21 @@ def wanted(transformers: Any, checkpoint: Path, texts: list[str]) -> dict[str, f
         }
 
 
-def ask(bundle: Path, query: Query) -> Result:
+def ask(bundle: Path, query: Query) -> SearchResult:
     with closing(Bundle.open(bundle)) as opened:
-        (result,) = Pipeline(opened, 1).run([query])
-    assert isinstance(result, Result), result
+        (result,) = Snapshot(opened, 1).run([query])
+    assert isinstance(result, SearchResult), result
     return result
 
 
-def search(bundle: Path, **changes: Any) -> list[Found]:
-    return ask(bundle, Query(QUERY, 40, rank="decoder", **changes)).found
+def search(bundle: Path, **changes: Any) -> list[Hit]:
+    return ask(bundle, Query(QUERY, 40, rank="t5", **changes)).hits
 
 
-def assert_as_transformers(found: list[Found], wanted: dict[str, float]) -> None:
+def assert_as_transformers(found: list[Hit], wanted: dict[str, float]) -> None:
     scores = [one.score for one in found]
     # float16 has 11 bits: of a sum of about 100 nats that leaves some hundredths.
-    assert scores == pytest.approx([wanted[one.passage.id] for one in found], abs=0.1)
+    assert scores == pytest.approx([wanted[one.id] for one in found], abs=0.1)
     assert scores == sorted(scores, reverse=True)
     best = sorted(wanted.values(), reverse=True)
     assert scores == pytest.approx(best[: len(scores)], abs=0.1)
@@ -147,26 +148,26 @@ def test_hits_are_ordered_as_transformers_would(bundle: Path, wanted: dict[str, 
     assert len(found) == 40
     assert np.ptp(list(wanted.values())) > 5  # or any order would do
     assert_as_transformers(found, wanted)
-    plain = ask(bundle, Query(QUERY, 40, rank="maxsim")).found
-    assert {f.passage.id: f.late for f in found} == {f.passage.id: f.late for f in plain}
-    assert [f.passage.id for f in found] != [f.passage.id for f in plain]
+    plain = ask(bundle, Query(QUERY, 40, rank="maxsim")).hits
+    assert {f.id: f.scores["maxsim"] for f in found} == {f.id: f.scores["maxsim"] for f in plain}
+    assert [f.id for f in found] != [f.id for f in plain]
 
 
 def test_only_candidates_are_read(bundle: Path, wanted: dict[str, float]) -> None:
-    first = ask(bundle, Query(QUERY, 7, rank="off")).found
+    first = ask(bundle, Query(QUERY, 7, rank="off")).hits
     with closing(Bundle.open(bundle)) as opened:
-        (result,) = Pipeline(opened, 1).run([Query(QUERY, 7, rank="decoder", candidates=7)])
-    assert isinstance(result, Result)
-    ids = {f.passage.id for f in first}
-    assert {f.passage.id for f in result.found} == ids
-    assert_as_transformers(result.found, {id_: wanted[id_] for id_ in ids})
+        (result,) = Snapshot(opened, 1).run([Query(QUERY, 7, rank="t5", candidates=7)])
+    assert isinstance(result, SearchResult)
+    ids = {f.id for f in first}
+    assert {f.id for f in result.hits} == ids
+    assert_as_transformers(result.hits, {id_: wanted[id_] for id_ in ids})
 
 
 def test_no_time_left_is_no_reading(bundle: Path) -> None:
-    result = ask(bundle, Query(QUERY, 40, rank="decoder", until=0.0))
+    result = ask(bundle, Query(QUERY, 40, rank="t5", deadline=0.0))
     assert result.degraded == ["rank"]
     plain = ask(bundle, Query(QUERY, 40, rank="off"))
-    assert [f.passage.id for f in result.found] == [f.passage.id for f in plain.found]
+    assert [f.id for f in result.hits] == [f.id for f in plain.hits]
 
 
 def test_nothing_found_is_nothing_read(bundle: Path) -> None:
@@ -219,14 +220,14 @@ def test_it_needs_no_tokens(
     assert verify(out) == []
     found = search(out)
     assert len(found) == 40
-    assert all(one.late is None for one in found)
+    assert all("maxsim" not in one.scores for one in found)
     if form == "float16":
         assert_as_transformers(found, wanted)
     assert (out / SIGNS).exists() == (form == "1-bit")
     off, auto = (ask(out, Query(QUERY, 40, rank=rank)) for rank in ("off", "auto"))  # type: ignore[arg-type]
-    assert off.found == auto.found
+    assert off.hits == auto.hits
     with closing(Bundle.open(out)) as opened:
-        (refused,) = Pipeline(opened, 1).run([Query(QUERY, rank="maxsim")])
+        (refused,) = Snapshot(opened, 1).run([Query(QUERY, rank="maxsim")])
     assert isinstance(refused, FieldError)
 
 
@@ -235,7 +236,7 @@ def test_a_swapped_encoder_keeps_it(bundle: Path, tmp_path: Path) -> None:
     assert verify(out) == []
     assert manifest.states == read_manifest(bundle).states
     before, after = search(bundle), search(out)
-    assert [f.passage.id for f in after] == [f.passage.id for f in before]
+    assert [f.id for f in after] == [f.id for f in before]
 
 
 def test_a_decoder_takes_its_place(bundle: Path, ranker: Path, tmp_path: Path) -> None:
@@ -312,22 +313,22 @@ def test_states_are_a_t5s(corpus: Path, tmp_path: Path) -> None:
 
 def test_a_t5_writes_an_answer_of_all_passages_that_are_read(bundle: Path) -> None:
     with running(settings(bundle)) as client:
-        asked = {"query": QUERY, "passages": 3, "write": True}
+        asked = {"query": QUERY, "read_depth": 3, "write": True}
         reply = client.post("/v1/answer", asked).json()
-        alone = client.post("/v1/answer", {**asked, "passages": 1}).json()
+        alone = client.post("/v1/answer", {**asked, "read_depth": 1}).json()
         refused = client.post("/v1/answer", {"query": QUERY})
         searched = client.post("/v1/search", {"query": QUERY, "top_k": 3}).json()
     assert reply["answers"] == []
     assert not reply["answered"]
     assert reply["written"]["passages"] == [hit["id"] for hit in searched["hits"]]
     with closing(Bundle.open(bundle)) as opened:
-        decoder, states = opened.reader(1), opened.states
+        decoder, states = opened.t5(1), opened.states
         assert decoder is not None
         assert states is not None
         for found in (reply, alone):
             rows = opened.passages.rows_of(found["written"]["passages"])
             order = np.array([rows[id_] for id_ in found["written"]["passages"]])
-            text, score = decoder.write(QUERY, states.of(order), 48)
+            text, score = decoder.write(QUERY, states.gather(order), 48)
             assert found["written"]["text"] == text
             assert found["written"]["score"] == pytest.approx(score, abs=1e-4)
     assert refused.status == 422

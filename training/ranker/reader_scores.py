@@ -51,7 +51,7 @@ def _write(
     bundle: Bundle, sources: Sources, work: Path, questions: int, candidates: int,
     report: Callable[[str], None],
 ) -> None:  # fmt: skip
-    reader, store = bundle.span_reader(), bundle.reading
+    reader, store = bundle.reader(), bundle.reading
     if reader is None or store is None:
         reason = "has no reader; `lurcher build --answers` makes a bundle that has"
         raise ModelError(f"{bundle.path}: {reason}")

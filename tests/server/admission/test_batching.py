@@ -1,9 +1,8 @@
-"""The queue before the pipeline: who goes with whom, who goes first, and who does not go at all."""
+"""The queue before the core: who goes with whom, who goes first, and who does not go at all."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -11,18 +10,19 @@ from contextlib import asynccontextmanager
 import pytest
 
 from lurcher.models.errors import DeadlinePassed, FieldError, LurcherError, NotReady, QueueFull
-from lurcher.server.batching import Batcher
+from lurcher.retrieval.costs import CostModel
+from lurcher.server.admission.batching import Batcher, Handler
 
 PATIENCE = 30.0
 
 Answer = tuple[str, float] | LurcherError
 
 
-async def here() -> bool:
+async def stays() -> bool:
     return False
 
 
-async def gone() -> bool:
+async def disconnected() -> bool:
     return True
 
 
@@ -41,7 +41,7 @@ class Worker:
         self._loop.call_soon_threadsafe(self._begun.put_nowait, None)
         assert self.gate.wait(PATIENCE)
         if "crash" in works:
-            raise ZeroDivisionError("a bug in the pipeline")
+            raise ZeroDivisionError("a bug in the core")
         if "short" in works:
             return []
         return [FieldError("query", "bad") if w == "bad" else w.upper() for w in works]
@@ -51,12 +51,10 @@ class Worker:
 
 
 @asynccontextmanager
-async def at_work(
-    size: int = 4, capacity: int = 8
-) -> AsyncIterator[tuple[Batcher[str, str], Worker]]:
+async def at_work(size: int = 4, capacity: int = 8) -> AsyncIterator[tuple[Batcher, Worker]]:
     """A batcher that asks for every client, and its idle worker."""
     worker = Worker()
-    batcher = Batcher[str, str](worker, size, capacity, ask_after=0)
+    batcher = Batcher([worker], size, capacity, CostModel(), ask_after=0)
     try:
         yield batcher, worker
     finally:
@@ -65,11 +63,11 @@ async def at_work(
 
 
 @asynccontextmanager
-async def busy(size: int = 4, capacity: int = 8) -> AsyncIterator[tuple[Batcher[str, str], Worker]]:
+async def busy(size: int = 4, capacity: int = 8) -> AsyncIterator[tuple[Batcher, Worker]]:
     """A batcher whose worker stands before its gate with the work ``first``."""
     async with at_work(size, capacity) as (batcher, worker):
         worker.gate.clear()
-        first = asyncio.create_task(ask(batcher, "first"))
+        first = asyncio.create_task(ask(batcher, worker, "first"))
         await worker.begun()
         yield batcher, worker
         worker.gate.set()
@@ -77,20 +75,21 @@ async def busy(size: int = 4, capacity: int = 8) -> AsyncIterator[tuple[Batcher[
 
 
 def ask(
-    batcher: Batcher[str, str],
+    batcher: Batcher,
+    worker: Handler[str, str],
     *works: str,
     seconds: float = PATIENCE,
-    client: Callable[[], Awaitable[bool]] = here,
+    client: Callable[[], Awaitable[bool]] = stays,
 ) -> Awaitable[list[Answer]]:
-    return batcher.submit(works, seconds, client)
+    return batcher.submit(worker, works, seconds, client)
 
 
 async def queue(
-    batcher: Batcher[str, str], *works: str, **options: object
+    batcher: Batcher, worker: Handler[str, str], *works: str, **options: object
 ) -> asyncio.Task[list[Answer]]:
     """A task that asks for ``works``, which wait by now."""
     before = batcher.waiting
-    task = asyncio.ensure_future(ask(batcher, *works, **options))  # type: ignore[arg-type] # passed on
+    task = asyncio.ensure_future(ask(batcher, worker, *works, **options))  # type: ignore[arg-type] # passed on
     while batcher.waiting == before and not task.done():
         await asyncio.sleep(0)
     return task
@@ -103,8 +102,8 @@ def results(answers: Sequence[Answer]) -> list[str | type[LurcherError]]:
 def test_idle_batcher_runs_one_work_at_once() -> None:
     async def story() -> None:
         async with at_work() as (batcher, worker):
-            assert results(await ask(batcher, "a")) == ["A"]
-            assert results(await ask(batcher, "b")) == ["B"]
+            assert results(await ask(batcher, worker, "a")) == ["A"]
+            assert results(await ask(batcher, worker, "b")) == ["B"]
             assert worker.batches == [["a"], ["b"]]
 
     asyncio.run(story())
@@ -113,7 +112,7 @@ def test_idle_batcher_runs_one_work_at_once() -> None:
 def test_what_waits_while_it_is_busy_is_taken_together_up_to_size() -> None:
     async def story() -> None:
         async with busy(size=3) as (batcher, worker):
-            tasks = [await queue(batcher, name) for name in "abcde"]
+            tasks = [await queue(batcher, worker, name) for name in "abcde"]
             assert batcher.waiting == 5
             worker.gate.set()
             assert [results(await task) for task in tasks] == [["A"], ["B"], ["C"], ["D"], ["E"]]
@@ -123,11 +122,11 @@ def test_what_waits_while_it_is_busy_is_taken_together_up_to_size() -> None:
     asyncio.run(story())
 
 
-def test_single_searches_go_before_those_of_a_batch_request() -> None:
+def test_single_pieces_of_work_go_before_those_of_a_request_with_many() -> None:
     async def story() -> None:
         async with busy(size=2) as (batcher, worker):
-            bulk = await queue(batcher, "1", "2", "3")
-            single = await queue(batcher, "a")
+            bulk = await queue(batcher, worker, "1", "2", "3")
+            single = await queue(batcher, worker, "a")
             worker.gate.set()
             await asyncio.gather(bulk, single)
             assert worker.batches == [["first"], ["a", "1"], ["2", "3"]]
@@ -148,8 +147,8 @@ def test_a_quarter_of_the_places_is_for_bulk_works_however_many_single_ones_wait
 ) -> None:
     async def story() -> None:
         async with busy(size=size, capacity=100) as (batcher, worker):
-            bulk = await queue(batcher, *"1234")
-            singles = [await queue(batcher, name) for name in "abcdefghijklmn"]
+            bulk = await queue(batcher, worker, *"1234")
+            singles = [await queue(batcher, worker, name) for name in "abcdefghijklmn"]
             worker.gate.set()
             await asyncio.gather(bulk, *singles)
             assert ["".join(batch) for batch in worker.batches[1:]][: len(batches)] == batches
@@ -160,8 +159,8 @@ def test_a_quarter_of_the_places_is_for_bulk_works_however_many_single_ones_wait
 def test_places_that_single_ones_leave_free_are_for_bulk_works_too() -> None:
     async def story() -> None:
         async with busy(size=4, capacity=100) as (batcher, worker):
-            bulk = await queue(batcher, *"123456789")
-            single = await queue(batcher, "a")
+            bulk = await queue(batcher, worker, *"123456789")
+            single = await queue(batcher, worker, "a")
             worker.gate.set()
             await asyncio.gather(bulk, single)
             assert ["".join(batch) for batch in worker.batches[1:]] == ["a123", "4567", "89"]
@@ -169,17 +168,17 @@ def test_places_that_single_ones_leave_free_are_for_bulk_works_too() -> None:
     asyncio.run(story())
 
 
-def test_what_may_come_in_however_full_the_queue_is_does_and_waits_as_long_as_it_takes() -> None:
+def test_what_is_exempt_comes_into_a_full_queue_and_waits_as_long_as_it_takes() -> None:
     async def story() -> None:
         async with busy(capacity=2) as (batcher, worker):
-            waiting = await queue(batcher, "a", "b")
+            waiting = await queue(batcher, worker, "a", "b")
             more = asyncio.ensure_future(
-                batcher.submit(["c", "d", "e"], math.inf, here, however_full=True)
+                batcher.submit(worker, ["c", "d", "e"], None, stays, exempt=True)
             )
             await asyncio.sleep(0.05)
             assert not more.done()
             with pytest.raises(QueueFull):
-                await ask(batcher, "f")
+                await ask(batcher, worker, "f")
             worker.gate.set()
             assert results(await more) == ["C", "D", "E"]
             assert results(await waiting) == ["A", "B"]
@@ -189,8 +188,8 @@ def test_what_may_come_in_however_full_the_queue_is_does_and_waits_as_long_as_it
 
 def test_answers_keep_the_order_and_an_error_spoils_only_its_own() -> None:
     async def story() -> None:
-        async with at_work(size=2) as (batcher, _):
-            answers = await ask(batcher, "a", "bad", "b", "bad", "c")
+        async with at_work(size=2) as (batcher, worker):
+            answers = await ask(batcher, worker, "a", "bad", "b", "bad", "c")
             assert results(answers) == ["A", FieldError, "B", FieldError, "C"]
 
     asyncio.run(story())
@@ -199,7 +198,7 @@ def test_answers_keep_the_order_and_an_error_spoils_only_its_own() -> None:
 def test_answer_says_how_long_the_work_waited() -> None:
     async def story() -> None:
         async with busy() as (batcher, worker):
-            late = await queue(batcher, "late")
+            late = await queue(batcher, worker, "late")
             await asyncio.sleep(0.05)
             worker.gate.set()
             ((_, waited),) = await late  # type: ignore[misc] # no error among them
@@ -211,11 +210,11 @@ def test_answer_says_how_long_the_work_waited() -> None:
 def test_full_queue_refuses_all_of_a_request_and_says_when_to_come_again() -> None:
     async def story() -> None:
         async with busy(capacity=3) as (batcher, worker):
-            waiting = await queue(batcher, "a", "b")
+            waiting = await queue(batcher, worker, "a", "b")
             with pytest.raises(QueueFull) as refused:
-                await ask(batcher, "c", "d")
+                await ask(batcher, worker, "c", "d")
             assert refused.value.retry_after >= 1
-            fits = await queue(batcher, "e")
+            fits = await queue(batcher, worker, "e")
             worker.gate.set()
             await asyncio.gather(waiting, fits)
             assert [work for batch in worker.batches for work in batch] == ["first", "e", "a", "b"]
@@ -227,19 +226,19 @@ def test_passed_deadline_is_an_error_and_what_was_not_begun_never_is() -> None:
     async def story() -> None:
         async with busy() as (batcher, worker):
             with pytest.raises(DeadlinePassed, match="within 1 ms"):
-                await ask(batcher, "late", "later", seconds=0.001)
+                await ask(batcher, worker, "late", "later", seconds=0.001)
             worker.gate.set()
-            assert results(await ask(batcher, "next")) == ["NEXT"]
+            assert results(await ask(batcher, worker, "next")) == ["NEXT"]
             assert worker.batches == [["first"], ["next"]]
 
     asyncio.run(story())
 
 
-def test_work_whose_client_has_gone_is_dropped() -> None:
+def test_work_of_a_disconnected_client_is_dropped() -> None:
     async def story() -> None:
         async with busy() as (batcher, worker):
-            lost = await queue(batcher, "lost", client=gone)
-            kept = await queue(batcher, "kept")
+            lost = await queue(batcher, worker, "lost", client=disconnected)
+            kept = await queue(batcher, worker, "kept")
             worker.gate.set()
             assert results(await lost) == [DeadlinePassed]
             assert results(await kept) == ["KEPT"]
@@ -258,13 +257,13 @@ def test_deadline_that_passes_while_the_client_is_asked_for_does_no_harm() -> No
                 await answer.wait()
                 return True
 
-            late = await queue(batcher, "late", seconds=0.3, client=slow_to_say)
+            late = await queue(batcher, worker, "late", seconds=0.3, client=slow_to_say)
             worker.gate.set()
             await asked.wait()
             with pytest.raises(DeadlinePassed):
                 await late
             answer.set()
-            assert results(await ask(batcher, "next")) == ["NEXT"]
+            assert results(await ask(batcher, worker, "next")) == ["NEXT"]
 
     asyncio.run(story())
 
@@ -276,10 +275,10 @@ def test_fault_of_the_worker_reaches_those_who_asked_and_no_one_else(
     async def story() -> None:
         unheard: list[dict[str, object]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
-        async with at_work() as (batcher, _):
+        async with at_work() as (batcher, worker):
             with pytest.raises(error):
-                await ask(batcher, "a", fault, "b")
-            assert results(await ask(batcher, "next")) == ["NEXT"]
+                await ask(batcher, worker, "a", fault, "b")
+            assert results(await ask(batcher, worker, "next")) == ["NEXT"]
         assert unheard == []
 
     asyncio.run(story())
@@ -288,22 +287,103 @@ def test_fault_of_the_worker_reaches_those_who_asked_and_no_one_else(
 def test_stop_finishes_the_batch_in_hand_and_refuses_the_rest() -> None:
     async def story() -> None:
         worker = Worker()
-        batcher = Batcher[str, str](worker, 1, 8)
+        batcher = Batcher([worker], 1, 8, CostModel())
         worker.gate.clear()
-        in_hand = asyncio.ensure_future(ask(batcher, "in hand"))
+        in_hand = asyncio.ensure_future(ask(batcher, worker, "in hand"))
         await worker.begun()
-        waits = await queue(batcher, "waits")
-        late = await queue(batcher, "late", seconds=0.001)
+        waits = await queue(batcher, worker, "waits")
+        late = await queue(batcher, worker, "late", seconds=0.001)
         with pytest.raises(DeadlinePassed):
             await late
         stopping = asyncio.ensure_future(batcher.stop())
         await asyncio.sleep(0)
         with pytest.raises(NotReady):
-            await ask(batcher, "too late")
+            await ask(batcher, worker, "too late")
         worker.gate.set()
         await stopping
         assert results(await in_hand) == ["IN HAND"]
         assert results(await waits) == [NotReady]
         assert worker.batches == [["in hand"]]
+
+    asyncio.run(story())
+
+
+# Several handlers.
+
+
+def test_each_handler_gets_its_own_work_of_a_batch_in_the_order_of_the_handlers() -> None:
+    async def story() -> None:
+        order: list[tuple[str, list[str]]] = []
+
+        def learn(works: Sequence[str]) -> list[str | LurcherError]:
+            order.append(("learn", list(works)))
+            return [f"learnt {work}" for work in works]
+
+        def search(works: Sequence[str]) -> list[str | LurcherError]:
+            order.append(("search", list(works)))
+            return [f"found {work}" for work in works]
+
+        worker = Worker()
+        batcher = Batcher([worker, learn, search], 8, 8, CostModel())
+        worker.gate.clear()
+        first = asyncio.ensure_future(ask(batcher, worker, "first"))
+        await worker.begun()
+        tasks = [
+            await queue(batcher, handler, name)
+            for handler, name in ((search, "a"), (learn, "b"), (search, "c"), (learn, "d"))
+        ]
+        worker.gate.set()
+        found = [results(await task) for task in tasks]
+        assert found == [["found a"], ["learnt b"], ["found c"], ["learnt d"]]
+        assert order == [("learn", ["b", "d"]), ("search", ["a", "c"])]
+        assert results(await first) == ["FIRST"]
+        await batcher.stop()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("fault", "error"), [("crash", ZeroDivisionError), ("short", ValueError)])
+def test_fault_of_one_handler_does_not_spoil_the_work_of_another(
+    fault: str, error: type[Exception]
+) -> None:
+    async def story() -> None:
+        def fine(works: Sequence[str]) -> list[str | LurcherError]:
+            return [work * 2 for work in works]
+
+        worker = Worker()
+        batcher = Batcher([worker, fine], 8, 8, CostModel())
+        worker.gate.clear()
+        first = asyncio.ensure_future(ask(batcher, worker, "first"))
+        await worker.begun()
+        spoilt = await queue(batcher, worker, fault)
+        company = await queue(batcher, worker, "company")
+        beside = await queue(batcher, fine, "beside")
+        worker.gate.set()
+        with pytest.raises(error):
+            await spoilt
+        with pytest.raises(error):
+            await company
+        assert results(await beside) == ["besidebeside"]
+        assert worker.batches == [["first"], [fault, "company"]]
+        assert results(await first) == ["FIRST"]
+        await batcher.stop()
+
+    asyncio.run(story())
+
+
+def test_what_work_takes_says_when_to_come_again() -> None:
+    async def story() -> None:
+        worker = Worker()
+        batcher = Batcher([worker], 4, 4, CostModel({"query": 10.0}))
+        worker.gate.clear()
+        first = asyncio.ensure_future(ask(batcher, worker, "first"))
+        await worker.begun()
+        waiting = await queue(batcher, worker, "a", "b", "c")
+        with pytest.raises(QueueFull) as refused:
+            await ask(batcher, worker, "d", "e")
+        assert refused.value.retry_after == 30
+        worker.gate.set()
+        await asyncio.gather(first, waiting)
+        await batcher.stop()
 
     asyncio.run(story())

@@ -1,4 +1,4 @@
-"""Which tokens met: the very words in query and passage, whatever is written there."""
+"""Token alignment: the very words in query and passage, whatever is written there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,46 +15,47 @@ from tokenizers import decoders, models, pre_tokenizers
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Passage
 from lurcher.models.encoders.tokenizer import Tokenizer
-from lurcher.retrieval.pipeline import Found, Pipeline, Result
-from lurcher.retrieval.places import in_passage
-from lurcher.retrieval.searching import Query
+from lurcher.retrieval.query import Extra, Query
+from lurcher.retrieval.results import Hit, SearchResult
+from lurcher.retrieval.snapshot import Snapshot
+from lurcher.retrieval.spans import in_passage
 from tests.server.odd import ODD
-from tests.server.serving import Client
 
+ALIGNED: frozenset[Extra] = frozenset({"token_alignment"})
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
 @pytest.fixture(scope="module", params=["plain", "prompted"])
-def odd(request: pytest.FixtureRequest) -> Iterator[Pipeline]:
-    """A pipeline over ``ODD``, of an encoder without prompts and of one with different ones."""
+def odd(request: pytest.FixtureRequest) -> Iterator[Snapshot]:
+    """A snapshot over ``ODD``, of an encoder without prompts and of one with different ones."""
     yield from opened(request.getfixturevalue(f"{request.param}_odd_bundle"))
 
 
 @pytest.fixture(scope="module")
-def own_codes(plain_odd_bundle: Path) -> Iterator[Pipeline]:
-    """A pipeline over ``ODD`` in which no token shares its code with another."""
+def own_codes(plain_odd_bundle: Path) -> Iterator[Snapshot]:
+    """A snapshot over ``ODD`` in which no token shares its code with another."""
     yield from opened(plain_odd_bundle)
 
 
-def opened(path: Path) -> Iterator[Pipeline]:
+def opened(path: Path) -> Iterator[Snapshot]:
     bundle = Bundle.open(path)
-    yield Pipeline(bundle, 1)
+    yield Snapshot(bundle, 1)
     bundle.close()
 
 
-def ask(pipeline: Pipeline, text: str, **options: Any) -> dict[str, Found]:
-    query = Query(text, len(ODD), matches=True, **options)
-    (result,) = pipeline.run([query])
-    assert isinstance(result, Result)
-    return {found.passage.id: found for found in result.found}
+def ask(snapshot: Snapshot, text: str, **options: Any) -> dict[str, Hit]:
+    query = Query(text, len(ODD), extras=ALIGNED, **options)
+    (result,) = snapshot.run([query])
+    assert isinstance(result, SearchResult)
+    return {hit.id: hit for hit in result.hits}
 
 
-def words(found: Found, query: str) -> list[tuple[str, str, str]]:
+def words(hit: Hit, query: str) -> list[tuple[str, str, str]]:
     """Of each match: the query's token, the part, and the passage's token."""
-    parts = {"title": found.passage.title, "text": found.passage.text}
+    parts = {"title": hit.title, "text": hit.text}
     return [
         (query[m.query[0] : m.query[1]], m.part, parts[m.part][m.passage[0] : m.passage[1]])
-        for m in found.matches or []
+        for m in hit.explanation.token_alignment or []
     ]
 
 
@@ -73,56 +73,58 @@ def words(found: Found, query: str) -> list[tuple[str, str, str]]:
     ],
 )
 def test_a_word_meets_itself(
-    own_codes: Pipeline, id_: str, query: str, met: tuple[str, str, str]
+    own_codes: Snapshot, id_: str, query: str, met: tuple[str, str, str]
 ) -> None:
     assert met in words(ask(own_codes, query)[id_], query)
 
 
 def test_a_word_meets_itself_behind_a_prompt(prompted_odd_bundle: Path) -> None:
     """``one`` has one token, so its code is nobody else's."""
-    for pipeline in opened(prompted_odd_bundle):
+    for snapshot in opened(prompted_odd_bundle):
         query = "a telescope"
-        met = words(ask(pipeline, query)["one"], query)
+        met = words(ask(snapshot, query)["one"], query)
         assert met == [("a", "text", "telescope"), ("telescope", "text", "telescope")]
 
 
-def test_matches_are_the_best_met_tokens_and_add_up_to_the_late_score(odd: Pipeline) -> None:
+def test_matches_are_the_most_similar_tokens_and_add_up_to_the_maxsim_score(odd: Snapshot) -> None:
     query = "who built the naïve telescope of Jupiter 🐕?"
-    found = ask(odd, query)
-    for id_, one in found.items():
-        assert one.matches is not None
+    for id_, hit in ask(odd, query).items():
+        matches = hit.explanation.token_alignment
+        assert matches is not None
         if id_ in ("empty", "blank"):
-            assert one.matches == []
-            assert one.late == -1
+            assert matches == []
+            assert hit.scores["maxsim"] == -1
             continue
-        assert one.late == pytest.approx(
-            sum(m.weight * m.similarity for m in one.matches), abs=1e-5
-        )
-        assert sum(m.weight for m in one.matches) == pytest.approx(1, abs=1e-5)
-        for match in one.matches:
+        total = sum(m.weight * m.similarity for m in matches)
+        assert hit.scores["maxsim"] == pytest.approx(total, abs=1e-5)
+        assert sum(m.weight for m in matches) == pytest.approx(1, abs=1e-5)
+        for match in matches:
             assert -1 <= match.similarity <= 1
-            whole = one.passage.title if match.part == "title" else one.passage.text
+            whole = hit.title if match.part == "title" else hit.text
             assert 0 <= match.passage[0] < match.passage[1] <= len(whole)
             assert whole[match.passage[0] : match.passage[1]].strip()
             assert query[match.query[0] : match.query[1]].strip()
 
 
-def test_matches_stay_within_what_is_read_of_a_long_passage(odd: Pipeline) -> None:
-    for match in ask(odd, "a penguin in the sand dunes")["long"].matches or []:
+def test_matches_stay_within_what_is_read_of_a_long_passage(odd: Snapshot) -> None:
+    matches = ask(odd, "a penguin in the sand dunes")["long"].explanation.token_alignment
+    assert matches
+    for match in matches:
         assert match.part == "title" or match.passage[1] < len("sand dunes wander ") * 100
 
 
-def test_a_query_beyond_the_limit_has_matches_for_what_is_read(odd: Pipeline) -> None:
-    found = ask(odd, "telescope " * 2_000)["one"]
-    assert found.matches
-    assert max(m.query[1] for m in found.matches) < 10 * 260
+def test_a_query_beyond_the_limit_has_matches_for_what_is_read(odd: Snapshot) -> None:
+    matches = ask(odd, "telescope " * 2_000)["one"].explanation.token_alignment
+    assert matches
+    assert max(m.query[1] for m in matches) < 10 * 260
 
 
-def test_matches_are_there_for_who_asks(odd: Pipeline) -> None:
+def test_tokens_are_aligned_for_who_asks_and_where_hits_were_ranked(odd: Snapshot) -> None:
     (bare,) = odd.run([Query("telescope")])
-    assert isinstance(bare, Result)
-    assert all(found.matches is None for found in bare.found)
-    assert all(found.matches is None for found in ask(odd, "telescope", rank="off").values())
+    assert isinstance(bare, SearchResult)
+    unranked = ask(odd, "telescope", rank="off").values()
+    for hit in (*bare.hits, *unranked):
+        assert hit.explanation.token_alignment is None
 
 
 @given(texts, texts)
@@ -171,18 +173,3 @@ def test_spans_are_of_code_points_whatever_a_token_is(tmp_path: Path) -> None:
     spans = tokenizer.spans(text)
     assert spans == [(0, 1)] * 2 + [(1, 2)] * 4 + [(2, 3), (3, 4), (4, 5)]
     assert len(spans) == len(tokenizer([text])[0].ids)
-
-
-def test_reply_has_the_matches_in_order_of_the_query(live: Client) -> None:
-    query = "the cat sleeps 💤"
-    (hit,) = live.search(query, top_k=1, include=["text", "scores", "matches"]).json()["hits"]
-    matches = hit["matches"]
-    assert [set(m) for m in matches] == [{"query", "part", "passage", "similarity", "weight"}] * 4
-    asked = [query[m["query"]["start"] : m["query"]["end"]] for m in matches]
-    assert asked == ["the", "cat", "sleeps", "💤"]
-    met = [hit[m["part"]][m["passage"]["start"] : m["passage"]["end"]] for m in matches]
-    assert all(met)
-    assert met[2] == "sleeps"
-    assert np.dot(
-        [m["similarity"] for m in matches], [m["weight"] for m in matches]
-    ) == pytest.approx(hit["scores"]["late"], abs=1e-5)

@@ -1,0 +1,38 @@
+"""How long work takes: one model of seconds per unit, corrected by what each piece of work took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# Seconds per unit before anything was measured, by kind of work.
+_INITIAL = {
+    "maxsim": 5e-7,  # a candidate and a token of the query
+    "decoder": 5e-6,
+    "t5": 5e-4,
+    "reader": 5e-5,
+    "read": 5e-5,  # a token of a passage, or of the query beside it
+    "query": 0.01,  # a piece of work in the queue, with its share of a batch
+    "question": 0.05,  # a question, from its turn to its answer
+    "feedback": 0.01,  # a judged pair, until it is on disk and searches know it
+}
+_RATE = 0.1  # how far one measurement moves the estimate
+
+
+class CostModel:
+    """Seconds per unit of each kind of work: moving averages of what was measured."""
+
+    def __init__(self, initial: Mapping[str, float] | None = None) -> None:
+        """Begin with ``initial`` seconds per unit of some kinds, and with the defaults for the others."""
+        self._seconds = {**_INITIAL, **(initial or {})}
+
+    def estimate(self, kind: str, units: float) -> float:
+        """The seconds that ``units`` of this kind of work will take."""
+        return self._seconds[kind] * units
+
+    def observe(self, kind: str, units: float, seconds: float) -> None:
+        """Correct the estimate by work that took ``seconds``; ``units`` is above 0."""
+        self._seconds[kind] += _RATE * (seconds / units - self._seconds[kind])
+
+    def relax(self, kind: str) -> None:
+        """Lower the estimate a little, as nothing is measured while work is left out."""
+        self._seconds[kind] *= 1 - _RATE

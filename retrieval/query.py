@@ -1,0 +1,161 @@
+"""What a caller asks, and what is known of it while it goes through the stages.
+
+A ``Query`` is what was asked for. A ``QueryState`` is a query on its way: immutable, with the result of one
+stage more at each step. No stage changes what an earlier one found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from lurcher.bundle.passages import Condition, Passage, Rows
+from lurcher.bundle.vectors import Vectors
+from lurcher.models.encoders.tokenizer import Tokens
+from lurcher.models.errors import FieldError
+from lurcher.retrieval.passage_reader import ReaderQuery, ReadPassage
+from lurcher.retrieval.results import Answer, Explanation, WrittenAnswer
+
+RankMode = Literal["auto", "off", "maxsim", "decoder", "t5", "reader"]
+RankerName = Literal["maxsim", "decoder", "t5", "reader"]
+NeighbourMode = Literal["auto", "off", "adapted", "voting"]
+# `online` lets only those known queries vote that the server has learnt since the bundle was made.
+NeighbourPlan = Literal["off", "adapted", "voting", "online"]
+RetrieverName = Literal["dense", "adapted", "voting", "online"]
+Extra = Literal["contributing_neighbours", "token_alignment", "highlights"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How the hits of a question are read.
+
+    At most ``answers`` answers are given, each with a probability of at least ``min_score`` (None: the
+    reader's own threshold). ``write`` lets the bundle's T5 write an answer as well.
+    """
+
+    answers: int = 3
+    min_score: float | None = None
+    write: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One query with its options.
+
+    ``dense_weight`` is lambda, the weight of a passage's own score beside known queries; None takes what the
+    bundle was tuned to. ``candidates`` is how many of the first stage's hits are ranked; None takes
+    ``CANDIDATES``. ``deadline`` is a time on the clock of ``perf_counter``: what would not be done by then is
+    left out. With ``read`` the hits are read for answers.
+    """
+
+    text: str
+    top_k: int = 10
+    conditions: tuple[Condition, ...] = ()
+    neighbours: NeighbourMode = "auto"
+    dense_weight: float | None = None
+    rank: RankMode = "auto"
+    candidates: int | None = None
+    deadline: float | None = None
+    extras: frozenset[Extra] = frozenset()
+    read: ReadOptions | None = None
+
+
+def check_text(field: str, text: str, most: int | None = None) -> None:
+    """Raise FieldError where the ``text`` in ``field`` cannot be a query, or has over ``most`` characters."""
+    if not text.strip():
+        raise FieldError(field, "must hold more than white space")
+    if most is not None and len(text) > most:
+        raise FieldError(field, f"{len(text)} characters, at most {most} are allowed")
+
+
+def check_candidates(name: str, wanted: int, candidates: int | None) -> None:
+    """Raise FieldError where fewer ``candidates`` are ranked than hits are wanted by the field ``name``.
+
+    All hits of a query are ranked or none: else their scores would be of two kinds.
+    """
+    if candidates is not None and candidates < wanted:
+        raise FieldError("candidates", f"must be at least {name}, which is {wanted}")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one query is answered from one bundle: ``Capabilities.plan`` makes it."""
+
+    ranker: RankerName | None
+    neighbours: NeighbourPlan
+    retrievers: tuple[RetrieverName, ...]  # whose candidates are fused
+    retrieval_depth: int  # candidates that each retriever is asked for
+    depth: int  # candidates that are left of them
+    dense_weight: float | None = None  # lambda, None where no known query counts
+    as_built: bool = False  # the adapted index serves as it is: same lambda, nothing learnt since
+
+
+# The scores that a hit shows, in the order in which the stages give them. Candidates are ordered by the last
+# of `dense`, `fused` and `rank` that they have.
+SCORES = ("dense", "neighbours", "fused", "maxsim", "rank")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Passages found for one query, best first, with columns of numbers (C,) float32.
+
+    Columns are those of ``SCORES``, and ``dense_weight``: what ``dense`` counts in ``fused``, where known
+    queries count.
+    """
+
+    rows: Rows  # (C,) of the snapshot
+    columns: Mapping[str, Vectors]
+
+    @property
+    def score(self) -> Vectors:
+        """What they are ordered by, (C,): the last of ``dense``, ``fused`` and ``rank`` that they have."""
+        columns = self.columns
+        return columns.get("rank", columns.get("fused", columns["dense"]))
+
+    def take(self, places: Rows, **columns: Vectors) -> Candidates:
+        """Those at ``places`` (k,), in that order, with more ``columns`` (C,)."""
+        taken = {name: column[places] for name, column in {**self.columns, **columns}.items()}
+        return Candidates(self.rows[places], taken)
+
+
+NO_CANDIDATES = Candidates(np.zeros(0, np.int64), {"dense": np.zeros(0, np.float32)})
+
+
+@dataclass(frozen=True, slots=True)
+class QueryFeatures:
+    """What the query encoder makes of a query."""
+
+    tokens: Tokens
+    vector: Vectors  # (d,)
+    token_features: TokenFeatures | None = None  # where a ranker reads tokens
+    reader_query: ReaderQuery | None = None  # where a reader ranks
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFeatures:
+    """A query's own tokens, without special ones, as late interaction reads them."""
+
+    states: Vectors  # (L, d)
+    projected: Vectors  # (L, bits) unit-norm
+    weights: Vectors  # (L,) that add up to 1
+
+
+@dataclass(frozen=True, slots=True)
+class QueryState:
+    """A query on its way; each stage fills in what it is named for."""
+
+    query: Query
+    plan: Plan
+    allow: Rows | None  # rows that the filter lets through, ascending; None: all
+    features: QueryFeatures
+    retrieved: Mapping[RetrieverName, Candidates] = field(default_factory=dict)
+    candidates: Candidates = NO_CANDIDATES  # fused, then ranked
+    read_passages: Mapping[int, ReadPassage] = field(default_factory=dict)  # by row
+    passages: tuple[Passage, ...] = ()  # of the candidates
+    explanations: tuple[Explanation, ...] = ()  # of the candidates, where any was asked for
+    answers: tuple[Answer, ...] = ()
+    written: WrittenAnswer | None = None
+    degraded: tuple[str, ...] = ()

@@ -1,0 +1,98 @@
+"""Ranking by late interaction over the candidates' packed 1-bit tokens, alone or with more on top."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from lurcher.bundle.token_store import TokenStore
+from lurcher.bundle.vectors import Vectors
+from lurcher.models.ranker.decoder import Decoder
+from lurcher.models.ranker.maxsim import blend, maxsim, replaced
+from lurcher.models.reader.spans import NOTHING
+from lurcher.retrieval.passage_reader import PassageReader
+from lurcher.retrieval.query import Candidates, QueryState, TokenFeatures
+from lurcher.retrieval.rankers import Ranking
+
+# What a candidate costs whatever the query: unpacking its codes is as much work as comparing them with this
+# many tokens of the query. With it the time per token is the same from 4 tokens to 254.
+_UNPACKING = 8
+
+# What a unit of the logit of a passage's best span adds to its score, by development questions of squad-open
+# and training claims of SciFact: on questions like those it was trained on more gains little, and elsewhere
+# it does harm.
+READER_WEIGHT = 0.01
+# How many of the best by all else are read; with 50 it gains hardly more.
+READER_DEPTH = 20
+
+
+class MaxSimRanker:
+    """Orders by .25 dense + .75 maxsim, which takes the place of dense in the first stage's score.
+
+    With a decoder, by what that makes of the candidates' codes; .25 dense + .75 maxsim is its prior.
+    """
+
+    few = 100
+
+    def __init__(self, store: TokenStore, decoder: Decoder | None = None) -> None:
+        self._store, self._decoder = store, decoder
+
+    def length(self, state: QueryState) -> int:
+        """As ``Ranker.length``."""
+        return _UNPACKING + len(_token_features(state).projected)
+
+    def __call__(self, state: QueryState) -> Ranking:
+        """As ``Ranker.__call__``."""
+        features, candidates = _token_features(state), state.candidates
+        codes, counts = self._store.gather(candidates.rows)
+        similarity = maxsim(features.projected, features.weights, codes, counts)
+        score = blend(candidates.columns["dense"], similarity)
+        if self._decoder is not None:
+            score = self._decoder.scores(
+                features.states, features.weights, features.projected, codes, counts, score
+            )
+        return _ranking(candidates, similarity, score)
+
+
+class ReaderRanker:
+    """Orders by maxsim and, for the best of those, by how sure a reader is of its best span in each."""
+
+    few = MaxSimRanker.few
+
+    def __init__(self, store: TokenStore, reader: PassageReader, depth: int = READER_DEPTH) -> None:
+        """``depth`` is how many candidates are read."""
+        self._maxsim, self._reader, self._depth = MaxSimRanker(store), reader, depth
+
+    def length(self, state: QueryState) -> int:
+        """As ``Ranker.length``."""
+        return self._maxsim.length(state)
+
+    def __call__(self, state: QueryState) -> Ranking:
+        """As ``Ranker.__call__``."""
+        query = state.features.reader_query
+        assert query is not None  # noqa: S101 (encoding makes it wherever a reader ranks)
+        first, candidates = self._maxsim(state), state.candidates
+        similarity = first.columns["maxsim"]
+        places = first.order[: self._depth]
+        rows = candidates.rows[places]
+        read = self._reader.read(query, rows)
+        best = np.full(len(similarity), NOTHING, np.float32)
+        best[places] = self._reader.best_logits(rows, read)
+        score = blend(candidates.columns["dense"], similarity) + np.float32(READER_WEIGHT) * best
+        return replace(_ranking(candidates, similarity, score), read_passages=read)
+
+
+def _token_features(state: QueryState) -> TokenFeatures:
+    features = state.features.token_features
+    assert features is not None  # noqa: S101 (encoding makes them wherever tokens are ranked by)
+    return features
+
+
+def _ranking(candidates: Candidates, similarity: Vectors, score: Vectors) -> Ranking:
+    """The order by ``score`` (C,), which takes the place of dense; ``similarity`` (C,) is maxsim."""
+    columns = candidates.columns
+    first = columns.get("fused", columns["dense"])
+    rank = replaced(first, columns["dense"], score, columns.get("dense_weight"))
+    # Where known queries alone count, `score` orders the passages of which they say the same.
+    return Ranking({"maxsim": similarity, "rank": rank}, np.lexsort((-score, -rank)))

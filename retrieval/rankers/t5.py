@@ -1,0 +1,61 @@
+"""Ranking by a T5's decoder, which reads its own encoder's states of the candidates.
+
+What it gives are logarithms of likelihoods or of odds, on a scale of their own: they alone order the hits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lurcher.bundle.passages import Passage, Rows
+from lurcher.bundle.state_store import StateStore
+from lurcher.bundle.token_store import TokenStore
+from lurcher.bundle.vectors import Vectors
+from lurcher.models.ranker.seq2seq import Seq2SeqDecoder
+from lurcher.retrieval.query import QueryState
+from lurcher.retrieval.rankers import Ranking
+from lurcher.retrieval.rankers.maxsim import MaxSimRanker
+from lurcher.retrieval.results import WrittenAnswer
+
+# The most tokens that a T5 writes.
+_WRITTEN = 48
+
+
+@dataclass(frozen=True, slots=True)
+class T5:
+    """A T5's decoder and the states that it reads."""
+
+    decoder: Seq2SeqDecoder
+    states: StateStore
+
+    def scores(self, text: str, rows: Rows) -> Vectors:
+        """The score (C,) float32 of each of the passages in ``rows`` (C,) for the query ``text``."""
+        return self.decoder.scores(text, self.states.gather(rows))
+
+    def write(self, text: str, rows: Rows, passages: Sequence[Passage]) -> WrittenAnswer:
+        """An answer to ``text``, written from all the ``passages`` in ``rows`` together."""
+        written, score = self.decoder.write(text, self.states.gather(rows), _WRITTEN)
+        return WrittenAnswer(written, score, [passage.id for passage in passages])
+
+
+class T5Ranker:
+    """Orders by a T5 alone; with a token store, hits have a maxsim score as well."""
+
+    few = 10  # each of few candidates takes about as long as each of many
+
+    def __init__(self, t5: T5, store: TokenStore | None) -> None:
+        self._t5 = t5
+        self._maxsim = None if store is None else MaxSimRanker(store)
+
+    def length(self, state: QueryState) -> int:
+        """As ``Ranker.length``."""
+        return len(self._t5.decoder.reads(state.query.text))
+
+    def __call__(self, state: QueryState) -> Ranking:
+        """As ``Ranker.__call__``."""
+        columns = {} if self._maxsim is None else dict(self._maxsim(state).columns)
+        scores = columns["rank"] = self._t5.scores(state.query.text, state.candidates.rows)
+        return Ranking(columns, np.argsort(-scores, kind="stable"))

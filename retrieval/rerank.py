@@ -1,0 +1,98 @@
+"""Scores of named passages, or of texts read for the request, beside a search.
+
+Reading texts is the work of many short turns, so that searches get in between; scoring is one short one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.token_store import TokenStore
+from lurcher.bundle.vectors import VectorIndex, Vectors
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.ranker.maxsim import blend, maxsim
+from lurcher.models.tokens.coder import Coded
+from lurcher.models.tokens.passages import encode_passages
+from lurcher.retrieval.stages.retrieve import token_features
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text to encode as a passage's content is: without blanks around it, and cut to ``max_tokens``."""
+
+    text: str
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedDocument:
+    """A document's vector (d,), its codes, and whether it was longer than is read."""
+
+    vector: Vectors
+    coded: Coded
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RerankRequest:
+    """What to score for a query: passages in these rows, or documents just encoded."""
+
+    query: str
+    passages: Rows | tuple[EncodedDocument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RerankScores:
+    """The scores (C,), and whether the query was longer than the encoder reads."""
+
+    scores: Vectors
+    truncated: bool
+
+
+class Reranker:
+    """Scores passages as a search ranks them, without known queries; call it from one thread at a time."""
+
+    def __init__(
+        self, queries: Encoder, passages: Encoder, store: TokenStore, index: VectorIndex
+    ) -> None:
+        """``queries`` and ``passages`` are the encoders of either side."""
+        self._queries, self._passages, self._store, self._index = queries, passages, store, index
+
+    def encode(self, documents: Sequence[Document]) -> list[EncodedDocument]:
+        """The documents, encoded by the pass that a build makes over passages. Raises ModelError."""
+        encoder, store = self._passages, self._store
+        texts = [document.text.strip() for document in documents]
+        tokens = [
+            tokens if document.max_tokens is None else encoder.cut(tokens, document.max_tokens)
+            for tokens, document in zip(encoder.tokenise(texts), documents, strict=True)
+        ]
+        vectors, coded = encode_passages(
+            encoder,
+            tokens,
+            lambda ids, states: store.coder.code_batch(states, ids, store.settings.keep_ratio),
+        )
+        # No query comes near a passage of nothing.
+        vectors[[not text for text in texts]] = 0.0
+        return [
+            EncodedDocument(vector, codes, text.truncated)
+            for vector, codes, text in zip(vectors, coded, tokens, strict=True)
+        ]
+
+    def score(self, request: RerankRequest) -> RerankScores:
+        """The scores of the request's passages: what a search without known queries ranks them by."""
+        (tokens,) = self._queries.tokenise([request.query])
+        (vector,), (states,) = self._queries.encode_states([tokens])
+        features = token_features(self._queries, self._store, tokens, states)
+        if isinstance(request.passages, tuple):
+            vectors = np.stack([one.vector for one in request.passages])
+            codes = np.concatenate([one.coded.codes for one in request.passages])
+            counts = np.array([len(one.coded.codes) for one in request.passages])
+        else:
+            vectors = self._index.vectors(request.passages)
+            codes, counts = self._store.gather(request.passages)
+        similarity = maxsim(features.projected, features.weights, codes, counts)
+        return RerankScores(blend(vectors @ vector, similarity), tokens.truncated)

@@ -1,0 +1,35 @@
+"""Passages whose vectors are nearest to the query's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.vectors import VectorIndex, Vectors
+from lurcher.retrieval.query import NO_CANDIDATES, Candidates
+
+
+class DenseRetriever:
+    """An index of vectors; the column ``score`` names is the inner product in that index."""
+
+    def __init__(self, index: VectorIndex, score: str = "dense") -> None:
+        self._index, self._score = index, score
+
+    def search(
+        self, vectors: Vectors, depths: Sequence[int], allow: Sequence[Rows | None]
+    ) -> list[Candidates]:
+        """As ``Retriever.search``."""
+        found = [NO_CANDIDATES] * len(depths)
+        # By depth: a graph searched deeper finds more, and a query's hits must not depend on its company.
+        by_depth: dict[int, list[int]] = {}
+        for place, (depth, rows) in enumerate(zip(depths, allow, strict=True)):
+            if rows is None:
+                by_depth.setdefault(depth, []).append(place)
+            else:
+                scores, passing = self._index.search_among(vectors[place], depth, rows)
+                found[place] = Candidates(passing, {self._score: scores})
+        for depth, places in by_depth.items():
+            scores, rows = self._index.search(vectors[places], depth)
+            for place, score, row in zip(places, scores, rows, strict=True):
+                found[place] = Candidates(row[row >= 0], {self._score: score[row >= 0]})
+        return found

@@ -1,0 +1,249 @@
+"""A bundle ready to answer: its models loaded, its stages in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from time import perf_counter
+
+import faiss
+
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.bundle.neighbours import VotingSettings
+from lurcher.bundle.vectors import Vectors
+from lurcher.feedback.online import Change, OnlineIndex
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.engines import EngineName
+from lurcher.models.errors import FieldError, LurcherError
+from lurcher.models.threads import thread_count
+from lurcher.retrieval.capabilities import NO_TOKENS, Capabilities
+from lurcher.retrieval.costs import CostModel
+from lurcher.retrieval.passage_reader import PassageReader
+from lurcher.retrieval.query import (
+    SCORES,
+    Query,
+    QueryState,
+    RankerName,
+    ReadOptions,
+    RetrieverName,
+)
+from lurcher.retrieval.rankers import Ranker
+from lurcher.retrieval.rankers.maxsim import MaxSimRanker, ReaderRanker
+from lurcher.retrieval.rankers.t5 import T5, T5Ranker
+from lurcher.retrieval.rerank import (
+    Document,
+    EncodedDocument,
+    Reranker,
+    RerankRequest,
+    RerankScores,
+)
+from lurcher.retrieval.results import Explanation, Hit, SearchResult
+from lurcher.retrieval.retrievers import Retriever
+from lurcher.retrieval.retrievers.dense import DenseRetriever
+from lurcher.retrieval.retrievers.neighbours import KnownQueries, VotingRetriever
+from lurcher.retrieval.stages import Stage
+from lurcher.retrieval.stages.fetch import Explain, Fetch
+from lurcher.retrieval.stages.rank import Rank
+from lurcher.retrieval.stages.read import Read
+from lurcher.retrieval.stages.retrieve import Encode, Fuse, Planned, Retrieve
+
+
+class Snapshot:
+    """An opened bundle that answers queries; call it from one thread at a time."""
+
+    def __init__(
+        self, bundle: Bundle, threads: int | None = None, engine: EngineName = "onnxruntime",
+        costs: CostModel | None = None,
+    ) -> None:  # fmt: skip
+        """Load the models of ``bundle``, the query encoder into ``engine``; ``threads`` None takes all cores.
+
+        Raises BundleError or ModelError.
+        """
+        self._threads = threads = thread_count(threads)
+        self.bundle, self.costs = bundle, costs or CostModel()
+        self._online, self._learnt = OnlineIndex(bundle.vectors.dimension), False
+        self.capabilities = Capabilities.of(bundle)
+        # A page of results, or a user's own documents: the same filter comes again and again.
+        self._allowed = lru_cache(maxsize=16)(bundle.passages.rows)
+        self._queries = bundle.query_encoder(threads, engine)
+        # What reads no tokens of passages at all needs their encoder for `encode_passages` alone.
+        self._passages = None if bundle.tokens is None else self._passage_encoder()
+        t5_decoder, tokens = bundle.t5(threads), bundle.tokens
+        t5 = None if t5_decoder is None or bundle.states is None else T5(t5_decoder, bundle.states)
+        reader = self._passage_reader()
+        self._reranker = (
+            None
+            if tokens is None or self._passages is None
+            else Reranker(self._queries, self._passages, tokens, bundle.vectors)
+        )
+        known = KnownQueries(bundle.neighbours, self._online)
+        voting = self._voting(known)
+        retrievers: dict[RetrieverName, Retriever] = {
+            "dense": DenseRetriever(bundle.vectors),
+            **voting,
+        }
+        if bundle.neighbours is not None:
+            retrievers["adapted"] = DenseRetriever(bundle.neighbours.adapted, "fused")
+        self._encode = Encode(self._queries, tokens, reader)
+        # Each with the queries that need it: a stage that no query of a batch needs is not timed.
+        self._stages: list[tuple[str, Stage, Callable[[Query], bool]]] = [
+            ("retrieve", Retrieve(retrievers), _always),
+            ("fuse", Fuse(bundle.vectors, known), _always),
+            ("rank", Rank(self._rankers(t5, reader), self.costs), _always),
+            ("fetch", Fetch(bundle.passages), _always),
+            ("explain", Explain(known, voting, self._queries, self._passages, tokens), _explains),
+            ("read", Read(self._queries, reader, t5, self.costs), _reads),
+        ]
+
+    def _passage_encoder(self) -> Encoder:
+        """The encoder of passages: the queries' own where it is the same."""
+        config = self._queries.config
+        if (config.query_prompt, config.query_graph) == (
+            config.passage_prompt,
+            config.passage_graph,
+        ):
+            return self._queries
+        # Not by the engine of a sparse student, which cannot run every graph.
+        return Encoder.load(self.bundle.path / ENCODER, "passage", self._threads)
+
+    def _passage_reader(self) -> PassageReader | None:
+        bundle, encoder = self.bundle, self._passages
+        reader = bundle.reader(self._threads)
+        if reader is None or bundle.reading is None or bundle.tokens is None or encoder is None:
+            return None
+        return PassageReader(reader, bundle.reading, bundle.tokens.coder, bundle.passages, encoder)
+
+    def _voting(self, known: KnownQueries) -> dict[RetrieverName, VotingRetriever]:
+        found: dict[RetrieverName, VotingRetriever] = {
+            "online": VotingRetriever(known, VotingSettings(), of_bundle=False)
+        }
+        if self.bundle.neighbours is not None:
+            tuned = self.bundle.neighbours.settings.voting
+            found["voting"] = VotingRetriever(known, tuned, of_bundle=True)
+        return found
+
+    def _rankers(self, t5: T5 | None, reader: PassageReader | None) -> dict[RankerName, Ranker]:
+        tokens, decoder = self.bundle.tokens, self.bundle.decoder(self._threads)
+        rankers: dict[RankerName, Ranker] = {}
+        if tokens is not None:
+            rankers["maxsim"] = MaxSimRanker(tokens)
+            if decoder is not None:
+                rankers["decoder"] = MaxSimRanker(tokens, decoder)
+            if reader is not None:
+                rankers["reader"] = ReaderRanker(tokens, reader)
+        if t5 is not None:
+            rankers["t5"] = T5Ranker(t5, tokens)
+        return rankers
+
+    def run(self, queries: Sequence[Query]) -> list[SearchResult | LurcherError]:
+        """The result of each query, in order; an error in the place of a query at fault."""
+        faiss.omp_set_num_threads(self._threads)  # OpenMP keeps it for each thread that calls
+        outcomes: dict[int, SearchResult | LurcherError] = {}
+        planned: dict[int, Planned] = {}
+        for place, query in enumerate(queries):
+            try:
+                planned[place] = self._plan(query)
+            except LurcherError as error:
+                outcomes[place] = error
+        start, seconds = perf_counter(), {}
+        states = dict(zip(planned, self._encode(list(planned.values())), strict=True))
+        seconds["encode"] = perf_counter() - start
+        for name, stage, needs in self._stages:
+            if not any(needs(state.query) for state in states.values()):
+                continue
+            start = perf_counter()
+            for place, state in zip(list(states), stage(list(states.values())), strict=True):
+                if isinstance(state, LurcherError):
+                    outcomes[place] = state
+                    del states[place]
+                else:
+                    states[place] = state
+            seconds[name] = perf_counter() - start
+        outcomes |= {place: _result(state, seconds) for place, state in states.items()}
+        return [outcomes[place] for place in range(len(queries))]
+
+    def _plan(self, query: Query) -> Planned:
+        plan = self.capabilities.plan(query, self._learnt)
+        return Planned(query, plan, self._allowed(query.conditions) if query.conditions else None)
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """The vectors (n, d) float32 of ``texts`` as queries."""
+        return self._queries.encode(texts)
+
+    def encode_passages(self, texts: Sequence[str]) -> Vectors:
+        """The vectors (n, d) float32 of ``texts`` as passages."""
+        if self._passages is None:
+            self._passages = self._passage_encoder()
+        return self._passages.encode(texts)
+
+    def encode_documents(self, documents: Sequence[Document]) -> list[EncodedDocument]:
+        """The ``documents``, ready to be scored. Raises ModelError, FieldError without tokens."""
+        return self._reranker_or_error.encode(documents)
+
+    def rerank(self, requests: Sequence[RerankRequest]) -> list[RerankScores | LurcherError]:
+        """The scores of the passages of each request; an error in the place of one at fault."""
+        scores: list[RerankScores | LurcherError] = []
+        for request in requests:
+            try:
+                scores.append(self._reranker_or_error.score(request))
+            except LurcherError as error:
+                scores.append(error)
+        return scores
+
+    @property
+    def _reranker_or_error(self) -> Reranker:
+        if self._reranker is None:
+            raise FieldError("documents", NO_TOKENS)
+        return self._reranker
+
+    def learn(self, changes: Sequence[Change]) -> None:
+        """Take in what is judged relevant; the next search knows it."""
+        texts = self._online.unknown(changes)
+        vectors = self._queries.encode(texts)
+        self._online.learn(changes, texts, vectors, self.bundle.vectors.vectors)
+        self._learnt = len(self._online) > 0
+
+    def warm_up(self) -> None:
+        """Answer a query made from the first passage. Raises LurcherError where that fails."""
+        text = self.bundle.passages.get([0])[0].content or "a query to warm up"
+        read = ReadOptions() if self.capabilities.reader else None
+        for result in self.run([Query(text, read=read)]):
+            if isinstance(result, LurcherError):
+                raise result
+
+    def close(self) -> None:
+        """Close the bundle's files."""
+        self.bundle.close()
+
+
+def _always(_: Query) -> bool:
+    return True
+
+
+def _explains(query: Query) -> bool:
+    return bool(query.extras)
+
+
+def _reads(query: Query) -> bool:
+    return query.read is not None
+
+
+def _result(state: QueryState, seconds: dict[str, float]) -> SearchResult:
+    candidates = state.candidates
+    columns = {
+        name: candidates.columns[name].tolist() for name in SCORES if name in candidates.columns
+    }
+    explanations = state.explanations or (_UNEXPLAINED,) * len(state.passages)
+    hits = [
+        Hit(passage, score, dict(zip(columns, scores, strict=True)), explanation)
+        for passage, score, explanation, *scores in zip(
+            state.passages, candidates.score.tolist(), explanations, *columns.values(), strict=True
+        )
+    ]
+    return SearchResult(
+        hits, state.features.tokens.truncated, seconds, list(state.degraded), list(state.answers),
+        state.written,
+    )  # fmt: skip
+
+
+_UNEXPLAINED = Explanation()

@@ -1,0 +1,91 @@
+"""The passages of the hits, and for the queries that ask, why each was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lurcher.bundle.passages import Passages
+from lurcher.bundle.token_store import TokenStore
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.retrieval.highlights import best_sentence, query_words
+from lurcher.retrieval.query import QueryState, RetrieverName
+from lurcher.retrieval.results import ContributingNeighbour, Explanation, Span, TokenMatch
+from lurcher.retrieval.retrievers.neighbours import KnownQueries, VotingRetriever
+from lurcher.retrieval.spans import align_tokens
+
+
+class Fetch:
+    """Reads the passages of all queries of a batch at once."""
+
+    def __init__(self, passages: Passages) -> None:
+        self._passages = passages
+
+    def __call__(self, states: Sequence[QueryState]) -> list[QueryState]:
+        """The states with the passages of their candidates."""
+        rows = sorted({row for state in states for row in state.candidates.rows.tolist()})
+        passages = dict(zip(rows, self._passages.get(rows), strict=True))
+        return [
+            replace(state, passages=tuple(passages[row] for row in state.candidates.rows.tolist()))
+            for state in states
+        ]
+
+
+class Explain:
+    """Explains hits, and not the hundred candidates that they were chosen from."""
+
+    def __init__(
+        self, known: KnownQueries, voting: dict[RetrieverName, VotingRetriever], queries: Encoder,
+        passages: Encoder | None, store: TokenStore | None,
+    ) -> None:  # fmt: skip
+        """``queries`` and ``passages`` are the encoders that tokenise them; None where nothing ranks."""
+        self._known, self._voting = known, voting
+        self._queries, self._passages, self._store = queries, passages, store
+
+    def __call__(self, states: Sequence[QueryState]) -> list[QueryState]:
+        """The states with an explanation of each candidate."""
+        return [self._explained(state) if state.query.extras else state for state in states]
+
+    def _explained(self, state: QueryState) -> QueryState:
+        none: list[None] = [None] * len(state.passages)
+        extras = state.query.extras
+        columns = zip(
+            self._contributing(state) if "contributing_neighbours" in extras else none,
+            (self._alignment(state) if "token_alignment" in extras else None) or none,
+            _highlights(state) if "highlights" in extras else none,
+            strict=True,
+        )
+        return replace(state, explanations=tuple(Explanation(*row) for row in columns))
+
+    def _contributing(self, state: QueryState) -> list[list[ContributingNeighbour]]:
+        neighbours, vector = state.plan.neighbours, state.features.vector
+        rows = state.candidates.rows
+        if neighbours == "off":
+            return [[] for _ in rows]
+        if neighbours == "adapted":
+            return [self._known.contributing_to_mean(vector, row) for row in rows.tolist()]
+        return self._voting[neighbours].contributing(vector, rows)
+
+    def _alignment(self, state: QueryState) -> list[list[TokenMatch]] | None:
+        features, store, passages = state.features.token_features, self._store, self._passages
+        if features is None or store is None or passages is None:
+            return None
+        if "maxsim" not in state.candidates.columns:
+            return None
+        spans = self._queries.own_spans(state.query.text)
+        return align_tokens(
+            store,
+            features.projected,
+            features.weights,
+            spans,
+            passages,
+            state.candidates.rows,
+            state.passages,
+        )
+
+
+def _highlights(state: QueryState) -> list[list[Span]]:
+    """For each hit the sentence of its text that has most in common with the query, if any has."""
+    words = query_words(state.query.text)
+    spans = [best_sentence(words, passage.text) for passage in state.passages]
+    return [[span] if span else [] for span in spans]

@@ -1,0 +1,136 @@
+"""The read stage: which words of a question's hits answer it, by a trained reader over their 1-bit tokens.
+
+Spans of all hits that are read compete with each other and with "nothing answers" (``models.reader.spans``),
+each with its hit's search score, weighed, on top. Those with the same words are one answer, whose probability
+two numbers of the reader calibrate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from time import perf_counter
+
+import numpy as np
+
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.vectors import Vectors
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.errors import LurcherError
+from lurcher.models.ranker.maxsim import blend
+from lurcher.models.reader.answers import LOOKED_AT, answers_of, probability
+from lurcher.models.reader.spans import best_spans
+from lurcher.retrieval.costs import CostModel
+from lurcher.retrieval.passage_reader import PassageReader, ReaderQuery, ReadPassage
+from lurcher.retrieval.query import QueryState, ReadOptions
+from lurcher.retrieval.rankers.t5 import T5
+from lurcher.retrieval.results import Answer
+
+# Spans that are looked at for each answer that is wanted, as some have the same words.
+_SPANS_AN_ANSWER = 5
+# How many times the estimated time must be left.
+_SPARE = 2.0
+# Fewer tokens than these, of a query and passages together, take about as long.
+_FEW_TOKENS = 256
+
+
+class Read:
+    """Finds answers in the hits of the queries that ask for any; call it from one thread at a time."""
+
+    def __init__(
+        self, encoder: Encoder, reader: PassageReader | None, t5: T5 | None, costs: CostModel
+    ) -> None:
+        """``encoder`` is that of queries."""
+        self._encoder, self._reader, self._t5, self._costs = encoder, reader, t5, costs
+
+    def __call__(self, states: Sequence[QueryState]) -> list[QueryState | LurcherError]:
+        """The states with answers; where time is short fewer passages are read, though at least one."""
+        read: list[QueryState | LurcherError] = []
+        for state in states:
+            try:
+                read.append(
+                    state if state.query.read is None else self._answered(state, state.query.read)
+                )
+            except LurcherError as error:
+                read.append(error)
+        return read
+
+    def _answered(self, state: QueryState, options: ReadOptions) -> QueryState:
+        rows, passages = state.candidates.rows, state.passages
+        if options.write and self._t5 is not None:
+            state = replace(state, written=self._t5.write(state.query.text, rows, passages))
+        if self._reader is None:
+            return state
+        query = state.features.reader_query or self._reader.query(
+            self._encoder, state.features.tokens
+        )
+        read, hurried = self._read(self._reader, state, query)
+        answers = tuple(self._best(self._reader, options, read, _scores(state)))
+        degraded = (*state.degraded, "read") if hurried else state.degraded
+        return replace(state, answers=answers, degraded=degraded)
+
+    def _read(
+        self, reader: PassageReader, state: QueryState, query: ReaderQuery
+    ) -> tuple[dict[int, ReadPassage], bool]:
+        """Those of the hits that time allows, by place among them, and whether some were left out."""
+        start, length = perf_counter(), len(query.states)
+        rows, passages = state.candidates.rows, state.passages
+        counts = reader.counts(rows)
+        some = np.flatnonzero(counts) if length else rows[:0]
+        known = np.array([row in state.read_passages for row in rows[some].tolist()], np.bool_)
+        tokens = np.where(known, 0, counts[some] + length)  # what a ranker has read costs nothing
+        allowed = self._affordable(state.query.deadline, start, tokens)
+        places, known = some[:allowed], known[:allowed]
+        new = places[~known]
+        found = {row: state.read_passages[row] for row in rows[places[known]].tolist()}
+        if len(new):
+            found |= reader.read(query, rows[new], [passages[place] for place in new.tolist()])
+            # Few tokens say nothing of what one more costs.
+            units = max(_FEW_TOKENS, int(tokens[:allowed].sum()))
+            self._costs.observe("read", units, perf_counter() - start)
+        read = {i: found[row] for i, row in enumerate(rows.tolist()) if row in found}
+        return read, len(places) < len(some)
+
+    def _affordable(self, deadline: float | None, start: float, tokens: Rows) -> int:
+        """How many passages can be read in time, of ``tokens`` (C,) each with the query's; at least one."""
+        if deadline is None:
+            return len(tokens)
+        most = (deadline - start) / (_SPARE * self._costs.estimate("read", 1))
+        return max(1, int(np.searchsorted(np.cumsum(tokens), most, side="right")))
+
+    @staticmethod
+    def _best(
+        reader: PassageReader, options: ReadOptions, read: dict[int, ReadPassage], scores: Vectors
+    ) -> list[Answer]:
+        """The answers that were ``read``, by place among the hits, with search scores ``scores`` (C,)."""
+        if not read:
+            return []
+        config, texts = reader.config, list(read.values())
+        bonus = np.float32(config.rank_weight) * scores[list(read)]
+        logits = np.concatenate([text.logits for text in texts])
+        counts = np.array([len(text.logits) for text in texts])
+        most = max(LOOKED_AT, _SPANS_AN_ANSWER * options.answers)
+        spans = best_spans(logits, counts, bonus, config.longest, most)
+        words = {span: texts[span.passage].words(span) for span in spans}
+        least = config.min_score if options.min_score is None else options.min_score
+        answers = []
+        texts_of = [one[0] if one else "" for one in words.values()]
+        for answer in answers_of(spans, texts_of)[: options.answers]:
+            score = probability(answer.logarithm, config.slope, config.offset)
+            found = words[answer.span]
+            if found is not None and score >= least:
+                text, part, span = found
+                passage = texts[answer.span.passage].passage
+                answers.append(Answer(text, score, passage, part, span))
+        return answers
+
+
+def _scores(state: QueryState) -> Vectors:
+    """The search scores (C,) of the hits, on the scale that the reader's weight was made for.
+
+    That is not a T5's; and what a reader says of a passage it says again of its spans.
+    """
+    columns, ranker = state.candidates.columns, state.plan.ranker
+    if ranker in ("t5", "reader") and "maxsim" in columns:
+        return blend(columns["dense"], columns["maxsim"])
+    return state.candidates.score

@@ -1,0 +1,33 @@
+"""Limits of the settings on one request."""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+
+from lurcher.models.errors import FieldError
+from lurcher.retrieval.capabilities import CANDIDATES
+from lurcher.retrieval.query import check_candidates
+from lurcher.server.settings import Settings
+
+
+def too_many(field: str, count: int, limit: int) -> HTTPException:
+    """Return the 413 for a list that is too long for one request."""
+    return HTTPException(413, f"{field}: {count} of them, at most {limit} in one request")
+
+
+def candidates_for(
+    name: str, wanted: int, candidates: int | None, ranked: bool, settings: Settings
+) -> int:
+    """Return how many candidates to rank for a query that wants this many hits in its field ``name``.
+
+    Raises FieldError if the settings allow fewer.
+    """
+    limit = settings.max_candidates
+    if candidates is not None and candidates > limit:
+        raise FieldError("candidates", f"at most {limit} are allowed")
+    if ranked:
+        if wanted > limit:
+            reason = f"at most {limit} hits can be ranked; with rank 'off' there are more"
+            raise FieldError(name, reason)
+        check_candidates(name, wanted, candidates)
+    return max(wanted, min(CANDIDATES, limit)) if candidates is None else candidates

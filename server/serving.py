@@ -1,0 +1,297 @@
+"""The state of a server: nothing while it loads, then one snapshot with its queue and its thread.
+
+A request leases one ``Serving`` and is answered from it alone, so that no reply mixes two bundles. A
+``Serving`` that is closed, because another replaces it, closes its files when its last lease ends. Leases
+are counted in the thread of the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import structlog
+
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.passages import Rows
+from lurcher.feedback.feedback import Feedback
+from lurcher.feedback.log import FeedbackLog
+from lurcher.feedback.online import Change
+from lurcher.models.engines import EngineName
+from lurcher.models.errors import BundleError, DeadlinePassed, LurcherError, NotReady
+from lurcher.models.threads import thread_count
+from lurcher.retrieval.query import Query
+from lurcher.retrieval.rerank import Document, EncodedDocument, RerankRequest, RerankScores
+from lurcher.retrieval.results import SearchResult
+from lurcher.retrieval.snapshot import Snapshot
+from lurcher.server.admission import IsDisconnected
+from lurcher.server.admission.batching import Batcher, deadline_passed
+from lurcher.server.admission.concurrency_limiter import ConcurrencyLimiter
+from lurcher.server.intake import Intake, replay
+from lurcher.server.metrics import Metrics
+from lurcher.server.settings import Settings
+
+_log = structlog.get_logger()
+
+# Fraction of a request's time by which ranking must be done; otherwise it is skipped.
+_RANKED_BY = 0.9
+# Questions in the queue: one is read while the next waits. A search waits for no more than these.
+_QUESTIONS = 2
+# Documents of one request that are encoded together, per core: long ones take a tenth of a second.
+_ENCODED_TOGETHER = 4
+
+
+OpenSnapshot = Callable[[Bundle, int | None, EngineName], Snapshot]
+
+
+class Serving:
+    """Answers requests from one snapshot; make it where an event loop runs."""
+
+    def __init__(self, snapshot: Snapshot, settings: Settings, metrics: Metrics) -> None:
+        self._snapshot, self._settings, self._metrics = snapshot, settings, metrics
+        self.bundle = snapshot.bundle.manifest.name
+        self.manifest, self.passages = snapshot.bundle.manifest, snapshot.bundle.passages
+        self.capabilities = snapshot.capabilities
+        self._leases, self._retired = 0, False
+        handlers = (self._learn, self._search, self._encode_documents, self._rerank)
+        self._batcher = Batcher(handlers, settings.batch_size, settings.max_waiting, snapshot.costs)
+        self._questions = ConcurrencyLimiter(
+            "question", _QUESTIONS, settings.max_waiting, snapshot.costs
+        )
+
+    @property
+    def waiting(self) -> int:
+        """The number of queries that wait."""
+        return self._batcher.waiting + self._questions.waiting
+
+    def __enter__(self) -> Self:
+        """Lease the bundle: it stays open for the time of the block, even if another replaces it."""
+        self._leases += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self._leases -= 1
+        self._close_if_idle()
+
+    def search(
+        self, queries: Sequence[Query], timeout_ms: int | None, is_disconnected: IsDisconnected
+    ) -> Coroutine[None, None, list[tuple[SearchResult, float] | LurcherError]]:
+        """Return for each query its result and the seconds it waited, or its error.
+
+        Raises NotReady, QueueFull or DeadlinePassed.
+        """
+        seconds = self._seconds(timeout_ms)
+        deadline = perf_counter() + _RANKED_BY * seconds
+        works = [replace(query, deadline=deadline) for query in queries]
+        return self._batcher.submit(self._search, works, seconds, is_disconnected)
+
+    async def answer(
+        self, question: Query, timeout_ms: int | None, is_disconnected: IsDisconnected
+    ) -> tuple[SearchResult, float]:
+        """Return the hits and answers of ``question``, and the seconds it waited.
+
+        Raises NotReady, QueueFull, DeadlinePassed, or what the snapshot raised.
+        """
+        start, seconds = perf_counter(), self._seconds(timeout_ms)
+        timed = replace(question, deadline=start + _RANKED_BY * seconds)
+        try:
+            async with asyncio.timeout(seconds), self._questions.permit(is_disconnected):
+                permitted = perf_counter()
+                (answer,) = await self._batcher.submit(self._search, [timed], None, is_disconnected)
+        except TimeoutError as error:
+            raise deadline_passed(seconds) from error
+        if isinstance(answer, LurcherError):
+            raise answer
+        result, waited = answer
+        return result, permitted - start + waited
+
+    async def rerank(
+        self, query: str, passages: Rows | Sequence[Document], timeout_ms: int | None,
+        is_disconnected: IsDisconnected,
+    ) -> tuple[RerankScores, list[int]]:  # fmt: skip
+        """Return the scores of ``passages`` (rows of the bundle, or documents), and which documents were cut.
+
+        Raises NotReady, QueueFull, DeadlinePassed, or what the snapshot raised.
+        """
+        seconds = self._seconds(timeout_ms)
+        encoded: tuple[EncodedDocument, ...] = ()
+        try:
+            async with asyncio.timeout(seconds):
+                if not isinstance(passages, np.ndarray):
+                    encoded = await self._encoded(passages, is_disconnected)
+                    request = RerankRequest(query, encoded)
+                else:
+                    request = RerankRequest(query, passages)
+                (scores,) = await self._all(
+                    self._rerank, [request], is_disconnected, exempt=bool(encoded)
+                )
+        except TimeoutError as error:
+            raise deadline_passed(seconds) from error
+        return scores, [i for i, one in enumerate(encoded) if one.truncated]
+
+    async def learn(self, changes: Sequence[Change]) -> None:
+        """Make searches that begin afterwards use ``changes``, in order, however long it takes.
+
+        Raises NotReady, or what the snapshot raised.
+        """
+        # One piece of work per change, so that searches get in between. Exempt from the queue's limit, which
+        # is for searches: feedback has its own.
+        await self._all(self._learn, changes, _stays, exempt=True)
+
+    async def close(self) -> None:
+        """Finish the current batch, refuse the rest, and close the bundle when the last lease ends."""
+        await self._batcher.stop()
+        self._retired = True
+        self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        if self._retired and not self._leases:
+            self._snapshot.close()
+
+    async def _encoded(
+        self, documents: Sequence[Document], is_disconnected: IsDisconnected
+    ) -> tuple[EncodedDocument, ...]:
+        """Encode the documents a few at a time, so that searches get in between."""
+        encoded: list[EncodedDocument] = []
+        threads = thread_count(self._settings.threads)
+        # What can never fit into the queue would get 429 for ever.
+        step = min(_ENCODED_TOGETHER * threads, self._settings.max_waiting)
+        for first in range(0, len(documents), step):
+            if first and await is_disconnected():
+                raise DeadlinePassed("the client has disconnected")
+            some = documents[first : first + step]
+            # Once begun, finish: refusing the rest would waste the work on the first ones.
+            encoded += await self._all(
+                self._encode_documents, some, is_disconnected, exempt=first > 0
+            )
+        return tuple(encoded)
+
+    async def _all(
+        self, handler: Callable[[Sequence[Any]], Sequence[Any]], works: Sequence[Any],
+        is_disconnected: IsDisconnected, *, exempt: bool,
+    ) -> list[Any]:  # fmt: skip
+        """Return the results of ``works``, however late. Raises NotReady, QueueFull or the first error."""
+        answers = await self._batcher.submit(handler, works, None, is_disconnected, exempt=exempt)
+        for answer in answers:
+            if isinstance(answer, LurcherError):
+                raise answer
+        return [answer[0] for answer in answers if not isinstance(answer, LurcherError)]
+
+    def _seconds(self, timeout_ms: int | None) -> float:
+        limit = self._settings.timeout_ms
+        return min(timeout_ms or limit, limit) / 1_000
+
+    # The methods below run in the batcher's thread.
+
+    def _search(self, queries: Sequence[Query]) -> list[SearchResult | LurcherError]:
+        results = self._snapshot.run(queries)
+        found = [result for result in results if isinstance(result, SearchResult)]
+        if found:
+            self._metrics.batch_queries.observe(len(queries))
+            for stage, seconds in found[0].seconds.items():
+                self._metrics.stage_seconds.labels(stage).observe(seconds)
+        for stage in (stage for result in found for stage in result.degraded):
+            self._metrics.degraded.labels(stage).inc()
+        return results
+
+    def _encode_documents(self, documents: Sequence[Document]) -> Sequence[Any]:
+        with self._metrics.stage_seconds.labels("encode_documents").time():
+            return self._snapshot.encode_documents(documents)
+
+    def _rerank(self, requests: Sequence[RerankRequest]) -> Sequence[RerankScores | LurcherError]:
+        with self._metrics.stage_seconds.labels("rerank").time():
+            return self._snapshot.rerank(requests)
+
+    def _learn(self, changes: Sequence[Change]) -> Sequence[LurcherError | None]:
+        error: LurcherError | None = None
+        try:
+            self._snapshot.learn(changes)
+        except LurcherError as failure:
+            error = failure
+        # Any error: the feedback is on disk, and searches go on.
+        except Exception as failure:
+            _log.error("feedback cannot be applied", exc_info=failure)
+            error = LurcherError(
+                "feedback is kept but could not be applied; the log has the details"
+            )
+        return [error] * len(changes)
+
+
+async def _stays() -> bool:
+    """Report a client that never disconnects, for work that the server does for itself."""
+    return False
+
+
+class Service:
+    """What the routes use; ``load`` makes it ready."""
+
+    def __init__(self, settings: Settings, open_snapshot: OpenSnapshot = Snapshot) -> None:
+        self.settings = settings
+        self._open_snapshot = open_snapshot
+        self.metrics = Metrics()
+        self._serving: Serving | None = None
+        self._feedback: Intake | None = None
+
+    async def load(self) -> None:
+        """Open the bundle and answer a query with it. Raises BundleError or ModelError."""
+        try:
+            snapshot, replayed = await asyncio.to_thread(self._open)
+        except OSError as error:  # a file that may not be read, a disk that fails
+            where = error.filename or self.settings.bundle
+            raise BundleError(where, error.strerror or str(error)) from error
+        manifest = snapshot.bundle.manifest
+        serving = Serving(snapshot, self.settings, self.metrics)
+        self.metrics.passages.set(manifest.passages)
+        self.metrics.waiting.set_function(lambda: serving.waiting)
+        if replayed is not None:
+            self._feedback = Intake(*replayed, serving.learn, self.metrics, self.settings)
+        self._serving = serving
+        _log.info("ready", bundle=manifest.name, passages=manifest.passages)
+
+    def _open(self) -> tuple[Snapshot, tuple[FeedbackLog, Feedback] | None]:
+        settings = self.settings
+        bundle = Bundle.open(settings.bundle, settings.check_hashes)
+        snapshot = self._open_snapshot(bundle, settings.threads, settings.engine)
+        snapshot.warm_up()
+        if settings.feedback is None:
+            return snapshot, None
+        log, feedback = replay(settings, bundle)
+        try:
+            snapshot.learn(feedback.changes())
+        except BaseException:
+            log.close()
+            raise
+        return snapshot, (log, feedback)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the bundle has answered a query."""
+        return self._serving is not None
+
+    def lease(self) -> Serving:
+        """Return the bundle in service, to lease in a `with` block. Raises NotReady."""
+        if self._serving is None:
+            raise NotReady("the bundle is still being loaded")
+        return self._serving
+
+    @property
+    def feedback(self) -> Intake:
+        """What takes feedback. Raises NotReady."""
+        if self._feedback is None:
+            raise NotReady("the bundle is still being loaded")
+        return self._feedback
+
+    async def close(self) -> None:
+        """Take no more feedback and queries, finish the current ones, close the bundle."""
+        if self._feedback is not None:
+            await self._feedback.stop()
+        if self._serving is not None:
+            await self._serving.close()

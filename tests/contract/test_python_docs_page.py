@@ -1,0 +1,68 @@
+"""docs/python.md: its examples run, and it lists what can be called and passed."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lurcher
+from lurcher.collection import Collection, SearchOptions
+
+PAGE = Path(__file__).parents[2] / "docs" / "python.md"
+_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return PAGE.read_text(encoding="utf-8")
+
+
+def test_examples_run_from_top_to_bottom(
+    page: str,
+    answering_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "docs.lurcher").symlink_to(answering_bundle)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    printed: list[str] = []
+    for block in _BLOCK.finditer(page):
+        # Blank lines before it, so that a traceback has the line numbers of the page.
+        lines = "\n" * page.count("\n", 0, block.start(1)) + block[1]
+        exec(compile(lines, str(PAGE), "exec"), names)  # noqa: S102 (our own page)
+        printed.append(capsys.readouterr().out)
+    assert all(printed)
+    assert len(printed) > 5
+    # What the comments beside the calls promise.
+    assert list(names["best"].scores) == ["dense", "maxsim", "rank"]
+    assert printed[-1].startswith("filter.colour: no passage has this field; there are: ")
+
+
+@pytest.mark.parametrize("name", [n for n in vars(Collection) if not n.startswith("_")])
+def test_method_is_documented(page: str, name: str) -> None:
+    assert re.search(rf"\b\w+\.{name}\b|`{name}`", page)
+
+
+@pytest.mark.parametrize("name", SearchOptions.__annotations__)
+def test_search_option_is_documented(page: str, name: str) -> None:
+    assert re.search(rf"^\| `{name}` \|", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n for n in inspect.signature(Collection.search).parameters if n not in ("self", "options")],
+)
+def test_argument_of_search_is_documented(page: str, name: str) -> None:
+    assert re.search(rf"^\| `{name}` \|", page, re.MULTILINE)
+
+
+def test_page_names_only_what_the_package_exports(page: str) -> None:
+    named = set(re.findall(r"\blurcher\.([A-Za-z]+)", page)) - {"models"}  # a module
+    assert named
+    assert named <= set(lurcher.__all__)

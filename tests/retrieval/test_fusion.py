@@ -1,0 +1,168 @@
+"""Fusion, on made-up candidates: nothing lost, nothing doubled, and the scores that the formulas give."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.vectors import Vectors
+from lurcher.retrieval.candidates import Candidates
+from lurcher.retrieval.fusion import adapted_weights, fuse_adapted, fuse_votes
+
+DIMENSION, PASSAGES = 4, 12
+
+seeds = st.integers(0, 2**32 - 1)
+weights = st.floats(0, 1, width=32)
+depths = st.integers(1, PASSAGES + 3)
+
+
+def units(draw: np.random.Generator, count: int) -> Vectors:
+    vectors = draw.standard_normal((count, DIMENSION)).astype(np.float32)
+    normed: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return normed
+
+
+def dense_candidates(scores: Vectors, k: int) -> Candidates:
+    rows = np.argsort(-scores, kind="stable")[:k]
+    return Candidates(rows, {"dense": scores[rows]})
+
+
+def voted_candidates(draw: np.random.Generator) -> Candidates:
+    """Some of the passages in the order of rows, a third of them without a vote that counts."""
+    rows = np.flatnonzero(draw.random(PASSAGES) < draw.random())
+    votes = np.where(draw.random(len(rows)) < 1 / 3, 0, draw.random(len(rows)))
+    return Candidates(rows, {"neighbours": votes.astype(np.float32)})
+
+
+@given(seeds, weights, depths)
+def test_votes_give_the_best_of_all_passages_by_the_formula(
+    seed: int, weight: float, k: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    passages, (vector,) = units(draw, PASSAGES), units(draw, 1)
+    scores = passages @ vector
+    voted = voted_candidates(draw)
+    fused = fuse_votes(
+        dense_candidates(scores, k), voted, vector, lambda rows: passages[rows], weight, k
+    )
+    votes = np.zeros(PASSAGES, np.float32)
+    votes[voted.rows] = voted.columns["neighbours"]
+    wanted = weight * scores + (1 - weight) * votes
+    rows = fused.rows
+    assert len(set(rows.tolist())) == len(rows) == min(k, PASSAGES)
+    np.testing.assert_allclose(fused.columns["fused"], wanted[rows], atol=1e-5)
+    np.testing.assert_allclose(fused.columns["fused"], np.sort(wanted)[::-1][:k], atol=1e-5)
+    np.testing.assert_allclose(fused.columns["dense"], scores[rows], atol=1e-6)
+    np.testing.assert_array_equal(fused.columns["neighbours"], votes[rows])
+    np.testing.assert_array_equal(fused.columns["dense_weight"], np.full(len(rows), weight))
+
+
+@given(seeds, depths)
+def test_only_missing_inner_products_are_computed(seed: int, k: int) -> None:
+    draw = np.random.default_rng(seed)
+    passages, (vector,) = units(draw, PASSAGES), units(draw, 1)
+    asked: list[int] = []
+
+    def vectors(rows: Rows) -> Vectors:
+        asked.extend(rows.tolist())
+        return passages[rows]
+
+    dense, voted = dense_candidates(passages @ vector, k), voted_candidates(draw)
+    fuse_votes(dense, voted, vector, vectors, 0.5, k)
+    counted = voted.rows[voted.columns["neighbours"] > 0]
+    assert sorted(asked) == sorted(set(counted.tolist()) - set(dense.rows.tolist()))
+
+
+@given(seeds, st.floats(0, 1, exclude_min=True, width=32))
+def test_without_votes_the_dense_order_stays(seed: int, weight: float) -> None:
+    draw = np.random.default_rng(seed)
+    passages, (vector,) = units(draw, PASSAGES), units(draw, 1)
+    dense = dense_candidates(passages @ vector, 8)
+    nothing = Candidates(np.zeros(0, np.int64), {"neighbours": np.zeros(0, np.float32)})
+    fused = fuse_votes(dense, nothing, vector, lambda rows: passages[rows], weight, 8)
+    np.testing.assert_array_equal(fused.columns["dense"], dense.columns["dense"])
+    assert (fused.columns["neighbours"] == 0).all()
+
+
+@given(seeds)
+def test_where_only_votes_count_equal_ones_are_in_the_dense_order(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    passages, (vector,) = units(draw, PASSAGES), units(draw, 1)
+    dense = dense_candidates(passages @ vector, PASSAGES)
+    voted = voted_candidates(draw)
+    fused = fuse_votes(dense, voted, vector, lambda rows: passages[rows], 0.0, PASSAGES)
+    votes, own = fused.columns["neighbours"], fused.columns["dense"]
+    assert (np.diff(votes) <= 0).all()
+    for vote in set(votes.tolist()):
+        assert (np.diff(own[votes == vote]) <= 0).all()
+
+
+def unit(vector: Vectors) -> Vectors:
+    normed: Vectors = vector / np.linalg.norm(vector)
+    return normed
+
+
+@given(seeds, st.floats(0, 1, width=32).filter(lambda w: abs(w - 0.5) > 0.01), depths)
+def test_adapted_scores_are_inner_products_with_moved_passages(
+    seed: int, weight: float, k: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    passages, means, (vector,) = units(draw, PASSAGES), units(draw, PASSAGES), units(draw, 1)
+    means[draw.random(PASSAGES) < 0.5] = 0
+    rows = np.arange(100, 100 + PASSAGES)
+    fused = fuse_adapted(rows, passages, means, vector, weight, k)
+    moved = np.array(
+        [
+            unit(weight * passage + (1 - weight) * mean) if mean.any() else passage
+            for passage, mean in zip(passages, means, strict=True)
+        ]
+    )
+    wanted = moved @ vector
+    places = fused.rows - 100
+    assert len(set(places.tolist())) == len(places) == min(k, PASSAGES)
+    np.testing.assert_allclose(fused.columns["fused"], wanted[places], atol=2e-4)
+    assert (np.diff(fused.columns["fused"]) <= 0).all()
+    np.testing.assert_allclose(fused.columns["dense"], (passages @ vector)[places], atol=1e-6)
+    np.testing.assert_allclose(fused.columns["neighbours"], (means @ vector)[places], atol=1e-6)
+    expected = np.where(means.any(axis=1), np.float32(weight), 1)[places]
+    np.testing.assert_array_equal(fused.columns["dense_weight"], expected)
+
+
+def test_a_passage_that_no_known_query_moved_keeps_all_its_weight() -> None:
+    means = np.array([[0, 0], [0, 1]], np.float32)
+    assert adapted_weights(means, 0.25).tolist() == [1.0, 0.25]
+
+
+# Candidates.
+
+
+def test_candidates_are_ordered_by_the_last_stage_that_scored_them() -> None:
+    rows = np.array([5, 3])
+    dense, fused, rank = (np.array([low, low + 1], np.float32) for low in (1, 3, 5))
+    found = Candidates(rows, {"dense": dense})
+    assert found.score is found.first_stage is dense
+    found = found.having(fused=fused)
+    assert found.score is found.first_stage is fused
+    found = found.having(rank=rank)
+    assert (found.score is rank, found.first_stage is fused) == (True, True)
+    turned = found.take(np.array([1, 0]))
+    assert turned.rows.tolist() == [3, 5]
+    assert {name: column.tolist() for name, column in turned.columns.items()} == {
+        "dense": [2, 1],
+        "fused": [4, 3],
+        "rank": [6, 5],
+    }
+    assert found.rows.tolist() == [5, 3]  # nothing was changed
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_no_candidates_at_all_fuse_to_none(k: int) -> None:
+    nothing = Candidates(np.zeros(0, np.int64), {"neighbours": np.zeros(0, np.float32)})
+    vector = np.ones(DIMENSION, np.float32)
+    empty = np.zeros((0, DIMENSION), np.float32)
+    fused = fuse_votes(Candidates.none(), nothing, vector, lambda _: empty, 0.5, k)
+    assert len(fused) == len(Candidates.none()) == 0
+    assert len(fuse_adapted(fused.rows, empty, empty, vector, 0.5, k)) == 0
