@@ -93,7 +93,7 @@ from lurcher.index_builder import states, workspace
 states._CHUNK = 8
 kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 {prologue}
-import lurcher.cli
+from lurcher import cli
 sys.argv = ["lurcher", "build", *sys.argv[1:]]
 cli.main()
 """
