@@ -25,11 +25,11 @@ from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.neighbours import Mode
 from lurcher.bundle.vectors import VectorIndex, Vectors, build_index, default_factory, write_index
 from lurcher.evaluation.judgements import read_queries
-from lurcher.feedback.live import Change
+from lurcher.feedback.online import Change
 from lurcher.models.neighbours.adapted import unit
 from lurcher.retrieval.searching import Query, Searching
 
-_MODES: tuple[Mode, ...] = ("off", "xs", "xl")
+_MODES: tuple[Mode, ...] = ("off", "adapted", "voting")
 _IN_TURN = 25
 _TURN = 0.3  # length of what is added to a vector of length 1
 
@@ -50,10 +50,10 @@ def main(
         vectors = opened.query_encoder().encode(asked)
         used = opened if passages is None else _filled(opened, passages, Path(scratch))
         searching, learning = Searching(used), Searching(used)
-        one = Change("what nobody asked before", 0, 1.0)
-        learning.live.learn([one], [one.query], vectors[:1], used.vectors.vectors)
+        one = Change("what nobody asked before", used.passages.get([0])[0].id, 1.0)
+        learning.online.learn([one], [one.query], vectors[:1])
         ways: dict[str, tuple[Searching, Mode]] = {mode: (searching, mode) for mode in _MODES}
-        ways |= {f"{mode}, one learnt live": (learning, mode) for mode in ("xs", "xl")}
+        ways |= {f"{mode}, one learnt online": (learning, mode) for mode in _MODES[1:]}
         seconds: dict[str, list[float]] = {way: [] for way in ways}
         for first in range(0, len(asked), _IN_TURN):
             for way, (asking, mode) in ways.items():

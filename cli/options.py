@@ -24,7 +24,7 @@ RankOption = Annotated[
     ),
 ]
 PefaOption = Annotated[
-    Literal["auto", "off", "xs", "xl"],
+    Literal["auto", "off", "adapted", "voting"],
     typer.Option(help="How known queries count; auto: as the bundle was tuned."),
 ]
 

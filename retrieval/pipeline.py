@@ -13,7 +13,7 @@ import numpy as np
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Passage
 from lurcher.bundle.vectors import Vectors
-from lurcher.feedback.live import Change
+from lurcher.feedback.online import Change
 from lurcher.models.encoders.tokenizer import Tokens
 from lurcher.models.engines import EngineName
 from lurcher.models.errors import FieldError, LurcherError
@@ -217,10 +217,10 @@ class Pipeline:
 
     def learn(self, changes: Sequence[Change]) -> None:
         """Take in judgements; the next search knows them."""
-        live = self._searching.live
-        texts = live.unknown(changes)
+        online = self._searching.online
+        texts = online.unknown(changes)
         vectors = self._encoder.encode(texts)
-        live.learn(changes, texts, vectors, self.bundle.vectors.vectors)
+        online.learn(changes, texts, vectors)
 
 
 def _found(hits: Hits, passages: dict[int, Passage], met: list[list[Match]] | None) -> list[Found]:

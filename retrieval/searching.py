@@ -1,8 +1,8 @@
 """The search stage: what lies nearest to a query, and what known queries say of it.
 
-``xs`` searches the adapted vectors; ``xl`` lets the nearest known queries vote for their passages, and
-scores the union of what both found, exactly (models.neighbours has the formulas). What a running server
-has learnt meanwhile counts in either as if it were in the bundle.
+``adapted`` searches the adapted vectors; ``voting`` lets the nearest known queries vote for their
+passages, and scores the union of what both found, exactly (models.neighbours has the formulas). What a
+running server has learnt meanwhile counts in either as if it were in the bundle.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.bundle.neighbours import Mode, XlSettings, XsSettings
+from lurcher.bundle.neighbours import AdaptedSettings, Mode, VotingSettings
 from lurcher.bundle.passages import Condition, Rows
 from lurcher.bundle.vectors import VectorIndex, Vectors
-from lurcher.feedback.live import Live
+from lurcher.feedback.online import OnlineIndex
 from lurcher.models.errors import FieldError, LurcherError
-from lurcher.models.neighbours.adapted import unit, xs_scores
+from lurcher.models.neighbours.adapted import adapted_scores, unit
 from lurcher.models.neighbours.votes import Votes, margin_votes, mix
 
 AskedMode = Mode | Literal["auto"]
@@ -114,9 +114,11 @@ class Searching:
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
         self._known = bundle.neighbours
-        self.live = Live(bundle.vectors.dimension)
-        self._xs = self._known.settings.xs if self._known else XsSettings()
-        self._xl = self._known.settings.xl if self._known else XlSettings()
+        self.online = OnlineIndex(
+            bundle.vectors.dimension, bundle.passages.rows_of, bundle.vectors.vectors
+        )
+        self._xs = self._known.settings.adapted if self._known else AdaptedSettings()
+        self._xl = self._known.settings.voting if self._known else VotingSettings()
 
     def run(self, queries: Sequence[Query], vectors: Vectors) -> list[Hits | LurcherError]:
         """The hits of each query, whose vectors are (B, d); an error in the place of one at fault."""
@@ -130,7 +132,7 @@ class Searching:
         for mode, places in by_mode.items():
             asked, theirs = [queries[i] for i in places], vectors[places]
             search = {
-                "off": self._plain, "xs": self._adapted, "xl": self._voted, "live": self._learnt,
+                "off": self._plain, "adapted": self._adapted, "voting": self._voted, "live": self._learnt,
             }[mode]  # fmt: skip
             for place, found in zip(places, search(asked, theirs), strict=True):
                 hits[place] = found
@@ -141,13 +143,13 @@ class Searching:
 
         Raises FieldError for one that the bundle is not made for.
         """
-        learnt: Literal["live", "off"] = "live" if len(self.live) else "off"
+        learnt: Literal["live", "off"] = "live" if len(self.online) else "off"
         if query.mode == "auto":
             tuned = "off" if self._known is None else self._known.settings.mode
             return learnt if tuned == "off" else tuned
         if self._known is not None or query.mode == "off":
             return query.mode
-        if query.mode == "xl":
+        if query.mode == "voting":
             return learnt
         reason = "this bundle has no known queries to adapt its passages to: see `lurcher adapt`"
         raise FieldError("pefa.mode", reason)
@@ -158,7 +160,7 @@ class Searching:
 
     def _adapted(self, queries: Sequence[Query], vectors: Vectors) -> list[Hits | LurcherError]:
         assert self._known is not None  # noqa: S101 (_mode let none other through)
-        learnt = len(self.live) > 0
+        learnt = len(self.online) > 0
         # The index is made for one lambda; another, or what was learnt since, changes the order.
         as_built = [not learnt and q.dense_weight in (None, self._xs.dense_weight) for q in queries]
         depths = [
@@ -206,7 +208,7 @@ class Searching:
         dense, mean = passages @ vector, means @ vector
         weight = self._xs.dense_weight if query.dense_weight is None else query.dense_weight
         agreement = (passages * means).sum(axis=1)
-        mixed = np.where(means.any(axis=1), xs_scores(dense, mean, agreement, weight), dense)
+        mixed = np.where(means.any(axis=1), adapted_scores(dense, mean, agreement, weight), dense)
         best = np.argsort(-mixed, kind="stable")[: query.top_k]
         who = self._knowing(query, vector)
         weights = _weights(means[best], weight)
@@ -216,9 +218,9 @@ class Searching:
         """The mean directions (n, d) of the known queries of ``rows``; zeros for none."""
         assert self._known is not None  # noqa: S101 (as in _adapted)
         means, lengths = self._known.means_of(rows)
-        for place, row in enumerate(rows.tolist()) if len(self.live) else ():
-            if self.live.has(row):
-                means[place] = unit(lengths[place] * means[place] + self.live.sum_of(row))
+        for place, row in enumerate(rows.tolist()) if len(self.online) else ():
+            if self.online.has(row):
+                means[place] = unit(lengths[place] * means[place] + self.online.sum_of(row))
         return means
 
     def _knowing(self, query: Query, vector: Vectors) -> Callable[[int], list[Spoke]] | None:
@@ -229,12 +231,12 @@ class Searching:
         return self._mixed(queries, vectors, votes, self._xl)
 
     def _learnt(self, queries: Sequence[Query], vectors: Vectors) -> list[Hits | LurcherError]:
-        untuned = XlSettings()
+        untuned = VotingSettings()
         votes = self._votes(vectors, untuned.neighbours, of_bundle=False)
         return self._mixed(queries, vectors, votes, untuned)
 
     def _mixed(
-        self, queries: Sequence[Query], vectors: Vectors, votes: Votes, settings: XlSettings
+        self, queries: Sequence[Query], vectors: Vectors, votes: Votes, settings: VotingSettings
     ) -> list[Hits | LurcherError]:
         # Votes only raise scores, so of those without any no more than top_k can be hits.
         depths = [query.top_k for query in queries]
@@ -291,8 +293,8 @@ class Searching:
             near, which = self._known.queries.search(vectors, min(k, base))
             similarities.append(np.where(which < 0, -np.inf, near).astype(np.float32))
             numbers.append(which)
-        if len(self.live):
-            near, which = self.live.search(vectors, k)
+        if len(self.online):
+            near, which = self.online.search(vectors, k)
             similarities.append(near)
             numbers.append(which + base)
         merged, named = np.concatenate(similarities, axis=1), np.concatenate(numbers, axis=1)
@@ -317,7 +319,7 @@ class Searching:
         learnt = [
             (place, *label)
             for place, number in zip(flat.tolist(), (which - base).tolist(), strict=True)
-            for label in self.live.labels(number)
+            for label in self.online.labels(number)
         ]
         parts.append(tuple(np.array(column) for column in zip(*learnt, strict=True)) or _NO_VOTES)
         neighbour, row, score, label = (np.concatenate(c) for c in zip(*parts, strict=True))
@@ -379,9 +381,9 @@ class Searching:
         numbers = self._known.by_passage.rows[places][:_LOOKED_AT]
         labels = self._known.by_passage.weights[places][:_LOOKED_AT]
         vectors = [self._known.queries.vectors(numbers)]
-        learnt = self.live.known_of(row)[:_LOOKED_AT]
+        learnt = self.online.known_of(row)[:_LOOKED_AT]
         if learnt:
-            vectors.append(self.live.vectors([number for number, _ in learnt]))
+            vectors.append(self.online.vectors([number for number, _ in learnt]))
             numbers = np.concatenate([numbers, [base + number for number, _ in learnt]])
             labels = np.concatenate([labels, [label for _, label in learnt]])
         similarities = np.concatenate(vectors) @ vector
@@ -400,12 +402,12 @@ class Searching:
                 known = self._known.texts.get([number])[0]
                 spoke.append(Spoke(known.id, known.text, similarity, share))
             else:
-                spoke.append(Spoke("", self.live.text(number - base), similarity, share))
+                spoke.append(Spoke("", self.online.text(number - base), similarity, share))
         return spoke
 
 
 def _weights(means: Vectors, weight: float) -> Vectors:
-    """What the passages' own scores count in ``xs`` (n,): all, where no known query has moved them."""
+    """What the passages' own scores count in adapted mode (n,): all, where no known query has moved them."""
     return np.where(means.any(axis=1), np.float32(weight), np.float32(1))
 
 

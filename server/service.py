@@ -14,9 +14,11 @@ import structlog
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Rows
-from lurcher.feedback.feedback import Feedback
-from lurcher.feedback.live import Change
-from lurcher.feedback.log import FeedbackLog
+from lurcher.feedback.aggregation import Limits
+from lurcher.feedback.online import Change
+from lurcher.feedback.replay import open_state
+from lurcher.feedback.service import FeedbackService, QueueLimits
+from lurcher.feedback.state import FeedbackState, Receipt
 from lurcher.models.engines import EngineName
 from lurcher.models.errors import BundleError, DeadlinePassed, LurcherError, NotReady
 from lurcher.models.threads import available_cpus
@@ -25,7 +27,6 @@ from lurcher.retrieval.pipeline import Pipeline, Result
 from lurcher.retrieval.reranking import Read, Reading, Rerank, Reranked
 from lurcher.retrieval.searching import Query
 from lurcher.server.batching import Batcher, Gone, Run
-from lurcher.server.intake import Intake, replay
 from lurcher.server.metrics import Metrics
 from lurcher.server.settings import Settings
 from lurcher.server.turns import Turns
@@ -56,13 +57,13 @@ class Service:
         self.metrics = Metrics()
         self._bundle: Bundle | None = None
         self._batcher: Batcher[Work, Any] | None = None  # each kind of work has its own result
-        self._intake: Intake | None = None
+        self._feedback: FeedbackService | None = None
         self._questions = Turns(_QUESTIONS, settings.max_waiting)
 
     async def load(self) -> None:
         """Open the bundle and answer a real query with it. Raises BundleError or ModelError."""
         try:
-            bundle, pipeline, feedback = await asyncio.to_thread(self._open)
+            bundle, pipeline, state = await asyncio.to_thread(self._open)
         except OSError as error:  # a file that may not be read, a disk that fails
             where = error.filename or self.settings.bundle
             raise BundleError(where, error.strerror or str(error)) from error
@@ -70,12 +71,17 @@ class Service:
         settings = self.settings
         batcher = Batcher(self._measured(pipeline), settings.batch_size, settings.max_waiting)
         self.metrics.waiting.set_function(lambda: batcher.waiting + self._questions.waiting)
-        if feedback is not None:
-            self._intake = Intake(*feedback, self.learn, self.metrics, settings)
+        if state is not None:
+            limits = QueueLimits(
+                settings.max_waiting, settings.max_queries, settings.timeout_ms / 1_000
+            )
+            feedback = FeedbackService(state, self.learn, limits, self._count_pairs)
+            self.metrics.live_pairs.set_function(lambda: feedback.counted)
+            self._feedback = feedback
         self._bundle, self._batcher = bundle, batcher
         _log.info("ready", bundle=bundle.manifest.name, passages=bundle.manifest.passages)
 
-    def _open(self) -> tuple[Bundle, Pipeline, tuple[FeedbackLog, Feedback] | None]:
+    def _open(self) -> tuple[Bundle, Pipeline, FeedbackState | None]:
         bundle = Bundle.open(self.settings.bundle, self.settings.check_hashes)
         pipeline = self._make_pipeline(bundle, self.settings.threads, self.settings.engine)
         trial = Query if bundle.manifest.reader is None else Question
@@ -84,13 +90,19 @@ class Service:
                 raise result
         if self.settings.feedback is None:
             return bundle, pipeline, None
-        log, feedback = replay(self.settings, bundle)
+        settings = self.settings
+        limits = Limits(settings.feedback_clients, settings.feedback_client_weight)
+        state = open_state(self.settings.feedback, bundle, limits, settings.feedback_pairs)
         try:
-            pipeline.learn(feedback.changes())
+            pipeline.learn(state.changes())
         except BaseException:
-            log.close()
+            state.log.close()
             raise
-        return bundle, pipeline, (log, feedback)
+        return bundle, pipeline, state
+
+    def _count_pairs(self, receipt: Receipt) -> None:
+        self.metrics.feedback_pairs.labels("accepted").inc(receipt.accepted)
+        self.metrics.feedback_pairs.labels("refused").inc(len(receipt.refused))
 
     def _measured(self, pipeline: Pipeline) -> Run[Work, Any]:
         def run(works: Sequence[Work]) -> Sequence[Answer]:
@@ -238,11 +250,11 @@ class Service:
         return min(timeout_ms or limit, limit) / 1_000
 
     @property
-    def intake(self) -> Intake:
+    def feedback(self) -> FeedbackService:
         """Where feedback goes. Raises NotReady."""
-        if self._intake is None:
+        if self._feedback is None:
             raise NotReady("the bundle is still being loaded")
-        return self._intake
+        return self._feedback
 
     async def learn(self, changes: Sequence[Change]) -> None:
         """Let searches know ``changes``, in order, however long it takes; those that begin afterwards do.
@@ -250,13 +262,13 @@ class Service:
         Raises NotReady, or what the pipeline raised.
         """
         # One work a change, so that searches get in between however many there are. The queue's limit is
-        # for searches: the intake has one of its own, and would else wait for a moment without any.
+        # for searches: feedback has one of its own, and would else wait for a moment without any.
         await self._all(changes, _still_there, however_full=True)
 
     async def close(self) -> None:
         """Stop taking feedback and queries, finish those in hand, close the bundle."""
-        if self._intake is not None:
-            await self._intake.stop()
+        if self._feedback is not None:
+            await self._feedback.stop()
         if self._batcher is not None:
             await self._batcher.stop()
         if self._bundle is not None:

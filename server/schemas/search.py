@@ -20,10 +20,10 @@ class Pefa(Body):
     """What known queries may say about the hits (PEFA)."""
 
     mode: Annotated[
-        Literal["auto", "off", "xs", "xl"],
+        Literal["auto", "off", "adapted", "voting"],
         Field(
-            description="`auto`: what the bundle was tuned for. `off`: passages alone. `xs`: passages "
-            "moved towards the queries they are known to answer. `xl`: known queries near this one "
+            description="`auto`: what the bundle was tuned for. `off`: passages alone. `adapted`: passages "
+            "moved towards the queries they are known to answer. `voting`: known queries near this one "
             "vote for their passages."
         ),
     ] = "auto"
@@ -95,8 +95,8 @@ class Scores(BaseModel):
                          "for models with unit-norm vectors.")  # fmt: skip
     neighbours: float | None = Field(
         default=None,
-        description="What known queries say, if they were asked: by `xs` the inner product with their "
-        "mean, by `xl` the sum of their votes.",
+        description="What known queries say, if they were asked: by `adapted` the inner product with their "
+        "mean, by `voting` the sum of their votes.",
     )
     mixed: float | None = Field(
         default=None, description="Both, mixed by lambda: the first stage's score."

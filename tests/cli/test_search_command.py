@@ -22,7 +22,7 @@ def test_known_queries_count_unless_they_are_off(
     run: Run, ticket_bundle: Path, small_bundle: Path, small_records: list[dict[str, Any]]
 ) -> None:
     wanted = small_records[44]["id"]
-    for mode in ("xs", "xl"):
+    for mode in ("adapted", "voting"):
         assert first(run, ticket_bundle, "--pefa", mode)["id"] == wanted
     assert first(run, ticket_bundle) == first(run, ticket_bundle, "--pefa", "auto")
     assert first(run, ticket_bundle)["id"] == wanted
@@ -31,7 +31,7 @@ def test_known_queries_count_unless_they_are_off(
 
 
 def test_mode_that_cannot_be_asked_is_named(run: Run, small_bundle: Path) -> None:
-    line = complaint(run("search", small_bundle, "a cat", "--pefa", "xs"))
+    line = complaint(run("search", small_bundle, "a cat", "--pefa", "adapted"))
     assert line.startswith("pefa.mode: ")
     assert "lurcher adapt" in line
     ended = run("search", small_bundle, "a cat", "--pefa", "both")

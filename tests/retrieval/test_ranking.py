@@ -122,7 +122,7 @@ def test_hits_are_ordered_as_the_twin_orders_them(pipeline: Pipeline, query: Que
 
 @pytest.mark.parametrize("weight", [0.25, 1.0])
 def test_votes_keep_their_part(known: Pipeline, weight: float) -> None:
-    query = Query(TICKET.format(7919) + " and a cat sleeps", 20, mode="xl", dense_weight=weight)
+    query = Query(TICKET.format(7919) + " and a cat sleeps", 20, mode="voting", dense_weight=weight)
     assert_as_twin(known, query, weight)
     for found in ask(known, query).found:
         assert found.neighbours is not None
@@ -136,8 +136,10 @@ def test_moved_passages_keep_their_part_and_others_are_ranked_alone(
     """Of a passage that no known query has moved the first stage's score is its own, so ranking is all."""
     known = few.bundle.neighbours
     assert known is not None
-    moved = known.settings.xs.dense_weight if weight is None else weight
-    query = Query(TICKET.format(7919) + " and a cat sleeps", 60, mode="xs", dense_weight=weight)
+    moved = known.settings.adapted.dense_weight if weight is None else weight
+    query = Query(
+        TICKET.format(7919) + " and a cat sleeps", 60, mode="adapted", dense_weight=weight
+    )
     found = ask(few, query).found
     unmoved = [one for one in found if one.neighbours == 0]
     assert (len(unmoved), len(found)) == (52, 60)
@@ -158,7 +160,7 @@ def assert_stands_in(found: Found, weight: float) -> None:
 
 
 def test_where_votes_alone_count_ranking_orders_what_they_leave_open(few: Pipeline) -> None:
-    found = ask(few, Query(TICKET.format(7919), 60, mode="xl", dense_weight=0.0)).found
+    found = ask(few, Query(TICKET.format(7919), 60, mode="voting", dense_weight=0.0)).found
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
     silent = [one for one in found if one.score == 0]
     assert 0 < len(silent) < len(found)
@@ -167,7 +169,7 @@ def test_where_votes_alone_count_ranking_orders_what_they_leave_open(few: Pipeli
     assert [one.dense for one in silent] != sorted((one.dense for one in silent), reverse=True)
 
 
-@pytest.mark.parametrize("mode", ["xs", "xl"])
+@pytest.mark.parametrize("mode", ["adapted", "voting"])
 def test_only_what_is_returned_is_explained(
     known: Pipeline, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,7 +313,7 @@ def test_a_decoder_ranks_what_late_interaction_ranked(pipeline: Pipeline) -> Non
 
 
 def test_known_queries_keep_their_part_beside_a_decoder(known: Pipeline) -> None:
-    query = Query(TICKET, top_k=60, mode="xl", dense_weight=0.0)
+    query = Query(TICKET, top_k=60, mode="voting", dense_weight=0.0)
     off, deep = ask(known, replace(query, rank="off")), ask(known, replace(query, rank="decoder"))
     mixed = {one.passage.id: one.mixed for one in off.found}
     for one in deep.found:  # where the vectors count nothing, neither does what stands in for them

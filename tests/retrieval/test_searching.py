@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.bundle.neighbours import Mode, XlSettings
+from lurcher.bundle.neighbours import Mode, VotingSettings
 from lurcher.bundle.passages import Condition
 from lurcher.bundle.vectors import Vectors
-from lurcher.feedback.live import Change
+from lurcher.feedback.online import Change
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.judged.known import Known
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
@@ -23,7 +23,7 @@ from lurcher.retrieval.pipeline import Pipeline, Result
 from lurcher.retrieval.searching import Hits, Query, Searching
 
 # Lively: nearly every neighbour speaks, and few are heard.
-XL = XlSettings(neighbours=5, temperature=0.1, margin=-0.2, dense_weight=0.5)
+XL = VotingSettings(neighbours=5, temperature=0.1, margin=-0.2, dense_weight=0.5)
 ENGLISH = (Condition("lang", "in", ("en",)),)
 NOTHING = (Condition("year", "range", (None, None, 1900, None)),)
 
@@ -57,10 +57,10 @@ def adapted(
     return out
 
 
-def lively(bundle: Bundle, mode: Mode = "xl", xl: XlSettings = XL) -> Bundle:
+def lively(bundle: Bundle, mode: Mode = "voting", voting: VotingSettings = XL) -> Bundle:
     """``bundle`` with settings that tuning on made-up judgements would not find."""
     assert bundle.neighbours is not None
-    tuned = bundle.neighbours.settings.model_copy(update={"mode": mode, "xl": xl})
+    tuned = bundle.neighbours.settings.model_copy(update={"mode": mode, "voting": voting})
     return replace(bundle, neighbours=replace(bundle.neighbours, settings=tuned))
 
 
@@ -110,14 +110,16 @@ class Twin:
             for a, b in zip(labels.indptr, labels.indptr[1:], strict=False)
         ]
         vectors = bundle.neighbours.queries.vectors(np.arange(len(answers)))
-        return cls(passages, list(vectors), answers, bundle.neighbours.settings.xs.dense_weight)
+        return cls(
+            passages, list(vectors), answers, bundle.neighbours.settings.adapted.dense_weight
+        )
 
     def learn(self, vector: Vectors, weights: dict[int, float]) -> None:
         self.known.append(vector)
         most = max(weights.values())
         self.answers.append({row: weight / most for row, weight in weights.items()})
 
-    def said(self, query: Vectors, xl: XlSettings) -> Vectors:
+    def said(self, query: Vectors, xl: VotingSettings) -> Vectors:
         """Neighbour scores (n,) of ``xl``."""
         similarities = np.array([query @ known for known in self.known], float)
         best = np.argsort(-similarities)[: xl.neighbours]
@@ -130,13 +132,13 @@ class Twin:
         return said
 
     def scores(
-        self, query: Vectors, mode: Mode, weight: float | None, xl: XlSettings = XL
+        self, query: Vectors, mode: Mode, weight: float | None, xl: VotingSettings = XL
     ) -> Vectors:
         """The score (n,) of every passage."""
         dense: Vectors = self.passages @ query
         if mode == "off":
             return dense
-        if mode == "xl":
+        if mode == "voting":
             weight = xl.dense_weight if weight is None else weight
             return weight * dense + (1 - weight) * self.said(query, xl)
         weight = self.xs_weight if weight is None else weight
@@ -171,7 +173,7 @@ def same(hits: Hits, scores: Vectors, top_k: int, among: Sequence[int], atol: fl
     np.testing.assert_allclose(scored(hits), scores[hits.rows], atol=atol)
 
 
-MODES: list[Mode] = ["off", "xs", "xl"]
+MODES: list[Mode] = ["off", "adapted", "voting"]
 EXACT, HALF = 1e-5, 2e-3  # what was learnt is kept in half precision
 
 
@@ -197,31 +199,31 @@ def test_every_mode_ranks_as_its_formula_does(
         count = len(twin.passages)
         same(hits, twin.scores(vector, mode, weight), top_k, range(count), EXACT)
         np.testing.assert_allclose(hits.dense, twin.passages[hits.rows] @ vector, atol=EXACT)
-        if mode == "xl":
+        if mode == "voting":
             assert hits.neighbours is not None
             said = twin.said(vector, XL)[hits.rows]
             np.testing.assert_allclose(hits.neighbours, said, atol=EXACT)
 
 
 @pytest.mark.parametrize(
-    "xl",
+    "voting",
     [
-        XlSettings(neighbours=1, temperature=0.05, margin=0.0, dense_weight=0.2),
-        XlSettings(neighbours=64, temperature=1.0, margin=-0.1, dense_weight=0.7),
-        XlSettings(neighbours=16, temperature=0.1, margin=0.25, dense_weight=0.5),
+        VotingSettings(neighbours=1, temperature=0.05, margin=0.0, dense_weight=0.2),
+        VotingSettings(neighbours=64, temperature=1.0, margin=-0.1, dense_weight=0.7),
+        VotingSettings(neighbours=16, temperature=0.1, margin=0.25, dense_weight=0.5),
     ],
 )
 def test_votes_are_counted_by_the_tuned_settings(
-    bundle: Bundle, asked: Vectors, xl: XlSettings
+    bundle: Bundle, asked: Vectors, voting: VotingSettings
 ) -> None:
-    tuned = lively(bundle, xl=xl)
+    tuned = lively(bundle, voting=voting)
     searching, twin = Searching(tuned), Twin.of(tuned)
     for vector in asked:
         hits = one(searching, Query("", 20), vector)
-        same(hits, twin.scores(vector, "xl", None, xl), 20, range(60), EXACT)
+        same(hits, twin.scores(vector, "voting", None, voting), 20, range(60), EXACT)
 
 
-@pytest.mark.parametrize("mode", ["xs", "xl"])
+@pytest.mark.parametrize("mode", ["adapted", "voting"])
 def test_a_lambda_of_1_gives_the_bare_order(bundle: Bundle, asked: Vectors, mode: Mode) -> None:
     searching = Searching(bundle)
     for vector in asked:
@@ -236,7 +238,7 @@ def test_where_only_votes_count_the_rest_follows_in_the_bare_order(
     bundle: Bundle, asked: Vectors
 ) -> None:
     for vector in asked:
-        hits = one(Searching(bundle), Query("", 60, mode="xl", dense_weight=0.0), vector)
+        hits = one(Searching(bundle), Query("", 60, mode="voting", dense_weight=0.0), vector)
         assert hits.neighbours is not None
         rest = hits.dense[hits.neighbours == 0]
         assert len(rest) > 20
@@ -271,10 +273,11 @@ def learn(
     searching: Searching, twin: Twin | None, known: dict[str, tuple[Vectors, dict[int, float]]]
 ) -> None:
     """Teach both ``known`` queries: their vectors, and weights by row."""
-    changes = [Change(q, row, w) for q, (_, own) in known.items() for row, w in own.items()]
-    texts = searching.live.unknown(changes)
+    ids = [passage.id for passage in searching._bundle.passages.get(range(60))]
+    changes = [Change(q, ids[row], w) for q, (_, own) in known.items() for row, w in own.items()]
+    texts = searching.online.unknown(changes)
     vectors = np.array([known[text][0] for text in texts]).reshape(len(texts), -1)
-    searching.live.learn(changes, texts, vectors, searching._bundle.vectors.vectors)
+    searching.online.learn(changes, texts, vectors)
     for vector, weights in known.values():
         if twin is not None:
             twin.learn(vector, weights)
@@ -283,7 +286,7 @@ def learn(
 NEW = {"first": {3: 1.0, 50: 4.0}, "second": {55: 1.0}, "third": {0: 2.0, 1: 1.0, 59: 0.5}}
 
 
-@pytest.mark.parametrize("mode", ["xs", "xl"])
+@pytest.mark.parametrize("mode", ["adapted", "voting"])
 @pytest.mark.parametrize("weight", [None, 0.0, 0.4])
 def test_what_is_learnt_counts_as_if_it_were_in_the_bundle(
     bundle: Bundle, asked: Vectors, mode: Mode, weight: float | None
@@ -298,10 +301,10 @@ def test_what_is_learnt_counts_as_if_it_were_in_the_bundle(
         same(hits, twin.scores(vector, mode, weight), 12, range(60), HALF)
         changed += not np.allclose(scored(hits), old, atol=HALF)
     assert changed >= len(NEW)
-    searching.live.learn(
-        [Change(name, row, 0.0) for name, own in NEW.items() for row in own], [], asked[:0],
-        bundle.vectors.vectors,
-    )  # fmt: skip
+    ids = [passage.id for passage in bundle.passages.get(range(60))]
+    searching.online.learn(
+        [Change(name, ids[row], 0.0) for name, own in NEW.items() for row in own], [], asked[:0]
+    )
     for vector, old in zip(asked, before, strict=True):
         assert scored(one(searching, query, vector)).tolist() == pytest.approx(old, abs=1e-6)
 
@@ -310,7 +313,7 @@ def test_a_bundle_without_known_queries_learns_too(plain: Bundle, asked: Vectors
     searching, twin = Searching(plain), Twin.of(plain)
     bare = one(searching, Query("", 10), asked[0])
     assert bare.mixed is None
-    xl = XlSettings()
+    xl = VotingSettings()
     many = {f"q{i}": (vector, {i: 1.0, 20 + i: 2.0}) for i, vector in enumerate(asked)}
     noise = np.random.default_rng(0).standard_normal((40, asked.shape[1]))
     gone = {f"gone {i}": (vector, {5: 1.0}) for i, vector in enumerate(unit(noise))}
@@ -318,10 +321,11 @@ def test_a_bundle_without_known_queries_learns_too(plain: Bundle, asked: Vectors
     learn(searching, twin, many | near)
     learn(searching, None, gone)
     # Silent ones in the graph: those that speak must stay as few as the settings say.
-    searching.live.learn([Change(n, 5, 0.0) for n in gone], [], asked[:0], plain.vectors.vectors)
+    (passage,) = plain.passages.get([5])
+    searching.online.learn([Change(n, passage.id, 0.0) for n in gone], [], asked[:0])
     for vector in asked:
         hits = one(searching, Query("", 10), vector)
-        same(hits, twin.scores(vector, "xl", None, xl), 10, range(60), HALF)
+        same(hits, twin.scores(vector, "voting", None, xl), 10, range(60), HALF)
 
 
 def test_live_feedback_gives_the_scores_that_adapting_with_it_gives(
@@ -333,16 +337,15 @@ def test_live_feedback_gives_the_scores_that_adapting_with_it_gives(
     out, _ = adapt(adapted, Judged(more), NeighbourOptions(), tmp_path / "more.lurcher")
     texts = [text, "cat", "how is number 5 of what", "a sunny windowsill"]
     queries = [
-        Query(t, 60, mode=mode, dense_weight=0.4) for t in texts for mode in ("xs", "xl")
+        Query(t, 60, mode=mode, dense_weight=0.4) for t in texts for mode in ("adapted", "voting")
     ]  # fmt: skip
     found = []
     for path, learns in ((adapted, True), (out, False)):
         opened = Bundle.open(path)
         pipeline = Pipeline(lively(opened), 1)
         if learns:
-            row = opened.passages.rows_of([passage])[passage]
             before = scores_by_id(pipeline.run(queries))
-            pipeline.learn([Change(text, row, 3.0)])
+            pipeline.learn([Change(text, passage, 3.0)])
         found.append(scores_by_id(pipeline.run(queries)))
         opened.close()
     for live, folded in zip(*found, strict=True):
@@ -389,7 +392,7 @@ def test_a_mixed_batch_finds_what_each_finds_alone(bundle: Bundle, asked: Vector
     assert searching.run([], asked[:0]) == []
 
 
-@pytest.mark.parametrize("mode", ["xs", "xl"])
+@pytest.mark.parametrize("mode", ["adapted", "voting"])
 def test_explained_hits_say_who_spoke(
     bundle: Bundle, asked: Vectors, small_records: list[dict[str, Any]], mode: Mode
 ) -> None:
@@ -409,7 +412,7 @@ def test_explained_hits_say_who_spoke(
                 assert passage in known[one_of.id].labels
                 similarity = vectors[int(one_of.id[1:])] @ vectors[number]
                 assert one_of.similarity == pytest.approx(similarity, abs=1e-5)
-            if mode == "xs":
+            if mode == "adapted":
                 assert bool(spoke) == any(passage in k.labels for k in known.values())
                 if len(spoke) in (1, 2) and spoke[0].similarity > 0:
                     assert sum(s.share for s in spoke) == pytest.approx(1, abs=1e-4)
@@ -419,7 +422,7 @@ def test_explained_hits_say_who_spoke(
         assert hits.spoke[place][0].id == f"k{number}"
 
 
-@pytest.mark.parametrize("mode", ["xs", "xl"])
+@pytest.mark.parametrize("mode", ["adapted", "voting"])
 def test_what_was_learnt_is_explained_by_its_text(
     bundle: Bundle, asked: Vectors, mode: Mode
 ) -> None:
@@ -435,7 +438,11 @@ def test_what_was_learnt_is_explained_by_its_text(
 
 
 def test_xs_needs_known_queries(plain: Bundle, asked: Vectors) -> None:
-    queries = [Query("", mode="xs"), Query("", mode="off"), Query("", mode="xl", explain=True)]
+    queries = [
+        Query("", mode="adapted"),
+        Query("", mode="off"),
+        Query("", mode="voting", explain=True),
+    ]
     error, off, xl = Searching(plain).run(queries, asked[:3])
     assert isinstance(error, FieldError)
     assert error.field == "pefa.mode"
@@ -465,6 +472,6 @@ def test_feedback_counts_where_the_bundles_own_queries_did_not_help(
     learn(searching, alone, {n: (asked[i], own) for i, (n, own) in enumerate(NEW.items())})
     for vector in asked:
         auto = one(searching, Query("", 12), vector)
-        same(auto, alone.scores(vector, "xl", None, XlSettings()), 12, range(60), HALF)
+        same(auto, alone.scores(vector, "voting", None, VotingSettings()), 12, range(60), HALF)
         off = one(searching, Query("", 12, mode="off"), vector)
         assert off.mixed is None

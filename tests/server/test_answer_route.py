@@ -142,7 +142,7 @@ def test_min_score_is_a_number(client: Client, wrong: str) -> None:
         ({"candidates": 9}, "candidates", "passages, which is 10"),
         ({"candidates": 14, "passages": 15}, "candidates", "passages, which is 15"),
         ({"rank": True}, "rank", "maxsim"),
-        ({"pefa": {"mode": "xs"}}, "pefa.mode", "lurcher adapt"),
+        ({"pefa": {"mode": "adapted"}}, "pefa.mode", "lurcher adapt"),
         ({"filter": {"colour": "red"}}, "filter.colour", "no passage"),
         ({"timeout_ms": 0}, "timeout_ms", "1"),
         ({"include": ["text"]}, "include", "xtra"),

@@ -19,7 +19,7 @@ def known(ticket_bundle: Path) -> Iterator[Client]:
         yield client
 
 
-@pytest.mark.parametrize("mode", ["auto", "xs", "xl"])
+@pytest.mark.parametrize("mode", ["auto", "adapted", "voting"])
 def test_a_known_query_finds_its_passage(
     known: Client, small_records: list[dict[str, Any]], mode: str
 ) -> None:
@@ -50,17 +50,17 @@ def test_off_asks_nobody(known: Client) -> None:
 def test_lambda_weighs_the_passages_own_score(known: Client) -> None:
     text = TICKET.format(7919)
     bare = known.search(text, pefa={"mode": "off"}, include=[]).json()["hits"]
-    for mode in ("xs", "xl"):
+    for mode in ("adapted", "voting"):
         all_dense = known.search(text, pefa={"mode": mode, "lambda": 1}, include=["scores"]).json()
         assert [h["id"] for h in all_dense["hits"]] == [h["id"] for h in bare]
-        for hit in known.search(text, pefa={"mode": "xl", "lambda": 0.25}).json()["hits"]:
+        for hit in known.search(text, pefa={"mode": "voting", "lambda": 0.25}).json()["hits"]:
             scores = hit["scores"]
             wanted = 0.25 * scores["dense"] + 0.75 * scores["neighbours"]
             assert scores["mixed"] == pytest.approx(wanted, abs=1e-5)
 
 
 def test_filters_hold_for_voted_passages_too(known: Client) -> None:
-    for mode in ("xs", "xl"):
+    for mode in ("adapted", "voting"):
         reply = known.search(TICKET.format(0), pefa={"mode": mode}, filter={"lang": "fr"}, top_k=60)
         assert {hit["metadata"]["lang"] for hit in reply.json()["hits"]} == {"fr"}
         assert len(reply.json()["hits"]) == 20
@@ -74,7 +74,7 @@ def test_filters_hold_for_voted_passages_too(known: Client) -> None:
         ({"lambda": "0.5"}, "pefa.lambda"),
         ({"mode": "both"}, "pefa.mode"),
         ({"k": 3}, "pefa.k"),
-        ("xl", "pefa"),
+        ("voting", "pefa"),
     ],
 )
 def test_what_cannot_be_asked_is_named(known: Client, pefa: Any, field: str) -> None:
@@ -83,18 +83,20 @@ def test_what_cannot_be_asked_is_named(known: Client, pefa: Any, field: str) -> 
 
 
 def test_a_bundle_without_known_queries_says_so(live: Client) -> None:
-    problem = assert_problem(live.search("a cat", pefa={"mode": "xs"}), 422)
+    problem = assert_problem(live.search("a cat", pefa={"mode": "adapted"}), 422)
     assert problem["errors"][0]["field"] == "pefa.mode"
     assert "lurcher adapt" in problem["detail"]
     plain = live.search("a cat", include=[]).json()["hits"]
-    for mode in ("auto", "xl"):
+    for mode in ("auto", "voting"):
         assert live.search("a cat", pefa={"mode": mode}, include=[]).json()["hits"] == plain
 
 
 def test_a_batch_takes_the_same_options(known: Client) -> None:
     texts = [TICKET.format(i * 7919) for i in range(5)]
-    reply = known.post("/v1/search/batch", {"queries": texts, "pefa": {"mode": "xl"}, "top_k": 1})
-    alone = [known.search(text, pefa={"mode": "xl"}, top_k=1).json()["hits"] for text in texts]
+    reply = known.post(
+        "/v1/search/batch", {"queries": texts, "pefa": {"mode": "voting"}, "top_k": 1}
+    )
+    alone = [known.search(text, pefa={"mode": "voting"}, top_k=1).json()["hits"] for text in texts]
     for item, hits in zip(reply.json()["results"], alone, strict=True):
         assert item["hits"][0]["id"] == hits[0]["id"]
         assert item["hits"][0]["score"] == pytest.approx(hits[0]["score"], abs=1e-5)
