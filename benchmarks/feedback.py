@@ -24,7 +24,7 @@ from rich.table import Table
 
 from lurcher.benchmarks.server import Sample, ask, connected, post, running_server
 from lurcher.evaluation.judgements import read_qrels, read_queries
-from lurcher.feedback.tally import pair_key
+from lurcher.feedback.aggregation import pair_key
 
 _IN_TURN = 50  # searches of a client between looks at whether feedback still comes
 _GIVERS = 2
@@ -61,7 +61,8 @@ def main(
             status = _status(address)
             quiet = _search(address, asked, clients, None, len(busy))
         # Once more without any that was learnt, as both it and the machine's day change the speed.
-        log.unlink()
+        for file in Path(folder).glob(f"{log.name}*"):
+            file.unlink()
         with running_server(bundle, *flags) as (address, _):
             bare = _search(address, asked, clients, None, len(busy))
     for name, samples in (

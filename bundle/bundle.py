@@ -82,10 +82,17 @@ class Bundle:
         )
         reading, states = _reading(path, manifest, tokens), _states(path, manifest)
         known = manifest.neighbours
-        neighbours = None if known is None else Neighbours.open(path, known, vectors.count)
-        bundle = cls(
-            path, manifest, Passages(path / PASSAGES), vectors, tokens, reading, states, neighbours
-        )
+        passages = Passages(path / PASSAGES)
+        try:
+            neighbours = (
+                None
+                if known is None
+                else Neighbours.open(path, known, vectors.count, passages.rows_of)
+            )
+        except BaseException:
+            passages.close()
+            raise
+        bundle = cls(path, manifest, passages, vectors, tokens, reading, states, neighbours)
         for problem in bundle.inconsistencies():
             bundle.close()
             raise problem

@@ -2,17 +2,24 @@
 
 ::
 
-    labels.npz       NumPy's archive, not compressed, nothing pickled; m known queries, n labels
+    labels.npz       NumPy's archive, not compressed, nothing pickled; m known queries, n labels,
+                     p passages that have one
       indptr         (m + 1,) int64: the labels of query i stand from indptr[i] to indptr[i + 1]
-      rows           (n,) int64: rows of passages, ascending within a query
+      passages       (n,) int64: which of the p passages, ascending within a query
       weights        (n,) float32, finite and above 0
+      ids            (b,) uint8: the passages' ids in UTF-8, one after the other, all different
+      id_ends        (p,) int64: where each id ends in ``ids``
+
+In memory passages are rows of one snapshot; the file names them by their ids.
 """
 
 from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +29,23 @@ import numpy.typing as npt
 from lurcher.bundle.passages import Rows
 from lurcher.models.errors import BundleCorrupt
 
-_TYPES = {"indptr": np.int64, "rows": np.int64, "weights": np.float32}
+_TYPES = {
+    "indptr": np.int64, "passages": np.int64, "weights": np.float32,
+    "ids": np.uint8, "id_ends": np.int64,
+}  # fmt: skip
+RowsOf = Callable[[Sequence[str]], Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:
-    """A sparse matrix (m, passages) by rows; the module says what its arrays hold.
+    """A sparse matrix (m, passages) by rows.
 
     Transposed, it is one of passages: ``rows`` are then numbers of known queries.
     """
 
-    indptr: Rows
-    rows: Rows
-    weights: npt.NDArray[np.float32]
+    indptr: Rows  # (m + 1,) the labels of query i stand from indptr[i] to indptr[i + 1]
+    rows: Rows  # (n,) of passages, none twice within a query
+    weights: npt.NDArray[np.float32]  # (n,)
 
     def select(self, numbers: Rows) -> Labels:
         """The labels of queries ``numbers`` (k,) int64 alone, in that order and as often."""
@@ -62,23 +73,41 @@ class Labels:
         kept = ~np.isin(self.rows, rows)
         return Labels(_indptr(kept)[self.indptr], self.rows[kept], self.weights[kept])
 
-    def save(self, path: Path) -> None:
-        """Write the file at ``path``. Raises OSError."""
+    def save(self, path: Path, ids: Sequence[str]) -> None:
+        """Write the file at ``path``; ``ids`` are those of the passages with labels, by ascending row.
+
+        Raises OSError.
+        """
+        labelled, passages = np.unique(self.rows, return_inverse=True)
+        encoded = [id_.encode() for id_, _ in zip(ids, labelled, strict=True)]
         with path.open("wb") as file:  # given a name, NumPy would add a suffix where there is none
-            np.savez(file, indptr=self.indptr, rows=self.rows, weights=self.weights)
+            np.savez(
+                file, indptr=self.indptr, passages=passages.astype(np.int64), weights=self.weights,
+                ids=np.frombuffer(b"".join(encoded), np.uint8),
+                id_ends=np.cumsum([len(one) for one in encoded], dtype=np.int64),
+            )  # fmt: skip
 
     @classmethod
-    def load(cls, path: Path, passages: int) -> Labels:
-        """Those in the file at ``path``, of a bundle with so many passages. Raises BundleCorrupt."""
+    def load(cls, path: Path, rows_of: RowsOf) -> tuple[Labels, Rows]:
+        """The labels in the file at ``path``, and the rows (p,) of the passages in the file's order.
+
+        ``rows_of`` gives the rows of those of the ids that the snapshot has. Raises BundleCorrupt.
+        """
         try:
             with zipfile.ZipFile(path) as archive:
                 arrays = {name: _array(archive, name) for name in _TYPES}
         except Exception as error:  # zipfile and NumPy have a dozen for what may be wrong here
             raise BundleCorrupt(path.parent, path.name, f"no archive of labels: {error}") from error
-        fault = _fault(arrays, passages)
+        fault = _fault(arrays)
         if fault:
             raise BundleCorrupt(path.parent, path.name, fault)
-        return cls(**arrays)
+        ids = _ids(path, arrays["ids"], arrays["id_ends"])
+        found = rows_of(ids)
+        for id_ in ids:
+            if id_ not in found:
+                raise BundleCorrupt(path.parent, path.name, f"the bundle has no passage {id_!r}")
+        rows = np.array([found[id_] for id_ in ids], np.int64)
+        return cls(arrays["indptr"], rows[arrays["passages"]], arrays["weights"]), rows
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
@@ -95,24 +124,41 @@ def _indptr(counts: npt.NDArray[np.int64 | np.bool_]) -> Rows:
     return indptr
 
 
-def _fault(arrays: dict[str, npt.NDArray[Any]], passages: int) -> str | None:
-    """Why ``arrays`` are no labels of so many passages, or None."""
+def _ids(path: Path, letters: npt.NDArray[np.uint8], ends: Rows) -> list[str]:
+    """The ids of the passages. Raises BundleCorrupt."""
+    content = letters.tobytes()
+    try:
+        ids = [content[a:b].decode() for a, b in pairwise([0, *ends.tolist()])]
+    except UnicodeDecodeError as error:
+        raise BundleCorrupt(path.parent, path.name, f"ids are not UTF-8: {error}") from error
+    if len(set(ids)) != len(ids):
+        raise BundleCorrupt(path.parent, path.name, "ids are not all different")
+    return ids
+
+
+def _fault(arrays: dict[str, npt.NDArray[Any]]) -> str | None:
+    """Why ``arrays`` are no labels, or None."""
     for name, wanted in _TYPES.items():
         array = arrays[name]
         if array.dtype != wanted or array.ndim != 1:
             return f"{name} is {array.dtype} {array.shape}, expected {np.dtype(wanted)} of one axis"
-    indptr, rows, weights = arrays.values()
-    if len(rows) != len(weights):
-        return f"{len(rows)} rows but {len(weights)} weights"
-    if not len(indptr) or indptr[0] != 0 or indptr[-1] != len(rows) or (np.diff(indptr) < 0).any():
-        return f"indptr does not ascend from 0 to {len(rows)}"
-    if len(rows) and (rows.min() < 0 or rows.max() >= passages):
-        return f"rows are not all from 0 to below {passages}, the number of passages"
-    rising = np.diff(rows) > 0  # (n - 1,)
-    inner = indptr[(indptr > 0) & (indptr < len(rows))]
+    indptr, passages, weights, ids, ends = arrays.values()
+    count, labels = len(ends), len(passages)
+    if labels != len(weights):
+        return f"{labels} passages but {len(weights)} weights"
+    if not len(indptr) or indptr[0] != 0 or indptr[-1] != labels or (np.diff(indptr) < 0).any():
+        return f"indptr does not ascend from 0 to {labels}"
+    if (np.diff(ends, prepend=0) < 0).any() or (ends[-1] if count else 0) != len(ids):
+        return f"id_ends does not ascend to {len(ids)}"
+    if labels and (passages.min() < 0 or passages.max() >= count):
+        return f"passages are not all from 0 to below {count}, the number of ids"
+    if len(np.unique(passages)) != count:
+        return "some ids have no label"
+    rising = np.diff(passages) > 0  # (n - 1,)
+    inner = indptr[(indptr > 0) & (indptr < labels)]
     rising[inner - 1] = True  # from one query to the next they may fall
     if not rising.all():
-        return "rows do not ascend within a query"
+        return "passages do not ascend within a query"
     if not (np.isfinite(weights) & (weights > 0)).all():
         return "weights are not all finite and above 0"
     return None

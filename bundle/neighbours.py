@@ -7,11 +7,11 @@
       queries.db        their ids and texts, in the layout of bundle.passages
       labels.npz        which passages answer them, with weights                bundle.labels
       scores.npy        (labels,) float32: the passage's inner product with its known query
-      means.npy         (passages with labels, d) float32: their known queries' sum, at norm 1
+      means.npy         (passages with labels, d) float32: their known queries' weighted sum, at norm 1
       lengths.npy       (passages with labels,) float32: the norm that the sum had
-      adapted.faiss     XS: one vector a passage, by row
+      adapted.faiss     adapted mode: one vector a passage, by row
 
-Means stand in the order of the rows that have labels. Formulas are those of models.neighbours.
+Means and lengths stand in the order of the ids in labels.npz. Formulas are those of models.neighbours.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from lurcher.bundle.labels import Labels
+from lurcher.bundle.labels import Labels, RowsOf
 from lurcher.bundle.passages import Passages, Rows
 from lurcher.bundle.vectors import VectorIndex, Vectors
 from lurcher.models.errors import BundleCorrupt
@@ -34,20 +34,20 @@ LABELS, SCORES = f"{NEIGHBOURS}/labels.npz", f"{NEIGHBOURS}/scores.npy"
 MEANS, LENGTHS = f"{NEIGHBOURS}/means.npy", f"{NEIGHBOURS}/lengths.npy"
 ADAPTED = f"{NEIGHBOURS}/adapted.faiss"
 
-Mode = Literal["off", "xs", "xl"]
+Mode = Literal["off", "adapted", "voting"]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class XsSettings(_Part):
+class AdaptedSettings(_Part):
     """How far passages are moved towards their known queries."""
 
     dense_weight: float = Field(default=0.5, ge=0, le=1, description="lambda")
 
 
-class XlSettings(_Part):
+class VotingSettings(_Part):
     """How known queries vote. The defaults are for judgements nobody has tuned on."""
 
     neighbours: int = Field(default=16, ge=1, description="k, known queries that vote")
@@ -73,8 +73,8 @@ class NeighbourSettings(_Part):
     """What the manifest says of known queries."""
 
     mode: Mode = Field(description="which won on development queries, and is used by default")
-    xs: XsSettings
-    xl: XlSettings
+    adapted: AdaptedSettings
+    voting: VotingSettings
     queries: int = Field(ge=1)
     labels: int = Field(ge=1)
     passages: int = Field(ge=1, description="how many have a label")
@@ -96,16 +96,22 @@ class Neighbours:
     labels: Labels
     scores: Vectors  # (labels,)
     by_passage: Labels  # labels transposed: rows are numbers of known queries
-    rows: Rows  # (m,) passages that have labels, ascending
-    means: Vectors  # (m, d)
-    lengths: Vectors  # (m,)
+    rows: Rows  # (p,) passages that have labels, ascending
+    mean_of: Rows  # (p,) where the mean of each of ``rows`` stands in ``means``
+    means: Vectors  # (p, d)
+    lengths: Vectors  # (p,)
     adapted: VectorIndex
 
     @classmethod
-    def open(cls, bundle: Path, settings: NeighbourSettings, passages: int) -> Neighbours:
-        """Those of the folder ``bundle`` of so many ``passages``. Raises BundleCorrupt."""
-        labels = Labels.load(bundle / LABELS, passages)
-        rows = np.unique(labels.rows)
+    def open(
+        cls, bundle: Path, settings: NeighbourSettings, passages: int, rows_of: RowsOf
+    ) -> Neighbours:
+        """Those of the folder ``bundle`` of so many ``passages``.
+
+        ``rows_of`` gives the rows of those of the passage ids that the bundle has. Raises BundleCorrupt.
+        """
+        labels, rows = Labels.load(bundle / LABELS, rows_of)
+        order = np.argsort(rows)
         queries = VectorIndex.open(bundle / QUERIES, settings.search_effort)
         opened = cls(
             settings,
@@ -114,7 +120,8 @@ class Neighbours:
             labels,
             _load(bundle / SCORES, (settings.labels,)),
             labels.transposed(passages),
-            rows,
+            rows[order],
+            order,
             _load(bundle / MEANS, (settings.passages, queries.dimension)),
             _load(bundle / LENGTHS, (settings.passages,)),
             VectorIndex.open(bundle / ADAPTED, settings.adapted_effort),
@@ -138,9 +145,10 @@ class Neighbours:
         places = np.searchsorted(self.rows, rows)
         places[places == len(self.rows)] = 0
         has = self.rows[places] == rows
-        means = self.means[places]
+        where = self.mean_of[places]
+        means = self.means[where]
         means[~has] = 0
-        return means, self.lengths[places] * has
+        return means, self.lengths[where] * has
 
     def close(self) -> None:
         """Close the files."""

@@ -41,7 +41,7 @@ def print_neighbours(manifest: Manifest) -> None:
         "tuned on": known.development, "chosen": known.mode,
     }  # fmt: skip
     if known.mode != "off":
-        settings = known.xs if known.mode == "xs" else known.xl
+        settings = known.adapted if known.mode == "adapted" else known.voting
         rows.update(settings.model_dump())
     print_section("known queries", rows)
     trials: dict[str, str] = {}

@@ -37,10 +37,12 @@ from lurcher.index_builder.judged.known import Known
 from lurcher.index_builder.judged.labels import to_labels
 from lurcher.index_builder.judged.qrels import read_judged
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
-from lurcher.index_builder.tuning import KnownQueries, sample, sums
+from lurcher.index_builder.neighbours.splits import JudgedQueries, sample
+from lurcher.index_builder.neighbours.sums import label_sums
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.neighbours.adapted import unit, xs_scores
+from lurcher.models.neighbours.adapted import adapted_scores, unit
 from lurcher.models.neighbours.votes import Votes, mix
+from lurcher.retrieval.query import NeighbourMode
 from lurcher.training.plot import save_plot
 
 _MEASURES = ("nDCG@10", "Recall@10", "Recall@100")
@@ -148,8 +150,12 @@ def _measure(one: _Set, bundles: Path, data: Path) -> Iterator[Row]:
             title = f"{one.name} {split}"
             for method, (label, score) in methods.items():
                 yield Row(title, method, label, _figures(_ranked(learnt, test, score, ids), test))
-            chosen = {"xs": str(settings.xs), "xl": str(settings.xl), "auto": settings.mode}
-            for mode in ("xs", "xl", "auto"):
+            chosen: dict[NeighbourMode, str] = {
+                "adapted": str(settings.adapted),
+                "voting": str(settings.voting),
+                "auto": settings.mode,
+            }
+            for mode in chosen:
                 with open_searcher(str(made), mode, "off") as searcher:
                     found = searcher.search(test.texts, DEPTH)
                 yield Row(title, f"ours, {mode}", chosen[mode], _figures(found, test))
@@ -183,7 +189,7 @@ class _Learnt:
         vectors = encoder.encode([query.text for query in queries])
         means = np.zeros_like(passages)
         labelled = np.unique(labels.rows)
-        means[labelled] = unit(sums(KnownQueries(vectors, labels), labelled))
+        means[labelled] = unit(label_sums(JudgedQueries(vectors, labels), labelled))
         counts = np.bincount(labels.rows, minlength=len(passages))
         return cls(passages, vectors, labels, means, counts, (passages * means).sum(axis=1))
 
@@ -231,13 +237,13 @@ def _moved(formula: Callable[[_Learnt, Vectors, Vectors], Vectors]) -> Score:
 
 
 def _unit_xs(weight: float) -> Score:
-    return _moved(lambda learnt, dense, mean: xs_scores(dense, mean, learnt.agreement, weight))
+    return _moved(lambda learnt, dense, mean: adapted_scores(dense, mean, learnt.agreement, weight))
 
 
 def _xs_by_passage(strength: float) -> Score:
     def moved(learnt: _Learnt, dense: Vectors, mean: Vectors) -> Vectors:
         weights = per_passage_weight(strength, learnt.counts)
-        return xs_scores(dense, mean, learnt.agreement, weights)
+        return adapted_scores(dense, mean, learnt.agreement, weights)
 
     return _moved(moved)
 

@@ -29,7 +29,7 @@ def nudge_scores(dense: Array, mean: Array, agreement: Array, reach: float) -> A
     """<q, e_j> (n,) where p_j is turned towards n_j on the sphere, by a chord of at most ``reach``.
 
     NUDGE-N (Zeighami et al. 2024, "NUDGE: Lightweight Non-Parametric Fine-Tuning of Embeddings for
-    Retrieval"). Arguments as of ``xs_scores``.
+    Retrieval"). Arguments as of ``adapted_scores``.
     """
     agreement = np.clip(agreement, -1, 1)
     between = np.arccos(agreement)

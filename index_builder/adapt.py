@@ -15,7 +15,7 @@ from lurcher.bundle.manifest import Manifest
 from lurcher.bundle.neighbours import NEIGHBOURS
 from lurcher.index_builder.edit.derive import derive
 from lurcher.index_builder.judged.clicks import read_clicks
-from lurcher.index_builder.judged.feedback import log_prefix, read_log
+from lurcher.index_builder.judged.from_log import known_from_log, log_prefix
 from lurcher.index_builder.judged.known import Known, merge
 from lurcher.index_builder.judged.qrels import read_judged
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions, add_neighbours
@@ -39,11 +39,11 @@ def read_sources(
         groups.append(read_clicks(clicks))
     folded = {}
     for file in logs:
-        known, log, last = read_log(file)
+        known, log, last = known_from_log(file)
         groups.append(known)
         folded[log] = last
-    asked = [] if development is None else read_judged(*development, skip_unknown)
-    return Judged(merge(*groups), asked, folded)
+    tune_on = [] if development is None else read_judged(*development, skip_unknown)
+    return Judged(merge(*groups), tune_on, folded)
 
 
 def adapt(

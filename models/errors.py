@@ -13,7 +13,7 @@
     │   ├── BundleNotFound      nothing there, or not a bundle
     │   ├── BundleVersionError  written by a newer lurcher
     │   └── BundleCorrupt       a file is missing, cut short or changed: .file
-    ├── FeedbackCorrupt         a feedback log with a damaged line: .file, .line, .reason
+    ├── FeedbackCorrupt         a feedback log that cannot be read: .file, .record, .reason
     └── ServiceError            the service cannot do it now
         ├── NotReady            no bundle has answered a query yet
         ├── QueueFull           too many requests wait: .retry_after in seconds
@@ -97,13 +97,14 @@ class BundleCorrupt(BundleError):
 
 
 class FeedbackCorrupt(LurcherError):
-    """A feedback log has a line, counted from 1, that cannot be read though it was once written whole."""
+    """A feedback log cannot be read; ``record`` is the number of the one at fault, None: the whole file."""
 
-    def __init__(self, file: Path | str, line: int, reason: str) -> None:
+    def __init__(self, file: Path | str, record: int | None, reason: str) -> None:
         self.file = Path(file)
-        self.line = line
+        self.record = record
         self.reason = reason
-        super().__init__(f"{file}, line {line}: {reason}")
+        where = f"{file}" if record is None else f"{file}, record {record}"
+        super().__init__(f"{where}: {reason}")
 
 
 class ServiceError(LurcherError):

@@ -61,7 +61,10 @@ class Snapshot:
         """
         self._threads = threads = thread_count(threads)
         self.bundle, self.costs = bundle, costs or CostModel()
-        self._online, self._learnt = OnlineIndex(bundle.vectors.dimension), False
+        self._online = OnlineIndex(
+            bundle.vectors.dimension, bundle.passages.rows_of, bundle.vectors.vectors
+        )
+        self._learnt = False
         self.capabilities = Capabilities.of(bundle)
         # A page of results, or a user's own documents: the same filter comes again and again.
         self._allowed = lru_cache(maxsize=16)(bundle.passages.rows)
@@ -200,7 +203,7 @@ class Snapshot:
         """Take in what is judged relevant; the next search knows it."""
         texts = self._online.unknown(changes)
         vectors = self._queries.encode(texts)
-        self._online.learn(changes, texts, vectors, self.bundle.vectors.vectors)
+        self._online.learn(changes, texts, vectors)
         self._learnt = len(self._online) > 0
 
     def warm_up(self) -> None:

@@ -19,9 +19,11 @@ import structlog
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Rows
-from lurcher.feedback.feedback import Feedback
-from lurcher.feedback.log import FeedbackLog
+from lurcher.feedback.aggregation import Limits
 from lurcher.feedback.online import Change
+from lurcher.feedback.replay import open_state
+from lurcher.feedback.service import FeedbackService, QueueLimits
+from lurcher.feedback.state import FeedbackState, Receipt
 from lurcher.models.engines import EngineName
 from lurcher.models.errors import BundleError, DeadlinePassed, LurcherError, NotReady
 from lurcher.models.threads import thread_count
@@ -32,7 +34,6 @@ from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.admission import IsDisconnected
 from lurcher.server.admission.batching import Batcher, deadline_passed
 from lurcher.server.admission.concurrency_limiter import ConcurrencyLimiter
-from lurcher.server.intake import Intake, replay
 from lurcher.server.metrics import Metrics
 from lurcher.server.settings import Settings
 
@@ -238,12 +239,12 @@ class Service:
         self._open_snapshot = open_snapshot
         self.metrics = Metrics()
         self._serving: Serving | None = None
-        self._feedback: Intake | None = None
+        self._feedback: FeedbackService | None = None
 
     async def load(self) -> None:
         """Open the bundle and answer a query with it. Raises BundleError or ModelError."""
         try:
-            snapshot, replayed = await asyncio.to_thread(self._open)
+            snapshot, state = await asyncio.to_thread(self._open)
         except OSError as error:  # a file that may not be read, a disk that fails
             where = error.filename or self.settings.bundle
             raise BundleError(where, error.strerror or str(error)) from error
@@ -251,25 +252,36 @@ class Service:
         serving = Serving(snapshot, self.settings, self.metrics)
         self.metrics.passages.set(manifest.passages)
         self.metrics.waiting.set_function(lambda: serving.waiting)
-        if replayed is not None:
-            self._feedback = Intake(*replayed, serving.learn, self.metrics, self.settings)
+        if state is not None:
+            settings = self.settings
+            limits = QueueLimits(
+                settings.max_waiting, settings.max_queries, settings.timeout_ms / 1_000
+            )
+            feedback = FeedbackService(state, serving.learn, limits, self._count_pairs)
+            self.metrics.live_pairs.set_function(lambda: feedback.counted)
+            self._feedback = feedback
         self._serving = serving
         _log.info("ready", bundle=manifest.name, passages=manifest.passages)
 
-    def _open(self) -> tuple[Snapshot, tuple[FeedbackLog, Feedback] | None]:
+    def _open(self) -> tuple[Snapshot, FeedbackState | None]:
         settings = self.settings
         bundle = Bundle.open(settings.bundle, settings.check_hashes)
         snapshot = self._open_snapshot(bundle, settings.threads, settings.engine)
         snapshot.warm_up()
         if settings.feedback is None:
             return snapshot, None
-        log, feedback = replay(settings, bundle)
+        limits = Limits(settings.feedback_clients, settings.feedback_client_weight)
+        state = open_state(settings.feedback, bundle, limits, settings.feedback_pairs)
         try:
-            snapshot.learn(feedback.changes())
+            snapshot.learn(state.changes())
         except BaseException:
-            log.close()
+            state.log.close()
             raise
-        return snapshot, (log, feedback)
+        return snapshot, state
+
+    def _count_pairs(self, receipt: Receipt) -> None:
+        self.metrics.feedback_pairs.labels("accepted").inc(receipt.accepted)
+        self.metrics.feedback_pairs.labels("refused").inc(len(receipt.refused))
 
     @property
     def ready(self) -> bool:
@@ -283,7 +295,7 @@ class Service:
         return self._serving
 
     @property
-    def feedback(self) -> Intake:
+    def feedback(self) -> FeedbackService:
         """What takes feedback. Raises NotReady."""
         if self._feedback is None:
             raise NotReady("the bundle is still being loaded")

@@ -26,19 +26,19 @@ def to_labels(
     """
     ids = list(dict.fromkeys(passage for query in known for passage in query.labels))
     rows = rows_of(ids)
-    strangers = [passage for passage in ids if passage not in rows]
+    unknown = [passage for passage in ids if passage not in rows]
     if not ids:
         raise FieldError("queries", "no query with a judged passage")
-    if len(strangers) == len(ids):
+    if len(unknown) == len(ids):
         raise FieldError(
             "qrels",
             f"none of {len(ids):,} judged passages is in the bundle; are they of its corpus?",
         )
-    if strangers and not skip_unknown:
-        first = ", ".join(map(repr, strangers[:_SHOWN]))
+    if unknown and not skip_unknown:
+        first = ", ".join(map(repr, unknown[:_SHOWN]))
         raise FieldError(
             "qrels",
-            f"{len(strangers):,} of {len(ids):,} judged passages are not in the bundle"
+            f"{len(unknown):,} of {len(ids):,} judged passages are not in the bundle"
             f" (first: {first}); pass --skip-unknown to leave them out",
         )
     kept = [
@@ -46,7 +46,7 @@ def to_labels(
         for query in known
         if (labels := {p: weight for p, weight in query.labels.items() if p in rows})
     ]
-    return kept, _matrix(kept, rows), len(strangers)
+    return kept, _matrix(kept, rows), len(unknown)
 
 
 def _matrix(known: Sequence[Known], rows: dict[str, int]) -> Labels:

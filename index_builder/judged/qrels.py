@@ -25,13 +25,13 @@ def read_judged(queries: Path, qrels: Path, skip_unknown: bool = False) -> list[
     """
     texts = read_queries(queries)
     judged = _read_weights(qrels)
-    strangers = [query for query in judged if query not in texts]
-    if strangers and not skip_unknown:
-        first = ", ".join(map(repr, strangers[:_SHOWN]))
+    unknown = [query for query in judged if query not in texts]
+    if unknown and not skip_unknown:
+        first = ", ".join(map(repr, unknown[:_SHOWN]))
         raise CorpusError(
             qrels,
             None,
-            f"{len(strangers):,} of {len(judged):,} judged queries are not in {queries}"
+            f"{len(unknown):,} of {len(judged):,} judged queries are not in {queries}"
             f" (first: {first}); pass --skip-unknown to leave them out",
         )
     found = []

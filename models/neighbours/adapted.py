@@ -1,4 +1,6 @@
-"""XS: each passage's vector moved towards the queries it is known to answer; one index, no other cost.
+"""Adapted mode (PEFA-XS): each passage's vector moved towards the queries it is known to answer.
+
+That is one index, and no other cost.
 
 From PEFA (Chang et al. 2024, "PEFA: Parameter-Free Adapters for Large-scale Embedding-based Retrieval
 Models", section 3.2), with all vectors at norm 1. For passage p_j and the known queries q_i labelled
@@ -7,8 +9,8 @@ y_ij with it::
     n_j = unit(sum_i y_ij q_i)             its known queries' mean direction; 0 where it has none
     e_j = lambda p_j + (1 - lambda) n_j    as published
 
-Published XS shrinks e_j where p_j and n_j differ, and multiplies the score of every passage that has no
-known query by lambda, so that it sinks below those that have one. Departure: e_j is brought back to norm
+As published, e_j shrinks where p_j and n_j differ, and the score of every passage that has no known query
+is multiplied by lambda, so that it sinks below those that have one. Departure: e_j is brought back to norm
 1, and where there is no known query e_j is p_j.
 
 Since e_j lies between p_j and n_j, its score follows from theirs and from how well the two agree, without
@@ -31,17 +33,19 @@ def unit(vectors: Array) -> Array:
     return np.asarray(vectors / np.maximum(norms, _TINY), np.float32)
 
 
-def xs_vectors(passages: Array, means: Array, dense_weight: float) -> Array:
+def adapted_vectors(passages: Array, means: Array, dense_weight: float) -> Array:
     """The adapted vectors e_j (n, d) of ``passages`` p_j (n, d) and ``means`` n_j (n, d).
 
     ``dense_weight`` is lambda, within [0, 1].
     """
     known = means.any(axis=-1, keepdims=True)
-    mixed = unit(dense_weight * passages + (1 - dense_weight) * means)
-    return np.where(known, mixed, passages)
+    fused = unit(dense_weight * passages + (1 - dense_weight) * means)
+    return np.where(known, fused, passages)
 
 
-def xs_scores(dense: Array, mean: Array, agreement: Array, dense_weight: float | Array) -> Array:
+def adapted_scores(
+    dense: Array, mean: Array, agreement: Array, dense_weight: float | Array
+) -> Array:
     """<q, e_j> (n,) from ``dense`` <q, p_j>, ``mean`` <q, n_j> and ``agreement`` <p_j, n_j>.
 
     For passages that have known queries; the others' score is ``dense``. ``dense_weight`` is lambda, for
@@ -49,5 +53,5 @@ def xs_scores(dense: Array, mean: Array, agreement: Array, dense_weight: float |
     """
     rest = 1 - dense_weight
     square = dense_weight**2 + rest**2 + 2 * dense_weight * rest * agreement
-    mixed = dense_weight * dense + rest * mean
-    return np.asarray(mixed / np.sqrt(np.maximum(square, _TINY)), np.float32)
+    fused = dense_weight * dense + rest * mean
+    return np.asarray(fused / np.sqrt(np.maximum(square, _TINY)), np.float32)

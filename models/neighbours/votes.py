@@ -1,6 +1,6 @@
-"""XL: the known queries nearest to a query vote for the passages they are labelled with.
+"""Voting mode (PEFA-XL): the known queries nearest to a query vote for the passages they are labelled with.
 
-Published XL (PEFA, Chang et al. 2024, section 3.3) mixes two scores, over the k known queries q_i nearest
+As published (Chang et al. 2024, section 3.3), PEFA-XL mixes two scores, over the k known queries q_i nearest
 to q::
 
     f_j = lambda <q, p_j> + (1 - lambda) c sum_i <q, q_i> y_ij        c = 1/k or 1
@@ -15,7 +15,7 @@ and it votes with all of <q, q_i>, of which most says only that both are questio
     f_j = lambda <q, p_j> + (1 - lambda) sum_i softmax_i(<q, q_i> / t) max(0, <q, q_i> - <q_i, p_j> - m) y_ij
 
 With the margin, a query about something nobody asked before finds neighbours that are no nearer than a
-passage would be, and they are silent.
+passage would be, and they do not vote.
 
 Votes are kept flat: one entry for each label of each neighbour of each query of a batch.
 """
@@ -49,7 +49,7 @@ class Votes:
         return np.asarray(self.neighbour // max(1, self.similarities.shape[1]))
 
     def nearest(self, k: int) -> Votes:
-        """The same entries where only the ``k`` nearest have a say: the others' similarity is -inf."""
+        """The same entries where only the ``k`` nearest vote: the others' similarity is -inf."""
         similarities = self.similarities.copy()
         similarities[:, k:] = -np.inf
         return replace(self, similarities=similarities)

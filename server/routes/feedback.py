@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import math
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Annotated
@@ -13,11 +14,11 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from starlette.exceptions import HTTPException
 
-from lurcher.feedback.log import Given, Pair, Removal
+from lurcher.feedback.records import Pair, Removal, Submission
+from lurcher.feedback.service import FeedbackService
 from lurcher.models.errors import FieldError
 from lurcher.retrieval.query import check_text
 from lurcher.server.errors import responses
-from lurcher.server.intake import Intake
 from lurcher.server.keys import client_of
 from lurcher.server.limits import too_many
 from lurcher.server.schemas.feedback import (
@@ -54,17 +55,17 @@ async def give_feedback(
     bundle are refused one by one. A reply of 507 means that no pair was accepted.
     """
     service: Service = request.app.state.service
-    intake = _intake(service)
+    feedback = _feedback(service)
     with service.lease() as serving:
         _check(body, serving.bundle, service.settings)
         wanted = list({pair.passage for pair in body.pairs})
-        rows = await asyncio.to_thread(serving.passages.rows_of, wanted)
-    pairs = tuple(Pair(p.query, p.passage, p.weight) for p in body.pairs if p.passage in rows)
-    refused = tuple(i for i, pair in enumerate(body.pairs) if pair.passage not in rows)
+        known = await asyncio.to_thread(serving.passages.rows_of, wanted)
+    pairs = tuple(Pair(p.query, p.passage, p.weight) for p in body.pairs if p.passage in known)
+    refused = tuple(i for i, pair in enumerate(body.pairs) if pair.passage not in known)
     key = idempotency_key or token_hex(16)
     digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()[:32]
-    given = Given(client_of(request), time.time(), key, pairs, digest, refused)
-    receipt = await intake.give(given, rows)
+    submission = Submission(client_of(request), time.time(), key, pairs, digest, refused)
+    receipt = await feedback.submit(submission)
     return FeedbackReply(
         accepted=receipt.accepted,
         refused=[
@@ -78,37 +79,27 @@ async def give_feedback(
 
 @writing.delete("/v1/feedback", responses=responses(403, 422, 429, 503, 507))
 async def remove_feedback(
-    asked: Annotated[RemovalQuery, Query()], request: Request
+    removed: Annotated[RemovalQuery, Query()], request: Request
 ) -> RemovalReply:
     """Remove feedback by its keys or its time; the reply is sent when searches no longer use it.
 
     What is part of the bundle stays there until a new bundle is made from the log.
     """
-    intake = _intake(request.app.state.service)
-    if bool(asked.keys) == (asked.before is not None):
+    feedback = _feedback(request.app.state.service)
+    if bool(removed.keys) == (removed.before is not None):
         raise FieldError("keys", "name either keys or before")
-    before = None if asked.before is None else _seconds(asked.before)
-    removal = Removal(time.time(), tuple(asked.keys), before)
-    return RemovalReply(removed=await intake.remove(removal))
+    before = None if removed.before is None else _seconds(removed.before)
+    removal = Removal(time.time(), tuple(removed.keys), before)
+    return RemovalReply(removed=await feedback.remove(removal))
 
 
 @reading.get("/v1/feedback", responses=responses(403, 503))
 async def count_feedback(request: Request) -> FeedbackCounts:
     """Count the feedback that is not in the bundle."""
-    intake = _intake(request.app.state.service)
-    feedback = intake.feedback
-    return FeedbackCounts(
-        pairs=feedback.pairs,
-        held_back=feedback.pairs - feedback.counted,
-        most_pairs=feedback.most_pairs,
-        judgements=feedback.judgements,
-        log=intake.log.id,
-        sequence=intake.log.sequence,
-        log_bytes=intake.log.bytes,
-    )
+    return FeedbackCounts(**asdict(_feedback(request.app.state.service).status))
 
 
-def _intake(service: Service) -> Intake:
+def _feedback(service: Service) -> FeedbackService:
     if service.settings.feedback is None:
         raise HTTPException(
             403, "feedback is off; the server takes it with the setting feedback = FILE"

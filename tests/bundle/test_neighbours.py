@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,11 +24,11 @@ from lurcher.bundle.neighbours import (
     QUERIES,
     SCORES,
     TEXTS,
+    AdaptedSettings,
     Neighbours,
     NeighbourSettings,
     Trial,
-    XlSettings,
-    XsSettings,
+    VotingSettings,
 )
 from lurcher.bundle.passages import Passage, PassageWriter
 from lurcher.bundle.vectors import Vectors, build_index, write_index
@@ -53,12 +53,17 @@ MEANS_OF = points(3, 3)
 LENGTHS_OF = np.array([0.5, 1.5, 2.5], np.float32)
 
 SETTINGS = NeighbourSettings(
-    mode="xl", xs=XsSettings(), xl=XlSettings(), queries=4, labels=6, passages=3,
+    mode="voting", adapted=AdaptedSettings(), voting=VotingSettings(), queries=4, labels=6, passages=3,
     sources={"qrels.tsv": 4}, logs={}, search_effort=None, adapted_effort=None,
     development="known queries held out",
     trials=[Trial(mode="off", ndcg=0.5, recall=0.5, unseen_ndcg=None, unseen_recall_10=None,
                   unseen_recall=None)],
 )  # fmt: skip
+
+
+def rows_of(ids: Sequence[str]) -> dict[str, int]:
+    """Passages are called p0, p1 ... here."""
+    return {id_: int(id_[1:]) for id_ in ids}
 
 
 def write_flat(vectors: Vectors, path: Path) -> None:
@@ -79,7 +84,7 @@ def written(tmp_path: Path) -> Path:
     write_flat(points(1, 4), tmp_path / QUERIES)
     write_flat(points(2, PASSAGES), tmp_path / ADAPTED)
     write_texts(tmp_path / TEXTS, 4)
-    LABELLED.save(tmp_path / LABELS)
+    LABELLED.save(tmp_path / LABELS, ["p1", "p4", "p7"])
     np.save(tmp_path / SCORES, np.arange(6, dtype=np.float32))
     np.save(tmp_path / MEANS, MEANS_OF)
     np.save(tmp_path / LENGTHS, LENGTHS_OF)
@@ -88,7 +93,7 @@ def written(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def opened(written: Path) -> Iterator[Neighbours]:
-    neighbours = Neighbours.open(written, SETTINGS, PASSAGES)
+    neighbours = Neighbours.open(written, SETTINGS, PASSAGES, rows_of)
     yield neighbours
     neighbours.close()
 
@@ -136,7 +141,7 @@ ALL = [QUERIES, TEXTS, LABELS, SCORES, MEANS, LENGTHS, ADAPTED]
 def refused(bundle: Path, file: str, reason: str = "") -> None:
     name = Path(file).name.replace(".", r"\.")
     with pytest.raises(BundleCorrupt, match=f"{name}: .*{reason}") as caught:
-        Neighbours.open(bundle, SETTINGS, PASSAGES)
+        Neighbours.open(bundle, SETTINGS, PASSAGES, rows_of)
     assert caught.value.file in (file, Path(file).name)
 
 
@@ -168,15 +173,21 @@ def fewer(path: Path) -> None:
 OTHER_SIZES: list[tuple[str, Callable[[Path], object], str]] = [
     (QUERIES, lambda path: write_flat(points(1, 3), path), "3 entries, expected 4"),
     (TEXTS, lambda path: write_texts(path, 5), "5 entries, expected 4"),
-    (LABELS, lambda path: LABELLED.select(np.arange(3)).save(path), "3 queries, expected 4"),
     (
         LABELS,
-        lambda path: LABELLED.select(np.array([0, 1, 1, 1])).save(path),
+        lambda path: LABELLED.select(np.arange(3)).save(path, ["p1", "p4", "p7"]),
+        "3 queries, expected 4",
+    ),
+    (
+        LABELS,
+        lambda path: LABELLED.select(np.array([0, 1, 1, 1])).save(path, ["p1", "p4"]),
         "7 labels, expected 6",
     ),
     (
         LABELS,
-        lambda path: replace(LABELLED, rows=np.array([4, 1, 4, 6, 1, 7])).save(path),
+        lambda path: replace(LABELLED, rows=np.array([4, 1, 4, 6, 1, 7])).save(
+            path, ["p1", "p4", "p6", "p7"]
+        ),
         "4 passages, expected 3",
     ),
     (SCORES, fewer, r"float32 \(5,\), expected float32 \(6,\)"),
@@ -231,8 +242,21 @@ def test_adapted_vectors_of_another_dimension_are_named(written: Path) -> None:
 
 
 def test_labels_of_passages_that_are_not_there_are_named(written: Path) -> None:
-    with pytest.raises(BundleCorrupt, match=r"labels\.npz: rows are not all from 0 to below 7"):
-        Neighbours.open(written, SETTINGS, 7)
+    with pytest.raises(BundleCorrupt, match=r"labels\.npz: the bundle has no passage 'p4'"):
+        Neighbours.open(written, SETTINGS, PASSAGES, lambda _: {"p1": 1, "p7": 7})
+
+
+def test_means_and_labels_are_of_passages_wherever_these_stand(written: Path) -> None:
+    """The same known queries beside the same passages in another order."""
+    moved = {"p1": 5, "p4": 0, "p7": 2}
+    opened = Neighbours.open(written, SETTINGS, PASSAGES, lambda ids: {i: moved[i] for i in ids})
+    assert opened.rows.tolist() == [0, 2, 5]
+    assert opened.labels.rows.tolist() == [0, 5, 0, 2, 5, 2]
+    means, lengths = opened.means_of(np.array([5, 1, 0, 2]))
+    np.testing.assert_array_equal(means[[0, 2, 3]], MEANS_OF)
+    assert not means[1].any()
+    assert lengths.tolist() == [0.5, 0, 1.5, 2.5]
+    opened.close()
 
 
 @example(place=8, change=16)  # the head's length: then numbers begin in its padding
@@ -246,7 +270,7 @@ def test_a_changed_head_is_corrupt_or_says_the_same(written: Path, place: int, c
     changed[place] ^= change
     file.write_bytes(changed)
     with suppress(BundleCorrupt):
-        neighbours = Neighbours.open(written, SETTINGS, PASSAGES)
+        neighbours = Neighbours.open(written, SETTINGS, PASSAGES, rows_of)
         neighbours.close()
         np.testing.assert_array_equal(neighbours.scores, np.arange(6))
     file.write_bytes(content)

@@ -14,7 +14,8 @@ import pytest
 
 from lurcher.bundle.bundle import verify
 from lurcher.bundle.manifest import read_manifest
-from lurcher.feedback.log import FeedbackLog, Given, Pair
+from lurcher.feedback.log import FeedbackLog
+from lurcher.feedback.records import Pair, Submission
 from tests.cli.running import Run, complaint, output
 
 WriteJsonl = Callable[[Path, Iterable[Any]], Path]
@@ -55,7 +56,7 @@ def known(tmp_path: Path, write_jsonl: WriteJsonl) -> list[str | Path]:
 def write_log(path: Path, pairs: list[Pair]) -> str:
     log, _ = FeedbackLog.open(path)
     with closing(log):
-        log.append([Given("ann", 1.0, "a", tuple(pairs))])
+        log.append([Submission("ann", 1.0, "a", tuple(pairs))])
         return log.id
 
 
@@ -74,8 +75,9 @@ def test_judged_queries_find_what_they_are_judged_with(
     assert shown.startswith(f"{out}\n")
     for line in (
         r"queries +12", r"labels +12", r"passages with labels +12 of 60", r"from +known\.tsv \(12\)",
-        r"tuned on +known\.tsv", r"chosen +x[sl]", r"dense_weight +0\.\d", r"off +nDCG@10 0\.\d{4}",
-        r"xs +nDCG@10 \d\.\d{4}, Recall@100 1\.0000", r"xl +nDCG@10 ",
+        r"tuned on +known\.tsv", r"chosen +(adapted|voting)", r"dense_weight +0\.\d",
+        r"off +nDCG@10 0\.\d{4}",
+        r"adapted +nDCG@10 \d\.\d{4}, Recall@100 1\.0000", r"voting +nDCG@10 ",
     ):  # fmt: skip
         assert re.search(line, shown), line
     assert verify(out) == []

@@ -25,11 +25,12 @@ from lurcher.bundle.neighbours import (
     QUERIES,
     SCORES,
     TEXTS,
-    XlSettings,
+    VotingSettings,
 )
 from lurcher.bundle.token_store import CODER
-from lurcher.feedback.log import FeedbackLog, Given, LimitsNoted, Pair, Removal
-from lurcher.feedback.tally import Limits
+from lurcher.feedback.aggregation import Limits
+from lurcher.feedback.log import FeedbackLog
+from lurcher.feedback.records import LimitsChange, Pair, Removal, Submission
 from lurcher.index_builder.adapt import adapt, read_sources
 from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.index_builder.judged.known import Known
@@ -150,7 +151,7 @@ def test_what_follows_from_labels_is_what_loops_make_of_them(shared: Path) -> No
                 scores.append(passages[row] @ vectors[number])
         np.testing.assert_allclose(known.scores, scores, atol=1e-5)
         means, lengths = known.means_of(np.arange(60))
-        weight = known.settings.xs.dense_weight
+        weight = known.settings.adapted.dense_weight
         for row in range(60):
             moved = passages[row]
             if row in sums:
@@ -292,7 +293,11 @@ def test_queries_too_few_to_tune_on_vote_with_safe_settings(
     assert verify(out) == []
     neighbours = manifest.neighbours
     assert neighbours is not None
-    assert (neighbours.mode, neighbours.xl, neighbours.trials) == ("xl", XlSettings(), [])
+    assert (neighbours.mode, neighbours.voting, neighbours.trials) == (
+        "voting",
+        VotingSettings(),
+        [],
+    )
     assert neighbours.development == "nothing: fewer than 10 known queries"
     assert set(content(out)) == {query.id for query in known}
 
@@ -367,22 +372,22 @@ def test_students_share_their_teachers_known_queries(
 # Where judgements come from.
 
 
-def write_log(path: Path, *records: Given | Removal | LimitsNoted) -> str:
+def write_log(path: Path, *records: Submission | Removal | LimitsChange) -> str:
     log, _ = FeedbackLog.open(path)
     with closing(log):
         log.append(records)
         return log.id
 
 
-def given(client: str, *pairs: tuple[str, str, float], key: str = "k") -> Given:
-    return Given(client, 1.0, key, tuple(Pair(*pair) for pair in pairs))
+def given(client: str, *pairs: tuple[str, str, float], key: str = "k") -> Submission:
+    return Submission(client, 1.0, key, tuple(Pair(*pair) for pair in pairs))
 
 
 def test_a_feedback_log_is_folded_in(shared: Path, tmp_path: Path) -> None:
     agreed = ("new question", "en-food-0", 5.0)
     id_ = write_log(
         tmp_path / "feedback.log",
-        LimitsNoted(0.0, Limits(2, 1.0)),
+        LimitsChange(0.0, Limits(2, 1.0)),
         given("ann", agreed, ("new question", "en-food-1", 1.0), key="a"),
         given("bob", ("New  question", "en-food-0", 0.5), key="b"),
         given("cem", ("new question", "en-food-1", 1.0), key="c"),
@@ -507,9 +512,17 @@ from lurcher.index_builder.edit import derive
 from lurcher.models.errors import BundleError
 from tests.index_builder.test_adapt import {queries} as queries
 kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+class Deadly(progress.Silent):
+    def stage(self, name, total, done=0):
+        if name == die_in:
+            kill()
+die_in = None
 {prologue}
 try:
-    adapt.adapt(Path(sys.argv[1]), neighbours.Judged(queries()), neighbours.NeighbourOptions())
+    adapt.adapt(
+        Path(sys.argv[1]), neighbours.Judged(queries()), neighbours.NeighbourOptions(),
+        report=Deadly(),
+    )
 except BundleError as error:
     print(error)
 """
@@ -555,13 +568,17 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    "place", ["neighbours.choose", "neighbours.tune", "derive.write_manifest", "workspace.sync_all"]
-)
+    "place",
+    [
+        "die_in = 'encoding known queries'", "die_in = 'choosing'", "die_in = 'indexing'",
+        "derive.write_manifest = kill", "workspace._sync = kill",
+    ],
+)  # fmt: skip
 def test_killed_half_way_there_is_no_bundle_and_a_rerun_makes_it(
     old: Path, place: str, state: State
 ) -> None:
     before = state(old)
-    assert start(old, f"{place} = kill").returncode == -signal.SIGKILL
+    assert start(old, place).returncode == -signal.SIGKILL
     assert [f for f in old.parent.iterdir() if not f.name.startswith(".")] == [old]
     assert state(old) == before
     out, _ = adapt(old, Judged(known_queries()), OPTIONS)

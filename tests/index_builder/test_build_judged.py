@@ -70,7 +70,7 @@ def test_a_rerun_goes_on_with_judgements_that_fit(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("lurcher.index_builder.neighbours.np.save", full_disk)
+        patched.setattr("lurcher.index_builder.neighbours.write.np.save", full_disk)
         with pytest.raises(Exception, match="No space left on device"):
             build(small_corpus, out, BuildOptions(judged=judged))
     left = json.loads((tmp_path / "out.lurcher.partial" / "build.json").read_text())

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from lurcher.models.neighbours.adapted import (
     Array,
+    adapted_scores,
+    adapted_vectors,
     unit,
-    xs_scores,
-    xs_vectors,
 )
 
 DIMENSION = 8
@@ -44,7 +44,7 @@ def moved(passage: Array, mean: Array, dense_weight: float) -> Array:
 def test_vectors_are_those_of_the_formula(seed: int, dense_weight: float) -> None:
     _, passages, means, *_ = sides(seed, 6)
     means[::3] = 0
-    found = xs_vectors(passages, means, dense_weight)
+    found = adapted_vectors(passages, means, dense_weight)
     wanted = [moved(p, n, dense_weight) for p, n in zip(passages, means, strict=True)]
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, wanted, atol=1e-5)
@@ -54,15 +54,15 @@ def test_vectors_are_those_of_the_formula(seed: int, dense_weight: float) -> Non
 @given(SEEDS, LAMBDAS)
 def test_without_known_queries_a_vector_stays_bit_for_bit(seed: int, dense_weight: float) -> None:
     passages = 3 * points(seed, 4)  # not even at norm 1
-    found = xs_vectors(passages, np.zeros_like(passages), dense_weight)
+    found = adapted_vectors(passages, np.zeros_like(passages), dense_weight)
     assert found.tobytes() == passages.tobytes()
 
 
 @given(SEEDS, LAMBDAS)
 def test_scores_are_those_of_the_moved_vectors(seed: int, dense_weight: float) -> None:
     query, passages, means, dense, mean, agreement = sides(seed, 6)
-    wanted = xs_vectors(passages, means, dense_weight) @ query
-    found = xs_scores(dense, mean, agreement, dense_weight)
+    wanted = adapted_vectors(passages, means, dense_weight) @ query
+    found = adapted_scores(dense, mean, agreement, dense_weight)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
@@ -70,9 +70,9 @@ def test_scores_are_those_of_the_moved_vectors(seed: int, dense_weight: float) -
 @given(SEEDS, st.lists(LAMBDAS, min_size=6, max_size=6))
 def test_each_passage_may_have_a_lambda_of_its_own(seed: int, lambdas: list[float]) -> None:
     _, _, _, dense, mean, agreement = sides(seed, 6)
-    together = xs_scores(dense, mean, agreement, np.array(lambdas, np.float32))
+    together = adapted_scores(dense, mean, agreement, np.array(lambdas, np.float32))
     one_by_one = [
-        xs_scores(dense[i : i + 1], mean[i : i + 1], agreement[i : i + 1], weight)[0]
+        adapted_scores(dense[i : i + 1], mean[i : i + 1], agreement[i : i + 1], weight)[0]
         for i, weight in enumerate(lambdas)
     ]
     np.testing.assert_allclose(together, one_by_one, atol=1e-5)
@@ -80,19 +80,19 @@ def test_each_passage_may_have_a_lambda_of_its_own(seed: int, lambdas: list[floa
 
 def test_the_ends_are_the_passage_and_its_mean() -> None:
     _, passages, means, dense, mean, agreement = sides(1, 6)
-    np.testing.assert_allclose(xs_scores(dense, mean, agreement, 1), dense, atol=1e-6)
-    np.testing.assert_allclose(xs_scores(dense, mean, agreement, 0), mean, atol=1e-6)
-    np.testing.assert_allclose(xs_vectors(passages, means, 1), passages, atol=1e-6)
-    np.testing.assert_allclose(xs_vectors(passages, means, 0), means, atol=1e-6)
+    np.testing.assert_allclose(adapted_scores(dense, mean, agreement, 1), dense, atol=1e-6)
+    np.testing.assert_allclose(adapted_scores(dense, mean, agreement, 0), mean, atol=1e-6)
+    np.testing.assert_allclose(adapted_vectors(passages, means, 1), passages, atol=1e-6)
+    np.testing.assert_allclose(adapted_vectors(passages, means, 0), means, atol=1e-6)
 
 
 def test_what_cancels_out_scores_nothing() -> None:
     """Half way between opposite vectors there is no direction; the score stays finite all the same."""
     passage = points(2, 1)
     query = passage[0]
-    found = xs_scores(passage @ query, -passage @ query, np.array([-1], np.float32), 0.5)
+    found = adapted_scores(passage @ query, -passage @ query, np.array([-1], np.float32), 0.5)
     assert found.tolist() == [0]
-    assert not xs_vectors(passage, -passage, 0.5).any()
+    assert not adapted_vectors(passage, -passage, 0.5).any()
 
 
 @given(SEEDS)

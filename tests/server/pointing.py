@@ -15,7 +15,7 @@ from lurcher.models.errors import ModelError
 from lurcher.models.reader.reader import Reader, ReaderConfig
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.snapshot import Snapshot
-from lurcher.server.service import OpenSnapshot
+from lurcher.server.serving import OpenSnapshot
 
 # Of what is not pointed at: no softmax sees it.
 _NEVER = -60.0

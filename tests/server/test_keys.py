@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lurcher.feedback.log import read_feedback
+from lurcher.feedback.log import read_log
 from lurcher.server.app import create_app
 from lurcher.server.keys import key_hash, new_key
 from lurcher.server.settings import load_settings
@@ -97,7 +97,7 @@ def test_a_key_is_a_client_whatever_address_it_comes_from(guarded: Client, log: 
     for key, held_back in ((WRITE, 1), (WRITE, 1), (OTHER, 0)):
         reply = ask(guarded, ("POST", "/v1/feedback", body), X_API_Key=key)
         assert reply.json()["held_back"] == held_back
-    clients = [j.client for j in read_feedback(log).judgements if j.query == "clients"]
+    clients = [j.client for j in read_log(log).judgements if j.query == "clients"]
     starts = [f"key:{hashlib.sha256(key.encode()).hexdigest()[:16]}" for key in (WRITE, OTHER)]
     assert clients == [starts[0], starts[0], starts[1]]
     assert WRITE.encode() not in log.read_bytes()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lurcher.feedback.tally import Limits, PairKey, Tally, pair_key
+from lurcher.feedback.aggregation import Aggregation, Limits, PairKey, pair_key
 
 Judged = tuple[str, str, str, float]  # query, passage, client, weight
 
@@ -40,7 +40,7 @@ def test_weights_are_those_of_what_is_left(
     added: list[Judged], data: st.DataObject, clients: int, most: float
 ) -> None:
     limits = Limits(clients, most)
-    tally = Tally(limits)
+    tally = Aggregation(limits)
     for one in added:
         tally.add(*one)
     left = list(added)
@@ -55,7 +55,7 @@ def test_weights_are_those_of_what_is_left(
 
 
 def test_a_query_is_named_as_it_was_first_given() -> None:
-    tally = Tally(Limits())
+    tally = Aggregation(Limits())
     tally.add(" The  Cat", "p", "a", 1.0)
     tally.add("the cat", "q", "a", 1.0)
     assert tally.text(pair_key("the CAT", "q")) == "The Cat"
@@ -68,4 +68,4 @@ def test_a_query_is_named_as_it_was_first_given() -> None:
 
 def test_what_was_never_added_cannot_be_taken_back() -> None:
     with pytest.raises(KeyError):
-        Tally(Limits()).take_back("q", "p", "a", 1.0)
+        Aggregation(Limits()).take_back("q", "p", "a", 1.0)

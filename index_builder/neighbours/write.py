@@ -15,7 +15,7 @@ import faiss
 import numpy as np
 
 from lurcher.bundle.bundle import ENCODER, Bundle
-from lurcher.bundle.labels import Labels
+from lurcher.bundle.labels import Labels, RowsOf
 from lurcher.bundle.neighbours import (
     ADAPTED,
     LABELS,
@@ -25,9 +25,9 @@ from lurcher.bundle.neighbours import (
     QUERIES,
     SCORES,
     TEXTS,
+    AdaptedSettings,
     NeighbourSettings,
-    XlSettings,
-    XsSettings,
+    VotingSettings,
 )
 from lurcher.bundle.passages import Passage, PassageWriter, Rows
 from lurcher.bundle.vectors import (
@@ -41,23 +41,21 @@ from lurcher.bundle.vectors import (
 )
 from lurcher.index_builder.judged.known import Known
 from lurcher.index_builder.judged.labels import to_labels
-from lurcher.index_builder.progress import Reporter
-from lurcher.index_builder.search_effort import sample_queries, tune
-from lurcher.index_builder.tuning import (
-    Choice,
-    KnownQueries,
-    Question,
-    choose,
+from lurcher.index_builder.neighbours.choose import Choice, choose
+from lurcher.index_builder.neighbours.splits import (
+    JudgedQueries,
+    Split,
     hold_out,
-    label_scores,
     make_unseen,
     sample,
-    sums,
 )
+from lurcher.index_builder.neighbours.sums import label_scores, label_sums
+from lurcher.index_builder.progress import Reporter
+from lurcher.index_builder.search_effort import sample_queries, tune
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.errors import FieldError
-from lurcher.models.neighbours.adapted import unit, xs_vectors
+from lurcher.models.neighbours.adapted import adapted_vectors, unit
 from lurcher.models.text import normalised
 from lurcher.models.threads import available_cpus
 
@@ -110,34 +108,34 @@ def add_neighbours(
     rows_of = old.passages.rows_of
     queries, labels, _ = to_labels(judged.known, rows_of, options.skip_unknown)
     encoder, reader = Encoder.load(old.path / ENCODER, "teacher"), old.query_encoder()
-    known = KnownQueries(_encoded(encoder, queries, "known queries", report), labels)
+    known = JudgedQueries(_encoded(encoder, queries, "known queries", report), labels)
     seed = old.manifest.build.seed
-    # Those who ask will be read by the bundle's own query encoder, which may be a student.
-    asking = known.vectors
+    # Searches are encoded by the bundle's own query encoder, which may be a student.
+    as_searches = known.vectors
     if old.manifest.encoder.student is not None:
-        asking = _encoded(reader, queries, "known queries as searches", report)
+        as_searches = _encoded(reader, queries, "known queries as searches", report)
     report.stage("choosing", None)
     if judged.development:
         tuned_on = judged.development[0].source
-        asked, relevant, _ = to_labels(judged.development, rows_of, options.skip_unknown)
-        some = sample(len(asked), seed)
-        vectors = _encoded(reader, [asked[i] for i in some], "development queries", report)
-        development = [Question(known, KnownQueries(vectors, relevant.select(some)))]
+        tried, relevant, _ = to_labels(judged.development, rows_of, options.skip_unknown)
+        some = sample(len(tried), seed)
+        vectors = _encoded(reader, [tried[i] for i in some], "development queries", report)
+        development = [Split(known, JudgedQueries(vectors, relevant.select(some)))]
     elif len(queries) >= _LEAST:
         tuned_on = "known queries held out"
         _, texts = np.unique([normalised(query.text) for query in queries], return_inverse=True)
-        development = hold_out(known, asking, texts, seed)
+        development = hold_out(known, as_searches, texts, seed)
     else:
         tuned_on, development = f"nothing: fewer than {_LEAST} known queries", []
-    choice = Choice("xl", XsSettings(), XlSettings(), [])
+    choice = Choice("voting", AdaptedSettings(), VotingSettings(), [])
     if development:
-        unseen = make_unseen(known, asking, old.vectors.count, seed)
+        unseen = make_unseen(known, as_searches, old.vectors.count, seed)
         choice = choose(old.vectors, development, unseen, options.keep_unseen)
     (made / NEIGHBOURS).mkdir()
     labelled = np.unique(labels.rows)
-    own_sums = sums(known, labelled)
+    own_sums = label_sums(known, labelled)
     means = unit(own_sums)
-    labels.save(made / LABELS)
+    labels.save(made / LABELS, _labelled_ids(queries, rows_of))
     np.save(made / SCORES, label_scores(old.vectors, known))
     np.save(made / MEANS, means)
     np.save(made / LENGTHS, np.linalg.norm(own_sums, axis=1))
@@ -148,10 +146,16 @@ def add_neighbours(
     effort, _ = tune(
         VectorIndex.open(made / QUERIES, None), known.vectors, reader,
         [queries[i].text for i in some], old.manifest.build.recall_target, report,
-        choice.xl.neighbours,
+        choice.voting.neighbours,
     )  # fmt: skip
     adapted_effort = _write_adapted(old, choice, labelled, means, made, reader, report)
     return _settings(judged, queries, labels, choice, tuned_on, effort, adapted_effort)
+
+
+def _labelled_ids(queries: Sequence[Known], rows_of: RowsOf) -> list[str]:
+    """The ids of the passages that have a label, by ascending row."""
+    rows = rows_of(list({passage for query in queries for passage in query.labels}))
+    return sorted(rows, key=rows.__getitem__)
 
 
 def _encoded(encoder: Encoder, queries: Sequence[Known], what: str, report: Reporter) -> Vectors:
@@ -188,7 +192,7 @@ class _Adapted:
         vectors = np.array(self._stored[rows])
         first, last = np.searchsorted(self._labelled, [rows.start, rows.stop])
         own = self._labelled[first:last] - rows.start
-        vectors[own] = xs_vectors(vectors[own], self._means[first:last], self._weight)
+        vectors[own] = adapted_vectors(vectors[own], self._means[first:last], self._weight)
         return vectors
 
 
@@ -197,7 +201,7 @@ def _write_adapted(
     report: Reporter,
 ) -> int | None:  # fmt: skip
     """Write the adapted vectors in an index like the passages'; its search effort."""
-    moved = _Adapted(old.vectors.stored(), labelled, means, choice.xs.dense_weight)
+    moved = _Adapted(old.vectors.stored(), labelled, means, choice.adapted.dense_weight)
     with tempfile.TemporaryFile(dir=made) as scratch:
         # Flat on disk first: an index is trained on a sample of all. Written, not mapped: on a full
         # disk a write fails, and a map kills the process.
@@ -223,7 +227,7 @@ def _settings(
     for query in queries:
         sources[query.source] = sources.get(query.source, 0) + 1
     return NeighbourSettings(
-        mode=choice.mode, xs=choice.xs, xl=choice.xl, queries=len(queries),
+        mode=choice.mode, adapted=choice.adapted, voting=choice.voting, queries=len(queries),
         labels=len(labels.rows), passages=len(np.unique(labels.rows)), sources=sources,
         logs=judged.logs, search_effort=effort, adapted_effort=adapted_effort,
         development=tuned_on, trials=choice.trials,

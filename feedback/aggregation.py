@@ -1,4 +1,4 @@
-"""Judgements added up: how much weight a query has for a passage, by what many clients said.
+"""Judgements added up: how much weight a query has for a passage, by what many clients gave.
 
 Queries are the same if their normalised texts are. A client's weights for a pair of query and passage
 add up to at most ``client_weight``, and a pair counts once enough different clients gave it. Sums are
@@ -44,7 +44,7 @@ def pair_key(query: str, passage: str) -> PairKey:
     return normalised(query), passage
 
 
-class Tally:
+class Aggregation:
     """The judgements that are left, added up under ``limits``; for one thread at a time."""
 
     def __init__(self, limits: Limits) -> None:

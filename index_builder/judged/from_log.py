@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lurcher.feedback.log import read_feedback
+from lurcher.feedback.log import read_log
 from lurcher.index_builder.judged.known import Known, query_id
 
 
@@ -13,18 +13,18 @@ def log_prefix(log: str) -> str:
     return f"feedback-{log[:8]}"
 
 
-def read_log(path: Path) -> tuple[list[Known], str, int]:
+def known_from_log(path: Path) -> tuple[list[Known], str, int]:
     """The known queries of the log at ``path``, its id, and the last sequence number in it.
 
     They weigh what they weigh in the server that wrote it, by the limits it noted there. Raises
     FeedbackCorrupt and OSError.
     """
-    content = read_feedback(path)
-    tally = content.tally()
+    content = read_log(path)
+    sums = content.aggregate()
     known: dict[str, Known] = {}
-    for key, weight in tally.weights():
+    for key, weight in sums.weights():
         query, passage = key
         id_ = query_id(log_prefix(content.id), query)
-        asked = known.setdefault(query, Known(id_, tally.text(key), {}, path.name))
-        asked.labels[passage] = float(weight)
+        one = known.setdefault(query, Known(id_, sums.text(key), {}, path.name))
+        one.labels[passage] = float(weight)
     return list(known.values()), content.id, content.sequence
