@@ -141,7 +141,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         ([*known, "--dev-qrels", "d.tsv"], "dev_qrels: goes with dev_queries"),
         ([*known, "--keep-unseen", "1.5"], "keep_unseen: 1.5 is not from 0 to 1"),
         ([*known, "--keep-unseen", "nan"], "keep_unseen: nan is not from 0 to 1"),
-        (["--from-log", "damaged"], "damaged, line 1: not the first line of a feedback log"),
+        (["--from-log", "damaged"], "damaged: not a feedback log; name another file"),
         (["--from-log", "none"], "none: No such file"),
         (["--clicks", "bad.jsonl"], "bad.jsonl, line 2: passage: "),
         (["--clicks", "none.jsonl"], "none.jsonl: "),

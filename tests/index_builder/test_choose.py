@@ -366,9 +366,7 @@ def test_a_gain_that_costs_more_than_allowed_is_not_taken() -> None:
     assert kept(taken, guarded.trials[0]) == 1
 
 
-def test_where_no_setting_keeps_enough_none_is_used_and_what_keeps_most_is_shown(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_where_no_setting_keeps_enough_none_is_used_and_what_keeps_most_is_shown() -> None:
     index, split, unseen = contradiction()
     grid = Grid(adapted_weights=(0.2, 0.4, 0.3), margins=(-0.2,), voting_weights=(0.1, 0.3, 0.2))
     choice = choose(index, [split], [unseen], 1, grid)

@@ -101,6 +101,13 @@ def remove(client: Client, query: str) -> Reply:
     return client.request("DELETE", f"{PATH}?{query}")
 
 
+def counted(client: Client) -> dict[str, Any]:
+    """What the server counts, without the log's size: a server that stops packs it."""
+    counts: dict[str, Any] = client.get(PATH).json()
+    del counts["log_bytes"]
+    return counts
+
+
 def judged(log: Path) -> list[tuple[str, str, float]]:
     return [(j.query, j.passage, j.weight) for j in read_log(log).judgements]
 
@@ -186,7 +193,7 @@ def test_a_server_that_starts_again_knows_what_it_was_told(
         first = give(client, pair(), pair(), pair(), pair("other", TRAIN, weight=0.1), key="k")
         give(client, pair("taken back"), key="gone")
         assert remove(client, "keys=gone").json() == {"removed": 1}
-        counts = client.get(PATH).json()
+        counts = counted(client)
     weights = {(c.query, c.passage): c.weight for c in recorder.learnt}
     recorder.learnt = []
     with running(wanted, recorder.snapshot) as client:
@@ -194,10 +201,10 @@ def test_a_server_that_starts_again_knows_what_it_was_told(
             key: weight for key, weight in weights.items() if weight
         }
         assert sorted(c.weight for c in recorder.learnt) == [0.1, 2.0]
-        assert client.get(PATH).json() == counts
+        assert counted(client) == counts
         again = give(client, pair(), pair(), pair(), pair("other", TRAIN, weight=0.1), key="k")
         assert again.body == first.body
-        assert client.get(PATH).json() == counts
+        assert counted(client) == counts
 
 
 def test_judgements_of_passages_that_the_bundle_lacks_stay_in_the_log(
