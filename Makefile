@@ -86,7 +86,7 @@ CHOSEN_BY = build/squad-open.lurcher build/nfcorpus.lurcher build/scifact.lurche
 experiment-%: $(TRAIN) $(CHOSEN_BY)
 	.venv-train/bin/python -m experiments.$* --bundles build --data $(DATA)
 build/whole.lurcher: | $(TRAIN)
-	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --token-share 1
+	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --keep-ratio 1
 build/layer-%.lurcher: | $(TRAIN)
 	rm -rf build/layer-$* && .venv-train/bin/python -m experiments.token_layers $* build/layer-$*
 	.venv-train/bin/lurcher build $(DATA)/squad-open $@ --encoder build/layer-$*

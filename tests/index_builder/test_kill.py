@@ -67,12 +67,11 @@ def test_killed_at_any_moment_a_build_is_not_there_or_sound_and_a_rerun_finishes
     sound, duration = undisturbed
     out = tmp_path / "out.lurcher"
     # One kill in each tenth of a build, at random within it.
-    process = start(corpus, out)
-    try:
-        process.wait((moment + random.Random(moment).random()) * duration / 10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    with start(corpus, out) as process:
+        try:
+            process.wait((moment + random.Random(moment).random()) * duration / 10)
+        except subprocess.TimeoutExpired:
+            process.kill()
     if out.exists():
         assert verify(out) == []
         shutil.rmtree(out.with_name(f"{out.name}.partial"), ignore_errors=True)

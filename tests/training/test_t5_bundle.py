@@ -22,10 +22,10 @@ import lurcher.cli
 from lurcher.bundle.bundle import RANKER, SEGMENT, Bundle, verify
 from lurcher.bundle.manifest import list_files, read_manifest, write_manifest
 from lurcher.bundle.passages import Condition
-from lurcher.bundle.state_store import SIGNS, Form
+from lurcher.bundle.state_codecs import SIGNS, Form
 from lurcher.index_builder.build import BuildOptions, build
-from lurcher.index_builder.ranker import swap_ranker
-from lurcher.index_builder.swap import swap_encoder
+from lurcher.index_builder.edit.swap_encoder import swap_encoder
+from lurcher.index_builder.edit.swap_ranker import swap_ranker
 from lurcher.models.encoders.config import CONFIG_FILE, TOKENIZER_FILE
 from lurcher.models.errors import BundleCorrupt, FieldError, ModelError, ModelNotFound
 from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES

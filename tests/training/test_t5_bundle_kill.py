@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,10 @@ import torch
 
 import lurcher.cli
 from lurcher.bundle.bundle import RANKER, SEGMENT, verify
-from lurcher.bundle.state_store import SIGNS
+from lurcher.bundle.state_codecs import SIGNS
 from lurcher.index_builder.build import BuildOptions, build
+from tests.index_builder.killing import CHUNK_SIZE, build_in_pieces, run
+from tests.index_builder.test_resume import Recorder
 
 QUERY = "where does a lurcher go"
 STATES, COUNTS = f"{SEGMENT}/states.bin", f"{SEGMENT}/states.idx"
@@ -86,81 +86,55 @@ def ranker(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # A build that is killed.
 
-COMMAND = """
-import os, signal, sys
-from lurcher.bundle import state_store as store
-from lurcher.index_builder import states, workspace
-states._CHUNK = 8
-kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-{prologue}
-from lurcher import cli
-sys.argv = ["lurcher", "build", *sys.argv[1:]]
-cli.main()
-"""
-PLACES = {
-    "signs half written": """
-states.Signs.save = lambda self, file: (file.write_bytes(b"PK half"), kill())
-""",
-    "signs written, and not noted": """
-done = workspace.Workspace.done
-workspace.Workspace.done = lambda self, s: kill() if s == "signs" else done(self, s)
-""",
-    "some passages written": """
-append = store.StateWriter.append
-def some(self, *given):
-    append(self, *given)
-    if self.passages >= 16:
-        self._states.write(b"half of the next")
-        self._states.flush()
-        kill()
-states.StateWriter.append = some
-""",
-    "states written, and not noted": """
-done = workspace.Workspace.done
-workspace.Workspace.done = lambda self, s: kill() if s == "states" else done(self, s)
-""",
+# The fail point, how often it is passed before the kill, and the file that is half written then.
+PLACES: dict[str, tuple[str, int, str]] = {
+    "signs half written": ("state codec: begun", 1, SIGNS),
+    "signs written, and not noted": ("state codec: written", 1, ""),
+    "some passages written": ("states.idx: passages appended", 1, STATES),
+    "states written, and not noted": ("states: written", 1, ""),
 }
 
 
-def run(corpus: Path, out: Path, ranker: Path, prologue: str) -> int:
-    flags = ["--no-tokens", "--ranker", str(ranker), "--states", "1-bit"]
-    command = [sys.executable, "-c", COMMAND.format(prologue=prologue), str(corpus), str(out)]
-    root = Path(__file__).parents[2]
-    return subprocess.run([*command, *flags], capture_output=True, cwd=root, check=False).returncode
+def expression(ranker: Path) -> str:
+    """The options of these builds, for another process."""
+    return f"BuildOptions(tokens=None, ranker=Path({str(ranker)!r}), states='1-bit')"
+
+
+def t5_options(ranker: Path) -> BuildOptions:
+    return BuildOptions(tokens=None, ranker=ranker, states="1-bit")
 
 
 @pytest.fixture(scope="module")
 def undisturbed(corpus: Path, ranker: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("undisturbed") / "out.lurcher"
-    assert run(corpus, out, ranker, "") == 0
+    build_in_pieces(corpus, out, t5_options(ranker))
     return out
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", PLACES)
 def test_a_killed_build_is_finished_by_the_next(
-    corpus: Path, ranker: Path, undisturbed: Path, tmp_path: Path, place: str
+    corpus: Path, ranker: Path, undisturbed: Path, tmp_path: Path, name: str
 ) -> None:
     out = tmp_path / "out.lurcher"
-    assert run(corpus, out, ranker, PLACES[place]) == -signal.SIGKILL
+    status, error = run(corpus, out, *PLACES[name], options=expression(ranker))
+    assert status == -signal.SIGKILL, error
     assert not out.exists()
-    if place == "some passages written":  # what is there is not made again
-        again = (
-            "\ndef check(self, *given):\n    assert self.passages >= 16\n    append(self, *given)\n"
-        )
-        prologue = "append = store.StateWriter.append" + again + "states.StateWriter.append = check"
-        assert run(corpus, out, ranker, prologue) == 0
-    else:
-        assert run(corpus, out, ranker, "") == 0
+    recorder = Recorder()
+    build_in_pieces(corpus, out, t5_options(ranker), recorder)
+    if name == "some passages written":  # what is there is not made again
+        assert recorder.resumed["states"] == CHUNK_SIZE
     assert verify(out) == []
-    for name in (STATES, COUNTS, SIGNS):
-        assert (out / name).read_bytes() == (undisturbed / name).read_bytes(), name
+    for file in (STATES, COUNTS, SIGNS):
+        assert (out / file).read_bytes() == (undisturbed / file).read_bytes(), name
 
 
 def test_a_rerun_without_a_ranker_leaves_no_states(
     corpus: Path, ranker: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.lurcher"
-    assert run(corpus, out, ranker, PLACES["states written, and not noted"]) == -signal.SIGKILL
+    place = PLACES["states written, and not noted"]
+    status, error = run(corpus, out, *place, options=expression(ranker))
+    assert status == -signal.SIGKILL, error
     build(corpus, out, BuildOptions(tokens=None))
     assert verify(out) == []
     for name in (STATES, COUNTS, SIGNS, RANKER):

@@ -107,7 +107,7 @@ def test_training_learns_and_keeps_the_best(
     best = max(point.quality[MEASURE] for point in curve if point.quality is not None)
     assert quality(Scorer(found), material) == pytest.approx(best)
     again = train(opened, asked, asked, plan, tmp_path)  # from the checkpoint at its end
-    assert again.space == found.space
+    assert again.projection_hash == found.projection_hash
 
 
 def test_recovery_pulls_codes_towards_the_states(opened: Bundle) -> None:
