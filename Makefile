@@ -6,7 +6,7 @@ DEV    := .venv-dev/installed
 TRAIN  := .venv-train/installed
 DEEPSPARSE := .venv-deepsparse/installed
 
-.PHONY: demo test test-train test-deepsparse test-experiments lint bench bench-scale bench-students bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader clean
+.PHONY: demo test test-all test-train test-deepsparse test-experiments lint bench bench-scale bench-students bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader clean
 
 # Without a terminal nobody could stop the server, so there it prints its answers and ends.
 demo: $(BASE)
@@ -16,7 +16,11 @@ demo: $(BASE)
 PYTEST = -m pytest -n auto --dist loadfile
 
 test: $(DEV)
-	.venv-dev/bin/python $(PYTEST)
+	.venv-dev/bin/python $(PYTEST) --ignore tests/training
+
+# The rest as well: kills at random moments, and many more examples of each property.
+test-all: $(TRAIN)
+	.venv-train/bin/python $(PYTEST) -m 'nightly or not nightly' --hypothesis-profile nightly
 
 # What needs torch: exporting models, and the shipped model's rebuild.
 test-train: $(TRAIN)

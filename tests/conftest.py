@@ -1,22 +1,33 @@
-"""What several rooms' tests share: a tiny corpus, a bundle of it, and the real corpora where they are."""
+"""What several packages' tests share: a tiny corpus, bundles of it, and the real corpora where they are."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from lurcher.index_builder.adapt import adapt
-from lurcher.index_builder.build import BuildOptions, build
 from lurcher.index_builder.neighbours import NeighbourOptions
 from lurcher.models.encoders.config import load_config
 from lurcher.models.encoders.student import QUERY_GRAPH, STUDENT_FILE, Figure, StudentConfig
-from lurcher.models.pretrained import DEFAULT_ENCODER
+from tests.shared import Shared
 from tests.tickets import tickets
+from tests.tiny import TINY, TinyOptions, build
+
+# HYPOTHESIS_PROFILE or --hypothesis-profile names one. Few examples, the same in each run, for every change;
+# many, and others each time, at night.
+settings.register_profile(
+    "ci", max_examples=25, derandomize=True, database=None, deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)  # fmt: skip
+settings.register_profile("nightly", max_examples=400, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 TOPICS = {
     "en": [
@@ -76,65 +87,83 @@ def write_jsonl() -> Callable[[Path, Iterable[Any]], Path]:
 
 
 @pytest.fixture(scope="session")
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """What makes a folder once a run."""
+    return Shared.of(tmp_path_factory, hasattr(request.config, "workerinput"))
+
+
+@pytest.fixture(scope="session")
 def small_corpus(
     small_records: list[dict[str, Any]],
     write_jsonl: Callable[[Path, Iterable[Any]], Path],
-    tmp_path_factory: pytest.TempPathFactory,
+    shared: Shared,
 ) -> Path:
     """A JSONL file of sixty short passages with metadata of every filterable type."""
-    return write_jsonl(tmp_path_factory.mktemp("corpus") / "small.jsonl", small_records)
+    name = "small.jsonl"
+    return shared.once("corpus", lambda made: write_jsonl(made / name, small_records)) / name
 
 
 @pytest.fixture(scope="session")
-def small_bundle(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle of ``small_corpus``, encoded by the encoder that ships. Copy it to change it."""
-    out = tmp_path_factory.mktemp("bundle") / "small.lurcher"
-    build(small_corpus, out, BuildOptions(seed=1))
-    return out
+def build_once(small_corpus: Path, shared: Shared) -> Callable[..., Path]:
+    """A function that gives the bundle of so many options, built by the tiny encoder once a run.
+
+    Its corpus is ``small_corpus`` unless one is given. Copy it to change it.
+    """
+
+    def once(name: str, corpus: Path = small_corpus, **options: Any) -> Path:
+        out = f"{name}.lurcher"
+        return (
+            shared.once(name, lambda made: build(corpus, made / out, TinyOptions(**options))) / out
+        )
+
+    return once
 
 
 @pytest.fixture(scope="session")
-def answering_bundle(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``small_bundle`` with a reading store and the reader that ships. Copy it to change it."""
-    out = tmp_path_factory.mktemp("answering") / "answering.lurcher"
-    build(small_corpus, out, BuildOptions(seed=1, answers=True))
-    return out
+def small_bundle(build_once: Callable[..., Path]) -> Path:
+    """The bundle of ``small_corpus``. Copy it to change it."""
+    return build_once("small", seed=1)
 
 
 @pytest.fixture(scope="session")
-def tokenless_bundle(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def answering_bundle(build_once: Callable[..., Path]) -> Path:
+    """``small_bundle`` with a reading store and a reader. Copy it to change it."""
+    return build_once("answering", seed=1, answers=True)
+
+
+@pytest.fixture(scope="session")
+def tokenless_bundle(build_once: Callable[..., Path]) -> Path:
     """The bundle of ``small_corpus`` that has nothing to rank by; only to be read."""
-    out = tmp_path_factory.mktemp("tokenless") / "tokenless.lurcher"
-    build(small_corpus, out, BuildOptions(seed=1, tokens=None))
-    return out
+    return build_once("tokenless", seed=1, tokens=None)
 
 
 @pytest.fixture(scope="session")
-def ticket_bundle(
-    small_bundle: Path,
-    small_records: list[dict[str, Any]],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
+def ticket_bundle(small_bundle: Path, small_records: list[dict[str, Any]], shared: Shared) -> Path:
     """``small_bundle`` with ``tickets`` put in, tuned for them; only to be read."""
-    out = tmp_path_factory.mktemp("tickets") / "tickets.lurcher"
-    adapt(small_bundle, tickets(small_records), NeighbourOptions(keep_unseen=0), out)
-    return out
+    judged, options = tickets(small_records), NeighbourOptions(keep_unseen=0)
+    name = "tickets.lurcher"
+    return (
+        shared.once("tickets", lambda made: adapt(small_bundle, judged, options, made / name))
+        / name
+    )
 
 
 @pytest.fixture
 def write_student(tmp_path: Path) -> Callable[..., Path]:
     """A function that writes the folder of a student and gives its path back.
 
-    It stands for a student of the default encoder: its graph is the teacher's own. Keywords change
+    It stands for a student of the tiny encoder: its graph is the teacher's own. Keywords change
     what it says of itself.
     """
+
+    teacher = load_config(TINY)
 
     def write(**changes: Any) -> Path:
         student = StudentConfig(
             name="twin",
-            teacher=load_config(DEFAULT_ENCODER).fingerprint,
-            dimension=384,
-            layers=[0, 5],
+            teacher=teacher.fingerprint,
+            dimension=teacher.dimension,
+            layers=[0, 2],
             sparsity=0.0,
             pattern="unstructured",
             rank=0,
@@ -147,7 +176,7 @@ def write_student(tmp_path: Path) -> Callable[..., Path]:
         ).model_copy(update=changes)
         folder = tmp_path / f"student-{student.name}"
         folder.mkdir()
-        shutil.copyfile(DEFAULT_ENCODER / "encoder.onnx", folder / QUERY_GRAPH)
+        shutil.copyfile(TINY / "encoder.onnx", folder / QUERY_GRAPH)
         (folder / STUDENT_FILE).write_text(student.model_dump_json(indent=2) + "\n")
         return folder
 

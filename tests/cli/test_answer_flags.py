@@ -12,19 +12,19 @@ from lurcher.bundle.bundle import READER
 from lurcher.bundle.manifest import read_manifest
 from lurcher.bundle.reading_store import READING_CODER
 from lurcher.bundle.token_store import CODER
-from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.models.reader.reader import load_reader_config
 from tests.cli.running import Run, complaint, output
+from tests.tiny import BY_TINY, TINY
 
-SHIPPED = DEFAULT_ENCODER / READER
+SHIPPED = TINY / READER
 
 
 def test_a_build_answers_where_it_is_told_to(run: Run, small_corpus: Path, tmp_path: Path) -> None:
-    output(run("build", small_corpus, "own.lurcher", "--answers", "--answer-bits", "64"))
+    output(run("build", small_corpus, "own.lurcher", *BY_TINY, "--answers", "--answer-bits", "64"))
     reading = read_manifest(tmp_path / "own.lurcher").reading
     assert reading is not None
     assert reading.bits == 64
-    output(run("build", small_corpus, "theirs.lurcher", "--reader", SHIPPED))
+    output(run("build", small_corpus, "theirs.lurcher", "--reader", SHIPPED, *BY_TINY))
     manifest = read_manifest(tmp_path / "theirs.lurcher")
     assert manifest.reader == load_reader_config(SHIPPED)
     assert manifest.reading is not None
@@ -38,15 +38,15 @@ def test_a_build_answers_where_it_is_told_to(run: Run, small_corpus: Path, tmp_p
         (["--answers", "--no-tokens"], "answers: need the tokens"),
         (["--no-answers", "--reader", "mine"], "reader: is for answers"),
         (["--answer-bits", "64"], "answer_bits: is for answers"),
-        (["--answers", "--answer-bits", "20"], "answer_bits: must be a multiple of 8 from 8 to 384"),
+        (["--answers", "--answer-bits", "20"], "answer_bits: must be a multiple of 8 from 8 to 96"),
         (["--reader", "nowhere"], "nowhere: not a reader: no such folder"),
-        (["--reader", str(DEFAULT_ENCODER)], f"{DEFAULT_ENCODER}: not a reader: it has no reader.json"),
+        (["--reader", str(TINY)], f"{TINY}: not a reader: it has no reader.json"),
     ],
 )  # fmt: skip
 def test_answers_that_cannot_be_are_one_line(
     run: Run, small_corpus: Path, tmp_path: Path, flags: list[str], said: str
 ) -> None:
-    assert complaint(run("build", small_corpus, "out.lurcher", *flags)).startswith(said)
+    assert complaint(run("build", small_corpus, "out.lurcher", *flags, *BY_TINY)).startswith(said)
     assert not list(tmp_path.iterdir())
 
 
@@ -54,7 +54,7 @@ def test_an_encoder_without_a_reader_needs_bits(
     run: Run, small_corpus: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "encoder"
-    shutil.copytree(DEFAULT_ENCODER, folder, ignore=lambda *_: [READER, "students"])
+    shutil.copytree(TINY, folder, ignore=lambda *_: [READER, "students"])
     line = complaint(run("build", small_corpus, "out.lurcher", "--encoder", folder, "--answers"))
     assert line.startswith(f"answers: {folder} has no reader; `lurcher train reader` makes one")
 
@@ -78,7 +78,7 @@ def test_inspect_counts_everything_that_answering_takes(run: Run, answering_bund
     n = tokens.tokens
     assert section(output(run("inspect", answering_bundle))) == {
         "reader": f"{manifest.reader.name}, {size:,} bytes",
-        "bits": f"{reading.bits}, of 384 dimensions",
+        "bits": f"{reading.bits}, of 96 dimensions",
         "codes": f"{reading.codes:,}, {reading.codes / 60:.1f} a passage",
         "bytes": f"{total:,}, with {coder:,} of the coder",
         "bytes a passage": f"{total / 60:,.1f}; {both / 60:,.1f} with the tokens above",

@@ -12,6 +12,7 @@ import pytest
 
 from lurcher.index_builder.demo import demo_path
 from tests.cli.running import Run, complaint, output
+from tests.tiny import BY_TINY
 
 VERBS = ["build", "inspect", "verify", "swap-encoder", "search", "serve", "eval", "export", "demo",
          "bench"]  # fmt: skip
@@ -26,6 +27,21 @@ def damage(bundle: Path, file: str) -> None:
 def test_help_lists_every_verb(run: Run) -> None:
     shown = output(run("--help"))
     assert all(f" {verb} " in shown for verb in VERBS)
+
+
+def test_a_process_prints_and_ends_as_the_commands_here_do(
+    run: Run, start: Run, small_bundle: Path
+) -> None:
+    for words, status in (
+        (["--help"], 0),
+        (["search", small_bundle, "a sleeping cat", "--json"], 0),
+        (["search", small_bundle, "  "], 1),
+        (["search", small_bundle, "cat", "--top-k", "0"], 2),
+    ):
+        here, process = run(*words), start(*words)
+        assert process.returncode == status
+        assert (process.stdout, process.stderr) == (here.stdout, here.stderr)
+        assert here.returncode == status
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -45,20 +61,20 @@ def test_every_setting_is_a_flag_of_serve(run: Run) -> None:
 def test_build_writes_a_bundle_of_the_corpus_name_here(
     run: Run, small_corpus: Path, tmp_path: Path
 ) -> None:
-    shown = output(run("build", small_corpus))
+    shown = output(run("build", small_corpus, *BY_TINY))
     assert re.fullmatch(
         r"small.lurcher: 60 passages in \d+ s, at most [\d,]+ MiB of memory\n", shown
     )
     assert (tmp_path / "small.lurcher" / "manifest.json").is_file()
     assert output(run("verify", "small.lurcher")) == "small.lurcher: sound\n"
-    assert "small.lurcher" in complaint(run("build", small_corpus))  # it is there already
+    assert "small.lurcher" in complaint(run("build", small_corpus, *BY_TINY))  # it is there already
 
 
 def test_build_says_where_bad_records_went(run: Run, tmp_path: Path) -> None:
     corpus = tmp_path / "c.jsonl"
     corpus.write_text('{"id": "a", "text": "a cat"}\n{"id": "a", "text": "again"}\n')
-    assert "c.jsonl, line 2: " in complaint(run("build", corpus, "out.lurcher"))
-    shown = output(run("build", corpus, "out.lurcher", "--skip-bad-lines"))
+    assert "c.jsonl, line 2: " in complaint(run("build", corpus, "out.lurcher", *BY_TINY))
+    shown = output(run("build", corpus, "out.lurcher", "--skip-bad-lines", *BY_TINY))
     assert "1 bad records set aside in out.lurcher.skipped.jsonl" in shown
     skipped = (tmp_path / "out.lurcher.skipped.jsonl").read_text()
     assert "used before" in skipped
@@ -68,7 +84,7 @@ def test_inspect_shows_parts_bytes_and_figures(run: Run, small_bundle: Path) -> 
     shown = output(run("inspect", small_bundle))
     for part in ("segments/000000/passages.db", "segments/000000/vectors.faiss", "encoder/"):
         assert part in shown
-    for figure in ("recall_at_100", "bytes a passage", "format_version", "all-MiniLM-L6-v2"):
+    for figure in ("recall_at_100", "bytes a passage", "format_version", "tiny"):
         assert figure in shown
 
 
@@ -108,7 +124,7 @@ def test_swap_encoder_knows_the_profiles(
     shutil.copytree(small_bundle, tmp_path / "small.lurcher")
     output(run("swap-encoder", "small.lurcher", write_student(), "twin.lurcher"))
     shown = output(run("swap-encoder", "twin.lurcher", "best", "back.lurcher"))
-    assert shown == "back.lurcher: all-MiniLM-L6-v2 reads the queries\n"
+    assert shown == "back.lurcher: tiny reads the queries\n"
     assert "student" not in output(run("inspect", "back.lurcher"))
 
 
@@ -183,13 +199,13 @@ def test_mistake_in_the_command_is_named(run: Run, words: list[str], named: str)
     ],
 )
 def test_missing_extra_names_the_pip_command(
-    run: Run, tmp_path: Path, hidden: str, extra: str, command: list[str]
+    start: Run, tmp_path: Path, hidden: str, extra: str, command: list[str]
 ) -> None:
     """The package is hidden by one of its name that cannot be imported."""
     shadow = tmp_path / "shadow"
     shadow.mkdir()
     (shadow / f"{hidden}.py").write_text(f"raise ModuleNotFoundError(name={hidden!r})")
-    line = complaint(run(*command, PYTHONPATH=str(shadow)))
+    line = complaint(start(*command, PYTHONPATH=str(shadow)))
     assert line == f"this needs the package {hidden}: pip install 'lurcher[{extra}]'"
 
 

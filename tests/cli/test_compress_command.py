@@ -10,13 +10,13 @@ from tests.cli.running import Run, complaint, output
 
 
 @pytest.mark.parametrize("hidden", ["torch", "transformers"])
-def test_missing_extra_names_the_pip_command(run: Run, tmp_path: Path, hidden: str) -> None:
+def test_missing_extra_names_the_pip_command(start: Run, tmp_path: Path, hidden: str) -> None:
     """The package is hidden by one of its name that cannot be imported."""
     shadow = tmp_path / "shadow"
     shadow.mkdir()
     (shadow / f"{hidden}.py").write_text(f"raise ModuleNotFoundError(name={hidden!r})")
     words = ["compress", "my.lurcher", "--queries", "queries.jsonl", "--out", "student"]
-    line = complaint(run(*words, PYTHONPATH=str(shadow)))
+    line = complaint(start(*words, PYTHONPATH=str(shadow)))
     # Without the extra torch, which is looked for first, is what is missing.
     assert line in {
         f"this needs the package {package}: pip install 'lurcher[train]'"

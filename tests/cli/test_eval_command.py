@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.running import Run, complaint, output
 from tests.server.serving import running, settings
+from tests.tiny import build
 
 pytest.importorskip("ir_measures", reason="the extra [eval] is not installed")
 
@@ -88,8 +89,6 @@ def test_server_gives_the_figures_of_its_bundle(
 def test_better_bundle_is_above_zero_against_a_worse_one(
     evaluate: Evaluate, small_bundle: Path, judged: list[str], tmp_path: Path
 ) -> None:
-    from lurcher.index_builder.build import build
-
     corpus = tmp_path / "poor.jsonl"
     corpus.write_text('{"id": "other", "text": "something else"}\n')
     build(corpus, tmp_path / "poor.lurcher")

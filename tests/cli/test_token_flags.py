@@ -11,19 +11,11 @@ import pytest
 
 from lurcher.bundle.manifest import read_manifest
 from lurcher.bundle.token_store import CODER
-from lurcher.index_builder.build import BuildOptions, build
 from tests.cli.running import Run, complaint, output
 from tests.server.serving import running, settings
+from tests.tiny import BY_TINY
 
 QUERY = "music before the concert starts"
-
-
-@pytest.fixture(scope="module")
-def plain_bundle(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``small_bundle`` without tokens."""
-    out = tmp_path_factory.mktemp("plain") / "plain.lurcher"
-    build(small_corpus, out, BuildOptions(seed=1, tokens=None))
-    return out
 
 
 def hits(run: Run, bundle: Path, *words: str) -> list[dict[str, Any]]:
@@ -37,10 +29,11 @@ def hits(run: Run, bundle: Path, *words: str) -> list[dict[str, Any]]:
 def test_a_build_keeps_tokens_unless_it_is_told_not_to(
     run: Run, small_corpus: Path, tmp_path: Path
 ) -> None:
-    output(run("build", small_corpus, "plain.lurcher", "--no-tokens"))
+    output(run("build", small_corpus, "plain.lurcher", "--no-tokens", *BY_TINY))
     assert read_manifest(tmp_path / "plain.lurcher").tokens is None
     assert "\ntokens\n" not in output(run("inspect", "plain.lurcher"))
-    output(run("build", small_corpus, "own.lurcher", "--token-bits", "64", "--keep-ratio", "0.5"))
+    flags = ["--token-bits", "64", "--keep-ratio", "0.5"]
+    output(run("build", small_corpus, "own.lurcher", *flags, *BY_TINY))
     tokens = read_manifest(tmp_path / "own.lurcher").tokens
     assert tokens is not None
     assert (tokens.bits, tokens.keep_ratio) == (64, 0.5)
@@ -49,8 +42,8 @@ def test_a_build_keeps_tokens_unless_it_is_told_not_to(
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--token-bits", "20"], "token_bits: must be a multiple of 8 from 8 to 384"),
-        (["--token-bits", "392"], "token_bits: must be a multiple of 8 from 8 to 384"),
+        (["--token-bits", "20"], "token_bits: must be a multiple of 8 from 8 to 96"),
+        (["--token-bits", "104"], "token_bits: must be a multiple of 8 from 8 to 96"),
         (["--keep-ratio", "0"], "keep_ratio: must be above 0 and at most 1"),
         (["--no-tokens", "--token-bits", "64"], "no_tokens: leaves nothing to set"),
         (["--no-tokens", "--keep-ratio", "1"], "no_tokens: leaves nothing to set"),
@@ -59,7 +52,7 @@ def test_a_build_keeps_tokens_unless_it_is_told_not_to(
 def test_tokens_that_cannot_be_are_one_line(
     run: Run, small_corpus: Path, tmp_path: Path, flags: list[str], said: str
 ) -> None:
-    assert complaint(run("build", small_corpus, "out.lurcher", *flags)).startswith(said)
+    assert complaint(run("build", small_corpus, "out.lurcher", *flags, *BY_TINY)).startswith(said)
     assert not list(tmp_path.iterdir())
 
 
@@ -72,19 +65,19 @@ def test_inspect_counts_everything_that_tokens_take(run: Run, small_bundle: Path
     _, _, section = output(run("inspect", small_bundle)).partition("\ntokens\n")
     lines = dict(re.split(r"  +", line.strip(), maxsplit=1) for line in section.splitlines()[:7])
     assert lines == {
-        "bits": f"{tokens.bits}, of 384 dimensions",
+        "bits": f"{tokens.bits}, of 96 dimensions",
         "keep ratio": f"{tokens.keep_ratio}",
         "tokens": f"{tokens.tokens:,}, {tokens.tokens / 60:.1f} a passage",
         "codes": f"{tokens.codes:,}, {tokens.codes / 60:.1f} a passage",
         "bytes": f"{total:,}, with {coder:,} of the coder",
-        "bytes a passage": f"{total / 60:,.1f}; {768 * tokens.tokens / 60:,.1f} as float16 states",
-        "bytes a token": f"{total / tokens.tokens:,.2f}; 768 as float16 states",
+        "bytes a passage": f"{total / 60:,.1f}; {192 * tokens.tokens / 60:,.1f} as float16 states",
+        "bytes a token": f"{total / tokens.tokens:,.2f}; 192 as float16 states",
     }
 
 
 def test_inspect_knows_a_bundle_of_empty_passages(run: Run, tmp_path: Path) -> None:
     (tmp_path / "c.jsonl").write_text('{"id": "a", "text": ""}\n')
-    output(run("build", "c.jsonl"))
+    output(run("build", "c.jsonl", *BY_TINY))
     assert re.search(r"tokens +0, 0\.0 a passage", output(run("inspect", "c.lurcher")))
 
 
@@ -92,11 +85,11 @@ def test_inspect_knows_a_bundle_of_empty_passages(run: Run, tmp_path: Path) -> N
 
 
 def test_hits_are_ranked_where_there_are_tokens(
-    run: Run, small_bundle: Path, plain_bundle: Path
+    run: Run, small_bundle: Path, tokenless_bundle: Path
 ) -> None:
-    ranked, plain = hits(run, small_bundle), hits(run, plain_bundle)
+    ranked, plain = hits(run, small_bundle), hits(run, tokenless_bundle)
     assert ranked == hits(run, small_bundle, "--rank", "maxsim")
-    assert plain == hits(run, plain_bundle, "--rank", "off")
+    assert plain == hits(run, tokenless_bundle, "--rank", "off")
     assert [hit["score"] for hit in ranked] != [hit["score"] for hit in plain]
     off = hits(run, small_bundle, "--rank", "off")
     assert [hit["id"] for hit in off] == [hit["id"] for hit in plain]
@@ -113,8 +106,8 @@ def test_candidates_are_what_is_ranked(run: Run, small_bundle: Path) -> None:
     assert line == "candidates: must be at least --top-k, which is 8"
 
 
-def test_a_bundle_without_tokens_says_how_to_get_them(run: Run, plain_bundle: Path) -> None:
-    line = complaint(run("search", plain_bundle, QUERY, "--rank", "maxsim"))
+def test_a_bundle_without_tokens_says_how_to_get_them(run: Run, tokenless_bundle: Path) -> None:
+    line = complaint(run("search", tokenless_bundle, QUERY, "--rank", "maxsim"))
     assert line.startswith("rank: ")
     assert "lurcher build" in line
 
@@ -147,7 +140,7 @@ def measured(run: Run, folder: Path, *words: str | Path) -> Any:
 
 
 def test_eval_compares_a_bundle_with_itself_ranked_otherwise(
-    run: Run, small_bundle: Path, plain_bundle: Path, judged: list[str], tmp_path: Path
+    run: Run, small_bundle: Path, tokenless_bundle: Path, judged: list[str], tmp_path: Path
 ) -> None:
     ranked = measured(run, tmp_path, small_bundle, *judged, "--against-rank", "off")
     off = measured(run, tmp_path, small_bundle, *judged, "--rank", "off")
@@ -158,10 +151,10 @@ def test_eval_compares_a_bundle_with_itself_ranked_otherwise(
         assert change["mean"] == pytest.approx(wanted, abs=1e-9)
     # Another target's own way of ranking; this one has no choice.
     same = measured(
-        run, tmp_path, small_bundle, *judged, "--rank", "off", "--against", plain_bundle
+        run, tmp_path, small_bundle, *judged, "--rank", "off", "--against", tokenless_bundle
     )
     assert all(change["mean"] == 0 for change in same["against"].values())
-    line = complaint(run("eval", small_bundle, *judged, "--against", plain_bundle,
+    line = complaint(run("eval", small_bundle, *judged, "--against", tokenless_bundle,
                          "--against-rank", "maxsim"))  # fmt: skip
     assert line.startswith("rank: ")
 

@@ -7,16 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from lurcher.index_builder.build import BuildOptions, build
 from tests.server.serving import Client, running, settings
 
 
 @pytest.fixture(scope="session")
-def served(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def served(answering_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A ready server that answers, too, with limits that random requests can reach."""
     limits = {"max_body_bytes": 50_000, "max_query_chars": 500, "max_queries": 8, "max_top_k": 100}
-    folder = tmp_path_factory.mktemp("served")
-    bundle = folder / "small.lurcher"
-    build(small_corpus, bundle, BuildOptions(seed=1, answers=True))
-    with running(settings(bundle, feedback=folder / "feedback.log", **limits)) as client:
+    log = tmp_path_factory.mktemp("served") / "feedback.log"
+    with running(settings(answering_bundle, feedback=log, **limits)) as client:
         yield client

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome
 
-from lurcher.index_builder.build import BuildOptions, build
 from tests.e2e.browsing import PATIENCE, QUERY, Page, watched
 from tests.e2e.page_stub import ANSWER, ATTACK, SENTENCE, Stub
 from tests.server.pointing import Pointing, pointing
@@ -23,12 +22,10 @@ def reading(stub: Stub) -> Stub:
 
 
 @pytest.fixture(scope="session")
-def real_url(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def real_url(answering_bundle: Path) -> Iterator[str]:
     """A real server that takes the text's second to fifth word for the answer to everything."""
-    out = tmp_path_factory.mktemp("answers") / "answers.lurcher"
-    build(small_corpus, out, BuildOptions(answers=True))
     made = pointing(Pointing(3, 6, 6.0), rank_weight=8.0, min_score=0.0)
-    with running(settings(out, log_level="warning"), made) as client:
+    with running(settings(answering_bundle, log_level="warning"), made) as client:
         yield client.url
 
 

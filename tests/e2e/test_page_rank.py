@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome
 
-from lurcher.index_builder.build import BuildOptions, build
 from tests.e2e.browsing import QUERY, Page, watched
 from tests.e2e.page_stub import Stub
 from tests.server.serving import running, settings
@@ -17,13 +16,9 @@ STAGES = ".hit:nth-child(1) .chips .stage"
 
 
 @pytest.fixture
-def tokenless(
-    driver: Chrome, small_corpus: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Page]:
+def tokenless(driver: Chrome, tokenless_bundle: Path) -> Iterator[Page]:
     """The page of a real server whose bundle has nothing to rank by."""
-    out = tmp_path_factory.mktemp("tokenless") / "tokenless.lurcher"
-    build(small_corpus, out, BuildOptions(tokens=None))
-    with running(settings(out, log_level="warning")) as client:
+    with running(settings(tokenless_bundle, log_level="warning")) as client:
         yield from watched(Page(driver, client.url))
 
 

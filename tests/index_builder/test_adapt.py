@@ -37,7 +37,7 @@ from lurcher.index_builder.judged.known import Known
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
 from lurcher.models.encoders.config import CONFIG_FILE, load_config
 from lurcher.models.errors import BundleError, CorpusError, FieldError
-from lurcher.models.pretrained import PROFILES
+from tests.tiny import PROFILES
 
 WriteStudent = Callable[..., Path]
 State = Callable[[Path], dict[str, Any]]

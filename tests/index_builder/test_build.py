@@ -13,11 +13,11 @@ import pytest
 
 from lurcher.bundle.bundle import Bundle, verify
 from lurcher.bundle.manifest import read_manifest
-from lurcher.index_builder.build import BuildOptions, build, skipped_file
+from lurcher.index_builder.build import skipped_file
 from lurcher.index_builder.workspace import Workspace
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.errors import CorpusError, FieldError, ModelNotFound
-from lurcher.models.pretrained import DEFAULT_ENCODER
+from tests.tiny import TINY, TinyOptions, build
 
 Write = Callable[[Path, Iterable[Any]], Path]
 GOOD = [{"id": "a", "text": "A cat sleeps."}, {"id": "b", "text": "Bread rises."}]
@@ -44,7 +44,7 @@ def test_a_bundle_holds_its_corpus(small_bundle: Path, small_records: list[dict[
 def test_the_vectors_are_those_of_title_and_text(
     small_bundle: Path, small_records: list[dict[str, Any]]
 ) -> None:
-    encoder = Encoder.load(DEFAULT_ENCODER, "passage")
+    encoder = Encoder.load(TINY, "passage")
     with closing(Bundle.open(small_bundle)) as bundle:
         for row in (0, 31, 59):
             record = small_records[row]
@@ -76,7 +76,7 @@ def test_a_build_leaves_nothing_beside_the_bundle(
 
 
 def test_any_factory_string_may_be_asked_for(small_corpus: Path, out: Path) -> None:
-    manifest = build(small_corpus, out, BuildOptions(index="HNSW8_SQ8"))
+    manifest = build(small_corpus, out, TinyOptions(index="HNSW8_SQ8"))
     assert manifest.build.index == "HNSW8_SQ8"
     assert manifest.figures.search_effort is not None
     assert manifest.figures.recall_at_100 >= 0.98
@@ -175,20 +175,20 @@ def test_folders_above_the_output_are_made(tmp_path: Path, write_jsonl: Write) -
 
 def test_a_factory_string_is_refused_before_anything_is_read(small_corpus: Path, out: Path) -> None:
     with pytest.raises(FieldError, match="FAISS does not know 'nonsense'"):
-        build(small_corpus, out, BuildOptions(index="nonsense"))
+        build(small_corpus, out, TinyOptions(index="nonsense"))
     assert nothing_left(out)
 
 
 def test_a_missing_encoder_is_an_error(small_corpus: Path, out: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound):
-        build(small_corpus, out, BuildOptions(encoder=tmp_path / "none"))
+        build(small_corpus, out, TinyOptions(encoder=tmp_path / "none"))
     assert nothing_left(out)
 
 
 @pytest.mark.parametrize("recall", [0, -0.5, 1.01])
 def test_the_wanted_recall_is_a_share(recall: float) -> None:
     with pytest.raises(FieldError, match="recall: must be above 0 and at most 1"):
-        BuildOptions(recall=recall)
+        TinyOptions(recall=recall)
 
 
 def test_a_second_build_of_the_same_output_is_refused(small_corpus: Path, out: Path) -> None:
@@ -209,7 +209,7 @@ def test_bad_records_are_set_aside_and_counted(
 ) -> None:
     bad = [{"id": "a", "text": "again"}, {"text": "no id"}]
     corpus = write_jsonl(tmp_path / "corpus.jsonl", [GOOD[0], *bad, GOOD[1]])
-    manifest = build(corpus, out, BuildOptions(skip_bad_lines=True))
+    manifest = build(corpus, out, TinyOptions(skip_bad_lines=True))
     assert manifest.figures.skipped_records == 2
     assert manifest.passages == 2
     lines = [json.loads(line) for line in skipped_file(out).read_text().splitlines()]
@@ -223,7 +223,7 @@ def test_without_bad_records_nothing_is_set_aside(
 ) -> None:
     corpus = write_jsonl(tmp_path / "corpus.jsonl", GOOD)
     skipped_file(out).write_text("left by an earlier build\n")
-    assert build(corpus, out, BuildOptions(skip_bad_lines=True)).figures.skipped_records == 0
+    assert build(corpus, out, TinyOptions(skip_bad_lines=True)).figures.skipped_records == 0
     assert not skipped_file(out).exists()
 
 
@@ -232,7 +232,7 @@ def test_a_corpus_of_bad_records_only_is_an_error_that_keeps_the_reasons(
 ) -> None:
     corpus = write_jsonl(tmp_path / "corpus.jsonl", [{"id": "a"}])
     with pytest.raises(CorpusError, match="no passage in it"):
-        build(corpus, out, BuildOptions(skip_bad_lines=True))
+        build(corpus, out, TinyOptions(skip_bad_lines=True))
     assert [p.name for p in tmp_path.glob("out*")] == [skipped_file(out).name]
 
 

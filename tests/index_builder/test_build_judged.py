@@ -13,10 +13,10 @@ import pytest
 from lurcher.bundle.bundle import Bundle, verify
 from lurcher.bundle.manifest import read_manifest
 from lurcher.index_builder.adapt import adapt, read_sources
-from lurcher.index_builder.build import BuildOptions, build
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
 from lurcher.models.errors import FieldError
 from tests.index_builder.test_resume import Recorder
+from tests.tiny import TinyOptions, build
 
 Write = Callable[[Path, Iterable[Any]], Path]
 
@@ -37,7 +37,7 @@ def test_a_build_with_judgements_is_a_build_and_an_adaptation(
     small_corpus: Path, small_bundle: Path, judged: Judged, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.lurcher"
-    manifest = build(small_corpus, out, BuildOptions(seed=1, judged=judged))
+    manifest = build(small_corpus, out, TinyOptions(seed=1, judged=judged))
     assert verify(out) == []
     assert read_manifest(out).neighbours == manifest.neighbours
     _, adapted = adapt(small_bundle, judged, NeighbourOptions(), tmp_path / "adapted.lurcher")
@@ -55,7 +55,7 @@ def test_judgements_of_another_corpus_fail_before_anything_is_encoded(
     recorder = Recorder()
     judged.known[0].labels["nowhere"] = 1.0
     with pytest.raises(FieldError, match="qrels: 1 of 61 judged passages are not in the bundle"):
-        build(small_corpus, tmp_path / "out.lurcher", BuildOptions(judged=judged), recorder)
+        build(small_corpus, tmp_path / "out.lurcher", TinyOptions(judged=judged), recorder)
     assert set(recorder.stages) == {"reading"}
     assert not (tmp_path / "out.lurcher").exists()
 
@@ -72,10 +72,10 @@ def test_a_rerun_goes_on_with_judgements_that_fit(
     with monkeypatch.context() as patched:
         patched.setattr("lurcher.index_builder.neighbours.write.np.save", full_disk)
         with pytest.raises(Exception, match="No space left on device"):
-            build(small_corpus, out, BuildOptions(judged=judged))
+            build(small_corpus, out, TinyOptions(judged=judged))
     left = json.loads((tmp_path / "out.lurcher.partial" / "build.json").read_text())
     assert left["vectors"].startswith("done")
-    manifest = build(small_corpus, out, BuildOptions())
+    manifest = build(small_corpus, out, TinyOptions())
     assert manifest.neighbours is None
     assert verify(out) == []
     assert not [file for file in manifest.files if file.startswith("neighbours/")]

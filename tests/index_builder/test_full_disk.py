@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from lurcher.bundle.bundle import verify
-from lurcher.index_builder.build import BuildOptions, build
 from lurcher.models.errors import FieldError
+from tests.tiny import TINY, TinyOptions, build
 
 Write = Callable[[Path, Iterable[Any]], Path]
 
@@ -20,11 +20,11 @@ Write = Callable[[Path, Iterable[Any]], Path]
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from lurcher.index_builder.build import build
+from lurcher.index_builder.build import BuildOptions, build
 from lurcher.models.errors import BundleError
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
 try:
-    build(Path(sys.argv[1]), Path(sys.argv[2]))
+    build(Path(sys.argv[1]), Path(sys.argv[2]), BuildOptions(Path(sys.argv[4])))
 except BundleError as error:
     print(error)
 """
@@ -40,7 +40,7 @@ def test_a_full_disk_is_one_error_and_a_rerun_finishes(
     lines = [{"id": str(i), "text": f"passage {i} of the {where} test " * 8} for i in range(400)]
     corpus = write_jsonl(tmp_path / "corpus.jsonl", lines)
     out = tmp_path / "out.lurcher"
-    command = [sys.executable, "-c", LIMITED, str(corpus), str(out), str(limit)]
+    command = [sys.executable, "-c", LIMITED, str(corpus), str(out), str(limit), str(TINY)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert said.startswith(f"{out}: cannot be written: ")
     assert not out.exists()
@@ -51,5 +51,5 @@ def test_a_full_disk_is_one_error_and_a_rerun_finishes(
 def test_a_window_that_cannot_be_leaves_nothing(tmp_path: Path, small_corpus: Path) -> None:
     out = tmp_path / "out.lurcher"
     with pytest.raises(FieldError, match="overlap"):
-        build(small_corpus, out, BuildOptions(window=10, overlap=10))
+        build(small_corpus, out, TinyOptions(window=10, overlap=10))
     assert list(tmp_path.iterdir()) == []

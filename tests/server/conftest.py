@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from lurcher.index_builder.build import BuildOptions, build
 from lurcher.index_builder.options import TokenOptions
 from tests.server.odd import ODD, prompted_encoder
 from tests.server.serving import Client, running, settings
+from tests.shared import Shared
 
 
 @pytest.fixture(scope="session")
@@ -38,38 +38,27 @@ def tokenless(tokenless_bundle: Path) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def plain_odd_bundle(
-    write_jsonl: Callable[[Path, Any], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """The bundle of ``ODD``, in which each token has a code of its own; only to be read."""
-    folder = tmp_path_factory.mktemp("odd")
-    out = folder / "odd.lurcher"
-    build(
-        write_jsonl(folder / "odd.jsonl", ODD),
-        out,
-        BuildOptions(tokens=TokenOptions(keep_ratio=1.0)),
+def odd_corpus(write_jsonl: Callable[[Path, Any], Path], shared: Shared) -> Path:
+    """``ODD`` as a JSONL file."""
+    return (
+        shared.once("odd-corpus", lambda made: write_jsonl(made / "odd.jsonl", ODD)) / "odd.jsonl"
     )
-    return out
 
 
 @pytest.fixture(scope="session")
-def prompted_odd_bundle(
-    write_jsonl: Callable[[Path, Any], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def plain_odd_bundle(build_once: Callable[..., Path], odd_corpus: Path) -> Path:
+    """The bundle of ``ODD``, in which each token has a code of its own; only to be read."""
+    return build_once("odd", odd_corpus, tokens=TokenOptions(keep_ratio=1.0))
+
+
+@pytest.fixture(scope="session")
+def prompted_odd_bundle(build_once: Callable[..., Path], odd_corpus: Path, shared: Shared) -> Path:
     """The bundle of ``ODD`` of an encoder whose sides have prompts of their own; only to be read."""
-    folder = tmp_path_factory.mktemp("prompted")
-    out = folder / "odd.lurcher"
-    encoder = prompted_encoder(folder / "encoder")
-    build(write_jsonl(folder / "odd.jsonl", ODD), out, BuildOptions(encoder=encoder))
-    return out
+    encoder = shared.once("prompted-encoder", prompted_encoder)
+    return build_once("odd-prompted", odd_corpus, encoder=encoder)
 
 
 @pytest.fixture(scope="session")
-def answering_bundle(
-    write_jsonl: Callable[[Path, Any], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def answering_bundle(build_once: Callable[..., Path], odd_corpus: Path) -> Path:
     """The bundle of ``ODD`` that has a reader; only to be read."""
-    folder = tmp_path_factory.mktemp("answering")
-    out = folder / "answering.lurcher"
-    build(write_jsonl(folder / "odd.jsonl", ODD), out, BuildOptions(answers=True))
-    return out
+    return build_once("odd-answering", odd_corpus, answers=True)

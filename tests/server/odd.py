@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lurcher.models.encoders.config import CONFIG_FILE
-from lurcher.models.pretrained import DEFAULT_ENCODER
+from tests.tiny import TINY
 
 ODD: list[dict[str, Any]] = [
     {"id": "empty", "text": ""},
@@ -26,8 +26,8 @@ ODD: list[dict[str, Any]] = [
 
 
 def prompted_encoder(folder: Path) -> Path:
-    """The default encoder in ``folder``, told to read each side with a prompt of its own."""
-    shutil.copytree(DEFAULT_ENCODER, folder)
+    """The tiny encoder in ``folder``, told to read each side with a prompt of its own."""
+    shutil.copytree(TINY, folder, dirs_exist_ok=True)
     config = json.loads((folder / CONFIG_FILE).read_text())
     config |= {"query_prompt": "question: ", "passage_prompt": "the passage: "}
     (folder / CONFIG_FILE).write_text(json.dumps(config))

@@ -58,7 +58,7 @@ def test_reply_has_the_documented_parts(client: Client) -> None:
         "answers", "answered", "timings_ms", "bundle", "truncated", "degraded",
     }  # fmt: skip
     assert (body["answered"], body["truncated"], body["degraded"]) == (True, False, [])
-    assert body["bundle"] == "answering"
+    assert body["bundle"] == "odd-answering"
     assert len(body["answers"]) == 3
     first = body["answers"][0]
     passage = {"id": "titled", "title": "Galileo Galilei"}
