@@ -149,7 +149,7 @@ def _golds(
         states = side.lower_states(tokens)
         for row, passage, text, of in zip(some, here, tokens, states, strict=True):
             own = side.own_tokens(text)
-            places, ids = informative_tokens(side, coder, text)
+            ((places, ids),) = informative_tokens(side, coder, [text])
             codes, _ = store.gather(np.array([row]))
             found[row] = _Gold(
                 passage.content, side.own_spans(passage.content), places,

@@ -168,14 +168,10 @@ class JaggedStore:
         )
         return cls(tuple(columns), starts_of(index))
 
-    def gather(self, rows: Rows) -> tuple[Array, Rows]:
-        """The first column's entries (n, width) of passages ``rows`` (C,), and how many each has (C,)."""
+    def gather(self, rows: Rows, column: int = 0) -> tuple[Array, Rows]:
+        """A column's entries (n, width) or (n,) of passages ``rows`` (C,), and how many each has (C,)."""
         places, counts = places_of(self.starts, rows)
-        return self.columns[0][places], counts
-
-    def span(self, row: int) -> slice:
-        """Where the entries of the passage ``row`` are."""
-        return slice(int(self.starts[row]), int(self.starts[row + 1]))
+        return self.columns[column][places], counts
 
 
 def whole(index: Array, entries: int) -> int:

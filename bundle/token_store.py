@@ -128,8 +128,12 @@ class TokenStore:
         return self.entries.gather(rows)
 
     def positions_of(self, row: int) -> Rows:
-        """The position of the token nearest to each code of the passage ``row``, (n,) int64 from 0."""
-        return self.positions[self.entries.span(row)].astype(np.int64)
+        """``gather_positions`` of the passage ``row`` alone."""
+        return self.gather_positions(np.array([row]))
+
+    def gather_positions(self, rows: Rows) -> Rows:
+        """The position of the token nearest to each code of passages ``rows`` (C,), (n,) int64 from 0."""
+        return self.entries.gather(rows, column=1)[0].astype(np.int64)
 
 
 def describe_tokens(

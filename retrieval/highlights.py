@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from lurcher.models.text import UNSPACED, sentences
@@ -45,6 +45,12 @@ def text_words(text: str) -> frozenset[str]:
         else:
             words.add(run)
     return frozenset(words)
+
+
+def best_sentences(query: str, texts: Sequence[str]) -> list[tuple[int, int] | None]:
+    """For each of ``texts`` its ``best_sentence`` for the words of ``query``."""
+    words = query_words(query)
+    return [best_sentence(words, text) for text in texts]
 
 
 def best_sentence(words: frozenset[str], text: str) -> tuple[int, int] | None:

@@ -109,7 +109,7 @@ class PassageReader:
         else:
             texts = [passages[place] for place in some.tolist()]
         tokens = self._encoder.tokenise([passage.content for passage in texts])
-        informative = [informative_tokens(self._encoder, self._tokens, text) for text in tokens]
+        informative = informative_tokens(self._encoder, self._tokens, tokens)
         fits = np.array([len(ids) for _, ids in informative], np.int64) == counts[some]
         if not fits.any():
             return {}

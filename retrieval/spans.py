@@ -23,22 +23,29 @@ def align_tokens(
     These are ``projected`` (L, bits) with ``weights`` (L,), and stand at ``query_spans``. ``encoder`` is the
     one that read the passages. A code stands for several tokens of a passage; the one nearest to it is named.
     """
+    if not len(rows):
+        return []
     codes, counts = store.gather(rows)
-    found = np.split(similarities(projected, codes), np.cumsum(counts)[:-1])  # (n, L) each
+    ends = np.cumsum(counts)[:-1]
+    found = np.split(similarities(projected, codes), ends)  # (n, L) each
+    positions = np.split(store.gather_positions(rows), ends)  # (n,) each
+    token_spans = encoder.own_spans_batch([passage.content for passage in passages])
     return [
-        _matches(weights, query_spans, similarity, store.positions_of(row), encoder, passage)
-        if len(similarity)
+        _matches(weights, query_spans, similarity, position, spans, passage)
+        if len(position)
         else []
-        for similarity, row, passage in zip(found, rows.tolist(), passages, strict=True)
+        for similarity, position, spans, passage in zip(
+            found, positions, token_spans, passages, strict=True
+        )
     ]
 
 
 def _matches(
     weights: Vectors, query_spans: Sequence[Span], found: Vectors, positions: Rows,
-    encoder: Encoder, passage: Passage,
+    spans: Sequence[Span], passage: Passage,
 ) -> list[TokenMatch]:  # fmt: skip
     """The matches of one passage, whose codes are similar by (n, L) and stand for ``positions`` (n,)."""
-    tokens, spans = positions[found.argmax(axis=0)], encoder.own_spans(passage.content)
+    tokens = positions[found.argmax(axis=0)]
     matches = []
     for mine, token, similarity, weight in zip(
         query_spans, tokens.tolist(), found.max(axis=0).tolist(), weights.tolist(), strict=True

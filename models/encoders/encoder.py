@@ -177,10 +177,18 @@ class Encoder:
 
     def own_spans(self, text: str) -> list[tuple[int, int]]:
         """Where each of a text's own tokens stands in it: start and end, in Unicode code points."""
-        spans, (before, after) = self._tokenizer.spans(self._prompt + text), self._around
-        prompt = len(self._prompt)
-        own = spans[before : max(before, len(spans) - after)]
-        return [(max(start - prompt, 0), max(end - prompt, 0)) for start, end in own]
+        return self.own_spans_batch([text])[0]
+
+    def own_spans_batch(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """``own_spans`` of each text."""
+        prompt, (before, after) = len(self._prompt), self._around
+        return [
+            [
+                (max(start - prompt, 0), max(end - prompt, 0))
+                for start, end in spans[before : max(before, len(spans) - after)]
+            ]
+            for spans in self._tokenizer.spans([self._prompt + text for text in texts])
+        ]
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """The vector of each text, (n, d) float32; texts beyond ``max_tokens`` are cut."""

@@ -57,13 +57,12 @@ class Tokenizer:
         found: str = self._tokenizer.decode(list(ids))
         return found
 
-    def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where each token of ``text`` stands in it: start and end, in Unicode code points.
+    def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Where each token of each text stands in it: start and end, in Unicode code points.
 
         Special tokens stand nowhere: theirs are empty.
         """
-        found: list[tuple[int, int]] = self._tokenizer.encode(text[: self._max_chars]).offsets
-        return found
+        return [self._tokenizer.encode(text[: self._max_chars]).offsets for text in texts]
 
 
 def pad(batch: Sequence[Sequence[int]]) -> tuple[Ids, Ids]:

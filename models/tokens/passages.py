@@ -16,15 +16,16 @@ Kept = TypeVar("Kept")
 
 
 def informative_tokens(
-    encoder: Encoder, coder: TokenCoder, text: Tokens
-) -> tuple[Integers, Integers]:
-    """The positions of the own tokens of ``text`` that a reading store has codes of, and their ids.
+    encoder: Encoder, coder: TokenCoder, texts: Sequence[Tokens]
+) -> list[tuple[Integers, Integers]]:
+    """For each of ``texts`` the positions of its own tokens that a reading store has codes of, and their ids.
 
     Both are (n,) int64.
     """
-    ids = np.asarray(text.ids[encoder.own_tokens(text)], np.int64)
-    positions = coder.informative(ids)
-    return positions, ids[positions]
+    owns = encoder.own_slices(texts)
+    ids = [np.asarray(text.ids[own], np.int64) for text, own in zip(texts, owns, strict=True)]
+    positions = coder.informative_batch(ids)
+    return [(found, own[found]) for found, own in zip(positions, ids, strict=True)]
 
 
 def encode_passages(

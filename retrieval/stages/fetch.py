@@ -8,7 +8,7 @@ from dataclasses import replace
 from lurcher.bundle.passages import Passages
 from lurcher.bundle.token_store import TokenStore
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.retrieval.highlights import best_sentence, query_words
+from lurcher.retrieval.highlights import best_sentences
 from lurcher.retrieval.query import QueryState, RetrieverName
 from lurcher.retrieval.results import ContributingNeighbour, Explanation, Span, TokenMatch
 from lurcher.retrieval.retrievers.neighbours import KnownQueries, VotingRetriever
@@ -86,6 +86,5 @@ class Explain:
 
 def _highlights(state: QueryState) -> list[list[Span]]:
     """For each hit the sentence of its text that has most in common with the query, if any has."""
-    words = query_words(state.query.text)
-    spans = [best_sentence(words, passage.text) for passage in state.passages]
+    spans = best_sentences(state.query.text, [passage.text for passage in state.passages])
     return [[span] if span else [] for span in spans]

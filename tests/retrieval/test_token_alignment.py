@@ -170,6 +170,6 @@ def test_spans_are_of_code_points_whatever_a_token_is(tmp_path: Path) -> None:
     tiny.save(str(tmp_path / "tokenizer.json"))
     tokenizer = Tokenizer(tmp_path / "tokenizer.json", 9)
     text = "é🎯 a" + "b" * 20
-    spans = tokenizer.spans(text)
+    (spans,) = tokenizer.spans([text])
     assert spans == [(0, 1)] * 2 + [(1, 2)] * 4 + [(2, 3), (3, 4), (4, 5)]
     assert len(spans) == len(tokenizer([text])[0].ids)

@@ -31,9 +31,9 @@ class Texts:
         places, ids = [], []
         for first in range(0, passages.count, _CHUNK):
             rows = range(first, min(first + _CHUNK, passages.count))
-            for tokens in encoder.tokenise([one.content for one in passages.get(rows)]):
-                telling, own = informative_tokens(encoder, coder, tokens)
-                places.append(telling)
+            tokens = encoder.tokenise([one.content for one in passages.get(rows)])
+            for positions, own in informative_tokens(encoder, coder, tokens):
+                places.append(positions)
                 ids.append(own)
         self.places, self.ids = np.concatenate(places), np.concatenate(ids)
         self.starts = np.concatenate([[0], np.cumsum([len(one) for one in places])])
