@@ -317,7 +317,7 @@ def test_a_bundle_without_tokens_says_how_to_get_them(
         call(tokenless)
     assert error.value.field == field
     assert len(tokenless.search("a cat", 60, candidates=5).hits) == 60
-    assert tokenless.embed(["a cat"], "passage").shape == (1, 384)
+    assert tokenless.embed(["a cat"], "passage").shape == (1, tokenless.manifest.encoder.dimension)
 
 
 def test_a_folder_that_is_no_bundle_is_an_error_of_ours(tmp_path: Path) -> None:

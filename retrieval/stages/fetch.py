@@ -47,7 +47,7 @@ class Explain:
         return [self._explained(state) if state.query.extras else state for state in states]
 
     def _explained(self, state: QueryState) -> QueryState:
-        none: list[None] = [None] * len(state.passages)
+        none: list[None] = [None] * len(state.candidates.rows)
         extras = state.query.extras
         columns = zip(
             self._contributing(state) if "contributing_neighbours" in extras else none,

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from tests.server.conftest import answering_bundle, plain_odd_bundle, prompted_odd_bundle
+from tests.server.conftest import (
+    answering_bundle,
+    odd_corpus,
+    plain_odd_bundle,
+    prompted_odd_bundle,
+)
 
-__all__ = ["answering_bundle", "plain_odd_bundle", "prompted_odd_bundle"]
+__all__ = ["answering_bundle", "odd_corpus", "plain_odd_bundle", "prompted_odd_bundle"]

@@ -22,10 +22,9 @@ from lurcher.retrieval.query import (
     RetrieverName,
 )
 
-BARE = Capabilities(tokens=False, decoder=False, t5=False, reader=False, known=None, online=())
+BARE = Capabilities(tokens=False, decoder=False, t5=False, reader=False, known=None)
 TOKENS = replace(BARE, tokens=True)
 ALL = replace(TOKENS, decoder=True, t5=True, reader=True)
-LEARNT = ["a known query"]
 
 
 @pytest.fixture(scope="module")
@@ -145,16 +144,16 @@ def test_known_queries_count_as_they_were_tuned_or_as_is_asked(
     mode: NeighbourMode, plan: NeighbourPlan, retrievers: tuple[RetrieverName, ...],
 ) -> None:  # fmt: skip
     settings = None if tuned is None else known(tuned)
-    capabilities = replace(TOKENS, known=settings, online=LEARNT if learnt else ())
-    found = capabilities.plan(Query("a cat", neighbours=mode))
+    capabilities = replace(TOKENS, known=settings)
+    found = capabilities.plan(Query("a cat", neighbours=mode), learnt)
     assert (found.neighbours, found.retrievers) == (plan, retrievers)
     assert (found.dense_weight is None) == (plan == "off")
 
 
-@pytest.mark.parametrize("online", [(), LEARNT])
-def test_adapted_needs_known_queries_in_the_bundle(online: list[str]) -> None:
+@pytest.mark.parametrize("learnt", [False, True])
+def test_adapted_needs_known_queries_in_the_bundle(learnt: bool) -> None:
     with pytest.raises(FieldError, match="lurcher adapt") as error:
-        replace(TOKENS, online=online).plan(Query("a cat", neighbours="adapted"))
+        TOKENS.plan(Query("a cat", neighbours="adapted"), learnt)
     assert error.value.field == "neighbours.mode"
 
 
@@ -166,10 +165,10 @@ def test_lambda_is_what_was_asked_for_or_tuned(known: Callable[[str], NeighbourS
             "adapted": settings.adapted.model_copy(update={"dense_weight": 0.7}),
         }
     )
-    here = replace(TOKENS, known=settings, online=LEARNT)
+    here = replace(TOKENS, known=settings)
 
     def weight(mode: NeighbourMode, wanted: float | None = None) -> float | None:
-        return here.plan(Query("a", neighbours=mode, dense_weight=wanted)).dense_weight
+        return here.plan(Query("a", neighbours=mode, dense_weight=wanted), learnt=True).dense_weight
 
     assert (weight("voting"), weight("adapted")) == (0.3, 0.7)
     # Nobody has tuned how much counts what was learnt since.
@@ -188,16 +187,7 @@ def test_the_adapted_index_serves_as_it_is_until_lambda_or_what_is_known_changes
     for same in (query, replace(query, dense_weight=tuned)):
         plan = here.plan(same)
         assert (plan.as_built, plan.retrieval_depth) == (True, 3)
-    for plan in (
-        here.plan(replace(query, dense_weight=tuned / 2 + 0.01)),
-        replace(here, online=LEARNT).plan(query),
-    ):
+    other = here.plan(replace(query, dense_weight=tuned / 2 + 0.01))
+    assert other.retrievers == ("adapted", "dense")
+    for plan in (other, here.plan(query, learnt=True)):
         assert (plan.as_built, plan.depth, plan.retrieval_depth) == (False, 3, 100)
-
-
-def test_what_is_learnt_while_a_server_runs_is_seen_at_once() -> None:
-    online: list[str] = []
-    here = replace(TOKENS, online=online)
-    assert here.plan(Query("a")).neighbours == "off"
-    online.append("a known query")
-    assert here.plan(Query("a")).neighbours == "online"

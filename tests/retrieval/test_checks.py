@@ -11,7 +11,8 @@ import pytest
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Passages
 from lurcher.models.errors import FieldError
-from lurcher.retrieval.checks import check_candidates, check_text, rows_of
+from lurcher.retrieval.checks import check_unicode, rows_of
+from lurcher.retrieval.query import check_candidates, check_text
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,6 @@ def passages(small_bundle: Path) -> Iterator[Passages]:
         ("", None, "white space"),
         (" \n\t", None, "white space"),
         ("x" * 11, 10, "11 characters, at most 10"),
-        ("a \ud800", None, "not valid Unicode"),
     ],
 )
 def test_a_text_that_cannot_be_a_query_is_refused_by_its_field(
@@ -35,6 +35,13 @@ def test_a_text_that_cannot_be_a_query_is_refused_by_its_field(
     with pytest.raises(FieldError, match=says) as error:
         check_text("queries.3", text, most)
     assert error.value.field == "queries.3"
+
+
+def test_the_first_text_that_utf_8_cannot_hold_is_named() -> None:
+    check_unicode("texts", ["a", "🐈"])
+    with pytest.raises(FieldError, match="not valid Unicode") as error:
+        check_unicode("texts", ["a", "b \ud800", "\udfff"])
+    assert error.value.field == "texts.1"
 
 
 @pytest.mark.parametrize(("text", "most"), [("x" * 10, 10), ("x" * 100_000, None), ("🐈", 1)])

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
-from lurcher.retrieval.candidates import Candidates
 from lurcher.retrieval.fusion import adapted_weights, fuse_adapted, fuse_votes
+from lurcher.retrieval.query import NO_CANDIDATES, Candidates
 
 DIMENSION, PASSAGES = 4, 12
 
@@ -143,12 +143,11 @@ def test_candidates_are_ordered_by_the_last_stage_that_scored_them() -> None:
     rows = np.array([5, 3])
     dense, fused, rank = (np.array([low, low + 1], np.float32) for low in (1, 3, 5))
     found = Candidates(rows, {"dense": dense})
-    assert found.score is found.first_stage is dense
-    found = found.having(fused=fused)
-    assert found.score is found.first_stage is fused
-    found = found.having(rank=rank)
-    assert (found.score is rank, found.first_stage is fused) == (True, True)
-    turned = found.take(np.array([1, 0]))
+    assert found.score is dense
+    found = Candidates(rows, {"dense": dense, "fused": fused})
+    assert found.score is fused
+    turned = found.take(np.array([1, 0]), rank=rank)
+    assert turned.score.tolist() == [6, 5]
     assert turned.rows.tolist() == [3, 5]
     assert {name: column.tolist() for name, column in turned.columns.items()} == {
         "dense": [2, 1],
@@ -163,6 +162,6 @@ def test_no_candidates_at_all_fuse_to_none(k: int) -> None:
     nothing = Candidates(np.zeros(0, np.int64), {"neighbours": np.zeros(0, np.float32)})
     vector = np.ones(DIMENSION, np.float32)
     empty = np.zeros((0, DIMENSION), np.float32)
-    fused = fuse_votes(Candidates.none(), nothing, vector, lambda _: empty, 0.5, k)
-    assert len(fused) == len(Candidates.none()) == 0
-    assert len(fuse_adapted(fused.rows, empty, empty, vector, 0.5, k)) == 0
+    fused = fuse_votes(NO_CANDIDATES, nothing, vector, lambda _: empty, 0.5, k)
+    assert len(fused.rows) == len(NO_CANDIDATES.rows) == 0
+    assert len(fuse_adapted(fused.rows, empty, empty, vector, 0.5, k).rows) == 0

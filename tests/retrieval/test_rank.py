@@ -18,15 +18,14 @@ from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
 from lurcher.models.errors import FieldError
 from lurcher.models.ranker.maxsim import LATE_WEIGHT
-from lurcher.retrieval.candidates import Candidates
 from lurcher.retrieval.capabilities import CANDIDATES
 from lurcher.retrieval.costs import CostModel
-from lurcher.retrieval.query import Plan, Query, QueryState
+from lurcher.retrieval.query import Candidates, Plan, Query, QueryState
 from lurcher.retrieval.rankers.maxsim import MaxSimRanker
 from lurcher.retrieval.results import Hit, SearchResult
 from lurcher.retrieval.snapshot import Snapshot
-from lurcher.retrieval.stages.encode import Encode, Planned
 from lurcher.retrieval.stages.rank import Rank
+from lurcher.retrieval.stages.retrieve import Encode, Planned
 from tests.tickets import TICKET, tickets
 
 ENGLISH = (Condition("lang", "in", ("en",)),)
@@ -278,12 +277,12 @@ def test_a_long_query_is_known_to_take_longer(small_bundle: Path) -> None:
         def ranked(text: str) -> bool:
             # Sixty candidates times twenty tokens, what is the same for all among them, and twice that.
             query = Query(text, deadline=perf_counter() + 2 * 60 * 20 + 60)
-            (state,) = encode([Planned(query, Plan("maxsim", "off", 60, None), None)])
+            (state,) = encode([Planned(query, Plan("maxsim", "off", ("dense",), 60, 60), None)])
             dense = bundle.vectors.vectors(rows) @ state.features.vector
             state = replace(state, candidates=Candidates(rows, {"dense": dense}))
             (done,) = Rank({"maxsim": ranker}, CostModel({"maxsim": 1.0}))([state])
             assert isinstance(done, QueryState)
-            assert len(done.candidates) == 10
+            assert len(done.candidates.rows) == 10
             assert ("rank" in done.candidates.columns) == (done.degraded == ())
             return done.degraded == ()
 

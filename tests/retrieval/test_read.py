@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.jagged import JaggedStore
 from lurcher.bundle.passages import Condition, Passage
 from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.errors import ModelError
-from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
 from lurcher.models.reader.reader import Reader
 from lurcher.models.reader.spans import Span
 from lurcher.retrieval.costs import CostModel
@@ -31,6 +31,7 @@ from lurcher.retrieval.results import Answer, SearchResult
 from lurcher.retrieval.snapshot import Snapshot
 from tests.server.odd import ODD, prompted_encoder
 from tests.server.pointing import Failing, Pointed, Pointing, pointed
+from tests.tiny import PROFILES, TINY, TinyOptions, build
 
 PAST = 0.0  # on the clock of perf_counter
 EVERYTHING = len(ODD)
@@ -141,13 +142,9 @@ def test_every_answer_is_an_exact_part_of_its_passage(ask: Ask, first: int, more
 def test_a_passage_of_another_prompt_is_read_where_it_stands(
     tmp_path: Path, write_jsonl: Any
 ) -> None:
-    from lurcher.index_builder.build import BuildOptions, build
-
     encoder = prompted_encoder(tmp_path / "encoder")
     out = tmp_path / "odd.lurcher"
-    build(
-        write_jsonl(tmp_path / "odd.jsonl", ODD), out, BuildOptions(encoder=encoder, answers=True)
-    )
+    build(write_jsonl(tmp_path / "odd.jsonl", ODD), out, TinyOptions(encoder=encoder, answers=True))
     with closing(Bundle.open(out)) as bundle:
         found = by_passage(Ask(bundle)(Pointing(4, 6)))["titled"]
     assert (found.text, found.part) == ("built a telescope", "text")
@@ -155,13 +152,13 @@ def test_a_passage_of_another_prompt_is_read_where_it_stands(
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return Encoder.load(DEFAULT_ENCODER, "passage", 1)
+    return Encoder.load(TINY, "passage", 1)
 
 
 @pytest.mark.parametrize(
     ("title", "text", "first", "last", "words"),
     [
-        ("Hot", "  dogs run", 0, 1, ("dogs", "text", (2, 6))),
+        ("Red", "  dogs run", 0, 1, ("dogs", "text", (2, 6))),
         (" Greyhounds  ", "run", 0, 2, ("Greyhounds", "title", (1, 11))),
         ("", "\n the end ", 0, 1, ("the end", "text", (2, 9))),
         ("cafe\u0301", "noe\u0308l", 0, 0, ("cafe\u0301", "title", (0, 5))),
@@ -352,7 +349,8 @@ def test_a_passage_whose_store_has_another_number_of_tokens_is_not_read(opened: 
     counts = np.diff(store.starts)
     for id_, more in wrong.items():
         counts[rows[id_]] += more
-    bent = replace(store, codes=codes, starts=np.concatenate([[0], np.cumsum(counts)]))
+    entries = JaggedStore((codes,), np.concatenate([[0], np.cumsum(counts)]))
+    bent = replace(store, entries=entries)
     config, engine = pointed(opened, Pointing(*THREE)).read_by
     (result,) = Snapshot(Pointed.of(opened, config, engine, reading=bent), 1).run([QUESTION])
     assert isinstance(result, SearchResult)

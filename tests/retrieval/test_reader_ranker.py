@@ -14,21 +14,21 @@ import numpy.typing as npt
 import pytest
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.index_builder.swap import swap_encoder
+from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.models.errors import ModelError
-from lurcher.models.pretrained import PROFILES
 from lurcher.models.reader.spans import NOTHING
-from lurcher.retrieval.candidates import Candidates
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.passage_reader import PassageReader
-from lurcher.retrieval.query import Plan, Query, QueryState, ReadOptions
+from lurcher.retrieval.query import Candidates, Plan, Query, QueryState, ReadOptions
+from lurcher.retrieval.rankers import Ranker
 from lurcher.retrieval.rankers.maxsim import READER_WEIGHT, MaxSimRanker, ReaderRanker
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
-from lurcher.retrieval.stages.encode import Encode, Planned
 from lurcher.retrieval.stages.read import Read
+from lurcher.retrieval.stages.retrieve import Encode, Planned
 from tests.server.odd import ODD
 from tests.server.pointing import Failing, Pointing, pointed
+from tests.tiny import PROFILES
 
 BY_READER = Query("who built it", len(ODD), rank="reader")
 BY_TOKENS = replace(BY_READER, rank="maxsim")
@@ -108,10 +108,18 @@ def reader_of(bundle: Bundle, engine: Pointing) -> PassageReader:
 
 def ranking(bundle: Bundle, reader: PassageReader, candidates: Candidates) -> QueryState:
     """``BY_READER`` before its ``candidates`` are ranked."""
-    plan = Plan("reader", "off", len(candidates), None)
+    count = len(candidates.rows)
+    plan = Plan("reader", "off", ("dense",), count, count)
     encode = Encode(bundle.query_encoder(1), bundle.tokens, reader)
     (state,) = encode([Planned(BY_READER, plan, None)])
     return replace(state, candidates=candidates)
+
+
+def ranked(ranker: Ranker, state: QueryState) -> QueryState:
+    """``state`` with all of its candidates in the order of ``ranker``."""
+    found = ranker(state)
+    candidates = state.candidates.take(found.order, **found.columns)
+    return replace(state, candidates=candidates, read_passages=found.read_passages)
 
 
 def scored(bundle: Bundle, state: QueryState) -> dict[str, float]:
@@ -125,12 +133,13 @@ def test_only_the_best_by_late_interaction_are_read(opened: Bundle) -> None:
     engine = Longest()
     reader, store = reader_of(opened, engine), opened.tokens
     assert store is not None
-    maxsim, by_reader = MaxSimRanker(store), ReaderRanker(store, reader, read=4)
+    maxsim, by_reader = MaxSimRanker(store), ReaderRanker(store, reader, depth=4)
     rows = np.arange(len(ODD))
     (vector,) = opened.query_encoder(1).encode([BY_READER.text])
     dense = opened.vectors.vectors(rows) @ vector
     state = ranking(opened, reader, Candidates(rows, {"dense": dense}))
-    before, after = scored(opened, maxsim(state)), scored(opened, done := by_reader(state))
+    before, done = scored(opened, ranked(maxsim, state)), ranked(by_reader, state)
+    after = scored(opened, done)
     best = set(list(before)[:4])
     read = best - UNREAD
     assert sum(passages for passages, _ in engine.runs) == len(read) > 1
@@ -154,8 +163,8 @@ def test_what_known_queries_raise_is_read_and_keeps_their_part(opened: Bundle) -
         "dense": dense, "neighbours": raised, "fused": raised,
         "dense_weight": np.full(8, 0.5, np.float32),
     }  # fmt: skip
-    ranker = ReaderRanker(opened.tokens, reader, read=3)
-    found = ranker(ranking(opened, reader, Candidates(places, columns)))
+    ranker = ReaderRanker(opened.tokens, reader, depth=3)
+    found = ranked(ranker, ranking(opened, reader, Candidates(places, columns)))
     assert len(found.read_passages) == 3
     assert raised_row in found.read_passages
     assert found.candidates.rows[0] == raised_row
@@ -200,8 +209,8 @@ def test_what_was_not_read_to_rank_is_read_to_answer(opened: Bundle) -> None:
     assert opened.tokens is not None
     candidates = Candidates(np.arange(len(ODD)), {"dense": np.zeros(len(ODD), np.float32)})
     state = ranking(opened, reader, candidates)
-    state = ReaderRanker(opened.tokens, reader, read=4)(state)
-    ranked = sum(passages for passages, _ in engine.runs)
+    state = ranked(ReaderRanker(opened.tokens, reader, depth=4), state)
+    before = sum(passages for passages, _ in engine.runs)
     state = replace(
         state,
         query=replace(BY_READER, read=ReadOptions(len(ODD), 0.0)),
@@ -212,7 +221,7 @@ def test_what_was_not_read_to_rank_is_read_to_answer(opened: Bundle) -> None:
     assert isinstance(answered, QueryState)
     assert answered.answers
     total = sum(passages for passages, _ in engine.runs)
-    assert 0 < ranked < total == len(ODD) - len(UNREAD)
+    assert 0 < before < total == len(ODD) - len(UNREAD)
 
 
 def test_beside_a_student_the_passages_encoder_reads_the_query(

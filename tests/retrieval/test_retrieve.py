@@ -33,7 +33,7 @@ from lurcher.retrieval.retrievers import Retriever
 from lurcher.retrieval.retrievers.dense import DenseRetriever
 from lurcher.retrieval.retrievers.neighbours import KnownQueries, VotingRetriever
 from lurcher.retrieval.snapshot import Snapshot
-from lurcher.retrieval.stages.explain import Explain
+from lurcher.retrieval.stages.fetch import Explain
 from lurcher.retrieval.stages.retrieve import Fuse, Retrieve
 
 # Lively: nearly every neighbour speaks, and few are heard.
@@ -195,8 +195,11 @@ class FirstStage:
     """The stages of a snapshot that begin with vectors: retrieve, fuse, and explain."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self._bundle, self.online = bundle, OnlineIndex(bundle.vectors.dimension)
-        self._capabilities = Capabilities.of(bundle, self.online)
+        self._bundle = bundle
+        self.online = OnlineIndex(
+            bundle.vectors.dimension, bundle.passages.rows_of, bundle.vectors.vectors
+        )
+        self._capabilities = Capabilities.of(bundle)
         known = KnownQueries(bundle.neighbours, self.online)
         voting: dict[RetrieverName, VotingRetriever] = {
             "online": VotingRetriever(known, VotingSettings(), of_bundle=False)
@@ -211,8 +214,8 @@ class FirstStage:
         no_encoder: Any = None  # tokens are not explained here
         self._explain = Explain(known, voting, no_encoder, None, None)
 
-    def vectors_of(self, rows: Rows) -> Vectors:
-        return self._bundle.vectors.vectors(rows)
+    def id_of(self, row: int) -> str:
+        return self._bundle.passages.get([row])[0].id
 
     def run(self, queries: Sequence[Query], vectors: Vectors) -> list[Found | LurcherError]:
         found: dict[int, Found | LurcherError] = {}
@@ -220,7 +223,7 @@ class FirstStage:
         no_tokens: Any = None
         for place, (query, vector) in enumerate(zip(queries, vectors, strict=True)):
             try:
-                plan = self._capabilities.plan(replace(query, rank="off"))
+                plan = self._capabilities.plan(replace(query, rank="off"), len(self.online) > 0)
                 passages = self._bundle.passages
                 allow = passages.rows(query.conditions) if query.conditions else None
             except LurcherError as error:
@@ -360,10 +363,14 @@ def learn(
     known: dict[str, tuple[Vectors, dict[int, float]]],
 ) -> None:
     """Teach both ``known`` queries: their vectors, and weights by row."""
-    changes = [Change(q, row, w) for q, (_, own) in known.items() for row, w in own.items()]
+    changes = [
+        Change(query, stage.id_of(row), weight)
+        for query, (_, own) in known.items()
+        for row, weight in own.items()
+    ]
     texts = stage.online.unknown(changes)
     vectors = np.array([known[text][0] for text in texts]).reshape(len(texts), -1)
-    stage.online.learn(changes, texts, vectors, stage.vectors_of)
+    stage.online.learn(changes, texts, vectors)
     for vector, weights in known.values():
         if reference is not None:
             reference.learn(vector, weights)
@@ -388,8 +395,7 @@ def test_what_is_learnt_counts_as_if_it_were_in_the_bundle(
         changed += not np.allclose(scored(hits), old, atol=HALF)
     assert changed >= len(NEW)
     stage.online.learn(
-        [Change(name, row, 0.0) for name, own in NEW.items() for row in own], [], asked[:0],
-        bundle.vectors.vectors,
+        [Change(name, stage.id_of(row), 0.0) for name, own in NEW.items() for row in own], [], asked[:0]
     )  # fmt: skip
     for vector, old in zip(asked, before, strict=True):
         assert scored(one(stage, query, vector)).tolist() == pytest.approx(old, abs=1e-6)
@@ -407,7 +413,8 @@ def test_a_bundle_without_known_queries_learns_too(plain: Bundle, asked: Vectors
     learn(stage, reference, many | near)
     learn(stage, None, forgotten)
     # Silent ones in the graph: those that speak must stay as few as the settings say.
-    stage.online.learn([Change(n, 5, 0.0) for n in forgotten], [], asked[:0], plain.vectors.vectors)
+    fifth = stage.id_of(5)
+    stage.online.learn([Change(n, fifth, 0.0) for n in forgotten], [], asked[:0])
     for vector in asked:
         hits = one(stage, Query("", 10), vector)
         same(hits, reference.scores(vector, "voting", None, voting), 10, range(60), HALF)
@@ -427,9 +434,8 @@ def test_online_feedback_gives_the_scores_that_adapting_with_it_gives(
         opened = Bundle.open(path)
         snapshot = Snapshot(lively(opened), 1)
         if learns:
-            row = opened.passages.rows_of([passage])[passage]
             before = scores_by_id(snapshot.run(queries))
-            snapshot.learn([Change(text, row, 3.0)])
+            snapshot.learn([Change(text, passage, 3.0)])
         found.append(scores_by_id(snapshot.run(queries)))
         opened.close()
     for online, folded in zip(*found, strict=True):

@@ -1,19 +1,17 @@
-"""A snapshot against its slow reference, the same parts of the bundle called one by one; and its leases."""
+"""A snapshot against its slow reference, the same parts of the bundle called one by one."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.bundle.passages import Condition, Passages
+from lurcher.bundle.passages import Condition
 from lurcher.feedback.online import Change
 from lurcher.models.errors import FieldError, LurcherError, ModelError
 from lurcher.retrieval.costs import CostModel
@@ -141,94 +139,6 @@ def test_a_query_that_fails_leaves_the_batch_once(answering_bundle: Path) -> Non
     assert "read" not in beside.seconds  # the only query that it was for had left
 
 
-# Leases.
-
-
-class Closing:
-    """In the place of a bundle's passages: tells whether they were closed."""
-
-    def __init__(self, passages: Passages) -> None:
-        self._passages, self.closed = passages, 0
-
-    def close(self) -> None:
-        self.closed += 1
-        self._passages.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._passages, name)
-
-
-@pytest.fixture
-def leased(small_bundle: Path) -> tuple[Snapshot, Closing]:
-    bundle = Bundle.open(small_bundle)
-    passages = Closing(bundle.passages)
-    return Snapshot(replace(bundle, passages=passages), 1), passages  # type: ignore[arg-type]  # quacks
-
-
-def test_a_retired_snapshot_stays_open_until_its_last_lease_ends(
-    leased: tuple[Snapshot, Closing],
-) -> None:
-    snapshot, passages = leased
-    with ExitStack() as first, ExitStack() as second:
-        assert first.enter_context(snapshot.lease()) is snapshot
-        second.enter_context(snapshot.lease())
-        snapshot.retire()
-        assert passages.closed == 0
-        assert len(hits(snapshot.run([Query("cat")])[0])) == 10
-        first.close()
-        assert passages.closed == 0
-        assert len(hits(snapshot.run([Query("cat")])[0])) == 10
-        second.close()
-        assert passages.closed == 1
-
-
-def test_a_snapshot_without_leases_closes_when_it_is_retired(
-    leased: tuple[Snapshot, Closing],
-) -> None:
-    snapshot, passages = leased
-    with snapshot.lease():
-        pass
-    assert passages.closed == 0
-    snapshot.retire()
-    assert passages.closed == 1
-
-
-def test_a_lease_ends_whatever_goes_wrong_in_it(leased: tuple[Snapshot, Closing]) -> None:
-    snapshot, passages = leased
-
-    def fail() -> None:
-        with snapshot.lease():
-            snapshot.retire()
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail()
-    assert passages.closed == 1
-
-
-def test_leases_of_many_threads_end_in_one_close(leased: tuple[Snapshot, Closing]) -> None:
-    snapshot, passages = leased
-    all_leased, retired = threading.Barrier(9), threading.Event()
-    late: list[int] = []
-
-    def use() -> None:
-        with snapshot.lease():
-            all_leased.wait(PATIENCE)
-            assert retired.wait(PATIENCE)
-            late.append(passages.closed)
-
-    threads = [threading.Thread(target=use) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    all_leased.wait(PATIENCE)
-    snapshot.retire()
-    retired.set()
-    for thread in threads:
-        thread.join(PATIENCE)
-    assert late == [0] * 8
-    assert passages.closed == 1
-
-
 # What else a snapshot does.
 
 
@@ -237,8 +147,7 @@ def test_what_is_learnt_is_found_by_the_next_search(small_bundle: Path) -> None:
         snapshot = Snapshot(bundle, 1)
         query = Query("a sleepy pet", 1, rank="off")
         assert hits(snapshot.run([query])[0])[0][0] != "fr-music-3"
-        row = bundle.passages.rows_of(["fr-music-3"])["fr-music-3"]
-        snapshot.learn([Change("a sleepy pet", row, 5.0)])
+        snapshot.learn([Change("a sleepy pet", "fr-music-3", 5.0)])
         assert hits(snapshot.run([query])[0])[0][0] == "fr-music-3"
 
 

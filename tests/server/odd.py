@@ -21,7 +21,7 @@ ODD: list[dict[str, Any]] = [
     {"id": "marked", "text": "a [SEP] in the [CLS] text"},
     {"id": "long", "title": "Sand", "text": "sand dunes wander " * 400 + "penguin"},
     *[{"id": f"n{i}", "text": f"{word} and other things, number {i}"}
-      for i, word in enumerate(["bread", "rain", "music", "glass", "coal", "moss", "silk", "tin"])],
+      for i, word in enumerate(["bread", "rain", "music", "glass", "water", "wind", "cat", "sun"])],
 ]  # fmt: skip
 
 

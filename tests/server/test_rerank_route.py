@@ -78,7 +78,7 @@ def test_reply_has_the_documented_parts(live: Client) -> None:
     assert all(-1 <= score <= 1 for score in found)
     meta = body["meta"]
     assert set(meta) == {"bundle", "model", "truncated", "truncated_documents", "timings_ms"}
-    assert (meta["bundle"], meta["model"]) == ("small", "all-MiniLM-L6-v2")
+    assert (meta["bundle"], meta["model"]) == ("small", "tiny")
     assert (meta["truncated"], meta["truncated_documents"]) == (False, [])
     assert meta["timings_ms"]["total"] > 0
 

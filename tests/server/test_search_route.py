@@ -82,7 +82,7 @@ def test_tokens_are_aligned_in_the_order_of_the_query(live: Client) -> None:
     assert asked == ["the", "cat", "sleeps", "💤"]
     met = [hit[m["part"]][m["passage"]["start"] : m["passage"]["end"]] for m in matches]
     assert all(met)
-    assert met[2] == "sleeps"
+    assert met[1] == "cat"
     assert np.dot(
         [m["similarity"] for m in matches], [m["weight"] for m in matches]
     ) == pytest.approx(hit["scores"]["maxsim"], abs=1e-5)

@@ -1,0 +1,104 @@
+"""Leases: a bundle stays open for the requests that have one, whatever takes its place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.passages import Passages
+from lurcher.models.errors import NotReady
+from lurcher.retrieval.query import Query
+from lurcher.retrieval.snapshot import Snapshot
+from lurcher.server.metrics import Metrics
+from lurcher.server.serving import Service, Serving
+from tests.server.serving import settings
+
+
+class Closing:
+    """In the place of a bundle's passages: counts how often they were closed."""
+
+    def __init__(self, passages: Passages) -> None:
+        self._passages, self.closed = passages, 0
+
+    def close(self) -> None:
+        self.closed += 1
+        self._passages.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._passages, name)
+
+
+def serve(path: Path, use: Callable[[Serving, Closing], Awaitable[None]]) -> None:
+    """Let ``use`` have a bundle in service, and what counts its closes."""
+
+    async def run() -> None:
+        bundle = Bundle.open(path)
+        passages = Closing(bundle.passages)
+        snapshot = Snapshot(replace(bundle, passages=passages), 1)  # type: ignore[arg-type]  # quacks
+        await use(Serving(snapshot, settings(path), Metrics()), passages)
+        assert passages.closed == 1
+
+    asyncio.run(run())
+
+
+def test_a_closed_bundle_stays_open_until_its_last_lease_ends(small_bundle: Path) -> None:
+    async def use(serving: Serving, passages: Closing) -> None:
+        with ExitStack() as first, ExitStack() as second:
+            assert first.enter_context(serving) is serving
+            second.enter_context(serving)
+            await serving.close()
+            assert passages.closed == 0
+            first.close()
+            assert passages.closed == 0
+            assert serving.passages.get([0])[0].id
+            second.close()
+
+    serve(small_bundle, use)
+
+
+def test_without_leases_it_closes_at_once(small_bundle: Path) -> None:
+    async def use(serving: Serving, passages: Closing) -> None:
+        with serving:
+            pass
+        assert passages.closed == 0
+        await serving.close()
+
+    serve(small_bundle, use)
+
+
+def test_a_lease_ends_whatever_goes_wrong_in_it(small_bundle: Path) -> None:
+    async def use(serving: Serving, passages: Closing) -> None:
+        async def fail() -> None:
+            with serving:
+                await serving.close()
+                assert passages.closed == 0
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await fail()
+
+    serve(small_bundle, use)
+
+
+def test_after_it_was_closed_nothing_is_searched(small_bundle: Path) -> None:
+    async def stays() -> bool:
+        return False
+
+    async def use(serving: Serving, _: Closing) -> None:
+        await serving.close()
+        with pytest.raises(NotReady):
+            await serving.search([Query("a cat")], None, stays)
+
+    serve(small_bundle, use)
+
+
+def test_nothing_can_be_leased_before_a_bundle_is_loaded(small_bundle: Path) -> None:
+    with pytest.raises(NotReady):
+        Service(settings(small_bundle)).lease()
