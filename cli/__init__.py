@@ -42,7 +42,7 @@ app.add_typer(training.app, name="train")
 def main() -> None:
     """Run the command line; one of our own errors is one line on stderr and exit status 1."""
     try:
-        app()
+        app(prog_name="lurcher")
     except LurcherError as error:
         _fail(str(error))
     except OSError as error:  # a full disk, a file without permission

@@ -37,7 +37,7 @@ def swap_encoder(
         made, manifest = swap(bundle, chosen, out, bar)
     reader, swapped = manifest.encoder.student, manifest.swap
     name = reader.name if reader else manifest.encoder.name
-    console.print(f"{made}: {name} reads the queries", highlight=False)
+    console.print(f"{made}: {name} reads the queries", highlight=False, soft_wrap=True)
     if reader is not None:
         print_section("against its teacher", kept(reader))
     if swapped is not None and swapped.built_effort is not None:
@@ -70,7 +70,9 @@ def swap_ranker(
 
     made, manifest = swap(bundle, ranker, out)
     if manifest.ranker is not None:
-        console.print(f"{made}: {manifest.ranker.name} ranks, if asked to", highlight=False)
+        console.print(
+            f"{made}: {manifest.ranker.name} ranks, if asked to", highlight=False, soft_wrap=True
+        )
 
 
 @app.command("swap-reader")
@@ -87,7 +89,7 @@ def swap_reader(
 
     made, manifest = swap(bundle, reader, out)
     if manifest.reader is not None:
-        console.print(f"{made}: {manifest.reader.name} answers", highlight=False)
+        console.print(f"{made}: {manifest.reader.name} answers", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -136,5 +138,5 @@ def adapt(
         made, manifest = run(
             bundle, judged, NeighbourOptions(keep_unseen, skip_unknown, replace), out, bar
         )
-    console.print(f"{made}", highlight=False)
+    console.print(f"{made}", highlight=False, soft_wrap=True)
     print_neighbours(manifest)

@@ -88,7 +88,9 @@ def compress(
     )  # fmt: skip
     texts = [text for file in queries for text in read_queries(file).values()]
     config = run(teacher, texts, out, plan, original=original, judged=judged, report=report_line)
-    console.print(f"{out}: {config.name}, {len(config.layers)} layers, {config.precision}")
+    console.print(
+        f"{out}: {config.name}, {len(config.layers)} layers, {config.precision}", soft_wrap=True
+    )
     print_section("against its teacher", kept(config))
 
 

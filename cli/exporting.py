@@ -43,7 +43,9 @@ def export(
         model, out, int8=int8, pooling=pooling, similarity=similarity,
         query_prompt=query_prompt, passage_prompt=passage_prompt, max_tokens=max_tokens,
     )  # fmt: skip
-    console.print(f"{out}: {config.name}, {config.dimension} dimensions, {config.precision}")
+    console.print(
+        f"{out}: {config.name}, {config.dimension} dimensions, {config.precision}", soft_wrap=True
+    )
 
 
 @app.command("export-ranker")
@@ -84,4 +86,6 @@ def export_ranker(
         passage_prompt=passage_prompt, query_prompt=query_prompt, words=words, score=score,
         likelihood=likelihood,
     )  # fmt: skip
-    console.print(f"{out}: {config.name}, {config.dimension} dimensions, by {config.score}")
+    console.print(
+        f"{out}: {config.name}, {config.dimension} dimensions, by {config.score}", soft_wrap=True
+    )

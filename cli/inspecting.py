@@ -107,4 +107,4 @@ def verify(bundle: BundlePath) -> None:
         errors.print(problem, markup=False, highlight=False, soft_wrap=True)
     if problems:
         raise typer.Exit(1)
-    console.print(f"{bundle}: sound")
+    console.print(f"{bundle}: sound", soft_wrap=True)

@@ -64,7 +64,9 @@ def train_tokens(
 
     plan = Plan(steps=steps, recovery=recovery, seed=seed)
     run(bundle, (queries, qrels), (dev_queries, dev_qrels), out, plan, report, skip_unknown)
-    console.print(f"{out}: save it as projection.npz in the encoder's folder", highlight=False)
+    console.print(
+        f"{out}: save it as projection.npz in the encoder's folder", highlight=False, soft_wrap=True
+    )
 
 
 @app.command("ranker")
@@ -117,7 +119,7 @@ def train_ranker(
     plan = Plan(width, heads, layers, crossings, dropout, candidates, schedule, device)
 
     config = run(bundle, sources, out, plan, report_line, name)
-    console.print(f"{out}: the weights of step {config.steps:,}", highlight=False)
+    console.print(f"{out}: the weights of step {config.steps:,}", highlight=False, soft_wrap=True)
     found = {
         name: f"{after:.4f}, {before:.4f} before"
         for name, (before, after) in config.figures.items()

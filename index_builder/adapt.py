@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.manifest import Manifest
 from lurcher.bundle.neighbours import NEIGHBOURS
 from lurcher.index_builder.edit.derive import derive
@@ -48,7 +49,7 @@ def read_sources(
 
 def adapt(
     bundle: Path, judged: Judged, options: NeighbourOptions, out: Path | None = None,
-    report: Reporter | None = None,
+    report: Reporter | None = None, *, fail_point: FailPoint = carry_on,
 ) -> tuple[Path, Manifest]:  # fmt: skip
     """The new bundle and its manifest: ``bundle`` with the known queries of ``judged``.
 
@@ -64,7 +65,7 @@ def adapt(
         def write(made: Path) -> dict[str, Any]:
             return _write(old, judged, options, made, report or Silent())
 
-        return out, derive(old, out, NEIGHBOURS, write)
+        return out, derive(old, out, NEIGHBOURS, write, fail_point)
 
 
 def _beside(bundle: Path) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from lurcher.bundle.manifest import Manifest
 from lurcher.index_builder.build import BuildOptions
@@ -29,7 +30,8 @@ TinyOptions = partial(BuildOptions, encoder=TINY)
 
 
 def build(
-    corpus: Path, out: Path, options: BuildOptions | None = None, report: Reporter | None = None
-) -> Manifest:
-    """The manifest of the bundle ``out``, built by the tiny encoder where ``options`` are not given."""
-    return build_by(corpus, out, options or TinyOptions(), report)
+    corpus: Path, out: Path, options: BuildOptions | None = None, report: Reporter | None = None,
+    **how: Any,
+) -> Manifest:  # fmt: skip
+    """The manifest of the bundle ``out``, built by the tiny encoder if ``options`` are not given."""
+    return build_by(corpus, out, options or TinyOptions(), report, **how)

@@ -294,14 +294,14 @@ def test_a_store_without_a_reader_is_one_to_train_on(bundle: Path) -> None:
     rewrite(bundle, reader=None)
     assert verify(bundle) == []
     with closing(Bundle.open(bundle)) as found:
-        assert found.span_reader(1) is None
+        assert found.reader(1) is None
         assert found.reading is not None
 
 
 def test_a_bundle_that_does_not_answer_has_neither(small_bundle: Path) -> None:
     with closing(Bundle.open(small_bundle)) as found:
         assert found.reading is None
-        assert found.span_reader(1) is None
+        assert found.reader(1) is None
 
 
 def test_a_manifest_from_before_there_were_answers_is_read(small_bundle: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -205,7 +206,8 @@ def test_missing_extra_names_the_pip_command(
     shadow = tmp_path / "shadow"
     shadow.mkdir()
     (shadow / f"{hidden}.py").write_text(f"raise ModuleNotFoundError(name={hidden!r})")
-    line = complaint(start(*command, PYTHONPATH=str(shadow)))
+    path = os.pathsep.join(filter(None, [str(shadow), os.environ.get("PYTHONPATH")]))
+    line = complaint(start(*command, PYTHONPATH=path))
     assert line == f"this needs the package {hidden}: pip install 'lurcher[{extra}]'"
 
 

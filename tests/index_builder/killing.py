@@ -1,4 +1,4 @@
-"""A build in a process of its own that can be killed at a fail point."""
+"""Builds that end at a fail point: killed, as processes of their own, or interrupted in this one."""
 
 from __future__ import annotations
 
@@ -7,16 +7,50 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from lurcher.index_builder.build import build
+import pytest
+
+from lurcher.index_builder.options import BuildOptions
+from tests.tiny import build
 
 CHUNK_SIZE = 16
 # In small pieces, so that a kill falls between many of them.
 build_in_pieces = partial(build, chunk_size=CHUNK_SIZE)
 
+
+class Interrupted(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def interrupt(
+    corpus: Path, out: Path, place: str, times: int = 1, half: str = "",
+    options: BuildOptions | None = None,
+) -> None:  # fmt: skip
+    """Begin a build as ``start`` does, which ends by ``Interrupted`` instead of a kill.
+
+    It takes no process, and so a fraction of the time; but what Python closes and removes on its way out, a
+    kill leaves.
+    """
+    left = times
+
+    def fail_point(reached: str) -> None:
+        nonlocal left
+        left -= reached == place
+        if reached == place and not left:
+            if half:
+                file = out.with_name(f"{out.name}.partial") / "bundle" / half
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with file.open("ab") as opened:
+                    opened.write(b"half of it")
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        build_in_pieces(corpus, out, options, fail_point=fail_point)
+
+
 _COMMAND = """
 import os, signal, sys
 from pathlib import Path
-from lurcher.index_builder.build import BuildOptions, build
+from tests.tiny import TinyOptions, build
 corpus, out, place, times, half = sys.argv[1:]
 left = int(times)
 

@@ -1,4 +1,4 @@
-"""A bundle with known queries put in: what is shared, what is known then, and what stays as it was."""
+"""A bundle with known queries put in: what is known_bundle, what is known then, and what stays as it was."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def known_queries(source: str = "known.tsv") -> list[Known]:
 
 
 @pytest.fixture(scope="module")
-def shared(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def known_bundle(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with ``known_queries``; only to be read."""
     out = tmp_path_factory.mktemp("shared") / "known.lurcher"
     adapt(small_bundle, Judged(known_queries()), OPTIONS, out)
@@ -119,15 +119,15 @@ def test_passages_are_shared_and_the_old_bundle_stays_as_it_was(old: Path, state
     assert {str(Path(file).parent) for file in new} == {NEIGHBOURS}
 
 
-def test_labels_are_what_was_judged(shared: Path) -> None:
-    assert content(shared) == {
+def test_labels_are_what_was_judged(known_bundle: Path) -> None:
+    assert content(known_bundle) == {
         query.id: (query.text, query.source, {p: w / 2 for p, w in query.labels.items()})
         for query in known_queries()
     }
 
 
-def test_known_queries_are_found_by_their_own_text(shared: Path) -> None:
-    with closing(Bundle.open(shared)) as bundle:
+def test_known_queries_are_found_by_their_own_text(known_bundle: Path) -> None:
+    with closing(Bundle.open(known_bundle)) as bundle:
         assert bundle.neighbours is not None
         texts = [query.text for query in known_queries()]
         scores, numbers = bundle.neighbours.queries.search(bundle.query_encoder(1).encode(texts), 1)
@@ -136,8 +136,8 @@ def test_known_queries_are_found_by_their_own_text(shared: Path) -> None:
         assert [query.text for query in found] == texts
 
 
-def test_what_follows_from_labels_is_what_loops_make_of_them(shared: Path) -> None:
-    with closing(Bundle.open(shared)) as bundle:
+def test_what_follows_from_labels_is_what_loops_make_of_them(known_bundle: Path) -> None:
+    with closing(Bundle.open(known_bundle)) as bundle:
         known = bundle.neighbours
         assert known is not None
         passages = bundle.vectors.vectors(np.arange(60))
@@ -145,7 +145,7 @@ def test_what_follows_from_labels_is_what_loops_make_of_them(shared: Path) -> No
         rows = bundle.passages.rows_of([p.id for p in bundle.passages.get(range(60))])
         sums: dict[int, Any] = {}
         scores = []
-        for number, (_, _, labels) in enumerate(content(shared).values()):
+        for number, (_, _, labels) in enumerate(content(known_bundle).values()):
             for row, weight in sorted((rows[p], w) for p, w in labels.items()):
                 sums[row] = sums.get(row, 0) + weight * vectors[number]
                 scores.append(passages[row] @ vectors[number])
@@ -167,18 +167,20 @@ def test_what_follows_from_labels_is_what_loops_make_of_them(shared: Path) -> No
 # Queries that are put in where some are known already.
 
 
-def test_given_twice_is_known_once(shared: Path, tmp_path: Path) -> None:
-    again, manifest = adapt(shared, Judged(known_queries()), OPTIONS, tmp_path / "again.lurcher")
-    assert content(again) == content(shared)
-    once = read_manifest(shared).neighbours
+def test_given_twice_is_known_once(known_bundle: Path, tmp_path: Path) -> None:
+    again, manifest = adapt(
+        known_bundle, Judged(known_queries()), OPTIONS, tmp_path / "again.lurcher"
+    )
+    assert content(again) == content(known_bundle)
+    once = read_manifest(known_bundle).neighbours
     assert once is not None
     assert manifest.neighbours is not None
     assert manifest.neighbours.model_dump() == once.model_dump()
     for file in (LABELS, SCORES, QUERIES, ADAPTED, MEANS):
-        assert hash_file(again / file) == hash_file(shared / file)
+        assert hash_file(again / file) == hash_file(known_bundle / file)
 
 
-def test_new_queries_join_those_that_are_known(shared: Path, tmp_path: Path) -> None:
+def test_new_queries_join_those_that_are_known(known_bundle: Path, tmp_path: Path) -> None:
     new = [
         Known("another", "something else", {"en-food-1": 5.0}, "more.tsv"),
         # The text of en0, whose label is en-animals-0, spelt another way.
@@ -189,8 +191,8 @@ def test_new_queries_join_those_that_are_known(shared: Path, tmp_path: Path) -> 
             "more.tsv",
         ),
     ]
-    out, manifest = adapt(shared, Judged(new), OPTIONS, tmp_path / "more.lurcher")
-    before, after = content(shared), content(out)
+    out, manifest = adapt(known_bundle, Judged(new), OPTIONS, tmp_path / "more.lurcher")
+    before, after = content(known_bundle), content(out)
     labels = {"en-animals-0": 0.25, "en-food-0": 1.0, "en-food-2": 0.25}
     assert after.pop("other id") == ("Question 0 in EN  about animals", "more.tsv", labels)
     assert after.pop("another") == ("something else", "more.tsv", {"en-food-1": 1.0})
@@ -199,19 +201,23 @@ def test_new_queries_join_those_that_are_known(shared: Path, tmp_path: Path) -> 
     assert manifest.neighbours.sources == {"known.tsv": 15, "more.tsv": 2}
 
 
-def test_a_query_of_the_same_id_takes_the_old_ones_place(shared: Path, tmp_path: Path) -> None:
+def test_a_query_of_the_same_id_takes_the_old_ones_place(
+    known_bundle: Path, tmp_path: Path
+) -> None:
     new = [Known("en0", "now about bread", {"en-food-1": 1.0}, "more.tsv")]
-    out, _ = adapt(shared, Judged(new), OPTIONS, tmp_path / "more.lurcher")
-    wanted = content(shared) | {"en0": ("now about bread", "more.tsv", {"en-food-1": 1.0})}
+    out, _ = adapt(known_bundle, Judged(new), OPTIONS, tmp_path / "more.lurcher")
+    wanted = content(known_bundle) | {"en0": ("now about bread", "more.tsv", {"en-food-1": 1.0})}
     assert content(out) == wanted
 
 
-def test_what_a_log_took_back_goes_and_what_others_said_stays(shared: Path, tmp_path: Path) -> None:
+def test_what_a_log_took_back_goes_and_what_others_said_stays(
+    known_bundle: Path, tmp_path: Path
+) -> None:
     """Whichever came first: the same text from two sources is two queries."""
     log = tmp_path / "log"
     write_log(log, given("ann", ("question 0 in EN about animals", "en-food-0", 1.0)))
-    folded, _ = adapt(shared, read_sources(logs=[log]), OPTIONS, tmp_path / "folded.lurcher")
-    assert len(content(folded)) == len(content(shared)) + 1
+    folded, _ = adapt(known_bundle, read_sources(logs=[log]), OPTIONS, tmp_path / "folded.lurcher")
+    assert len(content(folded)) == len(content(known_bundle)) + 1
     qrels = [Known("late", "Question 0 in en about animals", {"fr-food-1": 1.0}, "late.tsv")]
     both, _ = adapt(folded, Judged(qrels), OPTIONS, tmp_path / "both.lurcher")
     opened, _ = FeedbackLog.open(log)
@@ -219,27 +225,30 @@ def test_what_a_log_took_back_goes_and_what_others_said_stays(shared: Path, tmp_
     opened.close()
     again, _ = adapt(both, read_sources(logs=[log]), OPTIONS, tmp_path / "again.lurcher")
     texts = [text for text, _, _ in content(again).values()]
-    assert sorted(set(content(again)) - set(content(shared)))[-1] == "late"
+    assert sorted(set(content(again)) - set(content(known_bundle)))[-1] == "late"
     assert "question 0 in EN about animals" not in texts
     assert "other" in texts
 
 
-def test_replace_forgets_what_was_known(shared: Path, tmp_path: Path) -> None:
+def test_replace_forgets_what_was_known(known_bundle: Path, tmp_path: Path) -> None:
     new = [replace(query, id=f"new-{query.id}", source="n") for query in known_queries()[:11]]
     for query in new:
         query.labels.update({"fr-food-1": 3.0})
     out, manifest = adapt(
-        shared, Judged(new, logs={"b" * 32: 3}), NeighbourOptions(replace=True), tmp_path / "out"
+        known_bundle,
+        Judged(new, logs={"b" * 32: 3}),
+        NeighbourOptions(replace=True),
+        tmp_path / "out",
     )
     assert set(content(out)) == {query.id for query in new}
     assert manifest.neighbours is not None
     assert manifest.neighbours.sources == {"n": 11}
     assert verify(out) == []
-    assert verify(shared) == []
+    assert verify(known_bundle) == []
 
 
-def test_bundle_beside_an_adapted_one_has_the_same_name(shared: Path, tmp_path: Path) -> None:
-    once = shutil.copytree(shared, tmp_path / "my-adapted.lurcher")
+def test_bundle_beside_an_adapted_one_has_the_same_name(known_bundle: Path, tmp_path: Path) -> None:
+    once = shutil.copytree(known_bundle, tmp_path / "my-adapted.lurcher")
     with pytest.raises(FieldError, match=r"out: .*my-adapted\.lurcher exists"):
         adapt(once, Judged(known_queries()), OPTIONS)
 
@@ -344,7 +353,7 @@ def test_no_bundle_or_a_damaged_one_is_not_built_upon(old: Path, tmp_path: Path)
 
 
 def test_students_share_their_teachers_known_queries(
-    old: Path, small_bundle: Path, shared: Path
+    old: Path, small_bundle: Path, known_bundle: Path
 ) -> None:
     student = PROFILES["fast"]
     swapped, _ = swap_encoder(old, student)
@@ -355,9 +364,9 @@ def test_students_share_their_teachers_known_queries(
     assert manifest.neighbours == read_manifest(adapted).neighbours
     for out in (last, first):
         assert verify(out) == []
-        assert content(out) == content(shared)
+        assert content(out) == content(known_bundle)
         for file in (QUERIES, LABELS, SCORES, MEANS):
-            assert hash_file(out / file) == hash_file(shared / file)
+            assert hash_file(out / file) == hash_file(known_bundle / file)
     for file in (QUERIES, TEXTS, ADAPTED):
         assert (first / file).samefile(adapted / file)
     with closing(Bundle.open(first)) as bundle:
@@ -383,7 +392,7 @@ def given(client: str, *pairs: tuple[str, str, float], key: str = "k") -> Submis
     return Submission(client, 1.0, key, tuple(Pair(*pair) for pair in pairs))
 
 
-def test_a_feedback_log_is_folded_in(shared: Path, tmp_path: Path) -> None:
+def test_a_feedback_log_is_folded_in(known_bundle: Path, tmp_path: Path) -> None:
     agreed = ("new question", "en-food-0", 5.0)
     id_ = write_log(
         tmp_path / "feedback.log",
@@ -397,22 +406,24 @@ def test_a_feedback_log_is_folded_in(shared: Path, tmp_path: Path) -> None:
         Removal(2.0, ("e",)),
     )
     judged = read_sources(logs=[tmp_path / "feedback.log"])
-    out, manifest = adapt(shared, judged, OPTIONS, tmp_path / "out.lurcher")
+    out, manifest = adapt(known_bundle, judged, OPTIONS, tmp_path / "out.lurcher")
     assert manifest.neighbours is not None
     assert manifest.neighbours.logs == {id_: 8}
     assert manifest.neighbours.sources == {"known.tsv": 15, "feedback.log": 1}
-    (new,) = set(content(out)) - set(content(shared))
+    (new,) = set(content(out)) - set(content(known_bundle))
     labels = {"en-food-0": 0.75, "en-food-1": 1.0}
     assert content(out)[new] == ("new question", "feedback.log", labels)
 
 
-def test_a_log_that_has_grown_replaces_what_was_folded_of_it(shared: Path, tmp_path: Path) -> None:
+def test_a_log_that_has_grown_replaces_what_was_folded_of_it(
+    known_bundle: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "feedback.log"
     write_log(path, given("ann", ("new question", "en-food-0", 1.0)))
-    once, _ = adapt(shared, read_sources(logs=[path]), OPTIONS, tmp_path / "once.lurcher")
+    once, _ = adapt(known_bundle, read_sources(logs=[path]), OPTIONS, tmp_path / "once.lurcher")
     id_ = write_log(path, given("bob", ("new question", "en-food-1", 1.0)))
     twice, manifest = adapt(once, read_sources(logs=[path]), OPTIONS, tmp_path / "twice.lurcher")
-    (new,) = set(content(once)) - set(content(shared))
+    (new,) = set(content(once)) - set(content(known_bundle))
     assert content(once)[new][2] == {"en-food-0": 1.0}
     assert content(twice)[new][2] == {"en-food-0": 1.0, "en-food-1": 1.0}
     assert manifest.neighbours is not None
@@ -420,15 +431,15 @@ def test_a_log_that_has_grown_replaces_what_was_folded_of_it(shared: Path, tmp_p
 
 
 def test_what_was_taken_back_in_a_log_is_gone_when_it_is_folded_again(
-    shared: Path, tmp_path: Path
+    known_bundle: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "feedback.log"
     kept, gone = given("ann", ("kept", "en-food-0", 1.0)), given("ann", ("gone", "en-food-0", 1.0))
     write_log(path, kept, replace(gone, key="a mistake"))
-    once, _ = adapt(shared, read_sources(logs=[path]), OPTIONS, tmp_path / "once.lurcher")
+    once, _ = adapt(known_bundle, read_sources(logs=[path]), OPTIONS, tmp_path / "once.lurcher")
     id_ = write_log(path, Removal(2.0, ("a mistake",)))
     twice, manifest = adapt(once, read_sources(logs=[path]), OPTIONS, tmp_path / "twice.lurcher")
-    texts = {text for text, *_ in content(shared).values()}
+    texts = {text for text, *_ in content(known_bundle).values()}
     assert {text for text, *_ in content(once).values()} == texts | {"kept", "gone"}
     assert {text for text, *_ in content(twice).values()} == texts | {"kept"}
     assert manifest.neighbours is not None
@@ -436,27 +447,29 @@ def test_what_was_taken_back_in_a_log_is_gone_when_it_is_folded_again(
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_one_log_takes_nothing_from_another(shared: Path, tmp_path: Path, together: bool) -> None:
+def test_one_log_takes_nothing_from_another(
+    known_bundle: Path, tmp_path: Path, together: bool
+) -> None:
     """The servers that wrote them do not replay what is folded in, so it must all be there."""
     paths = [tmp_path / "one.log", tmp_path / "two.log"]
     one = write_log(paths[0], given("ann", ("new question", "en-food-0", 1.0)))
     two = write_log(paths[1], given("ann", ("new question", "en-food-1", 1.0)))
-    bundle = shared
+    bundle = known_bundle
     for number, logs in enumerate([paths] if together else [paths[:1], paths[1:]]):
         bundle, manifest = adapt(
             bundle, read_sources(logs=logs), OPTIONS, tmp_path / f"{number}.lurcher"
         )
     assert manifest.neighbours is not None
     assert manifest.neighbours.logs == {one: 1, two: 1}
-    new = set(content(bundle)) - set(content(shared))
+    new = set(content(bundle)) - set(content(known_bundle))
     assert sorted(next(iter(content(bundle)[id_][2])) for id_ in new) == ["en-food-0", "en-food-1"]
 
 
-def test_replace_forgets_what_was_folded_too(shared: Path, tmp_path: Path) -> None:
+def test_replace_forgets_what_was_folded_too(known_bundle: Path, tmp_path: Path) -> None:
     """So that a server replays the log again."""
     id_ = write_log(tmp_path / "log", given("ann", ("new question", "en-food-0", 1.0)))
     once, manifest = adapt(
-        shared, read_sources(logs=[tmp_path / "log"]), OPTIONS, tmp_path / "once.lurcher"
+        known_bundle, read_sources(logs=[tmp_path / "log"]), OPTIONS, tmp_path / "once.lurcher"
     )
     assert manifest.neighbours is not None
     assert manifest.neighbours.logs == {id_: 1}
@@ -507,21 +520,25 @@ def test_development_queries_are_what_is_tuned_on(old: Path) -> None:
 COMMAND = """
 import os, resource, signal, sys
 from pathlib import Path
-from lurcher.index_builder import adapt, neighbours, workspace
-from lurcher.index_builder.edit import derive
+from lurcher.index_builder.adapt import adapt
+from lurcher.index_builder.neighbours import Judged, NeighbourOptions
+from lurcher.index_builder.progress import Silent
 from lurcher.models.errors import BundleError
 from tests.index_builder.test_adapt import {queries} as queries
-kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-class Deadly(progress.Silent):
+
+def fail_point(place):
+    if place == {place!r}:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Deadly(Silent):
     def stage(self, name, total, done=0):
-        if name == die_in:
-            kill()
-die_in = None
+        fail_point(name)
+
 {prologue}
 try:
-    adapt.adapt(
-        Path(sys.argv[1]), neighbours.Judged(queries()), neighbours.NeighbourOptions(),
-        report=Deadly(),
+    adapt(
+        Path(sys.argv[1]), Judged(queries()), NeighbourOptions(), report=Deadly(),
+        fail_point=fail_point,
     )
 except BundleError as error:
     print(error)
@@ -536,10 +553,11 @@ def long_queries() -> list[Known]:
 
 
 def start(
-    old: Path, prologue: str, queries: str = "known_queries"
+    old: Path, prologue: str = "", place: str = "", queries: str = "known_queries"
 ) -> subprocess.CompletedProcess[str]:
+    command = COMMAND.format(prologue=prologue, place=place, queries=queries)
     return subprocess.run(
-        [sys.executable, "-c", COMMAND.format(prologue=prologue, queries=queries), str(old)],
+        [sys.executable, "-c", command, str(old)],
         capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False,
     )  # fmt: skip
 
@@ -549,7 +567,6 @@ def start(
     [
         (500, "known_queries"),
         (10_000, "known_queries"),
-        (60_000, "known_queries"),
         (60_000, "long_queries"),
     ],
 )
@@ -559,7 +576,7 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(
     before = state(old)
     # A limit on the size of any one file fails a write as a full disk does, and needs no disk.
     prologue = f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))"
-    ended = start(old, prologue, queries)
+    ended = start(old, prologue, queries=queries)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith(f"{old.with_name('small-adapted.lurcher')}: cannot be written: ")
     assert ended.stdout.endswith(f"; {old} is as it was\n")
@@ -570,15 +587,16 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(
 @pytest.mark.parametrize(
     "place",
     [
-        "die_in = 'encoding known queries'", "die_in = 'choosing'", "die_in = 'indexing'",
-        "derive.write_manifest = kill", "workspace._sync = kill",
+        *(pytest.param(place, marks=pytest.mark.nightly)
+          for place in ("encoding known queries", "choosing", "indexing", "manifest: begun")),
+        "bundle: synced",
     ],
 )  # fmt: skip
 def test_killed_half_way_there_is_no_bundle_and_a_rerun_makes_it(
     old: Path, place: str, state: State
 ) -> None:
     before = state(old)
-    assert start(old, place).returncode == -signal.SIGKILL
+    assert start(old, place=place).returncode == -signal.SIGKILL
     assert [f for f in old.parent.iterdir() if not f.name.startswith(".")] == [old]
     assert state(old) == before
     out, _ = adapt(old, Judged(known_queries()), OPTIONS)

@@ -21,7 +21,6 @@ from lurcher.bundle.manifest import hash_file, read_manifest
 from lurcher.bundle.reading_store import READING_CODER, reading_files
 from lurcher.bundle.token_store import CODER, token_files
 from lurcher.index_builder.adapt import adapt
-from lurcher.index_builder.build import BuildOptions, build
 from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.index_builder.edit.swap_ranker import swap_ranker
 from lurcher.index_builder.edit.swap_reader import swap_reader
@@ -32,18 +31,18 @@ from lurcher.index_builder.stages.encode_passages import FLAGS_FILE
 from lurcher.index_builder.stages.fit_reading_coder import calibrate
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.errors import FieldError, ModelError, ModelNotFound
-from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
 from lurcher.models.reader.coder import ReadingCoder
 from lurcher.models.reader.reader import READER_FILE, READER_GRAPH, load_reader_config
 from lurcher.models.tokens.coder import MAX_DF
-from tests.index_builder.killing import build_in_pieces, run
+from tests.index_builder.killing import build_in_pieces, interrupt, run
 from tests.index_builder.test_resume import Recorder, interrupted
 from tests.tickets import tickets
+from tests.tiny import PROFILES, TINY, TinyOptions, build
 
 Write = Callable[[Path, Iterable[Any]], Path]
 
-SHIPPED = DEFAULT_ENCODER / READER
-ANSWERS = BuildOptions(answers=True)
+SHIPPED = TINY / READER
+ANSWERS = TinyOptions(answers=True)
 STORE = [*reading_files(Path(), SEGMENT), Path(READING_CODER)]
 OWN = [*STORE, Path(READER) / READER_FILE, Path(READER) / READER_GRAPH]
 
@@ -63,11 +62,11 @@ def undisturbed(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return Encoder.load(DEFAULT_ENCODER, "passage", 1)
+    return Encoder.load(TINY, "passage", 1)
 
 
 def another_reader(folder: Path, **changes: Any) -> Path:
-    """The shipped one in ``folder``, but for what it says of itself."""
+    """The tiny encoder's in ``folder``, but for what it says of itself."""
     shutil.copytree(SHIPPED, folder)
     said = json.loads((folder / READER_FILE).read_text())
     (folder / READER_FILE).write_text(json.dumps(said | changes))
@@ -112,7 +111,7 @@ def test_the_manifest_says_what_the_store_and_the_reader_are(
     with closing(Bundle.open(answering_bundle)) as bundle:
         assert bundle.reading is not None
         assert manifest.reading.codes == bundle.reading.gather(np.arange(60))[1].sum()
-        assert bundle.span_reader(1) is not None
+        assert bundle.reader(1) is not None
     assert manifest.reading.bits == load_reader_config(SHIPPED).bits
     assert manifest.reading.encoder == encoder.config.fingerprint
     files = reading_files(answering_bundle, SEGMENT)
@@ -137,7 +136,7 @@ def test_nothing_else_is_other_than_without_answers(
 def test_the_same_corpus_makes_the_same_bytes(
     small_corpus: Path, answering_bundle: Path, out: Path
 ) -> None:
-    build(small_corpus, out, BuildOptions(seed=1, answers=True))
+    build(small_corpus, out, TinyOptions(seed=1, answers=True))
     assert content(out) == content(answering_bundle)
 
 
@@ -212,10 +211,22 @@ PLACES: dict[str, tuple[str, int, str]] = {
 
 
 @pytest.mark.parametrize("name", PLACES)
+def test_interrupted_between_two_steps_a_build_goes_on_to_the_same_bytes(
+    small_corpus: Path, undisturbed: Path, out: Path, name: str
+) -> None:
+    interrupt(small_corpus, out, *PLACES[name], options=ANSWERS)
+    assert not out.exists()
+    build_in_pieces(small_corpus, out, ANSWERS)
+    assert verify(out) == []
+    assert content(out) == content(undisturbed)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", PLACES)
 def test_killed_between_two_steps_a_build_goes_on_to_the_same_bytes(
     small_corpus: Path, undisturbed: Path, out: Path, name: str
 ) -> None:
-    status, error = run(small_corpus, out, *PLACES[name], options="BuildOptions(answers=True)")
+    status, error = run(small_corpus, out, *PLACES[name], options="TinyOptions(answers=True)")
     assert status == -signal.SIGKILL, error
     assert not out.exists()
     build_in_pieces(small_corpus, out, ANSWERS)
@@ -288,19 +299,19 @@ def bad_corpus(tmp_path: Path) -> Path:
 
 def test_answers_need_tokens() -> None:
     with pytest.raises(FieldError, match="answers: need the tokens"):
-        BuildOptions(answers=True, tokens=None)
+        TinyOptions(answers=True, tokens=None)
 
 
 @pytest.mark.parametrize(("field", "value"), [("reader", SHIPPED), ("answer_bits", 64)])
 def test_what_is_for_answers_goes_with_them(field: str, value: Any) -> None:
     with pytest.raises(FieldError, match=f"{field}: is for answers"):
-        BuildOptions(**{field: value})
+        TinyOptions(**{field: value})
 
 
 def test_an_encoder_without_lower_states_cannot_answer(
     bad_corpus: Path, out: Path, tmp_path: Path
 ) -> None:
-    old = shutil.copytree(DEFAULT_ENCODER, tmp_path / "old")
+    old = shutil.copytree(TINY, tmp_path / "old")
     config = json.loads((old / "config.json").read_text())
     del config["lower_states"]
     (old / "config.json").write_text(json.dumps(config))
@@ -312,10 +323,10 @@ def test_an_encoder_without_lower_states_cannot_answer(
     assert not out.exists()
 
 
-@pytest.mark.parametrize("bits", [0, -8, 20, 392])
+@pytest.mark.parametrize("bits", [0, -8, 20, 104])
 def test_bits_that_cannot_be_had_are_named(bad_corpus: Path, out: Path, bits: int) -> None:
     with pytest.raises(
-        FieldError, match=f"answer_bits: .* from 8 to 384, the encoder's, not {bits}"
+        FieldError, match=f"answer_bits: .* from 8 to 96, the encoder's, not {bits}"
     ):
         build(bad_corpus, out, replace(ANSWERS, answer_bits=bits))
     assert [file.name for file in out.parent.iterdir()] == [bad_corpus.name]
@@ -325,7 +336,7 @@ def test_bits_that_cannot_be_had_are_named(bad_corpus: Path, out: Path, bits: in
     ("changes", "reason"),
     [
         ({"encoder": f"sha256:{'f' * 64}"}, "does not fit: it was trained for another encoder"),
-        ({"dimension": 768}, "does not fit: it was trained for another dimension: 768, not 384"),
+        ({"dimension": 768}, "does not fit: it was trained for another dimension: 768, not 96"),
         ({"bits": 12}, "bits: "),
         ({"surprise": 1}, "surprise: "),
     ],
@@ -342,8 +353,8 @@ def test_a_reader_that_does_not_fit_is_refused(
 def test_a_reader_that_was_trained_on_more_bits_than_there_are_is_refused(
     bad_corpus: Path, out: Path, tmp_path: Path
 ) -> None:
-    mine = another_reader(tmp_path / "mine", bits=392)
-    with pytest.raises(FieldError, match=r"answer_bits: .* not 392"):
+    mine = another_reader(tmp_path / "mine", bits=104)
+    with pytest.raises(FieldError, match=r"answer_bits: .* not 104"):
         build(bad_corpus, out, replace(ANSWERS, reader=mine))
 
 
@@ -351,7 +362,7 @@ def test_a_reader_that_was_trained_on_more_bits_than_there_are_is_refused(
     ("file", "raw", "error"),
     [
         (READER_GRAPH, b"no graph", ModelError),
-        (READER_GRAPH, (DEFAULT_ENCODER / "ranker" / "query.onnx").read_bytes(), ModelError),
+        (READER_GRAPH, (TINY / "ranker" / "query.onnx").read_bytes(), ModelError),
         (READER_FILE, b"{", ModelError),
         (READER_FILE, None, ModelNotFound),
     ],
@@ -373,9 +384,9 @@ def test_a_reader_that_cannot_be_used_is_refused(
 
 @pytest.fixture
 def readerless(tmp_path: Path) -> Path:
-    """The shipped encoder, but for its reader."""
+    """The tiny encoder, but for its reader."""
     folder = tmp_path / "encoder"
-    return Path(shutil.copytree(DEFAULT_ENCODER, folder, ignore=lambda *_: [READER, "students"]))
+    return Path(shutil.copytree(TINY, folder, ignore=lambda *_: [READER, "students"]))
 
 
 def test_an_encoder_without_a_reader_says_how_to_get_one(
@@ -432,7 +443,7 @@ def test_a_coder_is_made_of_the_lower_states_of_a_sample_that_the_seed_draws(
     np.testing.assert_allclose(
         whole.mean, units.mean(axis=0), atol=2e-3
     )  # INT8 is not of one batch's
-    assert one.centres.shape == (encoder.vocabulary, 384)
+    assert one.centres.shape == (encoder.vocabulary, 96)
 
 
 # Bundles made from bundles.
@@ -443,7 +454,7 @@ def swapped(old: Path, out: Path, records: list[dict[str, Any]]) -> None:
 
 
 def reranked(old: Path, out: Path, records: list[dict[str, Any]]) -> None:
-    swap_ranker(old, DEFAULT_ENCODER / "ranker", out)
+    swap_ranker(old, TINY / "ranker", out)
 
 
 def adapted(old: Path, out: Path, records: list[dict[str, Any]]) -> None:
@@ -465,7 +476,7 @@ def test_a_swapped_reader_answers_and_all_else_is_shared(
         assert (out / file).samefile(answering_bundle / file)
     assert read_manifest(answering_bundle).reader == load_reader_config(SHIPPED)
     with closing(Bundle.open(out)) as bundle:
-        reader = bundle.span_reader(1)
+        reader = bundle.reader(1)
         assert reader is not None
         assert reader.config.min_score == 0.25
     with pytest.raises(FieldError, match=r"out: .* exists"):
@@ -525,14 +536,14 @@ def test_a_bundle_made_of_another_answers_by_its_files(
     for file in OWN:
         assert (out / file).samefile(answering_bundle / file)
     with closing(Bundle.open(out)) as bundle:
-        assert bundle.span_reader(1) is not None
+        assert bundle.reader(1) is not None
 
 
 def test_known_queries_go_into_a_bundle_that_answers(
     small_corpus: Path, small_records: list[dict[str, Any]], out: Path
 ) -> None:
     """A build with both puts the queries into the bundle when all else is there."""
-    known = BuildOptions(seed=1, answers=True, judged=tickets(small_records))
+    known = TinyOptions(seed=1, answers=True, judged=tickets(small_records))
     manifest = build(small_corpus, out, known)
     assert manifest.neighbours is not None
     assert manifest.reader is not None

@@ -12,23 +12,22 @@ import pytest
 
 from lurcher.bundle.bundle import RANKER, VECTORS, Bundle, verify
 from lurcher.bundle.manifest import read_manifest
-from lurcher.index_builder.build import BuildOptions, build
 from lurcher.index_builder.edit.swap_ranker import swap_ranker
 from lurcher.index_builder.options import TokenOptions
 from lurcher.models.errors import BundleCorrupt, FieldError, ModelError, ModelNotFound
-from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.models.ranker.decoder import DECODER_FILE, PAIR_GRAPH, Decoder, load_decoder_config
 from lurcher.models.tokens.projection import PROJECTION_FILE
 from tests.index_builder.test_resume import Recorder
+from tests.tiny import TINY, TinyOptions, build
 
-SHIPPED = DEFAULT_ENCODER / RANKER
+SHIPPED = TINY / RANKER
 
 
 @pytest.fixture(scope="module")
 def narrow(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of other codes than the shipped decoder reads."""
+    """A bundle of other codes than the decoder reads."""
     out = tmp_path_factory.mktemp("narrow") / "narrow.lurcher"
-    build(small_corpus, out, BuildOptions(tokens=TokenOptions(bits=64)))
+    build(small_corpus, out, TinyOptions(tokens=TokenOptions(bits=64)))
     return out
 
 
@@ -46,10 +45,10 @@ def test_a_decoder_of_other_codes_is_refused_by_name(
     small_corpus: Path, narrow: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.lurcher"
-    with pytest.raises(ModelError, match="another bits: 160, not 64"):
-        build(small_corpus, out, BuildOptions(tokens=TokenOptions(bits=64), ranker=SHIPPED))
+    with pytest.raises(ModelError, match="another bits: 96, not 64"):
+        build(small_corpus, out, TinyOptions(tokens=TokenOptions(bits=64), ranker=SHIPPED))
     assert not out.exists()
-    with pytest.raises(ModelError, match="another bits: 160, not 64"):
+    with pytest.raises(ModelError, match="another bits: 96, not 64"):
         swap_ranker(narrow, SHIPPED, out)
     assert not out.exists()
 
@@ -57,10 +56,10 @@ def test_a_decoder_of_other_codes_is_refused_by_name(
 def test_without_tokens_there_is_nothing_to_decode(small_corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.lurcher"
     with pytest.raises(FieldError, match="ranker: needs tokens"):
-        build(small_corpus, out, BuildOptions(tokens=None, ranker=SHIPPED))
+        build(small_corpus, out, TinyOptions(tokens=None, ranker=SHIPPED))
     with pytest.raises(ModelNotFound, match="nowhere"):
-        build(small_corpus, out, BuildOptions(ranker=tmp_path / "nowhere"))
-    build(small_corpus, out, BuildOptions(tokens=None))
+        build(small_corpus, out, TinyOptions(ranker=tmp_path / "nowhere"))
+    build(small_corpus, out, TinyOptions(tokens=None))
     assert read_manifest(out).ranker is None
     with pytest.raises(FieldError, match=r"bundle: .* no tokens"):
         swap_ranker(out, SHIPPED)
@@ -71,7 +70,7 @@ def test_a_swap_shares_all_else_and_the_old_bundle_stays(
 ) -> None:
     decoder = tmp_path / "mine"
     shutil.copytree(SHIPPED, decoder)
-    text = (decoder / DECODER_FILE).read_text().replace('"name": "squad-open"', '"name": "mine"')
+    text = (decoder / DECODER_FILE).read_text().replace('"name": "tiny"', '"name": "mine"')
     (decoder / DECODER_FILE).write_text(text)
     out, manifest = swap_ranker(small_bundle, decoder, tmp_path / "new.lurcher")
     assert manifest.ranker is not None
@@ -89,16 +88,16 @@ def test_a_swapped_bundle_is_named_by_its_decoder(small_bundle: Path, tmp_path: 
     first, _ = swap_ranker(bundle, ours)
     assert first == tmp_path / "wiki-ours-of-March.lurcher"
     second, manifest = swap_ranker(first, SHIPPED)
-    assert second == tmp_path / "wiki-squad-open.lurcher"
+    assert second == tmp_path / "wiki-tiny.lurcher"
     assert manifest.ranker is not None
-    assert manifest.ranker.name == "squad-open"
+    assert manifest.ranker.name == "tiny"
 
 
 def test_a_decoder_changed_in_the_bundle_is_found(small_bundle: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.lurcher"
     shutil.copytree(small_bundle, copy)
     file = copy / RANKER / DECODER_FILE
-    file.write_text(file.read_text().replace('"width": 64', '"width": 32'))
+    file.write_text(file.read_text().replace('"width": 16', '"width": 32'))
     with pytest.raises(BundleCorrupt, match=r"ranker/decoder\.json"):
         Bundle.open(copy)
     with pytest.raises(BundleCorrupt, match=r"ranker/decoder\.json: not the manifest's decoder"):
@@ -112,7 +111,7 @@ def test_a_decoder_changed_in_the_bundle_is_found(small_bundle: Path, tmp_path: 
 
 
 def changed(folder: Path, **fields: Any) -> Path:
-    """A copy of the shipped decoder in ``folder`` that says other things of itself."""
+    """A copy of the decoder in ``folder`` that says other things of itself."""
     shutil.copytree(SHIPPED, folder)
     said = json.loads((folder / DECODER_FILE).read_text())
     (folder / DECODER_FILE).write_text(json.dumps(said | fields))
@@ -131,7 +130,7 @@ def test_a_decoder_that_cannot_fit_is_refused_before_the_corpus_is_read(
 ) -> None:
     ranker = changed(tmp_path / "other", **fields)
     with pytest.raises(ModelError, match=what):
-        build(small_corpus, tmp_path / "out.lurcher", BuildOptions(ranker=ranker))
+        build(small_corpus, tmp_path / "out.lurcher", TinyOptions(ranker=ranker))
     assert not (tmp_path / "out.lurcher.partial").exists()
 
 
@@ -141,7 +140,7 @@ def test_an_unfinished_decoder_is_refused_before_the_corpus_is_read(
     ranker = changed(tmp_path / "half")
     (ranker / PAIR_GRAPH).unlink()
     with pytest.raises(ModelError, match=PAIR_GRAPH):
-        build(small_corpus, tmp_path / "out.lurcher", BuildOptions(ranker=ranker))
+        build(small_corpus, tmp_path / "out.lurcher", TinyOptions(ranker=ranker))
     assert not (tmp_path / "out.lurcher.partial").exists()
 
 
@@ -150,14 +149,14 @@ def test_a_decoder_of_other_principal_components_is_refused_before_encoding(
 ) -> None:
     """What they are is known when the corpus was sampled."""
     encoder = tmp_path / "encoder"
-    shutil.copytree(DEFAULT_ENCODER, encoder)
+    shutil.copytree(TINY, encoder)
     (encoder / PROJECTION_FILE).unlink()
     recorder = Recorder()
     with pytest.raises(ModelError, match="another projection"):
         build(
             small_corpus,
             tmp_path / "out.lurcher",
-            BuildOptions(encoder, ranker=SHIPPED),
+            TinyOptions(encoder=encoder, ranker=SHIPPED),
             recorder,
         )
     assert set(recorder.stages) == {"reading", "calibrating"}

@@ -19,7 +19,6 @@ from lurcher.bundle.manifest import read_manifest
 from lurcher.bundle.passages import Passages
 from lurcher.bundle.token_store import CODER, TokenStore, token_files
 from lurcher.index_builder.adapt import adapt
-from lurcher.index_builder.build import BuildOptions, build
 from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.index_builder.neighbours import NeighbourOptions
 from lurcher.index_builder.options import TokenOptions
@@ -29,13 +28,13 @@ from lurcher.index_builder.stages.encode_passages import FLAGS_FILE, VECTORS_FIL
 from lurcher.index_builder.stages.fit_token_coder import calibrate
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.errors import FieldError
-from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
 from lurcher.models.ranker.maxsim import NOTHING, maxsim
 from lurcher.models.tokens.coder import Coded, TokenCoder
 from lurcher.models.tokens.products import Vectors
 from tests.index_builder.killing import build_in_pieces
 from tests.index_builder.test_resume import Recorder, interrupted
 from tests.tickets import tickets
+from tests.tiny import PROFILES, TINY, TinyOptions, build
 
 Write = Callable[[Path, Iterable[Any]], Path]
 
@@ -55,7 +54,7 @@ def undisturbed(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return Encoder.load(DEFAULT_ENCODER, "passage")
+    return Encoder.load(TINY, "passage")
 
 
 def content(root: Path) -> list[bytes]:
@@ -88,7 +87,7 @@ def test_the_manifest_says_what_the_store_holds(
     texts = [f"{record['title']} {record['text']}" for record in small_records]
     lengths = [len(tokens.ids) - 2 for tokens in encoder.tokenise(texts)]  # but [CLS] and [SEP]
     assert stated.tokens == sum(lengths)
-    assert stated.bits == options.bits_for(384)
+    assert stated.bits == options.bits_for(96)
     assert stated.keep_ratio == options.keep_ratio
     assert stated.encoder == encoder.config.fingerprint
     with closing(Bundle.open(small_bundle)) as bundle:
@@ -105,7 +104,7 @@ def test_the_manifest_says_what_the_store_holds(
 def test_without_merging_each_token_is_there_but_the_common_ones(
     small_corpus: Path, out: Path, encoder: Encoder
 ) -> None:
-    stated = build(small_corpus, out, BuildOptions(tokens=TokenOptions(64, 1.0))).tokens
+    stated = build(small_corpus, out, TinyOptions(tokens=TokenOptions(64, 1.0))).tokens
     assert stated is not None
     assert (stated.bits, stated.keep_ratio) == (64, 1.0)
     with closing(Bundle.open(out)) as bundle:
@@ -132,7 +131,7 @@ def test_without_merging_each_token_is_there_but_the_common_ones(
 def test_vectors_are_the_same_with_tokens_and_without(
     small_corpus: Path, small_bundle: Path, out: Path
 ) -> None:
-    manifest = build(small_corpus, out, BuildOptions(seed=1, tokens=None))
+    manifest = build(small_corpus, out, TinyOptions(seed=1, tokens=None))
     assert manifest.tokens is None
     assert verify(out) == []
     before = read_manifest(small_bundle)
@@ -150,13 +149,16 @@ def test_vectors_are_the_same_with_tokens_and_without(
 
 
 def test_late_interaction_finds_what_was_asked_for(small_bundle: Path) -> None:
-    assert all(id_.startswith("en-music") for id_ in ranked(small_bundle, "tuning to an oboe")[:4])
+    assert all(
+        id_.startswith("en-music")
+        for id_ in ranked(small_bundle, "the orchestra tunes to the oboe")[:4]
+    )
 
 
 def test_the_same_corpus_makes_the_same_bytes(
     small_corpus: Path, small_bundle: Path, out: Path
 ) -> None:
-    build(small_corpus, out, BuildOptions(seed=1))
+    build(small_corpus, out, TinyOptions(seed=1))
     assert content(out) == content(small_bundle)
 
 
@@ -206,7 +208,7 @@ def test_a_corpus_of_one_passage(tmp_path: Path, out: Path, write_jsonl: Write, 
 
 
 def test_passages_of_one_token(tmp_path: Path, out: Path, write_jsonl: Write) -> None:
-    words = ["cat", "bread", "train", "stone", "music"]
+    words = ["cat", "bread", "dog", "glass", "music"]
     corpus = write_jsonl(tmp_path / "c.jsonl", [{"id": word, "text": word} for word in words])
     stated = build(corpus, out).tokens
     assert stated is not None
@@ -236,7 +238,7 @@ def test_passages_beyond_the_limit_are_coded_up_to_it(
 def test_more_passages_than_a_chunk_are_coded_in_row_order(
     small_corpus: Path, small_bundle: Path, out: Path
 ) -> None:
-    build_in_pieces(small_corpus, out, BuildOptions(seed=1))
+    build_in_pieces(small_corpus, out, TinyOptions(seed=1))
     with closing(Bundle.open(out)) as one, closing(Bundle.open(small_bundle)) as other:
         assert one.tokens is not None
         assert other.tokens is not None
@@ -284,7 +286,7 @@ def test_other_tokens_are_encoded_again_but_not_read_again(
 ) -> None:
     interrupted(small_corpus, out, *at)
     recorder = Recorder()
-    options = BuildOptions(tokens=TokenOptions(bits=32, keep_ratio=0.5))
+    options = TinyOptions(tokens=TokenOptions(bits=32, keep_ratio=0.5))
     stated = build_in_pieces(small_corpus, out, options, recorder).tokens
     assert set(recorder.stages) == {"calibrating", "encoding", "indexing", "tuning"}
     assert recorder.stages["encoding"] == 60
@@ -299,7 +301,7 @@ def test_a_rerun_without_tokens_leaves_none(
 ) -> None:
     interrupted(small_corpus, out, *at)
     recorder = Recorder()
-    manifest = build_in_pieces(small_corpus, out, BuildOptions(tokens=None), recorder)
+    manifest = build_in_pieces(small_corpus, out, TinyOptions(tokens=None), recorder)
     assert set(recorder.stages) == {"encoding", "indexing", "tuning"}
     assert manifest.tokens is None
     assert not [file for file in manifest.files if "token" in file and "encoder/" not in file]
@@ -310,7 +312,7 @@ def test_a_rerun_without_tokens_leaves_none(
 def test_a_rerun_with_tokens_codes_what_was_encoded_without(
     small_corpus: Path, undisturbed: Path, out: Path
 ) -> None:
-    interrupted(small_corpus, out, "tuning", 0, BuildOptions(tokens=None))
+    interrupted(small_corpus, out, "tuning", 0, TinyOptions(tokens=None))
     build_in_pieces(small_corpus, out)
     assert content(out) == content(undisturbed)
 
@@ -322,7 +324,7 @@ def test_another_seed_matters_to_the_encoding_only_where_there_are_tokens(
         (None, {"indexing", "tuning"}),
         (TokenOptions(), {"calibrating", "encoding", "indexing", "tuning"}),
     ):
-        out, options = tmp_path / f"{len(stages)}.lurcher", BuildOptions(tokens=tokens)
+        out, options = tmp_path / f"{len(stages)}.lurcher", TinyOptions(tokens=tokens)
         interrupted(small_corpus, out, "tuning", 0, options)
         recorder = Recorder()
         build_in_pieces(small_corpus, out, replace(options, seed=2), recorder)
@@ -338,14 +340,12 @@ def test_a_keep_ratio_is_a_share(keep_ratio: float) -> None:
         TokenOptions(keep_ratio=keep_ratio)
 
 
-@pytest.mark.parametrize("bits", [0, 20, 392])
+@pytest.mark.parametrize("bits", [0, 20, 104])
 def test_bits_are_refused_before_anything_is_read(out: Path, tmp_path: Path, bits: int) -> None:
     corpus = tmp_path / "c.jsonl"
     corpus.write_text('{"id": "a"}\n')  # would be an error of its own
-    with pytest.raises(
-        FieldError, match=f"token_bits: .* from 8 to 384, the encoder's, not {bits}"
-    ):
-        build(corpus, out, BuildOptions(tokens=TokenOptions(bits)))
+    with pytest.raises(FieldError, match=f"token_bits: .* from 8 to 96, the encoder's, not {bits}"):
+        build(corpus, out, TinyOptions(tokens=TokenOptions(bits)))
     assert [file.name for file in tmp_path.iterdir()] == [corpus.name]
 
 
@@ -429,7 +429,7 @@ def test_states_are_gone_when_a_passage_is_coded(
         return code(self, states, ids, keep_ratio)
 
     monkeypatch.setattr(TokenCoder, "code", watched)
-    encoder = Encoder.load(DEFAULT_ENCODER, "passage", 1)
+    encoder = Encoder.load(TINY, "passage", 1)
     coding = Coding(TokenCoder.load(small_bundle / CODER), 0.5)
     vectors, coded = coding.encode(encoder, encoder.tokenise([r["text"] for r in small_records]))
     assert len(vectors) == len(coded) == 60
@@ -467,7 +467,10 @@ def test_a_bundle_made_of_another_shares_its_store(
 
 
 def test_a_students_queries_meet_its_teachers_tokens(derived: dict[str, Path]) -> None:
-    for query, topic in (("tuning to an oboe", "music"), ("yeast makes dough rise", "food")):
+    for query, topic in (
+        ("the orchestra tunes to the oboe", "music"),
+        ("yeast turns sugar into gas", "food"),
+    ):
         found = ranked(derived["swapped"], query)[:4]
         assert all(id_.startswith(f"en-{topic}") for id_ in found), found
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from lurcher.bundle.bundle import verify
+from lurcher.bundle.bundle import ENCODER, verify
+from lurcher.index_builder.stages.encode_passages import VECTORS_FILE
 from lurcher.models.errors import FieldError
 from tests.tiny import TINY, TinyOptions, build
 
@@ -32,18 +33,22 @@ except BundleError as error:
 
 @pytest.mark.parametrize(
     ("limit", "where"),
-    [(30_000, "passages"), (250_000, "vectors"), (2_000_000, "encoder")],
+    # 600 vectors of 96 dimensions are 230,400 bytes, and their index has a header.
+    [(20_000, "passages"), (180_000, "vectors"), (230_420, "index"), (250_000, "encoder")],
 )
 def test_a_full_disk_is_one_error_and_a_rerun_finishes(
     tmp_path: Path, write_jsonl: Write, limit: int, where: str
 ) -> None:
-    lines = [{"id": str(i), "text": f"passage {i} of the {where} test " * 8} for i in range(400)]
+    lines = [{"id": str(i), "text": f"passage {i}"} for i in range(600)]
     corpus = write_jsonl(tmp_path / "corpus.jsonl", lines)
     out = tmp_path / "out.lurcher"
     command = [sys.executable, "-c", LIMITED, str(corpus), str(out), str(limit), str(TINY)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert said.startswith(f"{out}: cannot be written: ")
     assert not out.exists()
+    partial = out.with_name(f"{out.name}.partial")
+    begun = [(partial / file).exists() for file in (f"scratch/{VECTORS_FILE}", f"bundle/{ENCODER}")]
+    assert begun == [where != "passages", where == "encoder"]
     build(corpus, out)
     assert verify(out) == []
 

@@ -17,13 +17,11 @@ from lurcher.index_builder.build import BuildOptions, skipped_file
 from lurcher.index_builder.stages import STAGES
 from lurcher.index_builder.stages.encode_passages import FLAGS_FILE, VECTORS_FILE
 from lurcher.models.errors import FieldError
+from tests.index_builder.killing import Interrupted
 from tests.index_builder.killing import build_in_pieces as build
+from tests.tiny import TinyOptions
 
 Write = Callable[[Path, Iterable[Any]], Path]
-
-
-class Interrupted(BaseException):
-    """Stands for a kill: nothing catches it."""
 
 
 class Recorder:
@@ -117,7 +115,7 @@ def test_half_a_vector_is_written_again(small_corpus: Path, out: Path) -> None:
     build(small_corpus, out, report=recorder)
     assert recorder.resumed["encoding"] == 32
     with closing(Bundle.open(out)) as bundle:
-        raw = np.frombuffer(whole, np.float32).reshape(32, 384)
+        raw = np.frombuffer(whole, np.float32).reshape(32, 96)
         scores, rows = bundle.vectors.search(raw, 1)
     assert rows[:, 0].tolist() == list(range(32))
     np.testing.assert_allclose(scores, 1, atol=1e-5)
@@ -136,7 +134,7 @@ def test_vectors_without_their_flags_are_encoded_again(small_corpus: Path, out: 
 def test_another_index_does_not_encode_again(small_corpus: Path, out: Path) -> None:
     interrupted(small_corpus, out, "tuning", 0)
     recorder = Recorder()
-    manifest = build(small_corpus, out, BuildOptions(index="IVF2,Flat"), recorder)
+    manifest = build(small_corpus, out, TinyOptions(index="IVF2,Flat"), recorder)
     assert set(recorder.stages) == {"indexing", "tuning"}
     assert manifest.build.index == "IVF2,Flat"
     assert verify(out) == []
@@ -145,13 +143,13 @@ def test_another_index_does_not_encode_again(small_corpus: Path, out: Path) -> N
 def test_another_recall_does_not_index_again(small_corpus: Path, out: Path) -> None:
     interrupted(small_corpus, out, "tuning", 0)
     recorder = Recorder()
-    build(small_corpus, out, BuildOptions(recall=0.5), recorder)
+    build(small_corpus, out, TinyOptions(recall=0.5), recorder)
     assert set(recorder.stages) == {"tuning"}
 
 
 def test_a_failed_index_leaves_the_vectors_for_another(small_corpus: Path, out: Path) -> None:
     with pytest.raises(FieldError, match="cannot make 'IVF64,SQ8' of 60 vectors"):
-        build(small_corpus, out, BuildOptions(index="IVF64,SQ8"))
+        build(small_corpus, out, TinyOptions(index="IVF64,SQ8"))
     recorder = Recorder()
     build(small_corpus, out, report=recorder)
     assert "encoding" not in recorder.stages
@@ -192,7 +190,7 @@ def test_records_set_aside_are_there_once_after_a_resume(
 ) -> None:
     records = [{"id": i, "text": "t"} if i % 3 else {"id": i} for i in range(64)]
     corpus = write_jsonl(tmp_path / "corpus.jsonl", records)
-    options = BuildOptions(skip_bad_lines=True)
+    options = TinyOptions(skip_bad_lines=True)
     interrupted(corpus, out, "reading", 32, options)
     with skipped_file(out).open("a") as file:
         file.write('{"line": 33}\n{"half a li')  # written, and killed before the transaction

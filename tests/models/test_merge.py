@@ -17,7 +17,7 @@ from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.merge import copy_encoder, merge
 from lurcher.models.encoders.student import load_student
 from lurcher.models.errors import FieldError, ModelError, ModelNotFound
-from lurcher.models.pretrained import DEFAULT_ENCODER
+from tests.tiny import TINY
 
 WriteStudent = Callable[..., Path]
 TEACHERS = ["encoder.onnx", "tokenizer.json", "vocabulary.bin"]
@@ -30,20 +30,20 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def teacher(tmp_path: Path) -> Path:
-    copy_encoder(DEFAULT_ENCODER, tmp_path / "teacher")
+    copy_encoder(TINY, tmp_path / "teacher")
     return tmp_path / "teacher"
 
 
 def test_the_merged_folder_is_an_encoder(write_student: WriteStudent, out: Path) -> None:
     folder = write_student()
-    config = merge(DEFAULT_ENCODER, folder, out)
+    config = merge(TINY, folder, out)
     assert load_config(out) == config
     assert config.student == load_student(folder)
     unchanged = {"query_graph": "encoder.onnx", "student": None}
-    assert config.model_copy(update=unchanged) == load_config(DEFAULT_ENCODER)
+    assert config.model_copy(update=unchanged) == load_config(TINY)
     assert sorted(f.name for f in out.iterdir()) == sorted([*TEACHERS, "config.json", "query.onnx"])
     texts = ["a cat", "the valley of a glacier"]
-    wanted = Encoder.load(DEFAULT_ENCODER, "query", 1).encode(texts)
+    wanted = Encoder.load(TINY, "query", 1).encode(texts)
     np.testing.assert_array_equal(Encoder.load(out, "query", 1).encode(texts), wanted)
 
 
@@ -52,9 +52,9 @@ def test_queries_are_read_by_the_student_and_passages_by_the_teacher(
 ) -> None:
     folder = write_student()
     (folder / "query.onnx").write_bytes(b"no graph")
-    merge(DEFAULT_ENCODER, folder, out)
-    assert Encoder.load(out, "passage", 1).encode(["a cat"]).shape == (1, 384)
-    assert Encoder.load(out, "teacher", 1).encode(["a cat"]).shape == (1, 384)
+    merge(TINY, folder, out)
+    assert Encoder.load(out, "passage", 1).encode(["a cat"]).shape == (1, 96)
+    assert Encoder.load(out, "teacher", 1).encode(["a cat"]).shape == (1, 96)
     with pytest.raises(ModelError, match=r"query\.onnx"):
         Encoder.load(out, "query", 1)
 
@@ -85,18 +85,18 @@ def test_where_nothing_can_be_linked_it_is_copied(
 def test_a_student_takes_anothers_place_and_can_be_left_out_again(
     write_student: WriteStudent, tmp_path: Path
 ) -> None:
-    merge(DEFAULT_ENCODER, write_student(name="one"), tmp_path / "one")
+    merge(TINY, write_student(name="one"), tmp_path / "one")
     second = merge(tmp_path / "one", write_student(name="two"), tmp_path / "two")
     assert second.student is not None
     assert second.student.name == "two"
-    assert merge(tmp_path / "two", None, tmp_path / "none") == load_config(DEFAULT_ENCODER)
+    assert merge(tmp_path / "two", None, tmp_path / "none") == load_config(TINY)
     assert not (tmp_path / "none" / "query.onnx").exists()
-    wanted = (DEFAULT_ENCODER / "config.json").read_bytes()
+    wanted = (TINY / "config.json").read_bytes()
     assert (tmp_path / "none" / "config.json").read_bytes() == wanted
 
 
 def test_a_copy_keeps_its_student(write_student: WriteStudent, out: Path, tmp_path: Path) -> None:
-    merged = merge(DEFAULT_ENCODER, write_student(), out)
+    merged = merge(TINY, write_student(), out)
     assert copy_encoder(out, tmp_path / "copy") == merged
     for file in out.iterdir():
         assert (tmp_path / "copy" / file.name).read_bytes() == file.read_bytes()
@@ -105,7 +105,7 @@ def test_a_copy_keeps_its_student(write_student: WriteStudent, out: Path, tmp_pa
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"dimension": 768}, "twin has 768 dimensions, and the encoder all-MiniLM-L6-v2 has 384"),
+        ({"dimension": 768}, "twin has 768 dimensions, and the encoder tiny has 96"),
         ({"teacher": "sha256:" + "1" * 64}, "twin was aligned to the encoder sha256:1{64}, and"),
     ],
 )
@@ -113,9 +113,9 @@ def test_a_student_of_another_is_refused(
     write_student: WriteStudent, out: Path, changes: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(FieldError, match=f"student: {named}") as caught:
-        merge(DEFAULT_ENCODER, write_student(**changes), out)
+        merge(TINY, write_student(**changes), out)
     if "teacher" in changes:
-        assert load_config(DEFAULT_ENCODER).fingerprint in caught.value.reason
+        assert load_config(TINY).fingerprint in caught.value.reason
     assert not out.exists()
 
 
@@ -123,10 +123,10 @@ def test_half_a_student_is_refused(write_student: WriteStudent, out: Path, tmp_p
     folder = write_student()
     (folder / "query.onnx").unlink()
     with pytest.raises(ModelNotFound, match=r"it has no query\.onnx"):
-        merge(DEFAULT_ENCODER, folder, out)
+        merge(TINY, folder, out)
     shutil.rmtree(folder)
     with pytest.raises(ModelNotFound, match="no such folder"):
-        merge(DEFAULT_ENCODER, folder, out)
+        merge(TINY, folder, out)
     with pytest.raises(ModelNotFound, match="not an encoder"):
         merge(tmp_path / "none", write_student(name="other"), out)
     assert not out.exists()

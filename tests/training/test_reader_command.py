@@ -87,7 +87,7 @@ def test_what_was_trained_answers_in_a_bundle(
     assert manifest.reading is not None
     assert manifest.reading.bits == BITS
     with closing(Bundle.open(tmp_path / "new.lurcher")) as bundle:
-        assert bundle.span_reader(1) is not None
+        assert bundle.reader(1) is not None
 
 
 def test_killed_command_goes_on_and_another_plan_starts_afresh(

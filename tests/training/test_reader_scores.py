@@ -72,7 +72,7 @@ def test_each_score_is_that_of_the_passage_alone(
 ) -> None:
     out = tmp_path / "scores.tsv"
     write_reader_scores(read.path, files, out, 3, 4)
-    reader, store, tokens = read.span_reader(1), read.reading, read.tokens
+    reader, store, tokens = read.reader(1), read.reading, read.tokens
     assert reader is not None
     assert store is not None
     assert tokens is not None
@@ -84,7 +84,7 @@ def test_each_score_is_that_of_the_passage_alone(
         for passage, score in found.items():
             row = read.passages.rows_of([passage])[passage]
             (there,) = encoder.tokenise([read.passages.get([row])[0].content])
-            places, ids = informative_tokens(encoder, tokens.coder, there)
+            ((places, ids),) = informative_tokens(encoder, tokens.coder, [there])
             codes, counts = store.gather(np.array([row]))
             weights = tokens.coder.weights(text.ids[own])
             logits = reader.logits(states, weights, store.coder.decode(codes, ids), places, counts)

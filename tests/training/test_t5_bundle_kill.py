@@ -22,6 +22,7 @@ from lurcher.bundle.state_codecs import SIGNS
 from lurcher.index_builder.build import BuildOptions, build
 from tests.index_builder.killing import CHUNK_SIZE, build_in_pieces, run
 from tests.index_builder.test_resume import Recorder
+from tests.tiny import TinyOptions
 
 QUERY = "where does a lurcher go"
 STATES, COUNTS = f"{SEGMENT}/states.bin", f"{SEGMENT}/states.idx"
@@ -97,11 +98,11 @@ PLACES: dict[str, tuple[str, int, str]] = {
 
 def expression(ranker: Path) -> str:
     """The options of these builds, for another process."""
-    return f"BuildOptions(tokens=None, ranker=Path({str(ranker)!r}), states='1-bit')"
+    return f"TinyOptions(tokens=None, ranker=Path({str(ranker)!r}), states='1-bit')"
 
 
 def t5_options(ranker: Path) -> BuildOptions:
-    return BuildOptions(tokens=None, ranker=ranker, states="1-bit")
+    return TinyOptions(tokens=None, ranker=ranker, states="1-bit")
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +136,7 @@ def test_a_rerun_without_a_ranker_leaves_no_states(
     place = PLACES["states written, and not noted"]
     status, error = run(corpus, out, *place, options=expression(ranker))
     assert status == -signal.SIGKILL, error
-    build(corpus, out, BuildOptions(tokens=None))
+    build(corpus, out, TinyOptions(tokens=None))
     assert verify(out) == []
     for name in (STATES, COUNTS, SIGNS, RANKER):
         assert not (out / name).exists()
