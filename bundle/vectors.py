@@ -136,7 +136,9 @@ def chunks(count: int) -> Iterator[slice]:
 def write_index(index: faiss.Index, path: Path) -> None:
     """Write ``index`` to ``path``. Raises OSError."""
     try:
-        faiss.write_index(index, str(path))
+        # By a file of Python's: FAISS does not notice where a full disk takes no more of its last buffer.
+        with path.open("wb") as file:
+            faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
     except RuntimeError as error:
         raise OSError(_reason(error)) from error
 
