@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from lurcher.index_builder.adapt import adapt
@@ -53,6 +54,19 @@ TOPICS = {
     ],
 }
 NAMES = ["animals", "travel", "food", "earth", "music"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_traces() -> None:
+    """Logs traces as plain text: drawn with local variables, as by default, one takes ten seconds."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(
+                colors=False, exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
+    )
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,17 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest.mock import patch
 
+from rich.console import ConsoleDimensions
+
 from lurcher import cli
+from lurcher.cli import console as printing
 
 Ended = subprocess.CompletedProcess[str]
 Run = Callable[..., Ended]
 
 # A wide terminal without colours.
-PLAIN = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+WIDTH = 200
+PLAIN = {"COLUMNS": str(WIDTH), "NO_COLOR": "1", "TERM": "dumb"}
 
 
 def run_process(words: Sequence[str | Path], folder: Path, environment: dict[str, str]) -> Ended:
@@ -29,9 +33,14 @@ def run_process(words: Sequence[str | Path], folder: Path, environment: dict[str
 
 
 def run_here(words: Sequence[str | Path], folder: Path, environment: dict[str, str]) -> Ended:
-    """The same within this process, which has imported everything already; what it raises is raised."""
+    """The same within this process, which has imported everything already; what it raises is raised.
+
+    Not for what changes the process: a server takes over its signals and its log.
+    """
     arguments = ["lurcher", *map(str, words)]
     out, err, code = io.StringIO(), io.StringIO(), 0
+    for console in (printing.console, printing.errors):
+        console.size = ConsoleDimensions(WIDTH, 50)
     with (
         patch.dict(os.environ, PLAIN | environment),
         patch.object(sys, "argv", arguments),
@@ -44,6 +53,14 @@ def run_here(words: Sequence[str | Path], folder: Path, environment: dict[str, s
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+def hidden(package: str, folder: Path) -> dict[str, str]:
+    """An environment without ``package``: a module in ``folder`` takes its name and cannot be imported."""
+    folder.mkdir()
+    (folder / f"{package}.py").write_text(f"raise ModuleNotFoundError(name={package!r})")
+    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 def output(ended: Ended) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lurcher.index_builder.demo import demo_path
-from tests.cli.running import Run, complaint, output
+from tests.cli.running import Run, complaint, hidden, output
 from tests.tiny import BY_TINY
 
 VERBS = ["build", "inspect", "verify", "swap-encoder", "search", "serve", "eval", "export", "demo",
@@ -192,7 +191,7 @@ def test_mistake_in_the_command_is_named(run: Run, words: list[str], named: str)
 
 
 @pytest.mark.parametrize(
-    ("hidden", "extra", "command"),
+    ("package", "extra", "command"),
     [
         ("ir_measures", "eval", ["eval", "b", "--queries", "q", "--qrels", "r"]),
         ("onnx", "train", ["export", "model", "out"]),
@@ -200,23 +199,18 @@ def test_mistake_in_the_command_is_named(run: Run, words: list[str], named: str)
     ],
 )
 def test_missing_extra_names_the_pip_command(
-    start: Run, tmp_path: Path, hidden: str, extra: str, command: list[str]
+    start: Run, tmp_path: Path, package: str, extra: str, command: list[str]
 ) -> None:
-    """The package is hidden by one of its name that cannot be imported."""
-    shadow = tmp_path / "shadow"
-    shadow.mkdir()
-    (shadow / f"{hidden}.py").write_text(f"raise ModuleNotFoundError(name={hidden!r})")
-    path = os.pathsep.join(filter(None, [str(shadow), os.environ.get("PYTHONPATH")]))
-    line = complaint(start(*command, PYTHONPATH=path))
-    assert line == f"this needs the package {hidden}: pip install 'lurcher[{extra}]'"
+    line = complaint(start(*command, **hidden(package, tmp_path / "shadow")))
+    assert line == f"this needs the package {package}: pip install 'lurcher[{extra}]'"
 
 
 def test_demo_answers_three_questions_and_stops(
-    run: Run, small_bundle: Path, tmp_path: Path
+    start: Run, small_bundle: Path, tmp_path: Path
 ) -> None:
     """On a bundle that stands where the demonstration's would, since building that takes minutes."""
     shutil.copytree(small_bundle, demo_path(tmp_path))
-    shown = output(run("demo", "--once", "--folder", tmp_path))
+    shown = output(start("demo", "--once", "--folder", tmp_path))
     assert "60 docstrings" in shown
     for question in ("another thread", "compress a file", "shell command"):
         assert question in shown

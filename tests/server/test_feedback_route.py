@@ -404,8 +404,9 @@ def start(small_bundle: Path, log: Path) -> Iterator[Callable[[], subprocess.Pop
         server.communicate(timeout=PATIENCE)
 
 
+@pytest.mark.parametrize("kills", [1, pytest.param(8, marks=pytest.mark.nightly)])
 def test_what_was_answered_survives_a_kill_at_any_moment(
-    start: Callable[[], subprocess.Popen[str]], log: Path
+    start: Callable[[], subprocess.Popen[str]], log: Path, kills: int
 ) -> None:
     answered: list[str] = []
 
@@ -419,7 +420,7 @@ def test_what_was_answered_survives_a_kill_at_any_moment(
             assert reply.status == 200
             answered.append(key)
 
-    for rounds in range(1, 3):
+    for rounds in range(1, kills + 1):
         server = start()
         client = Client(port_of(server))
         client.until_ready()
