@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.bundle.jagged import (
@@ -78,7 +78,6 @@ def write(root: Path, layout: JaggedLayout, corpus: Corpus, batch: int = 3) -> l
 lengths = st.lists(st.just(0) | st.integers(0, 39), min_size=1, max_size=12)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(LAYOUTS), lengths, st.data())
 def test_what_is_written_is_read(
     tmp_path_factory: pytest.TempPathFactory,
@@ -107,7 +106,6 @@ def test_what_is_written_is_read(
             np.testing.assert_array_equal(store.gather(np.array([row]), column)[0], own[row])
 
 
-@settings(deadline=None, max_examples=200)
 @given(st.sampled_from(LAYOUTS), lengths, st.data())
 def test_a_store_that_was_torn_anywhere_is_continued_to_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory,

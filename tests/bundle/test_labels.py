@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.bundle.labels import Labels
@@ -108,7 +108,6 @@ def test_without_passages_their_columns_are_empty(dense: Dense, data: st.DataObj
     assert same(sparse(dense).without_passages(rows), sparse(emptied))
 
 
-@settings(deadline=None)
 @given(matrices())
 def test_what_is_saved_is_loaded(tmp_path_factory: pytest.TempPathFactory, dense: Dense) -> None:
     path = tmp_path_factory.mktemp("labels") / "labels.npz"
@@ -240,7 +239,6 @@ def known_ids(ids: Sequence[str]) -> dict[str, int]:
     return {id_: int(id_) for id_ in ids if id_ in ("0", "1", "4")}
 
 
-@settings(deadline=None, max_examples=300)
 @given(st.data())
 def test_a_changed_file_is_corrupt_or_says_the_same(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -71,7 +71,7 @@ manifests = st.builds(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(manifests)
 def test_a_manifest_comes_back_as_it_went_in(tmp_path: Path, manifest: Manifest) -> None:
     write_manifest(tmp_path, manifest)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.bundle.passages import Condition, Passage, Passages, PassageWriter, Scalar
@@ -45,7 +45,6 @@ def written(passages: Sequence[Passage]) -> Iterator[Passages]:
             opened.close()
 
 
-@settings(deadline=None, max_examples=60)
 @given(passages)
 def test_passages_come_back_as_they_went_in(passages: list[Passage]) -> None:
     with written(passages) as opened:
@@ -62,7 +61,6 @@ def test_passages_come_in_the_order_asked_and_as_often() -> None:
         assert opened.get([]) == []
 
 
-@settings(deadline=None, max_examples=30)
 @given(passages, st.lists(texts, max_size=5))
 def test_rows_of_ids_are_where_their_passages_are(
     passages: list[Passage], others: list[str]
@@ -160,7 +158,6 @@ conditions = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=200)
 @given(
     st.lists(st.dictionaries(st.sampled_from(FIELDS), some_value), max_size=12),
     st.lists(conditions, max_size=3),

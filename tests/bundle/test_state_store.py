@@ -68,9 +68,7 @@ def codec(request: pytest.FixtureRequest) -> Codec:
     return request.param  # type: ignore[no-any-return]  # pytest does not say
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(states=states_of_passages, data=st.data())
 def test_passages_come_back_in_any_order(
     codec: Codec, tmp_path_factory: pytest.TempPathFactory, states: list[Array], data: st.DataObject

@@ -6,7 +6,7 @@ from math import log2
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("ir_measures", reason="the extra [eval] is not installed")
@@ -61,7 +61,6 @@ def test_as_many_rankings_as_queries() -> None:
         per_query(["q", "r"], [[]], {"q": {}, "r": {}})
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=50))
 def test_the_mean_lies_in_its_interval(values: list[float]) -> None:
     found = interval(np.array(values))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.feedback.aggregation import Aggregation, Limits, PairKey, pair_key
@@ -32,7 +32,6 @@ def twin(left: list[Judged], limits: Limits) -> dict[PairKey, Fraction]:
     }
 
 
-@settings(deadline=None, max_examples=200)
 @given(
     st.lists(judged, max_size=12), st.data(), st.integers(1, 3), st.sampled_from([0.5, 1.0, 10.0])
 )

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.feedback.aggregation import Limits
@@ -101,7 +101,6 @@ def test_what_was_appended_is_read_in_order_and_numbered(path: Path) -> None:
     ]
 
 
-@settings(deadline=None, max_examples=60)
 @given(appends)
 def test_it_holds_what_is_left_of_all_whole_appends(batches: list[list[Record]]) -> None:
     written: list[list[Record]] = []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.bundle.passages import Rows
@@ -169,7 +169,6 @@ def test_a_sum_follows_every_change(known: OnlineIndex) -> None:
     ),
     st.sampled_from([0, 3, 100]),
 )
-@settings(deadline=None)
 def test_what_is_left_is_what_learning_the_rest_alone_leaves(
     steps: list[list[Change]], scanned: int
 ) -> None:

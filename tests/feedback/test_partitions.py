@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.bundle.vectors import Vectors
@@ -34,7 +34,6 @@ def finds_all(found: PartitionedVectors, left: list[int]) -> None:
         np.testing.assert_allclose(found.vectors(np.array(left)), ALL[left], atol=1e-3)
 
 
-@settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 12), st.lists(st.integers(0, 60), max_size=12)), max_size=10),
     st.sampled_from([0, 5, 20, 1_000]),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.feedback.aggregation import Aggregation, Limits
@@ -120,7 +120,6 @@ class Model:
         self.receipts = again.receipts
 
 
-@settings(deadline=None, max_examples=120)
 @given(
     st.lists(submissions | submissions | removals | st.just("restart"), max_size=12),
     st.integers(1, 3), st.sampled_from([0.5, 1.0, 10.0]),
@@ -156,7 +155,6 @@ def test_it_answers_and_counts_as_the_plain_model_does_through_restarts(
         state.log.close()
 
 
-@settings(deadline=None, max_examples=120)
 @given(st.lists(submissions, max_size=6, unique_by=lambda s: (s.client, s.key)), removals)
 def test_requests_committed_together_come_to_what_they_come_to_one_by_one(
     group: list[Submission], removal: Removal
@@ -186,7 +184,6 @@ def folded_of(records: Sequence[Request], limits: Limits) -> FoldedLog:
     return FoldedLog(len(records), dict(sums.weights()))
 
 
-@settings(deadline=None, max_examples=300)
 @given(
     st.lists(submissions | removals, max_size=12), st.integers(0, 12), st.integers(1, 3),
     st.integers(1, 3), st.sampled_from([0.5, 1.0, 10.0]),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lurcher.bundle.labels import Labels
@@ -74,7 +74,6 @@ def names(known: JudgedQueries) -> list[bytes]:
 
 
 @given(SEEDS, st.integers(10, 80), st.sampled_from([7, 30, 1_000]))
-@settings(deadline=None)
 def test_who_is_held_out_is_not_known(seed: int, queries: int, most: int) -> None:
     known = random_known(seed, queries, 20)
     all_answers = dict(zip(names(known), answers_of(known.labels), strict=True))
@@ -113,7 +112,6 @@ def test_where_nobody_knows_what_is_lost_only_safe_settings_are_tried() -> None:
 
 
 @given(SEEDS, st.integers(120, 300), st.sampled_from([110, 1_000]))
-@settings(deadline=None, max_examples=40)
 def test_nobody_known_points_to_what_unseen_queries_want(
     seed: int, queries: int, most: int
 ) -> None:
@@ -161,7 +159,6 @@ def test_one_passage_for_all_leaves_nobody_to_ask() -> None:
 
 
 @given(SEEDS, st.integers(1, 40), st.sampled_from([1, 3, 1_000]))
-@settings(deadline=None)
 def test_sums_and_scores_are_those_of_loops(seed: int, queries: int, at_once: int) -> None:
     known, passages = random_known(seed, queries, 12), points(seed, 12)
     labelled = np.unique(known.labels.rows)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.models.tokens.clustering import ward
@@ -58,7 +58,6 @@ def few_points(draw: st.DrawFn) -> Vectors:
     return np.array(draw(cells), np.float32).reshape(n, dimension)
 
 
-@settings(deadline=None, max_examples=200)
 @given(few_points(), st.integers(1, 7))
 def test_clusters_are_those_of_the_naive_way(points: Vectors, count: int) -> None:
     found = ward(points, count)
@@ -66,7 +65,6 @@ def test_clusters_are_those_of_the_naive_way(points: Vectors, count: int) -> Non
     assert partition(found) in greedy(points, min(count, len(points)))
 
 
-@settings(deadline=None, max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 14), st.data())
 def test_without_ties_there_is_one_right_answer(seed: int, n: int, data: st.DataObject) -> None:
     points = np.random.default_rng(seed).standard_normal((n, 5)).astype(np.float32)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.models.errors import FieldError, ModelError
@@ -66,7 +66,6 @@ def unpacked(coded: Coded) -> list[tuple[Any, int]]:
     ]
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
     st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=20),

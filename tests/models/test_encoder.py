@@ -52,7 +52,7 @@ def test_vectors_come_in_the_order_of_the_texts(encoder: Encoder) -> None:
     assert (encoder.encode(TEXTS) * backwards).sum(axis=1).min() > 0.9999
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=80), max_size=6))
 def test_any_text_has_a_vector_of_unit_norm(texts: list[str]) -> None:
     vectors = _ENCODER.encode(texts)

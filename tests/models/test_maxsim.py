@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.models.ranker import maxsim as module
@@ -54,7 +54,6 @@ def twin(queries: Vectors, weights: Vectors, codes: Codes, counts: list[int]) ->
     return scores
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(1, 5),

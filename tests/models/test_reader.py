@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lurcher.models.encoders.config import load_config
@@ -96,7 +96,6 @@ class Graph:
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-@settings(deadline=None, max_examples=40)
 @example(counts=[0, 3, 0, 2], seed=0)
 @given(
     counts=st.lists(st.integers(0, 700), min_size=1, max_size=12), seed=st.integers(0, 2**32 - 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.models.errors import FieldError, ModelError
@@ -45,7 +45,6 @@ def left(found: Vectors, wanted: Vectors) -> float:
 
 
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, VOCABULARY - 1), max_size=6))
-@settings(deadline=None, max_examples=30)
 def test_codes_and_what_they_stand_for_are_the_formulas(seed: int, ids: list[int]) -> None:
     states = np.random.default_rng(seed).standard_normal((len(ids), D)).astype(np.float32)
     tokens = np.array(ids, np.int64)
@@ -88,7 +87,6 @@ def test_fit_is_its_formulas() -> None:
 
 
 @given(cuts=st.lists(st.integers(0, 600), max_size=8))
-@settings(deadline=None, max_examples=20)
 def test_in_which_pieces_the_sample_comes_does_not_matter(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), 600]
     pieces = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.models.reader.spans import NOTHING, Span, best_logits, best_spans
@@ -60,7 +60,6 @@ def logarithms(spans: list[Span]) -> list[float]:
     return [span.logarithm for span in spans]
 
 
-@settings(deadline=None)
 @given(cases(), st.integers(1, 40))
 def test_best_spans_are_those_of_a_loop_over_all(
     case: tuple[Array, list[int], Array, int], most: int
@@ -73,7 +72,6 @@ def test_best_spans_are_those_of_a_loop_over_all(
     assert logarithms(found) == pytest.approx(logarithms(wanted), abs=1e-4)
 
 
-@settings(deadline=None)
 @given(cases())
 def test_all_spans_and_nothing_are_sure_together(
     case: tuple[Array, list[int], Array, int],
@@ -104,7 +102,6 @@ def test_all_spans_and_nothing_are_sure_together(
     )
 
 
-@settings(deadline=None)
 @given(cases())
 def test_none_overlap_none_is_too_long_and_they_fall_off(
     case: tuple[Array, list[int], Array, int],
@@ -121,7 +118,6 @@ def test_none_overlap_none_is_too_long_and_they_fall_off(
     assert len(taken) == sum(counts)
 
 
-@settings(deadline=None)
 @given(cases(), st.randoms(use_true_random=False))
 def test_order_of_passages_does_not_count(
     case: tuple[Array, list[int], Array, int], random: Any
@@ -196,7 +192,6 @@ def test_what_is_given_is_not_written_to() -> None:
     assert (bonus == 1).all()
 
 
-@settings(deadline=None)
 @given(cases())
 def test_the_best_logit_of_a_passage_is_that_of_its_best_span(
     case: tuple[Array, list[int], Array, int],

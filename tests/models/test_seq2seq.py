@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
@@ -145,7 +145,6 @@ def test_large_logits_do_not_overflow() -> None:
     assert score_logits(-logits, [], config())[0] == pytest.approx(-6e4, rel=1e-3)
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     states=st.lists(hnp.arrays(np.float16, st.tuples(st.integers(0, 9), st.just(WIDTH)),
                                elements=st.floats(-4, 4, width=16)), max_size=8),

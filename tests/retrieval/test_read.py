@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.bundle.bundle import Bundle
@@ -174,7 +174,6 @@ def test_no_blank_stands_at_either_end_of_an_answer(
 
 
 @given(title=texts, text=texts, data=st.data())
-@settings(deadline=None)
 def test_words_of_any_span_are_part_of_the_passage(
     encoder: Encoder, title: str, text: str, data: st.DataObject
 ) -> None:

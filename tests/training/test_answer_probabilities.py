@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="the [train] extra is not installed")
@@ -58,7 +58,6 @@ def reader() -> Callable[[], Reader]:
 # --- what answers are worth
 
 
-@settings(deadline=None, max_examples=15)
 @given(
     slope=st.floats(0.05, 2.5), offset=st.floats(-3, 3), spread=st.floats(1, 12), seed=st.integers(0, 99)
 )  # fmt: skip

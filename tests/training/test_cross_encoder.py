@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -83,7 +83,6 @@ def pairs() -> list[Pair]:
 ids = st.lists(st.integers(5, 290), max_size=2 * MAX_TOKENS)
 
 
-@settings(max_examples=50, deadline=None)
 @given(question=ids, passage=ids)
 def test_a_pair_fits_and_holds_both(
     transformers: Any, tokenizer: Any, question: list[int], passage: list[int]

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="the [train] extra is not installed")
@@ -21,7 +21,6 @@ from lurcher.training.compression.layers import both_ends, count_layers, keep_la
 Checkpoint = Callable[..., Path]
 ARCHITECTURES = ["bert", "mpnet", "distilbert", "ernie"]
 STACKS = {"distilbert": "transformer.layer"}
-some = settings(max_examples=50, deadline=None)
 IDS = torch.tensor([[2, 9, 8, 3], [2, 7, 3, 0]])
 MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
 
@@ -42,7 +41,6 @@ def test_both_ends_of_a_stack(depth: int, layers: int, kept: list[int]) -> None:
     assert both_ends(depth, layers) == kept
 
 
-@some
 @given(st.integers(0, 48).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_both_ends_are_so_many_different_layers_in_ascending_order(case: tuple[int, int]) -> None:
     depth, layers = case

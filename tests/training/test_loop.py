@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="the [train] extra is not installed")
@@ -23,7 +23,6 @@ from lurcher.training.schedule import adamw
 
 
 @given(count=st.integers(1, 300), size=st.integers(1, 8), seed=st.integers(0, 3))
-@settings(deadline=None)
 def test_an_epoch_shows_each_place_once(count: int, size: int, seed: int) -> None:
     lengths = np.random.default_rng(count).integers(4, 90, count)
     batches = shuffled(lengths, size, np.random.default_rng(seed))

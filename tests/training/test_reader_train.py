@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="the [train] extra is not installed")
@@ -71,7 +71,6 @@ def loss_by_hand(logits: Array, groups: Array, answers: Array) -> float:
     return float(np.mean(parts))
 
 
-@settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=5), st.integers(0, 2**32 - 1)
 )  # fmt: skip

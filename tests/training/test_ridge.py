@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="the [train] extra is not installed")
@@ -30,7 +30,6 @@ def normal(*shape: int, seed: int) -> Array:
     return np.random.default_rng(seed).normal(size=shape)
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 999), st.integers(1, 40))
 def test_it_is_the_least_penalised_squared_error(seed: int, count: int) -> None:
     """Least squares over the centred data with rows of the penalty's root below it."""

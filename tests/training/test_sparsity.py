@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="the [train] extra is not installed")
@@ -23,14 +23,12 @@ from lurcher.training.compression.sparsity import (
 )
 
 SHARES = st.floats(0, 0.999)
-some = settings(max_examples=50, deadline=None)
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(seed).normal(size=shape)).float()
 
 
-@some
 @given(st.integers(1, 20), st.integers(1, 20), SHARES, st.integers(0, 99))
 def test_exactly_the_share_asked_is_masked(
     rows: int, columns: int, share: float, seed: int
@@ -41,7 +39,6 @@ def test_exactly_the_share_asked_is_masked(
     assert int((mask == 0).sum()) == round(share * rows * columns)
 
 
-@some
 @given(st.integers(1, 12), st.integers(1, 8), SHARES, st.integers(0, 99))
 def test_blocks_go_whole_along_the_input_dimension(
     rows: int, blocks: int, share: float, seed: int
@@ -86,7 +83,6 @@ def test_inputs_that_do_not_divide_into_blocks_are_refused_before_any_step(colum
         Pruner(layers, 0.5, "4-block")
 
 
-@some
 @given(SHARES)
 def test_the_schedule_begins_at_one_half_and_ends_at_the_final_share(final: float) -> None:
     assert sparsity_at(0, final) == pytest.approx(min(0.5, final))
@@ -95,7 +91,6 @@ def test_the_schedule_begins_at_one_half_and_ends_at_the_final_share(final: floa
     assert sparsity_at(2, final) == final
 
 
-@some
 @given(SHARES, st.floats(0, 1), st.floats(0, 1))
 def test_the_schedule_never_goes_back(final: float, a: float, b: float) -> None:
     early, late = sorted((a, b))

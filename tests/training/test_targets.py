@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="the [train] extra is not installed")
@@ -150,7 +150,6 @@ def synthetic(lengths: list[int]) -> Targets:
     )
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.integers(1, 30), min_size=1, max_size=200),
     st.integers(1, 70),

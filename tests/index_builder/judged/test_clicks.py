@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.index_builder.judged import Known, merge, read_clicks
@@ -67,7 +67,6 @@ def twin(log: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return labels
 
 
-@settings(deadline=None)
 @given(logs, st.randoms(use_true_random=False))
 def test_clicks_add_up_in_any_order(
     tmp_path_factory: pytest.TempPathFactory, log: list[dict[str, Any]], random: Any
@@ -79,7 +78,6 @@ def test_clicks_add_up_in_any_order(
     assert by_text(read_clicks([written(folder, log)])) == found
 
 
-@settings(deadline=None)
 @given(logs)
 def test_a_log_of_timed_clicks_that_is_shipped_twice_counts_once(
     tmp_path_factory: pytest.TempPathFactory, log: list[dict[str, Any]]

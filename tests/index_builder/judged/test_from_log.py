@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.feedback.aggregation import Limits
@@ -44,7 +44,6 @@ def written(path: Path, records: list[Record]) -> str:
     st.lists(SUBMISSIONS | SUBMISSIONS | REMOVALS, max_size=12), st.sampled_from([0.5, 2.0, 10.0]),
     st.integers(1, 3),
 )  # fmt: skip
-@settings(deadline=None, max_examples=60)
 def test_a_log_says_what_the_server_that_wrote_it_counts(
     tmp_path_factory: pytest.TempPathFactory,
     records: list[Submission | Removal],
