@@ -26,15 +26,15 @@ from lurcher.models.encoders.config import TOKENIZER_FILE, load_config
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.models.ranker.decoder import DecoderConfig
 from lurcher.models.tokens.projection import PROJECTION_FILE, Projection
-from lurcher.training.alignment.making import Plan as StudentPlan
+from lurcher.training.alignment.make_student import Plan as StudentPlan
 from lurcher.training.compress import compress
 from lurcher.training.export import export_encoder
-from lurcher.training.ranker.decoder import Decoder, Shape
 from lurcher.training.ranker.export import export_decoder
+from lurcher.training.ranker.network import Decoder, Shape
 from lurcher.training.ranker.train import Sources
 from lurcher.training.reader.train import Plan as ReaderPlan
 from lurcher.training.reader.train import train_reader
-from lurcher.training.run import Schedule
+from lurcher.training.schedule import Schedule
 
 FOLDER = Path(__file__).parent / "tiny-encoder"
 WORDS = Path(__file__).with_name("words.txt")
@@ -192,7 +192,7 @@ def write_projection(bundle: Path, file: Path) -> None:
 
 def write_decoder(encoder: Path) -> None:
     """Write a decoder beside ``encoder`` that changes late interaction's scores a little, at random."""
-    config, projection = load_config(encoder), Projection.of(encoder / PROJECTION_FILE)
+    config, projection = load_config(encoder), Projection.load(encoder / PROJECTION_FILE)
     shape = Shape(config.dimension, projection.bits, width=16, heads=2)
     torch.manual_seed(0)
     decoder = Decoder(shape)
@@ -200,7 +200,7 @@ def write_decoder(encoder: Path) -> None:
         torch.nn.init.normal_(last.weight, std=0.5)
     (encoder / "ranker").mkdir()
     described = DecoderConfig(
-        name=NAME, encoder=config.fingerprint, space=projection.space, bits=shape.bits,
+        name=NAME, encoder=config.fingerprint, projection_hash=projection.projection_hash, bits=shape.bits,
         dimension=shape.dimension, width=shape.width, heads=shape.heads, layers=shape.layers,
         crossings=shape.crossings, candidates=50, questions=0, steps=0, seed=0,
     )  # fmt: skip

@@ -8,16 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
-import typer.main
 from starlette.routing import Route
 
-from lurcher import cli
 from lurcher.server.app import create_app
 from lurcher.server.metrics import Metrics
 from lurcher.server.settings import Settings, load_settings
+from tests.verbs import VERBS, flags
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -28,29 +27,6 @@ OPENAPI = APP.openapi()
 @pytest.fixture(scope="module")
 def docs() -> str:
     return "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-
-
-def walk(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Each verb below ``command``, such as ``train ranker``, with its command."""
-    for name, found in getattr(command, "commands", {}).items():
-        below = (*words, name)
-        if hasattr(found, "commands"):
-            yield from walk(found, below)
-        else:
-            yield " ".join(below), found
-
-
-VERBS = dict(walk(cast(Any, typer.main.get_command(cli.app))))
-
-
-def flags() -> list[tuple[str, str]]:
-    """Each flag with its verb; of a pair such as --int8/--no-int8 the first."""
-    return [
-        (verb, max(parameter.opts, key=len))
-        for verb, command in VERBS.items()
-        for parameter in command.params
-        if parameter.param_type_name == "option" and parameter.name != "help"
-    ]
 
 
 def walk_routes(routes: Iterable[Any]) -> Iterator[Route]:
