@@ -12,7 +12,9 @@ DEEPSPARSE := .venv-deepsparse/installed
 demo: $(BASE)
 	@if [ -t 0 ]; then .venv/bin/lurcher demo; else .venv/bin/lurcher demo --once; fi
 
-# A process a core; a file's tests stay together, as they share bundles.
+# A process a core, so none starts threads for the others' cores; a file's tests stay together, as they share
+# servers.
+test test-all test-train: export OMP_NUM_THREADS = 1
 PYTEST = -m pytest -n auto --dist loadfile
 
 test: $(DEV)
