@@ -127,10 +127,6 @@ class TokenStore:
         """The codes (n, bits/8) of passages ``rows`` (C,) in that order, and how many each has (C,)."""
         return self.entries.gather(rows)
 
-    def positions_of(self, row: int) -> Rows:
-        """``gather_positions`` of the passage ``row`` alone."""
-        return self.gather_positions(np.array([row]))
-
     def gather_positions(self, rows: Rows) -> Rows:
         """The position of the token nearest to each code of passages ``rows`` (C,), (n,) int64 from 0."""
         return self.entries.gather(rows, column=1)[0].astype(np.int64)

@@ -97,7 +97,7 @@ def test_what_is_written_is_read(tmp_path: Path, corpus: list[Coded]) -> None:
     assert counts.tolist() == [4, 0, 5, 5]
     np.testing.assert_array_equal(found, np.concatenate([corpus[row].codes for row in (9, 2, 2)]))
     for row, one in enumerate(corpus):
-        places = store.positions_of(row)
+        places = store.gather_positions(np.array([row]))
         assert places.dtype == np.int64
         assert places.tolist() == one.positions.tolist()
 
@@ -117,7 +117,7 @@ def test_numbers_take_as_few_bytes_as_the_longest_passage_needs(
     assert (stated.tokens, stated.codes) == (2 * max_tokens, 2 * len(places))
     assert stated.bytes == 2 * len(places) * (BITS // 8 + place) + 3 * 2 * count
     store = opened(tmp_path, stated, 3, encoder=encoder_of(max_tokens))
-    assert [store.positions_of(row).tolist() for row in range(3)] == [
+    assert [store.gather_positions(np.array([row])).tolist() for row in range(3)] == [
         places.tolist(), [], places.tolist()
     ]  # fmt: skip
 

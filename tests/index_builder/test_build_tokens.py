@@ -115,7 +115,7 @@ def test_without_merging_each_token_is_there_but_the_common_ones(
             (states,) = encoder.encode_states([tokens])[1]
             ids = np.array(tokens.ids[1:-1])
             kept = np.flatnonzero(store.coder.frequency[ids] <= 0.5)
-            assert store.positions_of(row).tolist() == kept.tolist()
+            assert store.gather_positions(np.array([row])).tolist() == kept.tolist()
             alone = store.coder.code(states[1:-1], ids.tolist(), 1.0)
             wanted, found = (
                 np.unpackbits(alone.codes),
@@ -215,7 +215,9 @@ def test_passages_of_one_token(tmp_path: Path, out: Path, write_jsonl: Write) ->
     assert (stated.tokens, stated.codes) == (5, 5)
     with closing(Bundle.open(out)) as bundle:
         assert bundle.tokens is not None
-        assert [bundle.tokens.positions_of(row).tolist() for row in range(5)] == [[0]] * 5
+        assert [bundle.tokens.gather_positions(np.array([row])).tolist() for row in range(5)] == [
+            [0]
+        ] * 5
     assert [ranked(out, word)[0] for word in words] == words
 
 
@@ -229,7 +231,7 @@ def test_passages_beyond_the_limit_are_coded_up_to_it(
     assert manifest.figures.truncated_passages == 1
     with closing(Bundle.open(out)) as bundle:
         assert bundle.tokens is not None
-        assert bundle.tokens.positions_of(0).max() < manifest.tokens.tokens
+        assert bundle.tokens.gather_positions(np.array([0])).max() < manifest.tokens.tokens
 
 
 # Interruptions.
@@ -243,7 +245,9 @@ def test_more_passages_than_a_chunk_are_coded_in_row_order(
         assert one.tokens is not None
         assert other.tokens is not None
         for row in range(60):  # in other batches states round a little otherwise
-            found, wanted = (len(store.positions_of(row)) for store in (one.tokens, other.tokens))
+            found, wanted = (
+                len(store.gather_positions(np.array([row]))) for store in (one.tokens, other.tokens)
+            )
             assert found == wanted
         (some, _), (same, _) = one.tokens.gather(np.arange(60)), other.tokens.gather(np.arange(60))
         assert (np.unpackbits(some) == np.unpackbits(same)).mean() > 0.98

@@ -129,7 +129,7 @@ def test_codes_of_a_text_are_those_that_the_build_wrote(prompted_odd_bundle: Pat
         assert one.coded.codes.shape == written.shape
         different = np.unpackbits(one.coded.codes ^ written).sum()
         assert different <= 0.005 * written.size * 8
-        moved = one.coded.positions != bundle.tokens.positions_of(row)
+        moved = one.coded.positions != bundle.tokens.gather_positions(np.array([row]))
         assert np.count_nonzero(moved) <= 0.02 * len(moved)
         (vector,) = bundle.vectors.vectors(np.array([row]))
         np.testing.assert_allclose(one.vector, vector, atol=1e-3)
