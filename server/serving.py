@@ -194,11 +194,10 @@ class Serving:
 
     def _search(self, queries: Sequence[Query]) -> list[SearchResult | LurcherError]:
         results = self._snapshot.run(queries)
+        self._metrics.batch_queries.observe(len(queries))
         found = [result for result in results if isinstance(result, SearchResult)]
-        if found:
-            self._metrics.batch_queries.observe(len(queries))
-            for stage, seconds in found[0].seconds.items():
-                self._metrics.stage_seconds.labels(stage).observe(seconds)
+        for stage, seconds in found[0].seconds.items() if found else ():
+            self._metrics.stage_seconds.labels(stage).observe(seconds)
         for stage in (stage for result in found for stage in result.degraded):
             self._metrics.degraded.labels(stage).inc()
         return results

@@ -146,9 +146,15 @@ def test_what_is_learnt_is_found_by_the_next_search(small_bundle: Path) -> None:
     with closing(Bundle.open(small_bundle)) as bundle:
         snapshot = Snapshot(bundle, 1)
         query = Query("a sleepy pet", 1, rank="off")
-        assert hits(snapshot.run([query])[0])[0][0] != "fr-music-3"
+        (before,) = snapshot.run([query])
+        assert hits(before)[0][0] != "fr-music-3"
+        assert isinstance(before, SearchResult)
+        assert set(before.hits[0].scores) == {"dense"}  # planned without known queries
         snapshot.learn([Change("a sleepy pet", "fr-music-3", 5.0)])
-        assert hits(snapshot.run([query])[0])[0][0] == "fr-music-3"
+        (after,) = snapshot.run([query])
+        assert hits(after)[0][0] == "fr-music-3"
+        assert isinstance(after, SearchResult)
+        assert set(after.hits[0].scores) == {"dense", "neighbours", "fused"}
 
 
 def test_vectors_of_texts_are_those_that_searches_compare(snapshot: Snapshot) -> None:
