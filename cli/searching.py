@@ -36,6 +36,10 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per hit.")] = False,
 ) -> None:
     """Answer one query without a server."""
+    from lurcher.retrieval.query import check_candidates
+
+    if rank != "off":  # by the flag's own name
+        check_candidates("--top-k", top_k, candidates)
     with lurcher.open(bundle) as collection:
         result = collection.search(
             query, top_k, filter=filter_, neighbours=neighbours, rank=rank, candidates=candidates

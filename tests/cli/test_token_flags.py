@@ -103,7 +103,7 @@ def test_candidates_are_what_is_ranked(run: Run, small_bundle: Path) -> None:
     assert {hit["id"] for hit in few} == first
     assert hits(run, small_bundle) == hits(run, small_bundle, "--candidates", "100")
     line = complaint(run("search", small_bundle, QUERY, "--candidates", "7", "-k", "8"))
-    assert line == "candidates: must be at least top_k, which is 8"
+    assert line == "candidates: must be at least --top-k, which is 8"
 
 
 def test_a_bundle_without_tokens_says_how_to_get_them(run: Run, tokenless_bundle: Path) -> None:
