@@ -24,6 +24,7 @@ from lurcher.bundle.jagged import (
     map_file,
 )
 from lurcher.models.errors import BundleCorrupt
+from tests.killed import KilledError
 
 SEGMENT = "segments/000000"
 Array = npt.NDArray[Any]
@@ -149,16 +150,13 @@ def test_nothing_that_is_whole_is_lost(tmp_path: Path) -> None:
 
 
 def test_the_index_is_written_after_the_entries(tmp_path: Path) -> None:
-    class Killed(Exception):
-        pass
-
     def kill(place: str) -> None:
         if place == "x.idx: entries written":
-            raise Killed
+            raise KilledError
 
     corpus = corpus_of(TWO, [3, 2])
     write(tmp_path, TWO, corpus.part(slice(1)))
-    with pytest.raises(Killed), JaggedWriter(tmp_path / SEGMENT, TWO, kill) as writer:
+    with pytest.raises(KilledError), JaggedWriter(tmp_path / SEGMENT, TWO, kill) as writer:
         append(writer, TWO, corpus.part(slice(1, None)))
     codes, positions, index = (f.stat().st_size for f in TWO.files(tmp_path / SEGMENT))
     assert (codes, positions, index) == (5 * 3, 5 * 2, 2)

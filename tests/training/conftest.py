@@ -174,6 +174,22 @@ def bundle(
     return folder / "tiny.lurcher"
 
 
+@pytest.fixture(scope="module")
+def opened(bundle: Path) -> Iterator[Bundle]:
+    with closing(Bundle.open(bundle)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Torch on one thread."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def states(transformers: Any) -> Callable[..., Array]:
     """Computes by torch the last layer's states (L, d) of a text, given a folder and the text."""

@@ -25,6 +25,7 @@ from lurcher.training.compression.layers import keep_layers
 from lurcher.training.compression.sparsity import Pruner
 from lurcher.training.loop import Point
 from lurcher.training.original import load_original, read_recipe
+from tests.killed import KilledError
 
 Weights = dict[str, torch.Tensor]
 L2 = {"l2": 1.0}
@@ -32,10 +33,6 @@ L2 = {"l2": 1.0}
 SCHEDULE = Schedule(epochs=2, queries_a_batch=7, learning_rate=1e-3, checks=3, seed=0)
 CHECKS = [8, 16, 24, 26]
 OFTEN = {"report_every": 3, "prune_every": 4}
-
-
-class KilledError(Exception):
-    """Stands for a kill."""
 
 
 @pytest.fixture(scope="module")

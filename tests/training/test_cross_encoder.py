@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -35,18 +34,12 @@ from lurcher.benchmarks.baselines.pairs import Pair
 from lurcher.bundle.bundle import Bundle
 from lurcher.models.errors import InputError, ModelError, ParityError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SCHEDULE = Schedule(questions_a_step=4, learning_rate=5e-3)
 # Of logits with a standard deviation of 1. Measured: 2e-6 and .075.
 FP32 = 1e-4
 INT8 = 0.15
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -229,13 +222,6 @@ def test_segments_and_order_count(
     np.testing.assert_allclose(score_torch(network, pairs[::-1], 64), scores[::-1], atol=FP32)
     moved = [Pair(pair.ids, len(pair.ids)) for pair in pairs]
     assert np.abs(score_torch(network, moved) - scores).max() > 100 * FP32
-
-
-@pytest.fixture
-def opened(bundle: Path) -> Iterator[Bundle]:
-    """Eighty passages."""
-    with closing(Bundle.open(bundle)) as found:
-        yield found
 
 
 def test_negatives_are_what_the_first_stage_finds_without_the_relevant(

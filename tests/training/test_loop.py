@@ -20,6 +20,7 @@ from lurcher.models.errors import ModelError
 from lurcher.training.epochs import Epochs, shuffled
 from lurcher.training.loop import Loop, Point, best_of
 from lurcher.training.schedule import adamw
+from tests.killed import KilledError
 
 
 @given(count=st.integers(1, 300), size=st.integers(1, 8), seed=st.integers(0, 3))
@@ -57,10 +58,6 @@ def test_a_steps_batch_depends_on_its_number_alone() -> None:
     assert [one.at(step).tolist() for step in (11, 0, 7)] == [in_order[s] for s in (11, 0, 7)]
     assert sorted(place for batch in in_order[5:10] for place in batch) == list(range(23))
     assert in_order[:5] != in_order[5:10]
-
-
-class KilledError(Exception):
-    """Stands for a kill."""
 
 
 def make_loop(folder: Path, **options: Any) -> tuple[Loop, Callable[[int], torch.Tensor]]:

@@ -25,6 +25,7 @@ from lurcher.training.ranker.train import Sources
 from lurcher.training.reader.batches import Library
 from lurcher.training.reader.quality import Reading
 from lurcher.training.reader.train import Plan, train_reader
+from tests.killed import KilledError
 from tests.training.reading import (
     ASKED,
     BITS,
@@ -34,10 +35,6 @@ from tests.training.reading import (
 )
 
 PLAN = Plan(16, 2, 1, 16, small_schedule())
-
-
-class KilledError(Exception):
-    """Stands for a kill."""
 
 
 @pytest.fixture(scope="module")

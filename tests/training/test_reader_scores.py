@@ -27,11 +27,8 @@ from lurcher.training.ranker.train import Plan, Sources, train_ranker
 from lurcher.training.reader.train import Plan as ReaderPlan
 from lurcher.training.reader.train import train_reader
 from lurcher.training.schedule import Schedule
+from tests.killed import KilledError
 from tests.training.reading import write_sources
-
-
-class KilledError(Exception):
-    """Stands for a kill."""
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ from lurcher.training.reader.batches import Library
 from lurcher.training.reader.network import Reader, Shape
 from lurcher.training.reader.quality import Reading
 from lurcher.training.reader.span_training import span_loss, train
+from tests.killed import KilledError
 from tests.training.reading import (
     asked_of,
     small_schedule,
@@ -34,10 +35,6 @@ from tests.training.reading import (
 
 Array = np.ndarray[Any, Any]
 SHAPE = Shape(32, 16, 2, 1, 16)
-
-
-class KilledError(Exception):
-    """Stands for a kill."""
 
 
 @pytest.fixture(scope="module")

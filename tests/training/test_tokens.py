@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,14 +26,9 @@ from lurcher.training.tokens.pooled import pooled
 from lurcher.training.tokens.projection_training import MEASURE, Material, Plan, quality, train
 from lurcher.training.tokens.ste import Scorer, sign
 from lurcher.training.tokens.train import train_tokens
+from tests.killed import KilledError
 
 PLAN = Plan(steps=20, questions_a_batch=16, negatives=9, learning_rate=3e-3, depth=20, checks=4)
-
-
-@pytest.fixture(scope="module")
-def opened(bundle: Path) -> Iterator[Bundle]:
-    with closing(Bundle.open(bundle)) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -197,9 +190,6 @@ def test_what_a_machine_runs_out_of_is_an_error_of_ours(
 def test_counts_that_were_not_written_whole_are_written_again(
     opened: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class KilledError(Exception):
-        pass
-
     def save(file: Path, _: object) -> None:
         file.write_bytes(b"half")
         raise KilledError

@@ -10,11 +10,6 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from typer.testing import CliRunner
 
-pytest.importorskip("torch", reason="the [train] extra is not installed")
-pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not installed")
-
-import torch
-
 import lurcher.cli
 from tests.training.t5_bundle.words import WORDS
 
@@ -36,6 +31,8 @@ def corpus(texts: list[str], write_jsonl: Any, tmp_path_factory: pytest.TempPath
 @pytest.fixture(scope="session")
 def checkpoint(transformers: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A T5 of random weights, large enough that attention tells passages apart."""
+    import torch
+
     folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
     pieces = dict.fromkeys([f"▁{word}" for word in WORDS], -2.0)
     pieces |= dict.fromkeys(sorted(set("".join(WORDS))), -9.0) | {"▁": -9.0}

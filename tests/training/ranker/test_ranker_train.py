@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,57 +24,22 @@ from lurcher.training.loop import Point
 from lurcher.training.plot import write_curve
 from lurcher.training.ranker.batches import batch, draw, scores
 from lurcher.training.ranker.decoder_training import Schedule, listwise, train
-from lurcher.training.ranker.network import Decoder, Shape
+from lurcher.training.ranker.network import Decoder
 from lurcher.training.ranker.questions import (
     NO_SCORE,
     Judged,
     Questions,
     padded_codes,
-    token_store,
 )
+from tests.killed import KilledError
 
 SCHEDULE = Schedule(steps=12, batch=8, negatives=9, learning_rate=5e-3, mean=0.5, checks=3)
-
-
-class KilledError(Exception):
-    """Stands for a kill."""
-
-
-@pytest.fixture(scope="module")
-def opened(bundle: Path) -> Iterator[Bundle]:
-    with closing(Bundle.open(bundle)) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def store(opened: Bundle) -> TokenStore:
-    return token_store(opened)
-
-
-@pytest.fixture(scope="module")
-def asked(opened: Bundle) -> Judged:
-    """Forty questions in the words of one passage, answered by another: to be learnt by heart."""
-    passages = opened.passages.get(range(40))
-    texts = [" ".join(p.text.split()[:4]) for p in passages]
-    relevant = [{(row + 40) % 80: 1 + row % 2} for row in range(40)]
-    return Judged(texts, [f"q{row}" for row in range(40)], relevant)
 
 
 @pytest.fixture(scope="module")
 def questions(opened: Bundle, asked: Judged, tmp_path_factory: pytest.TempPathFactory) -> Questions:
     folder = tmp_path_factory.mktemp("ranker") / "questions"
     return Questions.make(folder, opened, opened.query_encoder(1), asked, 60, 20)
-
-
-@pytest.fixture
-def decoder(store: TokenStore) -> Callable[[], Decoder]:
-    """Makes an untrained one, the same each time."""
-
-    def make() -> Decoder:
-        torch.manual_seed(0)
-        return Decoder(Shape(32, store.coder.bits, 16, 2), 0.1)
-
-    return make
 
 
 # --- questions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -36,26 +36,12 @@ from lurcher.benchmarks.baselines.undecomposed.train import (
     cross_entropy,
     train,
 )
-from lurcher.bundle.passages import Passage
 from lurcher.models.errors import FieldError, InputError, ModelError, ParityError
 
 Fresh = tuple[Undecomposed, PairTokenizer]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SCHEDULE = Schedule(steps=130, batch=4, learning_rate=1e-2)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def fresh(original: Path) -> Fresh:
-    """An untrained reader."""
-    return start(original)
 
 
 @pytest.fixture(scope="module")
@@ -72,16 +58,6 @@ def task() -> list[Example]:
         passage = [*before, asked, 50, 51, *after]
         found.append(Example(Pair([2, asked, 3, *passage, 3], 3), first, first + 1))
     return found
-
-
-@pytest.fixture(scope="module")
-def pairs() -> list[Pair]:
-    """Thirty pairs of all lengths up to 60 tokens."""
-    generator = random.Random(1)
-    lengths = [generator.randint(4, 60) for _ in range(30)]
-    return [
-        Pair(generator.choices(range(5, 290), k=n), generator.randint(1, n - 2)) for n in lengths
-    ]
 
 
 ids = st.lists(st.integers(5, 290), max_size=2 * LONGEST)
@@ -109,19 +85,6 @@ def test_texts_are_cut_and_say_where_their_tokens_stand(fresh: Fresh) -> None:
     assert empty == Text([], [])
     assert len(long.ids) == len(long.spans) == LONGEST
     assert tokenizer.texts([]) == []
-
-
-@pytest.fixture
-def ask(fresh: Fresh) -> Callable[..., Asked]:
-    """Makes a question of texts."""
-    _, tokenizer = fresh
-
-    def made(text: str, *answers: str, question: str = "where?", title: str = "") -> Asked:
-        passage = Passage("p", text, title)
-        asked, read = tokenizer.texts([question, passage.content])
-        return Asked("q", asked, passage, read, list(answers))
-
-    return made
 
 
 def answered(asked: Asked, one: Example) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,61 +14,22 @@ from typer.testing import CliRunner
 pytest.importorskip("torch", reason="the [train] extra is not installed")
 pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
-import torch
-
 from lurcher.bundle.bundle import Bundle
-from lurcher.bundle.token_store import TokenStore
 from lurcher.cli import app
 from lurcher.index_builder.build import BuildOptions, build
 from lurcher.models.errors import CorpusError, FieldError, LurcherError, ModelError
 from lurcher.models.ranker.decoder import Decoder as Exported
 from lurcher.training.ranker.cross_scores import read_cross_scores
 from lurcher.training.ranker.decoder_training import Schedule
-from lurcher.training.ranker.network import Decoder, Shape
 from lurcher.training.ranker.questions import (
     Judged,
     judged,
-    token_store,
 )
 from lurcher.training.ranker.train import Plan, Sources, train_ranker
+from tests.killed import KilledError
 
 SCHEDULE = Schedule(steps=12, batch=8, negatives=9, learning_rate=5e-3, mean=0.5, checks=3)
 PLAN = Plan(width=16, heads=2, candidates=20, schedule=SCHEDULE)
-
-
-class KilledError(Exception):
-    """Stands for a kill."""
-
-
-@pytest.fixture(scope="module")
-def opened(bundle: Path) -> Iterator[Bundle]:
-    with closing(Bundle.open(bundle)) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def store(opened: Bundle) -> TokenStore:
-    return token_store(opened)
-
-
-@pytest.fixture(scope="module")
-def asked(opened: Bundle) -> Judged:
-    """Forty questions in the words of one passage, answered by another: to be learnt by heart."""
-    passages = opened.passages.get(range(40))
-    texts = [" ".join(p.text.split()[:4]) for p in passages]
-    relevant = [{(row + 40) % 80: 1 + row % 2} for row in range(40)]
-    return Judged(texts, [f"q{row}" for row in range(40)], relevant)
-
-
-@pytest.fixture
-def decoder(store: TokenStore) -> Callable[[], Decoder]:
-    """Makes an untrained one, the same each time."""
-
-    def make() -> Decoder:
-        torch.manual_seed(0)
-        return Decoder(Shape(32, store.coder.bits, 16, 2), 0.1)
-
-    return make
 
 
 @pytest.fixture
