@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -275,11 +275,20 @@ def test_a_passed_deadline_is_504(slowed: Client, slow: Slow) -> None:
     assert answers(slowed, min_score=0)
 
 
+def six_questions(
+    threads: ThreadPoolExecutor, client: Client, slow: Slow, **body: Any
+) -> list[Future[Reply]]:
+    """Six questions, of which one is being read and five wait."""
+    questions = [threads.submit(ask, client, read_depth=1, **body)]
+    assert slow.begun.acquire(timeout=PATIENCE)  # alone: two that arrive together are one batch
+    questions += [threads.submit(ask, client, read_depth=1, **body) for _ in range(5)]
+    until(lambda: client.metric("lurcher_waiting_queries") == 5)
+    return questions
+
+
 def test_a_search_waits_for_two_questions_at_most(slowed: Client, slow: Slow) -> None:
     with ThreadPoolExecutor(7) as threads:
-        questions = [threads.submit(ask, slowed, read_depth=1, min_score=0) for _ in range(6)]
-        assert slow.begun.acquire(timeout=PATIENCE)
-        until(lambda: slowed.metric("lurcher_waiting_queries") == 5)
+        questions = six_questions(threads, slowed, slow, min_score=0)
         search = threads.submit(slowed.search, QUERY)
         until(lambda: slowed.metric("lurcher_waiting_queries") == 6)
         slow.through.release(2)
@@ -293,8 +302,7 @@ def test_a_search_waits_for_two_questions_at_most(slowed: Client, slow: Slow) ->
 
 def test_too_many_questions_are_429(slowed: Client, slow: Slow) -> None:
     with ThreadPoolExecutor(6) as threads:
-        questions = [threads.submit(ask, slowed, read_depth=1) for _ in range(6)]
-        until(lambda: slowed.metric("lurcher_waiting_queries") == 5)
+        questions = six_questions(threads, slowed, slow)
         refused = ask(slowed)
         assert_problem(refused, 429)
         assert int(refused.headers["retry-after"]) >= 1
