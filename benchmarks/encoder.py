@@ -27,6 +27,7 @@ from lurcher.evaluation.measures import DEPTH, interval, per_query
 from lurcher.index_builder.corpus import read_corpus
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.threads import available_cpus
 
 Vectors = npt.NDArray[np.float32]
 
@@ -74,7 +75,7 @@ def main(
     torch_model = original_encoder()
     sides = (
         _Side("original, sentence-transformers", lambda batch: torch_model.encode(list(batch))),
-        _Side("shipped, INT8", Encoder.load(DEFAULT_ENCODER, "passage").encode),
+        _Side("shipped, INT8", Encoder.load(DEFAULT_ENCODER, "passage", available_cpus()).encode),
     )
     for turn, rows in enumerate(np.array_split(np.arange(len(texts)), _SLICES)):
         for side in sides[:: 1 if turn % 2 else -1]:

@@ -24,11 +24,11 @@ from rich.table import Table
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.bundle.passages import Passages
 from lurcher.bundle.reading_store import ReadingStore
+from lurcher.errors import FieldError, InputError
 from lurcher.evaluation.answer_measures import exact_match, f1, read_answers
 from lurcher.evaluation.judgements import read_qrels, read_queries
 from lurcher.evaluation.measures import interval
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.errors import FieldError, InputError
 from lurcher.models.reader.reader import Reader
 from lurcher.models.reader.spans import best_spans
 from lurcher.models.tokens.clustering import Integers, Vectors
@@ -36,6 +36,7 @@ from lurcher.models.tokens.coder import TokenCoder
 from lurcher.models.tokens.passages import informative_tokens
 from lurcher.retrieval.capabilities import NO_READER
 from lurcher.retrieval.passage_reader import PassageReader, ReaderQuery
+from lurcher.threads import available_cpus
 
 _WINDOWS = (96, 64, 48, 32)
 _AT_ONCE = 64
@@ -72,7 +73,10 @@ def main(
         asked = [q for q, p in ids.items() if p in rows and answers.get(q) and q in texts][:limit]
         if not asked:
             raise InputError("no question with answers has a passage in the bundle")
-        encoder, side = used.query_encoder(), Encoder.load(used.path / ENCODER, "passage")
+        encoder, side = (
+            used.query_encoder(available_cpus()),
+            Encoder.load(used.path / ENCODER, "passage", available_cpus()),
+        )
         serving = PassageReader(reader, store, tokens.coder, used.passages, side)
         needed = sorted({rows[ids[query]] for query in asked})
         golds = _golds(used.passages, store, tokens.coder, side, needed)

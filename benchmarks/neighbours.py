@@ -21,9 +21,9 @@ from rich.table import Table
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.vectors import VectorIndex, Vectors, build_index, default_factory, write_index
+from lurcher.errors import LurcherError
 from lurcher.evaluation.judgements import read_queries
 from lurcher.feedback.online import Change
-from lurcher.models.errors import LurcherError
 from lurcher.models.neighbours.adapted import unit
 from lurcher.retrieval.query import NeighbourMode, Query
 from lurcher.retrieval.snapshot import Snapshot

@@ -34,11 +34,10 @@ from lurcher.benchmarks.baselines.pairs import Pair
 from lurcher.benchmarks.ranker_kernels import KERNELS, LOSSY, Kernel
 from lurcher.benchmarks.timing import Way, ratio, take_turns
 from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.errors import FieldError, ParityError
 from lurcher.evaluation.judgements import read_qrels, read_queries
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.errors import FieldError, ParityError
 from lurcher.models.ranker.maxsim import best_met, similarities
-from lurcher.models.threads import available_cpus
 from lurcher.models.tokens.products import Vectors
 from lurcher.retrieval.capabilities import NO_TOKENS
 from lurcher.retrieval.costs import CostModel
@@ -55,6 +54,7 @@ from lurcher.retrieval.rankers import Ranker
 from lurcher.retrieval.rankers.maxsim import MaxSimRanker, ReaderRanker
 from lurcher.retrieval.stages.rank import Rank
 from lurcher.retrieval.stages.retrieve import token_features
+from lurcher.threads import available_cpus
 
 _DEPTHS = (100, 1_000)
 RANK = "rank stage"
@@ -115,7 +115,11 @@ def _stages(
 
     A reader's time is with that of the query's own pass through its encoder.
     """
-    encoder, decoder, store = bundle.query_encoder(), bundle.decoder(cores), bundle.tokens
+    encoder, decoder, store = (
+        bundle.query_encoder(available_cpus()),
+        bundle.decoder(cores),
+        bundle.tokens,
+    )
     if store is None:
         raise FieldError("bundle", NO_TOKENS)
     side = Encoder.load(bundle.path / ENCODER, "passage", cores)

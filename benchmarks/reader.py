@@ -23,17 +23,17 @@ from lurcher.benchmarks.baselines.undecomposed.graph import Yardstick, open_yard
 from lurcher.benchmarks.baselines.undecomposed.scoring import LONGEST_ANSWER
 from lurcher.benchmarks.timing import Way, ratio, take_turns
 from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.errors import FieldError
 from lurcher.evaluation.judgements import read_qrels, read_queries
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.errors import FieldError
 from lurcher.models.reader.answers import LOOKED_AT
 from lurcher.models.reader.spans import best_spans
-from lurcher.models.threads import available_cpus
 from lurcher.retrieval.capabilities import NO_READER
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.passage_reader import PassageReader
 from lurcher.retrieval.query import Candidates, Plan, Query, QueryFeatures, QueryState, ReadOptions
 from lurcher.retrieval.stages.read import Read
+from lurcher.threads import available_cpus
 
 _DEPTHS = (5, 20)
 _LENGTHS = (8, 16, 32)  # own tokens of a question

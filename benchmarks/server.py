@@ -28,8 +28,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from lurcher.errors import ServiceError
 from lurcher.evaluation.judgements import read_queries
-from lurcher.models.errors import ServiceError
 
 _WARM_UP = 50
 _STAGES = ("encode", "search", "rank", "fetch")

@@ -33,6 +33,7 @@ from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.merge import merge
 from lurcher.models.encoders.student import load_student
 from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.threads import available_cpus
 from lurcher.training.export import export_encoder
 
 Vectors = npt.NDArray[np.float32]
@@ -126,7 +127,7 @@ def _late_interaction(
     asked, texts = asked[:_TOKEN_QUERIES], texts[:_TOKEN_QUERIES]
     top = exact_top(teacher.encode(texts), vectors, DEPTH)
     needed = sorted({int(row) for row in top.ravel()})
-    reader = Encoder.load(DEFAULT_ENCODER, "passage")
+    reader = Encoder.load(DEFAULT_ENCODER, "passage", available_cpus())
     states: dict[int, Vectors] = {}
     for start in range(0, len(needed), 512):
         rows = needed[start : start + 512]

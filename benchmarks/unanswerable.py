@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from lurcher.models.errors import CorpusError
+from lurcher.errors import CorpusError
 
 
 def main(

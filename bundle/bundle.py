@@ -34,10 +34,10 @@ from lurcher.bundle.reading_store import READING_CODER, ReadingStore
 from lurcher.bundle.state_store import StateStore
 from lurcher.bundle.token_store import CODER, TokenStore
 from lurcher.bundle.vectors import VectorIndex
+from lurcher.errors import BundleCorrupt, LurcherError, ModelError
 from lurcher.models.encoders.config import CONFIG_FILE, load_config
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.engines import EngineName
-from lurcher.models.errors import BundleCorrupt, LurcherError, ModelError
 from lurcher.models.ranker.decoder import DECODER_FILE, Decoder, DecoderConfig, load_decoder_config
 from lurcher.models.ranker.seq2seq import RankerConfig, Seq2SeqDecoder, load_ranker_config
 from lurcher.models.reader.reader import READER_FILE, Reader, check_reader, load_reader_config
@@ -98,9 +98,7 @@ class Bundle:
             raise problem
         return bundle
 
-    def query_encoder(
-        self, threads: int | None = None, engine: EngineName = "onnxruntime"
-    ) -> Encoder:
+    def query_encoder(self, threads: int, engine: EngineName = "onnxruntime") -> Encoder:
         """The encoder of this bundle's queries. Raises ModelError, BundleCorrupt."""
         encoder = Encoder.load(self.path / ENCODER, "query", threads, engine)
         if self.tokens is not None:
@@ -110,7 +108,7 @@ class Bundle:
                 raise BundleCorrupt(self.path, CODER, reason)
         return encoder
 
-    def decoder(self, threads: int | None = None) -> Decoder | None:
+    def decoder(self, threads: int) -> Decoder | None:
         """What ranks better than late interaction, if the bundle has it. Raises BundleCorrupt."""
         if not isinstance(self.manifest.ranker, DecoderConfig) or self.tokens is None:
             return None
@@ -121,7 +119,7 @@ class Bundle:
             raise BundleCorrupt(self.path, RANKER, str(error)) from error
         return decoder
 
-    def t5(self, threads: int | None = None) -> Seq2SeqDecoder | None:
+    def t5(self, threads: int) -> Seq2SeqDecoder | None:
         """What ranks by ``states``, if the bundle has them. Raises BundleCorrupt."""
         if self.states is None:
             return None
@@ -130,7 +128,7 @@ class Bundle:
         except ModelError as error:
             raise BundleCorrupt(self.path, RANKER, str(error)) from error
 
-    def reader(self, threads: int | None = None) -> Reader | None:
+    def reader(self, threads: int) -> Reader | None:
         """What finds answers in ``reading``, if the bundle has it. Raises BundleCorrupt."""
         if self.manifest.reader is None:
             return None
@@ -231,11 +229,11 @@ def verify(path: Path) -> list[str]:
     try:
         bundle = Bundle.open(path, check_hashes=False)
         try:
-            vector = bundle.query_encoder().encode(["a trial query"])
+            vector = bundle.query_encoder(1).encode(["a trial query"])
             bundle.vectors.search(vector, 1)
-            bundle.decoder()
-            bundle.t5()
-            bundle.reader()
+            bundle.decoder(1)
+            bundle.t5(1)
+            bundle.reader(1)
         finally:
             bundle.close()
     except LurcherError as error:

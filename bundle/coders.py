@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from lurcher.errors import BundleCorrupt, ModelError
 from lurcher.models.encoders.config import EncoderConfig
-from lurcher.models.errors import BundleCorrupt, ModelError
 from lurcher.models.tokens.clustering import Vectors
 
 

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.passages import Rows
-from lurcher.models.errors import BundleCorrupt
+from lurcher.errors import BundleCorrupt
 
 Array = npt.NDArray[Any]
 

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lurcher.bundle.passages import Rows
-from lurcher.models.errors import BundleCorrupt
+from lurcher.errors import BundleCorrupt
 
 _TYPES = {
     "indptr": np.int64, "passages": np.int64, "weights": np.float32,

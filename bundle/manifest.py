@@ -21,8 +21,8 @@ from lurcher.bundle.neighbours import NeighbourSettings
 from lurcher.bundle.reading_store import ReadingSettings
 from lurcher.bundle.state_store import StateSettings
 from lurcher.bundle.token_store import TokenSettings
+from lurcher.errors import BundleCorrupt, BundleNotFound, BundleVersionError
 from lurcher.models.encoders.config import EncoderConfig
-from lurcher.models.errors import BundleCorrupt, BundleNotFound, BundleVersionError
 from lurcher.models.ranker.decoder import DecoderConfig
 from lurcher.models.ranker.seq2seq import RankerConfig
 from lurcher.models.reader.reader import ReaderConfig

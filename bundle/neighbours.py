@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lurcher.bundle.labels import Labels, RowsOf
 from lurcher.bundle.passages import Passages, Rows
 from lurcher.bundle.vectors import VectorIndex, Vectors
-from lurcher.models.errors import BundleCorrupt
+from lurcher.errors import BundleCorrupt
 
 NEIGHBOURS = "neighbours"
 QUERIES, TEXTS = f"{NEIGHBOURS}/queries.faiss", f"{NEIGHBOURS}/queries.db"

@@ -25,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from lurcher.models.errors import BundleCorrupt, FieldError
+from lurcher.errors import BundleCorrupt, FieldError
 
 Scalar = str | int | float | bool
 Rows = npt.NDArray[np.int64]

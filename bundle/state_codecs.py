@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lurcher.bundle.vectors import Vectors
-from lurcher.models.errors import BundleCorrupt, ModelError
+from lurcher.errors import BundleCorrupt, ModelError
 
 SIGNS = "states/signs.npz"
 

@@ -25,8 +25,8 @@ from lurcher.bundle.jagged import Column, JaggedLayout, JaggedStore, JaggedWrite
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.state_codecs import Codec, Form, Packed, load_codec
 from lurcher.bundle.vectors import Vectors
+from lurcher.errors import BundleCorrupt
 from lurcher.models.encoders.student import SHA256
-from lurcher.models.errors import BundleCorrupt
 from lurcher.models.ranker.seq2seq import RankerConfig
 
 _STATES, _INDEX = "states.bin", "states.idx"

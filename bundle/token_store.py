@@ -28,9 +28,9 @@ from lurcher.bundle.coders import load_coder
 from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.jagged import Column, JaggedLayout, JaggedStore, JaggedWriter, count_type
 from lurcher.bundle.passages import Rows
+from lurcher.errors import BundleCorrupt
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.student import SHA256
-from lurcher.models.errors import BundleCorrupt
 from lurcher.models.tokens.coder import Coded, Codes, TokenCoder
 
 CODER = "tokens/coder.npz"

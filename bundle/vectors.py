@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lurcher.bundle.passages import Rows
-from lurcher.models.errors import BundleCorrupt, FieldError
+from lurcher.errors import BundleCorrupt, FieldError
 
 Vectors = npt.NDArray[np.float32]
 Progress = Callable[[int], None]

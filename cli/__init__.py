@@ -18,7 +18,7 @@ from lurcher.cli import (
     training,
 )
 from lurcher.cli.console import errors
-from lurcher.models.errors import LurcherError
+from lurcher.errors import LurcherError
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lurcher.cli.extras import needing
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 
 app = typer.Typer()
 

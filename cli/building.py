@@ -12,7 +12,7 @@ import typer
 from lurcher.cli.console import console, errors, progress
 from lurcher.cli.options import KnownQrels, SkipUnknown, pair
 from lurcher.cli.sections import print_neighbours
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 
 if TYPE_CHECKING:
     from lurcher.index_builder.options import TokenOptions

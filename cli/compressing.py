@@ -11,7 +11,7 @@ from lurcher.cli.console import console, report_line
 from lurcher.cli.extras import needing
 from lurcher.cli.options import Checks, Device, DevQrels, Int8, LearningRate, QueriesAStep, pair
 from lurcher.cli.sections import kept, print_section
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 
 app = typer.Typer()
 

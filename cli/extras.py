@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lurcher.models.errors import LurcherError
+from lurcher.errors import LurcherError
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 
 BundlePath = Annotated[
     Path, typer.Argument(metavar="BUNDLE", help="A folder that `lurcher build` wrote.")

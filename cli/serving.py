@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from lurcher.cli.console import console, progress
-from lurcher.models.threads import one_blas_thread
+from lurcher.threads import one_blas_thread
 
 app = typer.Typer()
 

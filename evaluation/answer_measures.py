@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lurcher.errors import CorpusError
 from lurcher.evaluation.judgements import lines, read_queries
-from lurcher.models.errors import CorpusError
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")

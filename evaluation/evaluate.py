@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from lurcher.errors import InputError
 from lurcher.evaluation.answer_measures import calibration_error, exact_match, f1
 from lurcher.evaluation.answerers import Answerer
 from lurcher.evaluation.judgements import Qrels
 from lurcher.evaluation.measures import DEPTH, Figure, interval, per_query
 from lurcher.evaluation.searchers import Searcher
-from lurcher.models.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

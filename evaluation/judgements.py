@@ -12,8 +12,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from lurcher.models.errors import CorpusError
-from lurcher.models.text import lone_surrogate
+from lurcher.errors import CorpusError
+from lurcher.text import lone_surrogate
 
 Qrels = dict[str, dict[str, int]]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from lurcher.models.errors import ServiceError
+from lurcher.errors import ServiceError
 
 _SECONDS = 60
 

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import lurcher
 from lurcher.collection import SearchOptions
+from lurcher.errors import ServiceError
 from lurcher.evaluation.remote import Remote, is_url
-from lurcher.models.errors import ServiceError
 from lurcher.retrieval.query import NeighbourMode, RankMode
 
 Ranking = list[tuple[str, float]]

@@ -33,7 +33,7 @@ from experiments.absorbed_layer import (
     plain_multiplications,
 )
 from lurcher.benchmarks.timing import Way, ratio, take_turns
-from lurcher.models.errors import ParityError
+from lurcher.errors import ParityError
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.models.ranker.decoder import load_decoder_config
 

@@ -28,6 +28,7 @@ from experiments.decoder_losses import LOSSES
 from experiments.decoder_states import Ground, Halved, in_float16, random_candidates, without_prior
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.models.encoders.encoder import Encoder
+from lurcher.threads import available_cpus
 from lurcher.training.plot import save_plot
 from lurcher.training.ranker.batches import scores
 from lurcher.training.ranker.decoder_training import Schedule, train
@@ -182,10 +183,10 @@ class Grounds:
     def _of(self, states: str) -> Ground:
         if states == FLOAT16:
             bundle = self.bundle(_SET)
-            encoder = Encoder.load(bundle.path / ENCODER, "passage")
+            encoder = Encoder.load(bundle.path / ENCODER, "passage", available_cpus())
             return in_float16(self.of(_SET), bundle, encoder, self._work)
         bundle = self.bundle(states)
-        encoder = bundle.query_encoder()
+        encoder = bundle.query_encoder(available_cpus())
         asked, held = (
             mined(self._work / states / what, bundle, encoder, judged, _CANDIDATES, self._console.print)
             for what, judged in zip(("questions", "development"), self.asked(bundle), strict=True)
@@ -197,7 +198,9 @@ class Grounds:
         bundle = self.bundle(_SET)
         asked = self.asked(bundle)[0]
         texts = [asked.texts[place] for place in questions.kept.tolist()]
-        return random_candidates(questions, bundle.query_encoder().encode(texts), bundle, 0)
+        return random_candidates(
+            questions, bundle.query_encoder(available_cpus()).encode(texts), bundle, 0
+        )
 
     def vocabulary(self) -> Vocabulary:
         """The tokens of the questions that what ships is trained on, and what they mean."""

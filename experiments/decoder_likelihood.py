@@ -25,6 +25,7 @@ from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.tokens.clustering import Integers
+from lurcher.threads import available_cpus
 from lurcher.training.epochs import Epochs
 from lurcher.training.loop import Loop
 from lurcher.training.ranker.batches import Batch, batch, draw
@@ -54,7 +55,7 @@ class Vocabulary:
     @classmethod
     def of(cls, bundle: Bundle, asked: Sequence[str], held: Sequence[str]) -> Vocabulary:
         """That of those texts, as the encoder of ``bundle`` reads them."""
-        encoder = Encoder.load(bundle.path / ENCODER, "teacher")
+        encoder = Encoder.load(bundle.path / ENCODER, "teacher", available_cpus())
         ids = [
             [np.asarray(one.ids[encoder.own_tokens(one)], np.int64) for one in encoder.tokenise(texts)]
             for texts in (asked, held)

@@ -43,6 +43,7 @@ from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.neighbours.adapted import adapted_scores, unit
 from lurcher.models.neighbours.votes import Votes, mix
 from lurcher.retrieval.query import NeighbourMode
+from lurcher.threads import available_cpus
 from lurcher.training.plot import save_plot
 
 _MEASURES = ("nDCG@10", "Recall@10", "Recall@100")
@@ -122,7 +123,7 @@ def _measure(one: _Set, bundles: Path, data: Path) -> Iterator[Row]:
     )
     texts = read_queries(queries)
     with closing(Bundle.open(path)) as bundle:
-        encoder = Encoder.load(path / ENCODER, "teacher")
+        encoder = Encoder.load(path / ENCODER, "teacher", available_cpus())
         ids = [passage.id for passage in bundle.passages.get(range(bundle.passages.count))]
         passages = bundle.vectors.stored()[0 : len(ids)]
         development, rest = given, known

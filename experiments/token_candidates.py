@@ -22,6 +22,7 @@ from lurcher.index_builder.stages.fit_token_coder import calibrate
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.tokens.clustering import Integers
 from lurcher.models.tokens.products import Vectors
+from lurcher.threads import available_cpus
 
 _CHUNK = 256
 _AT = 10
@@ -103,8 +104,8 @@ def _encode(one: DevelopmentSet, bundle: Bundle, data: Path, states: Path, array
     texts = read_queries(data / "queries.jsonl")
     judged = sorted(i for i, grades in qrels.items() if any(grade > 0 for grade in grades.values()))
     asked = [judged[i] for i in np.random.default_rng(0).permutation(len(judged))[: one.queries]]
-    encoder = Encoder.load(bundle.path / ENCODER, "passage")
-    reader = Encoder.load(bundle.path / ENCODER, "teacher")
+    encoder = Encoder.load(bundle.path / ENCODER, "passage", available_cpus())
+    reader = Encoder.load(bundle.path / ENCODER, "teacher", available_cpus())
     tokens = reader.tokenise([texts[i] for i in asked])
     vectors, found = reader.encode_states(tokens)
     dense, rows = bundle.vectors.search(vectors, one.found)

@@ -17,9 +17,9 @@ from typing import Annotated
 import onnx
 import typer
 
+from lurcher.errors import FieldError
 from lurcher.models.encoders.config import CONFIG_FILE, fingerprint, load_config
 from lurcher.models.encoders.encoder import TOKEN_STATES
-from lurcher.models.errors import FieldError
 
 # The end of a BERT layer.
 _LAST = re.compile(r"/layer\.(\d+)/output/LayerNorm/LayerNormalization_output_0$")

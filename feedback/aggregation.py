@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from lurcher.models.text import normalised
+from lurcher.text import normalised
 
 PairKey = tuple[str, str]  # the query's normalised text, the passage's id
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from lurcher.bundle.sync import sync
+from lurcher.errors import FeedbackCorrupt, FeedbackNotKept, FieldError
 from lurcher.feedback.log_format import INSERT, connect, create, is_empty, read, to_row, transaction
 from lurcher.feedback.records import LogContent, Record, Removal
-from lurcher.models.errors import FeedbackCorrupt, FeedbackNotKept, FieldError
 
 Some = TypeVar("Some", bound=Record)
 

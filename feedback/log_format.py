@@ -30,9 +30,9 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+from lurcher.errors import FeedbackCorrupt
 from lurcher.feedback.aggregation import Limits
 from lurcher.feedback.records import LimitsChange, LogContent, Pair, Record, Removal, Submission
-from lurcher.models.errors import FeedbackCorrupt
 
 FORMAT = 2
 _APPLICATION = int.from_bytes(b"LFBK")

@@ -13,7 +13,7 @@ import numpy as np
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.feedback.partitions import SCANNED, PartitionedVectors
-from lurcher.models.text import normalised
+from lurcher.text import normalised
 
 
 @dataclass(frozen=True, slots=True)

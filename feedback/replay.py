@@ -10,11 +10,11 @@ from pathlib import Path
 import structlog
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.errors import FeedbackNotKept, FieldError
 from lurcher.feedback.aggregation import Limits
 from lurcher.feedback.log import FeedbackLog
 from lurcher.feedback.records import LimitsChange, LogContent
 from lurcher.feedback.state import FeedbackState, FoldedLog
-from lurcher.models.errors import FeedbackNotKept, FieldError
 
 _log = structlog.get_logger()
 

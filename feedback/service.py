@@ -17,11 +17,11 @@ from typing import cast
 
 import structlog
 
+from lurcher.errors import LurcherError, NotReady, QueueFull
 from lurcher.feedback.aggregation import PairKey, pair_key
 from lurcher.feedback.online import Change
 from lurcher.feedback.records import Removal, Submission
 from lurcher.feedback.state import Answer, FeedbackState, Outcome, Receipt, Request
-from lurcher.models.errors import LurcherError, NotReady, QueueFull
 
 _log = structlog.get_logger()
 

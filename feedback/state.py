@@ -19,11 +19,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from lurcher.errors import FeedbackNotKept, FieldError, LurcherError
 from lurcher.feedback.aggregation import Aggregation, Limits, PairKey, pair_key
 from lurcher.feedback.log import FeedbackLog
 from lurcher.feedback.online import Change
 from lurcher.feedback.records import Pair, Removal, Submission
-from lurcher.models.errors import FeedbackNotKept, FieldError, LurcherError
 
 # Judgements that are kept to be taken back, on the average of all pairs; beyond it memory would grow
 # without limit by the same few pairs.

@@ -14,6 +14,7 @@ from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.manifest import Manifest
 from lurcher.bundle.neighbours import NEIGHBOURS
+from lurcher.errors import FieldError
 from lurcher.index_builder.edit.derive import derive
 from lurcher.index_builder.judged.clicks import read_clicks
 from lurcher.index_builder.judged.from_log import known_from_log, log_prefix
@@ -21,7 +22,6 @@ from lurcher.index_builder.judged.known import Known, merge
 from lurcher.index_builder.judged.qrels import read_judged
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions, add_neighbours
 from lurcher.index_builder.progress import Reporter, Silent
-from lurcher.models.errors import FieldError
 
 
 def read_sources(

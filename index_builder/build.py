@@ -9,6 +9,7 @@ import faiss
 
 from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.manifest import Manifest
+from lurcher.errors import BundleError, CorpusError
 from lurcher.index_builder.build_context import BuildContext
 from lurcher.index_builder.build_models import load_models
 from lurcher.index_builder.corpus import corpus_files, read_corpus
@@ -19,8 +20,7 @@ from lurcher.index_builder.stage import run_stages
 from lurcher.index_builder.stages import STAGES
 from lurcher.index_builder.stages.store_passages import skipped_file
 from lurcher.index_builder.workspace import Workspace
-from lurcher.models.errors import BundleError, CorpusError
-from lurcher.models.threads import available_cpus
+from lurcher.threads import available_cpus
 
 __all__ = ["CHUNK_SIZE", "BuildOptions", "TokenOptions", "build", "skipped_file"]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lurcher.bundle.vectors import empty_index
+from lurcher.errors import FieldError, ModelError
 from lurcher.index_builder.neighbours import check_similarity
 from lurcher.index_builder.options import BuildOptions
 from lurcher.index_builder.ranker_files import (
@@ -21,9 +22,9 @@ from lurcher.index_builder.reader_files import choose_reader
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.merge import student_of
-from lurcher.models.errors import FieldError, ModelError
 from lurcher.models.ranker.seq2seq import RankerConfig, Seq2SeqEncoder
 from lurcher.models.tokens.projection import PROJECTION_FILE, Projection
+from lurcher.threads import available_cpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def load_models(options: BuildOptions) -> BuildModels:
     Raises FieldError for options that the models cannot meet, ModelError and ModelNotFound for models that
     do not run or do not fit together.
     """
-    encoder = Encoder.load(options.encoder, "passage")
+    encoder = Encoder.load(options.encoder, "passage", available_cpus())
     projection = token_bits = None
     if options.tokens is not None:
         token_bits = options.tokens.bits_for(encoder.config.dimension)

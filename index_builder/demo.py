@@ -8,10 +8,10 @@ import platform
 from pathlib import Path
 
 from lurcher.bundle.manifest import FORMAT_VERSION, Manifest, lurcher_version, read_manifest
+from lurcher.errors import BundleNotFound
 from lurcher.index_builder.build import build
 from lurcher.index_builder.progress import Reporter
 from lurcher.index_builder.python_docs import python_docs
-from lurcher.models.errors import BundleNotFound
 
 
 def demo_folder() -> Path:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lurcher.bundle.state_codecs import Form
+from lurcher.errors import FieldError
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
-from lurcher.models.errors import FieldError
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.models.tokens.coder import check_bits
 

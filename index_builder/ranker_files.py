@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from lurcher.bundle.bundle import RANKER
+from lurcher.errors import ModelError, ModelNotFound
 from lurcher.models.encoders.config import CONFIG_FILE, TOKENIZER_FILE, EncoderConfig
 from lurcher.models.engines import first_run
-from lurcher.models.errors import ModelError, ModelNotFound
 from lurcher.models.ranker.decoder import (
     DECODER_FILE,
     PAIR_GRAPH,
@@ -28,6 +28,7 @@ from lurcher.models.ranker.seq2seq import (
     load_ranker_config,
 )
 from lurcher.models.tokens.coder import TokenCoder
+from lurcher.threads import available_cpus
 
 Config = TypeVar("Config", DecoderConfig, RankerConfig)
 
@@ -52,7 +53,7 @@ def open_seq2seq(folder: Path) -> Seq2SeqEncoder:
 
     Raises ModelError, and FieldError where they do not fit together.
     """
-    encoder, decoder = Seq2SeqEncoder.load(folder), Seq2SeqDecoder.load(folder, 1)
+    encoder, decoder = Seq2SeqEncoder.load(folder, available_cpus()), Seq2SeqDecoder.load(folder, 1)
     with first_run(folder):
         decoder.scores("a trial query", encoder.encode(["a trial passage"]))
     return encoder

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 from lurcher.bundle.bundle import READER
+from lurcher.errors import FieldError
 from lurcher.models.encoders.config import EncoderConfig
-from lurcher.models.errors import FieldError
 from lurcher.models.reader.reader import (
     READER_FILE,
     READER_GRAPH,

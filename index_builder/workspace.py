@@ -25,7 +25,7 @@ from typing import IO
 
 from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.sync import sync_all
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 
 # The two folders of a workspace.
 BUNDLE, SCRATCH = "bundle", "scratch"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lurcher.bundle.passages import Passage
     from lurcher.collection import Collection
     from lurcher.collection import open_collection as open
-    from lurcher.models.errors import LurcherError
+    from lurcher.errors import LurcherError
     from lurcher.retrieval.results import Answer, Hit, RerankResult, SearchResult
 
 __all__ = [
@@ -28,7 +28,7 @@ _HOMES = {
     "Answer": "lurcher.retrieval.results",
     "Collection": "lurcher.collection",
     "Hit": "lurcher.retrieval.results",
-    "LurcherError": "lurcher.models.errors",
+    "LurcherError": "lurcher.errors",
     "Passage": "lurcher.bundle.passages",
     "RerankResult": "lurcher.retrieval.results",
     "SearchResult": "lurcher.retrieval.results",

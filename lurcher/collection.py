@@ -16,9 +16,8 @@ from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import Manifest
 from lurcher.bundle.passages import Passage, Passages
 from lurcher.bundle.vectors import Vectors
+from lurcher.errors import FieldError, LurcherError
 from lurcher.models.engines import EngineName
-from lurcher.models.errors import FieldError, LurcherError
-from lurcher.models.text import lone_surrogate
 from lurcher.retrieval.capabilities import NO_READER, NO_T5
 from lurcher.retrieval.checks import (
     check_choice,
@@ -40,6 +39,8 @@ from lurcher.retrieval.query import (
 from lurcher.retrieval.rerank import Document, RerankRequest
 from lurcher.retrieval.results import RerankResult, SearchResult
 from lurcher.retrieval.snapshot import Snapshot
+from lurcher.text import lone_surrogate
+from lurcher.threads import thread_count
 
 
 class SearchOptions(TypedDict, total=False):
@@ -71,7 +72,8 @@ def open_collection(
     ``threads`` None takes all cores that the process may use. ``check_hashes`` False trusts the disk. Raises
     BundleError or ModelError.
     """
-    return Collection(Snapshot(Bundle.open(Path(path), check_hashes), threads, engine))
+    bundle = Bundle.open(Path(path), check_hashes)
+    return Collection(Snapshot(bundle, thread_count(threads), engine))
 
 
 class Collection:

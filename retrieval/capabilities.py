@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.neighbours import NeighbourSettings, VotingSettings
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 from lurcher.models.ranker.decoder import DecoderConfig
 from lurcher.retrieval.query import NeighbourPlan, Plan, Query, RankerName, RankMode, RetrieverName
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from lurcher.bundle.passages import Passages, Rows
-from lurcher.models.errors import FieldError
-from lurcher.models.text import lone_surrogate
+from lurcher.errors import FieldError
+from lurcher.text import lone_surrogate
 
 
 def check_unicode(field: str, texts: Sequence[str]) -> None:

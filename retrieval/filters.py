@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from lurcher.bundle.passages import Condition
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 
 # With a limit on its length pydantic refuses a text that names half of a surrogate pair, as JSON can; neither
 # UTF-8 nor SQLite can hold one.

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from lurcher.models.text import UNSPACED, sentences
+from lurcher.text import UNSPACED, sentences
 
 # Letters, digits and the marks on them; Python's own \w leaves out marks, such as vowels of Hindi.
 _MARKS = "".join(

@@ -14,8 +14,8 @@ import numpy as np
 
 from lurcher.bundle.passages import Condition, Passage, Rows
 from lurcher.bundle.vectors import Vectors
+from lurcher.errors import FieldError
 from lurcher.models.encoders.tokenizer import Tokens
-from lurcher.models.errors import FieldError
 from lurcher.retrieval.passage_reader import ReaderQuery, ReadPassage
 from lurcher.retrieval.results import Answer, Explanation, WrittenAnswer
 

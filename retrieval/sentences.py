@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 
-from lurcher.models.text import sentences
+from lurcher.text import sentences
 
 
 def sentence_around(text: str, start: int, end: int) -> tuple[int, int]:

@@ -11,11 +11,10 @@ import faiss
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.bundle.neighbours import VotingSettings
 from lurcher.bundle.vectors import Vectors
+from lurcher.errors import FieldError, LurcherError
 from lurcher.feedback.online import Change, OnlineIndex
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.engines import EngineName
-from lurcher.models.errors import FieldError, LurcherError
-from lurcher.models.threads import thread_count
 from lurcher.retrieval.capabilities import NO_TOKENS, Capabilities
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.passage_reader import PassageReader
@@ -52,14 +51,14 @@ class Snapshot:
     """An opened bundle that answers queries; call it from one thread at a time."""
 
     def __init__(
-        self, bundle: Bundle, threads: int | None = None, engine: EngineName = "onnxruntime",
+        self, bundle: Bundle, threads: int, engine: EngineName = "onnxruntime",
         costs: CostModel | None = None,
     ) -> None:  # fmt: skip
-        """Load the models of ``bundle``, the query encoder into ``engine``; ``threads`` None takes all cores.
+        """Load the models of ``bundle``, the query encoder into ``engine``.
 
         Raises BundleError or ModelError.
         """
-        self._threads = threads = thread_count(threads)
+        self._threads = threads
         self.bundle, self.costs = bundle, costs or CostModel()
         self._online = OnlineIndex(
             bundle.vectors.dimension, bundle.passages.rows_of, bundle.vectors.vectors

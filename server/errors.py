@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem JSON: one table maps the tree in ``models.errors`` to status and title."""
+"""Errors as RFC 9457 problem JSON: one table maps the tree in ``lurcher.errors`` to status and title."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from lurcher.models.errors import (
+from lurcher.errors import (
     DeadlinePassed,
     FeedbackNotKept,
     FieldError,

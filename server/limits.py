@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.exceptions import HTTPException
 
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 from lurcher.retrieval.capabilities import CANDIDATES
 from lurcher.retrieval.query import check_candidates
 from lurcher.server.settings import Settings

@@ -36,8 +36,8 @@ class Metrics:
         self.feedback_pairs = Counter(
             "lurcher_feedback_pairs", "Pairs sent as feedback.", ["outcome"], registry=r
         )
-        self.live_pairs = Gauge(
-            "lurcher_live_pairs", "Pairs learnt from feedback that count in searches.", registry=r
+        self.learnt_pairs = Gauge(
+            "lurcher_learnt_pairs", "Pairs learnt from feedback that count in searches.", registry=r
         )
         self.passages = Gauge("lurcher_passages", "Passages in the bundle.", registry=r)
 

@@ -12,7 +12,7 @@ from threading import Thread
 import structlog
 import uvicorn
 
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server import logs
 from lurcher.server.app import create_app

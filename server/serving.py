@@ -19,14 +19,13 @@ import structlog
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Rows
+from lurcher.errors import BundleError, DeadlinePassed, LurcherError, NotReady
 from lurcher.feedback.aggregation import Limits
 from lurcher.feedback.online import Change
 from lurcher.feedback.replay import open_state
 from lurcher.feedback.service import FeedbackService, QueueLimits
 from lurcher.feedback.state import FeedbackState, Receipt
 from lurcher.models.engines import EngineName
-from lurcher.models.errors import BundleError, DeadlinePassed, LurcherError, NotReady
-from lurcher.models.threads import thread_count
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.rerank import Document, EncodedDocument, RerankRequest, RerankScores
 from lurcher.retrieval.results import SearchResult
@@ -36,6 +35,7 @@ from lurcher.server.admission.batching import Batcher, deadline_passed
 from lurcher.server.admission.concurrency_limiter import ConcurrencyLimiter
 from lurcher.server.metrics import Metrics
 from lurcher.server.settings import Settings
+from lurcher.threads import thread_count
 
 _log = structlog.get_logger()
 
@@ -47,7 +47,7 @@ _QUESTIONS = 2
 _ENCODED_TOGETHER = 4
 
 
-OpenSnapshot = Callable[[Bundle, int | None, EngineName], Snapshot]
+OpenSnapshot = Callable[[Bundle, int, EngineName], Snapshot]
 
 
 class Serving:
@@ -257,7 +257,7 @@ class Service:
                 settings.max_waiting, settings.max_queries, settings.timeout_ms / 1_000
             )
             feedback = FeedbackService(state, serving.learn, limits, self._count_pairs)
-            self.metrics.live_pairs.set_function(lambda: feedback.counted)
+            self.metrics.learnt_pairs.set_function(lambda: feedback.counted)
             self._feedback = feedback
         self._serving = serving
         _log.info("ready", bundle=manifest.name, passages=manifest.passages)
@@ -265,7 +265,7 @@ class Service:
     def _open(self) -> tuple[Snapshot, FeedbackState | None]:
         settings = self.settings
         bundle = Bundle.open(settings.bundle, settings.check_hashes)
-        snapshot = self._open_snapshot(bundle, settings.threads, settings.engine)
+        snapshot = self._open_snapshot(bundle, thread_count(settings.threads), settings.engine)
         snapshot.warm_up()
         if settings.feedback is None:
             return snapshot, None

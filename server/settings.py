@@ -19,8 +19,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from lurcher.errors import FieldError
 from lurcher.models.engines import EngineName
-from lurcher.models.errors import FieldError
 
 
 class Settings(BaseSettings):

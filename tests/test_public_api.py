@@ -17,7 +17,7 @@ import pytest
 
 import lurcher
 from lurcher.bundle.bundle import Bundle
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 from lurcher.retrieval.snapshot import Snapshot
 from tests.server.serving import Client, running, settings
 

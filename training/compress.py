@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from lurcher.bundle.vectors import VectorRows
+from lurcher.errors import FieldError
 from lurcher.evaluation.judgements import Qrels
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.student import StudentConfig, load_student
-from lurcher.models.errors import FieldError
+from lurcher.threads import available_cpus
 from lurcher.training.alignment.development import Development, agreement
 from lurcher.training.alignment.make_student import Plan, make_student, material, untrained
 from lurcher.training.alignment.targets import Targets
@@ -94,7 +95,7 @@ def _compress(
         None if judged is None else asdict(judged),
     ]  # fmt: skip
     begin(work, made_for)
-    encoder = Encoder.load(teacher.folder, "teacher")
+    encoder = Encoder.load(teacher.folder, "teacher", available_cpus())
     targets = _targets(work / "targets", encoder, trained, teacher.passages, report)
     development = _development(teacher, judged, targets, held_out, encoder)
     passages = None if teacher.passages is None else teacher.passages[0 : len(teacher.ids)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 
 
 def check_device(name: str) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import onnx
 
+from lurcher.errors import FieldError
 from lurcher.models.encoders.config import CONFIG_FILE, TOKENIZER_FILE, EncoderConfig, fingerprint
-from lurcher.models.errors import FieldError
 from lurcher.training.compression.int8 import quantize_int8
 from lurcher.training.graph import build_graph
 from lurcher.training.original import (

@@ -22,7 +22,7 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
-from lurcher.models.errors import ModelError
+from lurcher.errors import ModelError
 from lurcher.training.original import Array, Recipe
 
 # The oldest in which ReduceMax takes its axes as an input, as the INT8 rewriting does.

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lurcher.models.errors import ModelError
+from lurcher.errors import ModelError
 from lurcher.training import checkpoint
 
 Quality = dict[str, float]

@@ -25,7 +25,7 @@ import torch
 from huggingface_hub import snapshot_download
 from transformers import AutoModel, AutoTokenizer
 
-from lurcher.models.errors import FieldError, ModelError, ModelNotFound
+from lurcher.errors import FieldError, ModelError, ModelNotFound
 
 Pooling = Literal["mean", "cls"]
 Similarity = Literal["cosine", "dot"]

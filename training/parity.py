@@ -7,10 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
+from lurcher.errors import ParityError
 from lurcher.models.encoders.config import TOKENIZER_FILE
 from lurcher.models.encoders.tokenizer import Tokenizer, pad
 from lurcher.models.engines.ort import OnnxRuntimeEngine
-from lurcher.models.errors import ParityError
 from lurcher.training.original import Array
 
 # fp32 differs only by the order of sums. Measured on all-MiniLM-L6-v2: 3e-7 and 4e-6.

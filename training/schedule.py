@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 
 _LEAST = 0.02  # of the learning rate, at the end
 

@@ -25,6 +25,7 @@ from lurcher.evaluation.judgements import read_qrels, read_queries
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.student import STUDENT_FILE
 from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.threads import available_cpus
 from lurcher.training.alignment.development import Development
 from lurcher.training.alignment.make_student import Material, Plan, make_student, material
 from lurcher.training.alignment.targets import Targets
@@ -128,7 +129,7 @@ def main(
 
 def shipped_material(data: Path, bundles: Path, work: Path) -> Material:
     """What the students that ship are made of; the targets are made once, below ``work``."""
-    encoder = Encoder.load(DEFAULT_ENCODER, "teacher")
+    encoder = Encoder.load(DEFAULT_ENCODER, "teacher", available_cpus())
     development = [
         development_of(data, name, split, bundles / f"{name}.lurcher")
         for name, split in _CHOSEN_BY.items()

@@ -13,8 +13,8 @@ import onnx
 from google.protobuf.message import EncodeError
 from onnx import numpy_helper
 
+from lurcher.errors import ModelError
 from lurcher.models.encoders.config import VOCABULARY_FILE
-from lurcher.models.errors import ModelError
 
 # Tables begin at whole pages of memory, as they are mapped.
 _PAGE = 4_096

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from lurcher.errors import FieldError
 from lurcher.index_builder.corpus.detect import detect
 from lurcher.index_builder.corpus.folder import read_folder
 from lurcher.index_builder.corpus.jsonl import read_jsonl
 from lurcher.index_builder.corpus.parquet import read_parquet
 from lurcher.index_builder.corpus.records import Record
 from lurcher.index_builder.corpus.tables import read_table
-from lurcher.models.errors import FieldError
 
 __all__ = ["MAX_WINDOW", "Record", "corpus_files", "read_corpus"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from lurcher.errors import CorpusError
 from lurcher.index_builder.corpus.passage import shown
-from lurcher.models.errors import CorpusError
 
 
 def check_columns(path: Path, line: int | None, names: Sequence[str]) -> None:

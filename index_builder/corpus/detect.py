@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from lurcher.models.errors import CorpusError
+from lurcher.errors import CorpusError
 
 Kind = Literal["jsonl", "csv", "tsv", "parquet", "folder"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from lurcher.models.errors import CorpusError
+from lurcher.errors import CorpusError
 
 # What one record may make the reader hold in memory. A passage of 1 MB is 6 MB where JSON
 # escapes every character, so no real line comes near.

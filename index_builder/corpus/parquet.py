@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lurcher.errors import CorpusError
 from lurcher.index_builder.corpus.columns import check_columns
 from lurcher.index_builder.corpus.lines import RAW
 from lurcher.index_builder.corpus.passage import BadRecord, passage_of
 from lurcher.index_builder.corpus.records import Record
-from lurcher.models.errors import CorpusError
 
 # Rows held at once: few enough that passages of 1 MB fit, enough that pyarrow's calls cost little.
 BATCH = 256

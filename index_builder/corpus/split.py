@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from lurcher.models.text import sentence_ends
+from lurcher.text import sentence_ends
 
 # Characters a word that the window stands for. English takes about six with its space, so only
 # unusual text (tables of hashes, scripts without spaces) meets this limit before the word count.

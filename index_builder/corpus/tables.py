@@ -10,11 +10,11 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
+from lurcher.errors import CorpusError
 from lurcher.index_builder.corpus.columns import check_columns
 from lurcher.index_builder.corpus.lines import RAW, read_lines
 from lurcher.index_builder.corpus.passage import BadRecord, passage_of
 from lurcher.index_builder.corpus.records import Record
-from lurcher.models.errors import CorpusError
 
 # Characters in one cell. The csv module's own 131,072 is less than a long document; without any
 # limit, one quote that never closes would draw the rest of the file into memory.

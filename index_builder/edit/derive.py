@@ -14,9 +14,9 @@ from typing import Any
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.manifest import Manifest, list_files, lurcher_version, write_manifest
+from lurcher.errors import BundleError, FieldError
 from lurcher.index_builder.workspace import publish
 from lurcher.models.encoders.merge import link_or_copy
-from lurcher.models.errors import BundleError, FieldError
 
 
 def beside(bundle: Path, before: str | None, name: str) -> Path:

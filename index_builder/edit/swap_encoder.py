@@ -23,7 +23,7 @@ from lurcher.index_builder.search_effort import recall_at, sample_queries, tune
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.merge import merge, student_of
 from lurcher.models.encoders.student import StudentConfig
-from lurcher.models.threads import available_cpus
+from lurcher.threads import available_cpus
 
 
 def swap_encoder(
@@ -57,7 +57,7 @@ def _write(
     fail_point("encoder: begun")
     encoder = merge(old.path / ENCODER, student, made / ENCODER)
     fail_point("search effort: begun")
-    effort, swap = _tuned(old, Encoder.load(made / ENCODER, "query"), report)
+    effort, swap = _tuned(old, Encoder.load(made / ENCODER, "query", available_cpus()), report)
     return {
         "encoder": encoder,
         "figures": old.manifest.figures.model_copy(update={"search_effort": effort}),
@@ -87,7 +87,7 @@ def _tuned(old: Bundle, encoder: Encoder, report: Reporter) -> tuple[int | None,
     stored = old.vectors.stored()
     if before is None:
         report.stage("measuring", None)
-        built_effort, built = figures.search_effort, old.query_encoder()
+        built_effort, built = figures.search_effort, old.query_encoder(available_cpus())
         built_recall = recall_at(old.vectors, stored, built, queries, built_effort)
     else:
         built_effort, built_recall = before.built_effort, before.built_recall

@@ -10,9 +10,9 @@ from lurcher.bundle.bundle import RANKER, SEGMENT, Bundle
 from lurcher.bundle.manifest import Manifest
 from lurcher.bundle.state_codecs import SIGNS
 from lurcher.bundle.state_store import state_files
+from lurcher.errors import FieldError
 from lurcher.index_builder.edit.derive import beside, derive
 from lurcher.index_builder.ranker_files import check_ranker, put_decoder, read_ranker
-from lurcher.models.errors import FieldError
 from lurcher.models.ranker.seq2seq import RankerConfig
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from lurcher.bundle.bundle import READER, Bundle
 from lurcher.bundle.manifest import Manifest
+from lurcher.errors import FieldError
 from lurcher.index_builder.edit.derive import beside, derive
 from lurcher.index_builder.reader_files import put_reader
-from lurcher.models.errors import FieldError
 from lurcher.models.reader.reader import Reader
 
 

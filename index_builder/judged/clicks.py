@@ -20,11 +20,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lurcher.errors import CorpusError, FieldError
 from lurcher.index_builder.corpus.lines import read_lines
 from lurcher.index_builder.judged.known import Known, query_id, weight_fault
 from lurcher.index_builder.judged.seen import Seen
-from lurcher.models.errors import CorpusError, FieldError
-from lurcher.models.text import lone_surrogate, normalised
+from lurcher.text import lone_surrogate, normalised
 
 _YEAR_9999 = 253_402_300_799  # the last second that ISO 8601 can write
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from lurcher.bundle.labels import Labels
+from lurcher.errors import FieldError
 from lurcher.index_builder.judged.known import Known
-from lurcher.models.errors import FieldError
 
 _SHOWN = 3
 _LEAST = np.finfo(np.float32).tiny

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lurcher.errors import CorpusError
 from lurcher.evaluation.judgements import read_queries
 from lurcher.index_builder.corpus.lines import read_lines
 from lurcher.index_builder.judged.known import Known, weight_fault
-from lurcher.models.errors import CorpusError
 
 _SHOWN = 3
 

@@ -39,6 +39,7 @@ from lurcher.bundle.vectors import (
     default_factory,
     write_index,
 )
+from lurcher.errors import FieldError
 from lurcher.index_builder.judged.known import Known
 from lurcher.index_builder.judged.labels import to_labels
 from lurcher.index_builder.neighbours.choose import Choice, choose
@@ -54,10 +55,9 @@ from lurcher.index_builder.progress import Reporter
 from lurcher.index_builder.search_effort import sample_queries, tune
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.errors import FieldError
 from lurcher.models.neighbours.adapted import adapted_vectors, unit
-from lurcher.models.text import normalised
-from lurcher.models.threads import available_cpus
+from lurcher.text import normalised
+from lurcher.threads import available_cpus
 
 # Fewer known queries leave nothing to tune on; the untuned settings are safe.
 _LEAST = 10
@@ -107,7 +107,10 @@ def add_neighbours(
     faiss.omp_set_num_threads(available_cpus())
     rows_of = old.passages.rows_of
     queries, labels, _ = to_labels(judged.known, rows_of, options.skip_unknown)
-    encoder, reader = Encoder.load(old.path / ENCODER, "teacher"), old.query_encoder()
+    encoder, reader = (
+        Encoder.load(old.path / ENCODER, "teacher", available_cpus()),
+        old.query_encoder(available_cpus()),
+    )
     known = JudgedQueries(_encoded(encoder, queries, "known queries", report), labels)
     seed = old.manifest.build.seed
     # Searches are encoded by the bundle's own query encoder, which may be a student.

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from lurcher.bundle.bundle import PASSAGES
 from lurcher.bundle.passages import Passage, PassageWriter
+from lurcher.errors import CorpusError
 from lurcher.index_builder.build_context import BuildContext
 from lurcher.index_builder.corpus.records import Record
 from lurcher.index_builder.judged.labels import to_labels
-from lurcher.models.errors import CorpusError
 
 # Below the workspace's scratch folder: how many bad records were set aside.
 SKIPPED = "skipped.json"

@@ -10,6 +10,7 @@ from lurcher.index_builder.build_context import BuildContext
 from lurcher.index_builder.search_effort import sample_queries, tune
 from lurcher.index_builder.stages.encode_passages import encoded_vectors
 from lurcher.models.encoders.encoder import Encoder
+from lurcher.threads import available_cpus
 
 # Below the workspace's scratch folder: what was measured, under the names of the manifest's figures.
 SEARCH_EFFORT = "search_effort.json"
@@ -22,7 +23,7 @@ def run(context: BuildContext) -> None:
     effort, recall = tune(
         VectorIndex.open(context.bundle / VECTORS, None),
         encoded_vectors(context.scratch, context.passages.count, dimension),
-        Encoder.load(context.bundle / ENCODER, "query"), queries, context.options.recall,
+        Encoder.load(context.bundle / ENCODER, "query", available_cpus()), queries, context.options.recall,
         context.report,
     )  # fmt: skip
     figures = {

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from lurcher.models.encoders.config import TOKENIZER_FILE, EncoderConfig, load_config
 from lurcher.models.encoders.tokenizer import Tokenizer, Tokens, length_buckets, pad
 from lurcher.models.engines import Engine, EngineName, open_engine
-from lurcher.models.threads import thread_count
 
 Vectors = npt.NDArray[np.float32]
 
@@ -48,13 +47,13 @@ class Encoder:
 
     @classmethod
     def load(
-        cls, folder: Path, side: Literal["query", "passage", "teacher"], threads: int | None = None,
+        cls, folder: Path, side: Literal["query", "passage", "teacher"], threads: int,
         engine: EngineName = "onnxruntime",
     ) -> Encoder:  # fmt: skip
         """The encoder in ``folder`` for one side of the search.
 
         The side ``teacher`` encodes queries with the passages' graph, as a student learns to.
-        Up to ``threads`` batches are encoded at a time (None: one per core),
+        Up to ``threads`` batches are encoded at a time,
         each by one thread: threads that share a small model's matrix product wait for each
         other more than they gain, even for a single query. Raises ModelError or ModelNotFound.
         """
@@ -65,7 +64,7 @@ class Encoder:
             Tokenizer(folder / TOKENIZER_FILE, config.max_tokens),
             open_engine(engine, folder / graph, 1),
             config.passage_prompt if side == "passage" else config.query_prompt,
-            thread_count(threads),
+            threads,
         )
 
     @property

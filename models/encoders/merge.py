@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from lurcher.errors import FieldError, ModelNotFound
 from lurcher.models.encoders.config import (
     CONFIG_FILE,
     TOKENIZER_FILE,
@@ -15,7 +16,6 @@ from lurcher.models.encoders.config import (
     load_config,
 )
 from lurcher.models.encoders.student import QUERY_GRAPH, StudentConfig, load_student
-from lurcher.models.errors import FieldError, ModelNotFound
 
 Place = Callable[[Path, Path], object]
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from lurcher.models.errors import ModelError, ModelNotFound
+from lurcher.errors import ModelError, ModelNotFound
 
 Description = TypeVar("Description", bound=BaseModel)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer as HubTokenizer
 
-from lurcher.models.errors import ModelError
+from lurcher.errors import ModelError
 
 Ids = npt.NDArray[np.int64]
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from lurcher.models.errors import LurcherError, ModelError
+from lurcher.errors import LurcherError, ModelError
 
 if TYPE_CHECKING:  # `lurcher --help` names the engines, and should not wait for NumPy
     import numpy.typing as npt

@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lurcher.models.errors import ModelError
-from lurcher.models.threads import available_cpus
+from lurcher.errors import ModelError
+from lurcher.threads import available_cpus
 
 # Measured (docs/engines.md): a product of up to 32 rows takes time by the row and gains nothing from
 # zeros; one of 33 or more does, and then 33 cost less than 20. So there is nothing between 16 and 48.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 import onnxruntime
 
-from lurcher.models.errors import ModelError
+from lurcher.errors import ModelError
 
 # Fusions that cost time. One kernel for bias and GELU takes 2 to 3 % longer, over a whole six-layer
 # encoder, than an addition and the kernel for GELU alone.

@@ -25,13 +25,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from lurcher.errors import ModelError
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.reading import read_description
 from lurcher.models.encoders.student import SHA256
 from lurcher.models.encoders.tokenizer import length_buckets
 from lurcher.models.engines import Engine, first_run, open_engine
-from lurcher.models.errors import ModelError
-from lurcher.models.threads import thread_count
 from lurcher.models.tokens.clustering import Integers, Vectors
 from lurcher.models.tokens.coder import Codes, TokenCoder
 
@@ -100,8 +99,8 @@ class Decoder:
         self._pool = ThreadPoolExecutor(threads, "decoder") if threads > 1 else None
 
     @classmethod
-    def load(cls, folder: Path, threads: int | None = None) -> Decoder:
-        """The decoder in ``folder``, which runs up to ``threads`` batches at a time (None: one per core).
+    def load(cls, folder: Path, threads: int) -> Decoder:
+        """The decoder in ``folder``, which runs up to ``threads`` batches at a time.
 
         Both graphs have run once by then. Raises ModelError or ModelNotFound.
         """
@@ -109,7 +108,7 @@ class Decoder:
         query, pair = (
             open_engine("onnxruntime", folder / name, 1) for name in (QUERY_GRAPH, PAIR_GRAPH)
         )
-        decoder = cls(config, query, pair, thread_count(threads))
+        decoder = cls(config, query, pair, threads)
         with first_run(folder):
             decoder._warm_up()
         return decoder

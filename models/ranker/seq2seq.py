@@ -30,14 +30,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lurcher.errors import FieldError, ModelError
 from lurcher.models.encoders.config import CONFIG_FILE, TOKENIZER_FILE
 from lurcher.models.encoders.encoder import TOKEN_BUDGET, Vectors
 from lurcher.models.encoders.reading import read_description
 from lurcher.models.encoders.student import SHA256
 from lurcher.models.encoders.tokenizer import Ids, Tokenizer, Tokens, length_buckets, pad
 from lurcher.models.engines import Engine, first_run, open_engine
-from lurcher.models.errors import FieldError, ModelError
-from lurcher.models.threads import thread_count
 
 ENCODER_GRAPH = "encoder.onnx"
 DECODER_GRAPH = "decoder.onnx"
@@ -111,15 +110,15 @@ class Seq2SeqEncoder(_Half):
     """Passages to states, offline; safe to call from several threads at once."""
 
     @classmethod
-    def load(cls, folder: Path, threads: int | None = None) -> Seq2SeqEncoder:
-        """The encoder in ``folder``, which runs up to ``threads`` batches at a time (None: one per core).
+    def load(cls, folder: Path, threads: int) -> Seq2SeqEncoder:
+        """The encoder in ``folder``, which runs up to ``threads`` batches at a time.
 
         Raises ModelError or ModelNotFound.
         """
         config = load_ranker_config(folder)
         tokenizer = Tokenizer(folder / TOKENIZER_FILE, config.max_tokens)
         graph = open_engine("onnxruntime", folder / ENCODER_GRAPH, 1)
-        return cls(config, tokenizer, graph, thread_count(threads))
+        return cls(config, tokenizer, graph, threads)
 
     def tokenise(self, texts: Sequence[str]) -> list[Tokens]:
         """The tokens of each passage, prompt and special tokens included."""
@@ -155,8 +154,8 @@ class Seq2SeqDecoder(_Half):
     """A query and passages' states to scores, online; safe to call from several threads at once."""
 
     @classmethod
-    def load(cls, folder: Path, threads: int | None = None) -> Seq2SeqDecoder:
-        """The decoder in ``folder``, which runs up to ``threads`` batches at a time (None: one per core).
+    def load(cls, folder: Path, threads: int) -> Seq2SeqDecoder:
+        """The decoder in ``folder``, which runs up to ``threads`` batches at a time.
 
         Its graph has run once by then. Raises ModelError or ModelNotFound.
         """
@@ -167,7 +166,7 @@ class Seq2SeqDecoder(_Half):
             reason = f"token {last} is not one of the tokeniser's {tokenizer.vocabulary}"
             raise ModelError(f"{folder / CONFIG_FILE}: {reason}")
         graph = open_engine("onnxruntime", folder / DECODER_GRAPH, 1)
-        decoder = cls(config, tokenizer, graph, thread_count(threads))
+        decoder = cls(config, tokenizer, graph, threads)
         with first_run(folder):
             decoder.scores("warm up", [np.ones((2, config.dimension), np.float32)])
         return decoder

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lurcher.models.errors import FieldError, ModelError
+from lurcher.errors import FieldError, ModelError
 from lurcher.models.tokens.clustering import Integers, Vectors
 from lurcher.models.tokens.coder import Codes, unit
 from lurcher.models.tokens.products import product

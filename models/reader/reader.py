@@ -23,13 +23,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from lurcher.errors import ModelError
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.reading import read_description
 from lurcher.models.encoders.student import SHA256
 from lurcher.models.encoders.tokenizer import length_buckets
 from lurcher.models.engines import Engine, first_run, open_engine
-from lurcher.models.errors import ModelError
-from lurcher.models.threads import thread_count
 from lurcher.models.tokens.clustering import Integers, Vectors
 
 READER_GRAPH = "reader.onnx"
@@ -93,14 +92,14 @@ class Reader:
         self._pool = ThreadPoolExecutor(threads, "reader") if threads > 1 else None
 
     @classmethod
-    def load(cls, folder: Path, threads: int | None = None) -> Reader:
-        """The reader in ``folder``, which runs up to ``threads`` batches at a time (None: one per core).
+    def load(cls, folder: Path, threads: int) -> Reader:
+        """The reader in ``folder``, which runs up to ``threads`` batches at a time.
 
         Its graph has run once by then. Raises ModelError or ModelNotFound.
         """
         config = load_reader_config(folder)
         graph = open_engine("onnxruntime", folder / READER_GRAPH, 1)
-        reader, d = cls(config, graph, thread_count(threads)), config.dimension
+        reader, d = cls(config, graph, threads), config.dimension
         with first_run(folder):
             found = reader.logits(
                 np.ones((2, d), np.float32), np.full(2, 0.5, np.float32),

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lurcher.models.errors import FieldError, ModelError
+from lurcher.errors import FieldError, ModelError
 from lurcher.models.tokens.clustering import Integers, ward
 from lurcher.models.tokens.products import Vectors, product
 from lurcher.models.tokens.projection import Projection, principal, read_arrays

@@ -16,7 +16,7 @@ from zipfile import ZIP_STORED
 import numpy as np
 import numpy.typing as npt
 
-from lurcher.models.errors import ModelError
+from lurcher.errors import ModelError
 from lurcher.models.tokens.products import Vectors
 
 PROJECTION_FILE = "projection.npz"

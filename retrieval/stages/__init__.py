@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lurcher.models.errors import LurcherError
+from lurcher.errors import LurcherError
 from lurcher.retrieval.query import QueryState
 
 Stage = Callable[[Sequence[QueryState]], Sequence[QueryState | LurcherError]]

@@ -8,7 +8,7 @@ from time import perf_counter
 
 import numpy as np
 
-from lurcher.models.errors import LurcherError
+from lurcher.errors import LurcherError
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.query import QueryState, RankerName
 from lurcher.retrieval.rankers import Ranker

@@ -15,8 +15,8 @@ import numpy as np
 
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
+from lurcher.errors import LurcherError
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.errors import LurcherError
 from lurcher.models.ranker.maxsim import blend
 from lurcher.models.reader.answers import LOOKED_AT, answers_of, probability
 from lurcher.models.reader.spans import best_spans

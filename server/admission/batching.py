@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, TypeVar
 
-from lurcher.models.errors import DeadlinePassed, LurcherError, NotReady, QueueFull
+from lurcher.errors import DeadlinePassed, LurcherError, NotReady, QueueFull
 from lurcher.retrieval.costs import CostModel
 from lurcher.server.admission import IsDisconnected
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import perf_counter
 
-from lurcher.models.errors import DeadlinePassed
+from lurcher.errors import DeadlinePassed
 from lurcher.retrieval.costs import CostModel
 from lurcher.server.admission import IsDisconnected
 from lurcher.server.admission.batching import check_room

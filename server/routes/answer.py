@@ -6,7 +6,7 @@ from time import perf_counter
 
 from fastapi import APIRouter, Request, Response
 
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 from lurcher.retrieval.capabilities import NO_READER, NO_T5
 from lurcher.retrieval.filters import conditions
 from lurcher.retrieval.query import Query, ReadOptions, check_text

@@ -14,9 +14,9 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from starlette.exceptions import HTTPException
 
+from lurcher.errors import FieldError
 from lurcher.feedback.records import Pair, Removal, Submission
 from lurcher.feedback.service import FeedbackService
-from lurcher.models.errors import FieldError
 from lurcher.retrieval.query import check_text
 from lurcher.server.errors import responses
 from lurcher.server.keys import client_of

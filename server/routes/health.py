@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from lurcher.models.errors import NotReady
+from lurcher.errors import NotReady
 from lurcher.server.errors import responses
 from lurcher.server.serving import Service
 

@@ -8,7 +8,7 @@ from time import perf_counter
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 from lurcher.retrieval.capabilities import NO_TOKENS
 from lurcher.retrieval.checks import rows_of
 from lurcher.retrieval.query import check_text

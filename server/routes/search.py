@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
 from lurcher.bundle.passages import Condition
-from lurcher.models.errors import FieldError, LurcherError
+from lurcher.errors import FieldError, LurcherError
 from lurcher.retrieval.filters import conditions
 from lurcher.retrieval.query import Extra, Query, check_text
 from lurcher.retrieval.results import Hit as FoundHit

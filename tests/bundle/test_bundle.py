@@ -19,7 +19,7 @@ from lurcher.bundle.bundle import PASSAGES, RANKER, SEGMENT, VECTORS, Bundle, ve
 from lurcher.bundle.manifest import MANIFEST, list_files, read_manifest, write_manifest
 from lurcher.bundle.passages import Condition
 from lurcher.bundle.token_store import CODER
-from lurcher.models.errors import BundleCorrupt, BundleError, BundleNotFound, BundleVersionError
+from lurcher.errors import BundleCorrupt, BundleError, BundleNotFound, BundleVersionError
 from lurcher.models.tokens.coder import TokenCoder
 from lurcher.retrieval.snapshot import Snapshot
 

@@ -23,7 +23,7 @@ from lurcher.bundle.jagged import (
     count_type,
     map_file,
 )
-from lurcher.models.errors import BundleCorrupt
+from lurcher.errors import BundleCorrupt
 from tests.killed import KilledError
 
 SEGMENT = "segments/000000"

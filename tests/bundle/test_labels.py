@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.bundle.labels import Labels
-from lurcher.models.errors import BundleCorrupt
+from lurcher.errors import BundleCorrupt
 
 Dense = npt.NDArray[np.float32]
 

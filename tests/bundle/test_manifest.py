@@ -27,8 +27,8 @@ from lurcher.bundle.manifest import (
     read_manifest,
     write_manifest,
 )
+from lurcher.errors import BundleCorrupt, BundleVersionError
 from lurcher.models.encoders.config import EncoderConfig
-from lurcher.models.errors import BundleCorrupt, BundleVersionError
 
 counts = st.integers(0, 2**40)
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -32,7 +32,7 @@ from lurcher.bundle.neighbours import (
 )
 from lurcher.bundle.passages import Passage, PassageWriter
 from lurcher.bundle.vectors import Vectors, build_index, write_index
-from lurcher.models.errors import BundleCorrupt
+from lurcher.errors import BundleCorrupt
 
 PASSAGES, DIMENSION = 9, 8
 # Of four queries; passages 1, 4 and 7 are labelled, the last query's label is one of two.

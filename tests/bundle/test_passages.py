@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.bundle.passages import Condition, Passage, Passages, PassageWriter, Scalar
-from lurcher.models.errors import BundleCorrupt, FieldError
+from lurcher.errors import BundleCorrupt, FieldError
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 numbers = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)

@@ -24,8 +24,8 @@ from lurcher.bundle.reading_store import (
     reading_files,
 )
 from lurcher.bundle.token_store import CODER, token_files
+from lurcher.errors import BundleCorrupt, BundleError
 from lurcher.models.encoders.config import EncoderConfig, load_config
-from lurcher.models.errors import BundleCorrupt, BundleError
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.models.reader.coder import ReadingCoder
 from lurcher.models.reader.reader import READER_FILE, READER_GRAPH

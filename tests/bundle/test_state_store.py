@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from lurcher.bundle.state_codecs import SIGNS, Codec, Halves, Signs
 from lurcher.bundle.state_store import StateSettings, StateStore, StateWriter, describe_states
-from lurcher.models.errors import BundleCorrupt, ModelError
+from lurcher.errors import BundleCorrupt, ModelError
 from lurcher.models.ranker.seq2seq import RankerConfig
 
 Array = npt.NDArray[np.float32]

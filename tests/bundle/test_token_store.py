@@ -24,8 +24,8 @@ from lurcher.bundle.token_store import (
     position_type,
     token_files,
 )
+from lurcher.errors import BundleCorrupt
 from lurcher.models.encoders.config import EncoderConfig, load_config
-from lurcher.models.errors import BundleCorrupt
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.models.tokens.coder import Coded, TokenCoder
 from lurcher.models.tokens.projection import Projection

@@ -20,7 +20,7 @@ from lurcher.bundle.vectors import (
     exact_top,
     write_index,
 )
-from lurcher.models.errors import BundleCorrupt, FieldError
+from lurcher.errors import BundleCorrupt, FieldError
 
 FACTORIES = ["Flat", "HNSW32_SQ8", "IVF64,SQ8", "PCA64,Flat", "IVF64,PQ48x4fs,RFlat"]
 ALL_LISTS = 64

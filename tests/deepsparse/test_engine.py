@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lurcher.errors import ModelError
 from lurcher.models.engines import open_engine
-from lurcher.models.errors import ModelError
 from lurcher.models.pretrained import DEFAULT_ENCODER
 
 if importlib.util.find_spec("deepsparse") is None:

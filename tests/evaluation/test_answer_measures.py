@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lurcher.errors import CorpusError
 from lurcher.evaluation.answer_measures import calibration_error, exact_match, f1, read_answers
-from lurcher.models.errors import CorpusError
 
 
 def official_words(text: str) -> str:

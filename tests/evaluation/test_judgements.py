@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lurcher.errors import CorpusError
 from lurcher.evaluation.judgements import read_qrels, read_queries
-from lurcher.models.errors import CorpusError
 
 QUERIES = '{"_id": "q1", "text": "first"}\n\n{"id": 2, "text": "", "metadata": {}}\n'
 QRELS = "query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td 2\t0\n2\td1\t2\n"

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lurcher.errors import FeedbackCorrupt, FeedbackNotKept, FieldError
 from lurcher.feedback.aggregation import Limits
 from lurcher.feedback.log import FeedbackLog, read_log
 from lurcher.feedback.records import (
@@ -26,7 +27,6 @@ from lurcher.feedback.records import (
     Removal,
     Submission,
 )
-from lurcher.models.errors import FeedbackCorrupt, FeedbackNotKept, FieldError
 from tests.feedback.logs import quick_path
 
 ONE = Submission("address:::1", 10.0, "a", (Pair("the cat", "p1", 1.0), Pair("the dog", "p2", 0.5)))
@@ -400,7 +400,7 @@ import resource, sys
 from pathlib import Path
 from lurcher.feedback.log import FeedbackLog
 from lurcher.feedback.records import Pair, Submission
-from lurcher.models.errors import FeedbackNotKept
+from lurcher.errors import FeedbackNotKept
 log, _ = FeedbackLog.open(Path(sys.argv[1]))
 def of(key, size):
     return [Submission("c", 1.0, key, (Pair("q" * size, "p", 1.0),))]

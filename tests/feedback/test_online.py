@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.feedback.online import Change, OnlineIndex
-from lurcher.models.text import normalised
+from lurcher.text import normalised
 
 DIMENSION, PASSAGES = 16, 6
 

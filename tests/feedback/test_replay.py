@@ -11,13 +11,13 @@ from typing import cast
 import pytest
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.errors import FieldError
 from lurcher.feedback.aggregation import Limits
 from lurcher.feedback.log import FeedbackLog, read_log
 from lurcher.feedback.online import Change
 from lurcher.feedback.records import LogContent, Pair, Record, Submission
 from lurcher.feedback.replay import open_state
 from lurcher.feedback.state import FeedbackState, Outcome, Receipt
-from lurcher.models.errors import FieldError
 
 ROWS = {"p": 0, "other": 1}
 

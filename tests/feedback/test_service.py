@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from lurcher.errors import FeedbackNotKept, FieldError, NotReady, QueueFull
 from lurcher.feedback.aggregation import Limits
 from lurcher.feedback.log import FeedbackLog, read_log
 from lurcher.feedback.online import Change
 from lurcher.feedback.records import Pair, Removal, Submission
 from lurcher.feedback.service import FeedbackService, QueueLimits
 from lurcher.feedback.state import FeedbackState, Receipt
-from lurcher.models.errors import FeedbackNotKept, FieldError, NotReady, QueueFull
 
 PATIENCE = 30.0
 

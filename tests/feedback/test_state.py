@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lurcher.errors import FeedbackNotKept, FieldError
 from lurcher.feedback.aggregation import Aggregation, Limits
 from lurcher.feedback.log import FeedbackLog
 from lurcher.feedback.online import Change
 from lurcher.feedback.records import Pair, Removal, Submission
 from lurcher.feedback.state import Counts, FeedbackState, FoldedLog, Outcome, Receipt, Request
-from lurcher.models.errors import FeedbackNotKept, FieldError
-from lurcher.models.text import normalised
+from lurcher.text import normalised
 from tests.feedback.logs import memory_log, quick_path
 
 PASSAGES = ["p0", "p1", "p2"]

@@ -28,6 +28,7 @@ from lurcher.bundle.neighbours import (
     VotingSettings,
 )
 from lurcher.bundle.token_store import CODER
+from lurcher.errors import BundleError, CorpusError, FieldError
 from lurcher.feedback.aggregation import Limits
 from lurcher.feedback.log import FeedbackLog
 from lurcher.feedback.records import LimitsChange, Pair, Removal, Submission
@@ -36,7 +37,6 @@ from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.index_builder.judged.known import Known
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
 from lurcher.models.encoders.config import CONFIG_FILE, load_config
-from lurcher.models.errors import BundleError, CorpusError, FieldError
 from tests.tiny import PROFILES
 
 WriteStudent = Callable[..., Path]
@@ -523,7 +523,7 @@ from pathlib import Path
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
 from lurcher.index_builder.progress import Silent
-from lurcher.models.errors import BundleError
+from lurcher.errors import BundleError
 from tests.index_builder.test_adapt import {queries} as queries
 
 def fail_point(place):

@@ -13,10 +13,10 @@ import pytest
 
 from lurcher.bundle.bundle import Bundle, verify
 from lurcher.bundle.manifest import read_manifest
+from lurcher.errors import CorpusError, FieldError, ModelNotFound
 from lurcher.index_builder.build import skipped_file
 from lurcher.index_builder.workspace import Workspace
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.errors import CorpusError, FieldError, ModelNotFound
 from tests.tiny import TINY, TinyOptions, build
 
 Write = Callable[[Path, Iterable[Any]], Path]
@@ -44,7 +44,7 @@ def test_a_bundle_holds_its_corpus(small_bundle: Path, small_records: list[dict[
 def test_the_vectors_are_those_of_title_and_text(
     small_bundle: Path, small_records: list[dict[str, Any]]
 ) -> None:
-    encoder = Encoder.load(TINY, "passage")
+    encoder = Encoder.load(TINY, "passage", 1)
     with closing(Bundle.open(small_bundle)) as bundle:
         for row in (0, 31, 59):
             record = small_records[row]
@@ -247,7 +247,7 @@ def test_an_empty_passage_is_kept_counted_and_found_by_nothing(
     assert manifest.figures.empty_passages == 2
     with closing(Bundle.open(out)) as bundle:
         assert [p.id for p in bundle.passages.get(range(4))] == ["none", "blank", "a", "b"]
-        queries = bundle.query_encoder().encode(["a sleeping cat", "rising bread", ""])
+        queries = bundle.query_encoder(1).encode(["a sleeping cat", "rising bread", ""])
         scores, rows = bundle.vectors.search(queries, 4)
         np.testing.assert_array_equal(scores[np.isin(rows, [0, 1])], 0.0)
         assert rows[:2, 0].tolist() == [2, 3]
@@ -263,7 +263,7 @@ def test_a_megabyte_is_kept_whole_and_found_by_its_beginning(
     assert build(corpus, out).figures.truncated_passages == 1
     with closing(Bundle.open(out)) as bundle:
         assert bundle.passages.get([2])[0].text == text
-        query = bundle.query_encoder().encode(["glaciers carving valleys, and so on"])
+        query = bundle.query_encoder(1).encode(["glaciers carving valleys, and so on"])
         assert bundle.vectors.search(query, 1)[1].tolist() == [[2]]
 
 

@@ -20,6 +20,7 @@ from lurcher.bundle.bundle import ENCODER, READER, SEGMENT, Bundle, verify
 from lurcher.bundle.manifest import hash_file, read_manifest
 from lurcher.bundle.reading_store import READING_CODER, reading_files
 from lurcher.bundle.token_store import CODER, token_files
+from lurcher.errors import FieldError, ModelError, ModelNotFound
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.index_builder.edit.swap_ranker import swap_ranker
@@ -30,7 +31,6 @@ from lurcher.index_builder.passage_tokens import PassageTokens
 from lurcher.index_builder.stages.encode_passages import FLAGS_FILE
 from lurcher.index_builder.stages.fit_reading_coder import calibrate
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.errors import FieldError, ModelError, ModelNotFound
 from lurcher.models.reader.coder import ReadingCoder
 from lurcher.models.reader.reader import READER_FILE, READER_GRAPH, load_reader_config
 from lurcher.models.tokens.coder import MAX_DF

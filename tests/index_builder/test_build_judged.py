@@ -12,9 +12,9 @@ import pytest
 
 from lurcher.bundle.bundle import Bundle, verify
 from lurcher.bundle.manifest import read_manifest
+from lurcher.errors import FieldError
 from lurcher.index_builder.adapt import adapt, read_sources
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
-from lurcher.models.errors import FieldError
 from tests.index_builder.test_resume import Recorder
 from tests.tiny import TinyOptions, build
 

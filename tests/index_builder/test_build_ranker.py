@@ -12,9 +12,9 @@ import pytest
 
 from lurcher.bundle.bundle import RANKER, VECTORS, Bundle, verify
 from lurcher.bundle.manifest import read_manifest
+from lurcher.errors import BundleCorrupt, FieldError, ModelError, ModelNotFound
 from lurcher.index_builder.edit.swap_ranker import swap_ranker
 from lurcher.index_builder.options import TokenOptions
-from lurcher.models.errors import BundleCorrupt, FieldError, ModelError, ModelNotFound
 from lurcher.models.ranker.decoder import DECODER_FILE, PAIR_GRAPH, Decoder, load_decoder_config
 from lurcher.models.tokens.projection import PROJECTION_FILE
 from tests.index_builder.test_resume import Recorder

@@ -18,6 +18,7 @@ from lurcher.bundle.bundle import PASSAGES, SEGMENT, Bundle, verify
 from lurcher.bundle.manifest import read_manifest
 from lurcher.bundle.passages import Passages
 from lurcher.bundle.token_store import CODER, TokenStore, token_files
+from lurcher.errors import FieldError
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.index_builder.neighbours import NeighbourOptions
@@ -27,7 +28,6 @@ from lurcher.index_builder.stages import fit_token_coder
 from lurcher.index_builder.stages.encode_passages import FLAGS_FILE, VECTORS_FILE, Coding
 from lurcher.index_builder.stages.fit_token_coder import calibrate
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.errors import FieldError
 from lurcher.models.ranker.maxsim import NOTHING, maxsim
 from lurcher.models.tokens.coder import Coded, TokenCoder
 from lurcher.models.tokens.products import Vectors
@@ -54,7 +54,7 @@ def undisturbed(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return Encoder.load(TINY, "passage")
+    return Encoder.load(TINY, "passage", 1)
 
 
 def content(root: Path) -> list[bytes]:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from lurcher.bundle.bundle import ENCODER, verify
+from lurcher.errors import FieldError
 from lurcher.index_builder.stages.encode_passages import VECTORS_FILE
-from lurcher.models.errors import FieldError
 from tests.tiny import TINY, TinyOptions, build
 
 Write = Callable[[Path, Iterable[Any]], Path]
@@ -22,7 +22,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from lurcher.index_builder.build import BuildOptions, build
-from lurcher.models.errors import BundleError
+from lurcher.errors import BundleError
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
 try:
     build(Path(sys.argv[1]), Path(sys.argv[2]), BuildOptions(Path(sys.argv[4])))

@@ -117,7 +117,7 @@ def test_the_demonstration_is_built_once(library: Path, tmp_path: Path) -> None:
 def test_the_demonstration_answers(library: Path, tmp_path: Path) -> None:
     path, _ = demo_bundle(tmp_path, Silent(), library)
     with closing(Bundle.open(path)) as bundle:
-        query = bundle.query_encoder().encode(["what sound does a cat make"])
+        query = bundle.query_encoder(1).encode(["what sound does a cat make"])
         (best,) = bundle.passages.get(bundle.vectors.search(query, 1)[1][0])
     assert best.id == "animals.Cat.purr"
 

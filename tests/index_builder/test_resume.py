@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from lurcher.bundle.bundle import VECTORS, Bundle, verify
+from lurcher.errors import FieldError
 from lurcher.index_builder.build import BuildOptions, skipped_file
 from lurcher.index_builder.stages import STAGES
 from lurcher.index_builder.stages.encode_passages import FLAGS_FILE, VECTORS_FILE
-from lurcher.models.errors import FieldError
 from tests.index_builder.killing import Interrupted
 from tests.index_builder.killing import build_in_pieces as build
 from tests.tiny import TinyOptions
@@ -95,7 +95,7 @@ def test_an_interrupted_build_ends_as_an_undisturbed_one(
     with closing(Bundle.open(out)) as one, closing(Bundle.open(small_bundle)) as other:
         rows = range(60)
         assert one.passages.get(rows) == other.passages.get(rows)
-        query = other.query_encoder().encode(["a glacier", "an oboe", "yeast"])
+        query = other.query_encoder(1).encode(["a glacier", "an oboe", "yeast"])
         (scores, found), (wanted, exact) = (
             one.vectors.search(query, 60),
             other.vectors.search(query, 60),

@@ -19,11 +19,11 @@ from lurcher.bundle.bundle import PASSAGES, SEGMENT, VECTORS, Bundle, verify
 from lurcher.bundle.manifest import hash_file, list_files, read_manifest, write_manifest
 from lurcher.bundle.token_store import CODER
 from lurcher.bundle.vectors import Vectors, build_index, write_index
+from lurcher.errors import BundleError, FieldError, ModelError, ModelNotFound
 from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.index_builder.search_effort import recall
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.student import load_student
-from lurcher.models.errors import BundleError, FieldError, ModelError, ModelNotFound
 from tests.tiny import TINY, TinyOptions, build
 
 WriteStudent = Callable[..., Path]
@@ -268,7 +268,7 @@ COMMAND = """
 import os, resource, signal, sys
 from pathlib import Path
 from lurcher.index_builder.edit.swap_encoder import swap_encoder
-from lurcher.models.errors import BundleError
+from lurcher.errors import BundleError
 
 def fail_point(place):
     if place == {place!r}:

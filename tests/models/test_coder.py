@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lurcher.models.errors import FieldError, ModelError
+from lurcher.errors import FieldError, ModelError
 from lurcher.models.ranker.maxsim import maxsim
 from lurcher.models.tokens.clustering import ward
 from lurcher.models.tokens.coder import MAX_DF, Coded, TokenCoder, document_frequency, fit

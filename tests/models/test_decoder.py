@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lurcher.errors import ModelError, ModelNotFound
 from lurcher.models.encoders.config import EncoderConfig, load_config
-from lurcher.models.errors import ModelError, ModelNotFound
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.models.ranker.decoder import (
     DECODER_FILE,
@@ -141,19 +141,19 @@ def test_decoder_of_something_else_names_what_differs(
 
 def test_folders_that_are_none(tmp_path: Path, config: DecoderConfig) -> None:
     with pytest.raises(ModelNotFound, match="no such folder"):
-        Decoder.load(tmp_path / "nowhere")
+        Decoder.load(tmp_path / "nowhere", 1)
     with pytest.raises(ModelNotFound, match=f"not a decoder: it has no {DECODER_FILE}"):
-        Decoder.load(tmp_path)
+        Decoder.load(tmp_path, 1)
     (tmp_path / DECODER_FILE).write_text(config.model_dump_json().replace('"bits":16', '"bits":17'))
     with pytest.raises(ModelError, match="bits: Input should be a multiple of 8"):
-        Decoder.load(tmp_path)
+        Decoder.load(tmp_path, 1)
     (tmp_path / DECODER_FILE).write_text(config.model_dump_json())
     with pytest.raises(ModelError, match=QUERY_GRAPH):
-        Decoder.load(tmp_path)
+        Decoder.load(tmp_path, 1)
     for name in (QUERY_GRAPH, PAIR_GRAPH):
         (tmp_path / name).write_bytes(b"not ONNX")
     with pytest.raises(ModelError, match=f"{QUERY_GRAPH}: ONNX Runtime cannot load it"):
-        Decoder.load(tmp_path)
+        Decoder.load(tmp_path, 1)
 
 
 def test_graphs_that_are_others_than_described_are_found_by_a_trial(tmp_path: Path) -> None:
@@ -171,5 +171,5 @@ def test_graphs_that_are_others_than_described_are_found_by_a_trial(tmp_path: Pa
         file.write_text(text.replace(field, field.split(":")[0] + ": 64"))
     for name in ("swapped", "wider", "coarser"):
         with pytest.raises(ModelError, match=f"{name}: its graphs are not those"):
-            Decoder.load(tmp_path / name)
+            Decoder.load(tmp_path / name, 1)
     assert Decoder.load(shipped, 1).config.bits == 160

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lurcher.errors import ModelError, ModelNotFound
 from lurcher.models.encoders import encoder as encoder_module
 from lurcher.models.encoders.config import load_config
 from lurcher.models.encoders.encoder import TOKEN_BUDGET, TOKEN_STATES, VECTOR, Encoder
 from lurcher.models.encoders.tokenizer import Tokenizer
 from lurcher.models.engines.ort import OnnxRuntimeEngine
-from lurcher.models.errors import ModelError, ModelNotFound
 from lurcher.models.pretrained import DEFAULT_ENCODER
 
 TEXTS = [
@@ -234,7 +234,7 @@ def test_a_few_short_queries_are_shared_out_among_the_threads() -> None:
 
 def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match="no such folder"):
-        Encoder.load(tmp_path / "nothing", "query")
+        Encoder.load(tmp_path / "nothing", "query", 1)
 
 
 def test_a_graph_that_onnxruntime_cannot_load_is_named(tmp_path: Path) -> None:

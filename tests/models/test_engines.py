@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lurcher.errors import ModelError
 from lurcher.models.engines import open_engine
 from lurcher.models.engines.ort import OnnxRuntimeEngine
-from lurcher.models.errors import ModelError
 from lurcher.models.pretrained import DEFAULT_ENCODER
 
 GRAPH = DEFAULT_ENCODER / "encoder.onnx"

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lurcher.errors import FieldError, ModelError, ModelNotFound
 from lurcher.models.encoders.config import load_config
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.merge import copy_encoder, merge
 from lurcher.models.encoders.student import load_student
-from lurcher.models.errors import FieldError, ModelError, ModelNotFound
 from tests.tiny import TINY
 
 WriteStudent = Callable[..., Path]

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lurcher.errors import ModelError, ModelNotFound
 from lurcher.models.encoders.config import load_config
 from lurcher.models.engines import open_engine
-from lurcher.models.errors import ModelError, ModelNotFound
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.models.reader.reader import (
     READER_FILE,
@@ -228,9 +228,9 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
 
 def test_no_folder_and_an_empty_one(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match="no such folder"):
-        Reader.load(tmp_path / "nowhere")
+        Reader.load(tmp_path / "nowhere", 1)
     with pytest.raises(ModelNotFound, match=f"not a reader: it has no {READER_FILE}"):
-        Reader.load(tmp_path)
+        Reader.load(tmp_path, 1)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_descriptions_that_cannot_be(
     folder: Callable[..., Path], changed: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(ModelError, match=reason):
-        Reader.load(folder(**changed))
+        Reader.load(folder(**changed), 1)
 
 
 def test_graph_that_is_missing_or_cut_short(folder: Callable[..., Path]) -> None:
@@ -260,10 +260,10 @@ def test_graph_that_is_missing_or_cut_short(folder: Callable[..., Path]) -> None
     for content in (whole[: len(whole) // 2], whole[:-1], b"not ONNX", b""):
         graph.write_bytes(content)
         with pytest.raises(ModelError, match=READER_GRAPH):
-            Reader.load(found)
+            Reader.load(found, 1)
     graph.unlink()
     with pytest.raises(ModelError, match=READER_GRAPH):
-        Reader.load(found)
+        Reader.load(found, 1)
 
 
 @pytest.mark.parametrize("other", ["encoder.onnx", "ranker/query.onnx", "ranker/pair.onnx"])
@@ -273,12 +273,12 @@ def test_a_graph_of_something_else_is_refused(folder: Callable[..., Path], other
     # The encoder's weights lie beside it.
     shutil.copyfile(DEFAULT_ENCODER / "vocabulary.bin", found / "vocabulary.bin")
     with pytest.raises(ModelError, match="its graphs are not those that it describes"):
-        Reader.load(found)
+        Reader.load(found, 1)
 
 
 def test_a_graph_of_another_dimension_is_refused(folder: Callable[..., Path]) -> None:
     with pytest.raises(ModelError, match="its graphs are not those that it describes"):
-        Reader.load(folder(dimension=D - 8))
+        Reader.load(folder(dimension=D - 8), 1)
 
 
 def test_a_graph_that_is_not_finite_is_refused(
@@ -291,7 +291,7 @@ def test_a_graph_that_is_not_finite_is_refused(
 
     monkeypatch.setattr("lurcher.models.reader.reader.open_engine", lambda *_: Broken())
     with pytest.raises(ModelError, match="a test run gave logits that are not finite"):
-        Reader.load(folder())
+        Reader.load(folder(), 1)
 
 
 def test_the_graph_has_the_inputs_that_its_docstring_says() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lurcher.models.errors import FieldError, ModelError
+from lurcher.errors import FieldError, ModelError
 from lurcher.models.reader.coder import ReadingCoder, fit
 from lurcher.models.tokens.clustering import Integers, Vectors
 

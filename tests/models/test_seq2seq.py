@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from tokenizers import Tokenizer as HubTokenizer
 from tokenizers import models, pre_tokenizers, processors
 
+from lurcher.errors import FieldError, ModelError, ModelNotFound
 from lurcher.models.encoders.encoder import TOKEN_BUDGET
 from lurcher.models.encoders.tokenizer import Tokenizer
-from lurcher.models.errors import FieldError, ModelError, ModelNotFound
 from lurcher.models.ranker.seq2seq import (
     RankerConfig,
     Seq2SeqDecoder,
@@ -235,11 +235,11 @@ def test_a_score_by_words_needs_words() -> None:
 def test_a_folder_that_is_no_ranker_is_refused(folder: Path, tmp_path: Path) -> None:
     assert load_ranker_config(folder) == config()
     with pytest.raises(ModelNotFound, match=r"not a ranker: it has no config\.json"):
-        Seq2SeqDecoder.load(tmp_path)
+        Seq2SeqDecoder.load(tmp_path, 1)
     with pytest.raises(ModelError, match=r"encoder\.onnx: ONNX Runtime cannot load it"):
-        Seq2SeqEncoder.load(folder)
+        Seq2SeqEncoder.load(folder, 1)
     with pytest.raises(ModelError, match=r"decoder\.onnx: ONNX Runtime cannot load it"):
-        Seq2SeqDecoder.load(folder)
+        Seq2SeqDecoder.load(folder, 1)
 
 
 def test_ids_beyond_the_vocabulary_are_refused(folder: Path, tmp_path: Path) -> None:
@@ -247,4 +247,4 @@ def test_ids_beyond_the_vocabulary_are_refused(folder: Path, tmp_path: Path) -> 
     other = config(words=Words(true=3, false=9), score="both")
     (tmp_path / "config.json").write_text(other.model_dump_json())
     with pytest.raises(ModelError, match="token 9 is not one of the tokeniser's 9"):
-        Seq2SeqDecoder.load(tmp_path)
+        Seq2SeqDecoder.load(tmp_path, 1)

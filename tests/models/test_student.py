@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from lurcher.errors import ModelError, ModelNotFound
 from lurcher.models.encoders.config import VOCABULARY_FILE, fingerprint, load_config
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.student import STUDENT_FILE, Figure, load_student
-from lurcher.models.errors import ModelError, ModelNotFound
 from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
 
 WriteStudent = Callable[..., Path]
@@ -102,10 +102,10 @@ def test_a_vocabulary_that_is_missing_or_cut_short_is_an_error(encoder: Path) ->
     file = encoder / VOCABULARY_FILE
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(ModelError, match=r"encoder\.onnx: .*out of bounds or can not be read"):
-        Encoder.load(encoder, "passage")
+        Encoder.load(encoder, "passage", 1)
     file.unlink()
     with pytest.raises(ModelError, match=r"encoder\.onnx: .*does not exist: .*vocabulary\.bin"):
-        Encoder.load(encoder, "passage")
+        Encoder.load(encoder, "passage", 1)
 
 
 def test_each_profile_is_a_student_of_the_default_encoder() -> None:

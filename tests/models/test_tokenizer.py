@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as HubTokenizer
 
+from lurcher.errors import ModelError
 from lurcher.models.encoders.tokenizer import Tokenizer, length_buckets, pad
-from lurcher.models.errors import ModelError
 from lurcher.models.pretrained import DEFAULT_ENCODER
 
 FILE = DEFAULT_ENCODER / "tokenizer.json"

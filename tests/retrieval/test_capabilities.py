@@ -11,7 +11,7 @@ import pytest
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.neighbours import NeighbourSettings, VotingSettings
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 from lurcher.retrieval.capabilities import CANDIDATES, Capabilities
 from lurcher.retrieval.query import (
     NeighbourMode,

@@ -10,7 +10,7 @@ import pytest
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Passages
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 from lurcher.retrieval.checks import check_unicode, rows_of
 from lurcher.retrieval.query import check_candidates, check_text
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lurcher.bundle.passages import Condition
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 from lurcher.retrieval.filters import parse_filter
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Condition, Passage, Passages
+from lurcher.errors import FieldError
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
-from lurcher.models.errors import FieldError
 from lurcher.models.ranker.maxsim import LATE_WEIGHT
 from lurcher.retrieval.capabilities import CANDIDATES
 from lurcher.retrieval.costs import CostModel

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.jagged import JaggedStore
 from lurcher.bundle.passages import Condition, Passage
+from lurcher.errors import ModelError
 from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.errors import ModelError
 from lurcher.models.reader.reader import Reader
 from lurcher.models.reader.spans import Span
 from lurcher.retrieval.costs import CostModel

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pytest
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.errors import ModelError
 from lurcher.index_builder.edit.swap_encoder import swap_encoder
-from lurcher.models.errors import ModelError
 from lurcher.models.reader.spans import NOTHING
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.passage_reader import PassageReader

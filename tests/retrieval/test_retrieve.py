@@ -14,11 +14,11 @@ from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.neighbours import VotingSettings
 from lurcher.bundle.passages import Condition, Rows
 from lurcher.bundle.vectors import Vectors
+from lurcher.errors import FieldError, LurcherError
 from lurcher.feedback.online import Change, OnlineIndex
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.judged.known import Known
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
-from lurcher.models.errors import FieldError, LurcherError
 from lurcher.retrieval.capabilities import Capabilities
 from lurcher.retrieval.query import (
     Extra,

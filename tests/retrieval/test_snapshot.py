@@ -12,8 +12,8 @@ import pytest
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Condition
+from lurcher.errors import FieldError, LurcherError, ModelError
 from lurcher.feedback.online import Change
-from lurcher.models.errors import FieldError, LurcherError, ModelError
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.query import Query, ReadOptions
 from lurcher.retrieval.rerank import RerankRequest

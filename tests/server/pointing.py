@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.errors import ModelError
 from lurcher.models.engines import EngineName
-from lurcher.models.errors import ModelError
 from lurcher.models.reader.reader import Reader, ReaderConfig
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.snapshot import Snapshot
@@ -73,7 +73,7 @@ class Pointed(Bundle):
         object.__setattr__(made, "read_by", (config, engine))
         return made
 
-    def reader(self, threads: int | None = None) -> Reader:
+    def reader(self, threads: int) -> Reader:
         config, graph = self.read_by
         return Reader(config, graph, threads or 1)
 
@@ -81,7 +81,7 @@ class Pointed(Bundle):
 def pointing(engine: Pointing, costs: CostModel | None = None, **changes: Any) -> OpenSnapshot:
     """What opens a server's snapshots, read by ``engine``."""
 
-    def make(bundle: Bundle, threads: int | None, name: EngineName) -> Snapshot:
+    def make(bundle: Bundle, threads: int, name: EngineName) -> Snapshot:
         return Snapshot(pointed(bundle, engine, **changes), threads, name, costs)
 
     return make

@@ -16,8 +16,8 @@ from typing import Any
 import uvicorn
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.errors import LurcherError
 from lurcher.models.engines import EngineName
-from lurcher.models.errors import LurcherError
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
@@ -123,7 +123,7 @@ class Gate:
         self.batches: list[list[str]] = []
         self._begun = threading.Semaphore(0)
 
-    def snapshot(self, bundle: Bundle, threads: int | None, engine: EngineName) -> Snapshot:
+    def snapshot(self, bundle: Bundle, threads: int, engine: EngineName) -> Snapshot:
         return _Gated(bundle, threads, engine, self)
 
     def begun(self) -> None:
@@ -137,7 +137,7 @@ class Gate:
 
 
 class _Gated(Snapshot):
-    def __init__(self, bundle: Bundle, threads: int | None, engine: EngineName, gate: Gate) -> None:
+    def __init__(self, bundle: Bundle, threads: int, engine: EngineName, gate: Gate) -> None:
         super().__init__(bundle, threads, engine)
         self._gate = gate
 

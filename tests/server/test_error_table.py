@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from lurcher.models import errors as tree
-from lurcher.models.errors import LurcherError
+from lurcher import errors as tree
+from lurcher.errors import LurcherError
 from lurcher.server.errors import problem, render
 
 EXAMPLES: dict[type[LurcherError], LurcherError] = {

@@ -50,13 +50,13 @@ class Recorder:
         self.gate.set()
         self.begun = threading.Event()
 
-    def snapshot(self, bundle: Bundle, threads: int | None, engine: EngineName) -> Snapshot:
+    def snapshot(self, bundle: Bundle, threads: int, engine: EngineName) -> Snapshot:
         return _Recording(bundle, threads, engine, self)
 
 
 class _Recording(Snapshot):
     def __init__(
-        self, bundle: Bundle, threads: int | None, engine: EngineName, recorder: Recorder
+        self, bundle: Bundle, threads: int, engine: EngineName, recorder: Recorder
     ) -> None:
         super().__init__(bundle, threads, engine)
         self._recorder = recorder
@@ -168,7 +168,7 @@ def test_unknown_passages_are_refused_one_by_one(client: Client, log: Path) -> N
     assert read_log(log).sequence == before
     assert client.metric('lurcher_feedback_pairs_total{outcome="accepted"}') == 1
     assert client.metric('lurcher_feedback_pairs_total{outcome="refused"}') == 3
-    assert client.metric("lurcher_live_pairs") == 1
+    assert client.metric("lurcher_learnt_pairs") == 1
 
 
 def test_a_request_sent_again_counts_once_and_is_answered_the_same(
@@ -231,7 +231,7 @@ def test_removal_by_key_and_by_time(client: Client, log: Path, recorder: Recorde
     assert remove(client, "before=1e11").json() == {"removed": 2}
     assert judged(log) == []
     assert client.get(PATH).json()["pairs"] == 0
-    assert client.metric("lurcher_live_pairs") == 0
+    assert client.metric("lurcher_learnt_pairs") == 0
     assert give(client, pair("another"), key="a").status == 200  # the key is free again
 
 
@@ -371,7 +371,7 @@ def test_feedback_that_searches_learn_late_is_accepted_in_time(
 
 
 def test_until_the_server_is_ready_feedback_gets_503(small_bundle: Path, log: Path) -> None:
-    def slow(bundle: Bundle, threads: int | None, engine: EngineName) -> Snapshot:
+    def slow(bundle: Bundle, threads: int, engine: EngineName) -> Snapshot:
         until(asked.is_file)
         return Snapshot(bundle, threads, engine)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lurcher.models.errors import LurcherError
+from lurcher.errors import LurcherError
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.errors import LurcherError, ModelError
 from lurcher.models.engines import EngineName
-from lurcher.models.errors import LurcherError, ModelError
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.rerank import Document, EncodedDocument
 from lurcher.retrieval.results import SearchResult
@@ -278,14 +278,12 @@ class Watched:
         self.begun = threading.Event()
         self.broken = False
 
-    def snapshot(self, bundle: Bundle, threads: int | None, engine: EngineName) -> Snapshot:
+    def snapshot(self, bundle: Bundle, threads: int, engine: EngineName) -> Snapshot:
         return _Watched(bundle, threads, engine, self)
 
 
 class _Watched(Snapshot):
-    def __init__(
-        self, bundle: Bundle, threads: int | None, engine: EngineName, watch: Watched
-    ) -> None:
+    def __init__(self, bundle: Bundle, threads: int, engine: EngineName, watch: Watched) -> None:
         super().__init__(bundle, threads, engine)
         self._watch = watch
 

@@ -13,7 +13,7 @@ import pytest
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Passages
-from lurcher.models.errors import NotReady
+from lurcher.errors import NotReady
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.metrics import Metrics

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 from lurcher.server.settings import Settings, load_settings
 
 EXAMPLE = Path(__file__).parents[2] / "lurcher.example.toml"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.errors import LurcherError
 from lurcher.models.engines import EngineName
-from lurcher.models.errors import LurcherError
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
@@ -150,7 +150,7 @@ def test_fault_nobody_foresaw_is_a_problem_without_its_trace(small_bundle: Path)
 
 
 class Unloadable(Snapshot):
-    def __init__(self, bundle: Bundle, threads: int | None, engine: EngineName) -> None:
+    def __init__(self, bundle: Bundle, threads: int, engine: EngineName) -> None:
         super().__init__(bundle, threads, engine)
         raise MemoryError("no room")
 

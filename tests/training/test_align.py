@@ -15,8 +15,8 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
 import torch
 
+from lurcher.errors import ModelError
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.errors import ModelError
 from lurcher.training.alignment import losses
 from lurcher.training.alignment.align import MEASURE, Schedule, align, total_loss
 from lurcher.training.alignment.student import Student

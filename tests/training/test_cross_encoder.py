@@ -32,7 +32,7 @@ from lurcher.benchmarks.baselines.cross_encoder.speed import time_pairs
 from lurcher.benchmarks.baselines.cross_encoder.train import Question, Schedule, mine, train
 from lurcher.benchmarks.baselines.pairs import Pair
 from lurcher.bundle.bundle import Bundle
-from lurcher.models.errors import InputError, ModelError, ParityError
+from lurcher.errors import InputError, ModelError, ParityError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

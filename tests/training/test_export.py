@@ -18,10 +18,10 @@ import onnx
 import torch
 from onnx import numpy_helper
 
+from lurcher.errors import FieldError, ModelError, ParityError
 from lurcher.models.encoders.config import fingerprint, load_config
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.engines.ort import OnnxRuntimeEngine
-from lurcher.models.errors import FieldError, ModelError, ParityError
 from lurcher.training.compression.int8 import quantize_int8
 from lurcher.training.export import export_encoder
 

@@ -10,7 +10,7 @@ pytest.importorskip("onnx", reason="the [train] extra is not installed")
 import onnx
 from onnx import helper
 
-from lurcher.models.errors import ModelError
+from lurcher.errors import ModelError
 from lurcher.training.compression.tensors import evaluate
 
 

@@ -14,7 +14,7 @@ pytest.importorskip("onnx", reason="the [train] extra is not installed")
 import onnx
 from onnx import helper, numpy_helper
 
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 from lurcher.training.compression.int8 import columns_to_int8, quantize_int8
 from lurcher.training.compression.int8_static import quantize_static_int8
 from lurcher.training.compression.simplify import simplify

@@ -15,7 +15,7 @@ pytest.importorskip("torch", reason="the [train] extra is not installed")
 
 import torch
 
-from lurcher.models.errors import FieldError, ModelError
+from lurcher.errors import FieldError, ModelError
 from lurcher.training.compression.layers import both_ends, count_layers, keep_layers
 
 Checkpoint = Callable[..., Path]

@@ -16,7 +16,7 @@ pytest.importorskip("torch", reason="the [train] extra is not installed")
 
 import torch
 
-from lurcher.models.errors import ModelError
+from lurcher.errors import ModelError
 from lurcher.training.epochs import Epochs, shuffled
 from lurcher.training.loop import Loop, Point, best_of
 from lurcher.training.schedule import adamw

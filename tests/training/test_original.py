@@ -16,8 +16,8 @@ pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not i
 
 import torch
 
+from lurcher.errors import FieldError, ModelError, ModelNotFound
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.errors import FieldError, ModelError, ModelNotFound
 from lurcher.training.export import export_encoder
 
 Checkpoint = Callable[..., Path]

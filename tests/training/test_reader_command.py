@@ -18,8 +18,8 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.cli import app
+from lurcher.errors import CorpusError, FieldError, LurcherError, ModelError
 from lurcher.index_builder.build import BuildOptions, build
-from lurcher.models.errors import CorpusError, FieldError, LurcherError, ModelError
 from lurcher.models.reader.reader import Reader as Served
 from lurcher.training.ranker.train import Sources
 from lurcher.training.reader.batches import Library

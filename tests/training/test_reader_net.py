@@ -16,7 +16,7 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from lurcher.models.errors import FieldError, ParityError
+from lurcher.errors import FieldError, ParityError
 from lurcher.models.reader.reader import READER_GRAPH, ReaderConfig
 from lurcher.models.reader.reader import Reader as Exported
 from lurcher.models.reader.reader_reference import reference_logits

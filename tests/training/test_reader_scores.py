@@ -13,10 +13,10 @@ pytest.importorskip("torch", reason="the [train] extra is not installed")
 pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
 from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.errors import ModelError
 from lurcher.evaluation.judgements import read_queries
 from lurcher.index_builder.build import BuildOptions, build
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.errors import ModelError
 from lurcher.models.reader.spans import Integers, Vectors, best_logits
 from lurcher.models.tokens.passages import informative_tokens
 from lurcher.training.ranker import reader_scores

@@ -17,9 +17,9 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.bundle.passages import Passage
+from lurcher.errors import CorpusError
 from lurcher.index_builder.build import BuildOptions, build
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.errors import CorpusError
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.training.ranker.questions import Judged, Questions
 from lurcher.training.reader.spans import Texts, locate, span_of

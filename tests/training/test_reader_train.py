@@ -20,7 +20,7 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 import torch
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.models.errors import ModelError
+from lurcher.errors import ModelError
 from lurcher.models.reader.reader_reference import reference_logits
 from lurcher.training.loop import Point
 from lurcher.training.reader.batches import Library

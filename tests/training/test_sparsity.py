@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="the [train] extra is not installed")
 
 import torch
 
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 from lurcher.training.compression.sparsity import (
     Pattern,
     Pruner,

@@ -21,9 +21,9 @@ from onnx import numpy_helper
 
 from lurcher.bundle.passages import Passage, Passages, PassageWriter
 from lurcher.bundle.state_store import StateStore, describe_states
+from lurcher.errors import FieldError, ModelError, ModelNotFound, ParityError
 from lurcher.index_builder.progress import Silent
 from lurcher.index_builder.stages.encode_states import calibrate, encode_states
-from lurcher.models.errors import FieldError, ModelError, ModelNotFound, ParityError
 from lurcher.models.ranker.seq2seq import Seq2SeqDecoder, Seq2SeqEncoder, load_ranker_config
 from lurcher.training.ranker.t5 import check_parity, export_t5, load_original
 
@@ -306,7 +306,7 @@ def test_an_existing_folder_is_left_alone(checkpoint: Path, tmp_path: Path) -> N
 def test_writes_what_transformers_generates_over_all_passages_at_once(
     transformers: Any, ranker: Path, checkpoint: Path, passages: list[int]
 ) -> None:
-    encoder, decoder = Seq2SeqEncoder.load(ranker), Seq2SeqDecoder.load(ranker)
+    encoder, decoder = Seq2SeqEncoder.load(ranker, 1), Seq2SeqDecoder.load(ranker, 1)
     states = encoder.encode([PASSAGES[i] for i in passages])
     said, sure = decoder.write(QUERY, states, 6)
     network = transformers.T5ForConditionalGeneration.from_pretrained(checkpoint).eval()

@@ -16,8 +16,8 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 import torch
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.errors import CorpusError, FieldError, ModelError
 from lurcher.index_builder.build_models import trained_projection
-from lurcher.models.errors import CorpusError, FieldError, ModelError
 from lurcher.models.ranker.maxsim import blend, maxsim
 from lurcher.models.tokens.projection import PROJECTION_FILE, Projection
 from lurcher.training.loop import Point

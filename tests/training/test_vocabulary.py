@@ -16,8 +16,8 @@ import onnx
 from google.protobuf.message import EncodeError
 from onnx import helper, numpy_helper
 
+from lurcher.errors import ModelError
 from lurcher.models.engines.ort import OnnxRuntimeEngine
-from lurcher.models.errors import ModelError
 from lurcher.training.compression.int8 import quantize_int8
 from lurcher.training.vocabulary import write_graph, write_sharing
 

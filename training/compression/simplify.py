@@ -27,7 +27,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from lurcher.models.errors import ModelError
+from lurcher.errors import ModelError
 from lurcher.training.compression.tensors import Inputs, Tensor, evaluate
 
 # What rows without the batch's axis can be put into.

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import torch
 
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 
 Pattern = Literal["unstructured", "4-block"]
 _WIDTH: dict[Pattern, int] = {"unstructured": 1, "4-block": 4}

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from google.protobuf.message import EncodeError
 
-from lurcher.models.errors import ModelError
+from lurcher.errors import ModelError
 
 Tensor = npt.NDArray[Any]
 Inputs = Mapping[str, Tensor]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from lurcher.models.errors import CorpusError
+from lurcher.errors import CorpusError
 
 
 def read_cross_scores(path: Path) -> dict[str, dict[str, float]]:

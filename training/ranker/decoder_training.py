@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 from lurcher.training.epochs import Epochs
 from lurcher.training.loop import Loop, Point
 from lurcher.training.ranker.batches import Batch, TeacherScores, batch, draw, scores

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lurcher.models.errors import ParityError
+from lurcher.errors import ParityError
 from lurcher.models.ranker.decoder import (
     DECODER_FILE,
     PAIR_GRAPH,

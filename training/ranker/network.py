@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 from lurcher.models.ranker.maxsim import NOTHING
 
 _MASKED = -1e9

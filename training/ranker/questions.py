@@ -26,11 +26,11 @@ from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.token_store import TokenStore
 from lurcher.bundle.vectors import Vectors
+from lurcher.errors import CorpusError, FieldError, ModelError
 from lurcher.evaluation.judgements import Qrels
 from lurcher.evaluation.measures import per_query
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.tokenizer import Tokens
-from lurcher.models.errors import CorpusError, FieldError, ModelError
 from lurcher.models.ranker.maxsim import blend, maxsim
 from lurcher.models.tokens.coder import Codes
 

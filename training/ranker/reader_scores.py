@@ -20,8 +20,9 @@ import typer
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Rows
-from lurcher.models.errors import ModelError
+from lurcher.errors import ModelError
 from lurcher.models.reader.spans import best_logits
+from lurcher.threads import available_cpus
 from lurcher.training.partial import begin, partial
 from lurcher.training.ranker.questions import Questions
 from lurcher.training.ranker.train import Sources, mined, split
@@ -51,13 +52,20 @@ def _write(
     bundle: Bundle, sources: Sources, work: Path, questions: int, candidates: int,
     report: Callable[[str], None],
 ) -> None:  # fmt: skip
-    reader, store = bundle.reader(), bundle.reading
+    reader, store = bundle.reader(available_cpus()), bundle.reading
     if reader is None or store is None:
         reason = "has no reader; `lurcher build --answers` makes a bundle that has"
         raise ModelError(f"{bundle.path}: {reason}")
     judged, _ = split(bundle, sources, 0, questions)
     begin(work, [bundle.manifest.checksum, asdict(judged), candidates])
-    found = mined(work / "questions", bundle, bundle.query_encoder(), judged, _CANDIDATES, report)
+    found = mined(
+        work / "questions",
+        bundle,
+        bundle.query_encoder(available_cpus()),
+        judged,
+        _CANDIDATES,
+        report,
+    )
     lower = lower_states(work / "questions" / LOWER, bundle, judged, found)
     texts, file = Texts(bundle), work / "scores.tsv"
     done = _whole(file)

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+from lurcher.errors import FieldError, ModelError, ParityError
 from lurcher.models.encoders.config import CONFIG_FILE, TOKENIZER_FILE, fingerprint
-from lurcher.models.errors import FieldError, ModelError, ParityError
 from lurcher.models.ranker.seq2seq import (
     DECODER_GRAPH,
     ENCODER_GRAPH,

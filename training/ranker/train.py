@@ -23,10 +23,11 @@ import numpy as np
 import torch
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.errors import CorpusError, FieldError
 from lurcher.evaluation.judgements import read_qrels, read_queries
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.errors import CorpusError, FieldError
 from lurcher.models.ranker.decoder import DecoderConfig
+from lurcher.threads import available_cpus
 from lurcher.training.device import check_device
 from lurcher.training.loop import Point, best_of
 from lurcher.training.partial import begin, partial
@@ -111,7 +112,7 @@ def _train(
     if sources.cross_scores is not None:
         made_for.append(hashlib.sha256(sources.cross_scores.read_bytes()).hexdigest())
     begin(work, made_for)
-    encoder = bundle.query_encoder()
+    encoder = bundle.query_encoder(available_cpus())
 
     held, trained = (
         mined(work / what, bundle, encoder, these, plan.candidates, report)

@@ -10,7 +10,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from lurcher.models.errors import ParityError
+from lurcher.errors import ParityError
 from lurcher.models.reader.reader import READER_FILE, READER_GRAPH, ReaderConfig
 from lurcher.models.reader.reader import Reader as Exported
 from lurcher.training.compression.int8_static import quantize_static_int8

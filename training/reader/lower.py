@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.models.encoders.encoder import Encoder
+from lurcher.threads import available_cpus
 from lurcher.training.ranker.questions import Judged, Questions
 
 LOWER = "lower.f16"
@@ -23,7 +24,7 @@ def lower_states(
     They are made where it is not there yet, by the passages' graph, as when the bundle is served.
     """
     if not file.exists():
-        encoder = Encoder.load(bundle.path / ENCODER, "teacher")
+        encoder = Encoder.load(bundle.path / ENCODER, "teacher", available_cpus())
         new = file.with_suffix(".new")
         with new.open(
             "wb"

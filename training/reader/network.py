@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 
 _MASKED = -1e4  # finite in bfloat16, too
 _CHANNELS = 4  # of f: similarity, places after, places before, and the mask

@@ -10,8 +10,8 @@ import numpy as np
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.bundle.passages import Passage, Rows
 from lurcher.bundle.reading_store import ReadingStore
+from lurcher.errors import CorpusError
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.errors import CorpusError
 from lurcher.models.reader.reader import Reader
 from lurcher.models.tokens.clustering import Integers, Vectors
 from lurcher.models.tokens.passages import informative_tokens

@@ -23,10 +23,11 @@ from pathlib import Path
 import torch
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.errors import ModelError
 from lurcher.evaluation.answer_measures import read_answers
-from lurcher.models.errors import ModelError
 from lurcher.models.reader.reader import READER_FILE, ReaderConfig
 from lurcher.models.reader.reader import Reader as Served
+from lurcher.threads import available_cpus
 from lurcher.training.device import check_device
 from lurcher.training.loop import Point, best_of
 from lurcher.training.partial import begin, partial
@@ -100,7 +101,7 @@ def _train(
         [answers.get(id_) for id_ in training.ids], [held_answers.get(id_) for id_ in development.ids],
     ]  # fmt: skip
     begin(work, made_for)
-    encoder, texts = bundle.query_encoder(), Texts(bundle)
+    encoder, texts = bundle.query_encoder(available_cpus()), Texts(bundle)
 
     def library(what: str, judged: Judged, right: dict[str, list[str]]) -> Library:
         questions = mined(work / what, bundle, encoder, judged, _KEPT, report)
@@ -143,7 +144,7 @@ def _train(
 
 def calibrated(folder: Path, development: Development, figures: dict[str, float]) -> ReaderConfig:
     """What the reader in ``folder`` says of itself from now on; ``figures`` are of passages that answer."""
-    reader = Served.load(folder)
+    reader = Served.load(folder, available_cpus())
     longest = reader.config.longest
     read = development.read(reader, _KEPT, _CALIBRATED, reader.config.seed)
     found = calibrate(development, read, longest)

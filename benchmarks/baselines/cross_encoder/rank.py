@@ -14,9 +14,9 @@ from lurcher.benchmarks.baselines.cross_encoder.pairs import PairTokenizer
 from lurcher.benchmarks.baselines.pairs import Pair
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Rows
+from lurcher.errors import ParityError
 from lurcher.evaluation.judgements import Qrels
 from lurcher.evaluation.measures import PerQuery, per_query
-from lurcher.models.errors import ParityError
 
 # The first stage's best, which negatives are drawn from and which are ranked.
 FOUND = 50

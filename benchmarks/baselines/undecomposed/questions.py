@@ -15,9 +15,9 @@ from lurcher.benchmarks.baselines.undecomposed.network import (
 )
 from lurcher.bundle.bundle import PASSAGES
 from lurcher.bundle.passages import Passage, Passages
+from lurcher.errors import CorpusError
 from lurcher.evaluation.answer_measures import read_answers
 from lurcher.evaluation.judgements import read_qrels, read_queries
-from lurcher.models.errors import CorpusError
 from lurcher.training.reader.spans import span_of
 
 _CLS_AND_SEPS = 3

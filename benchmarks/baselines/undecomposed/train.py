@@ -16,7 +16,7 @@ from lurcher.benchmarks.baselines.frozen import freeze_below
 from lurcher.benchmarks.baselines.pairs import pad
 from lurcher.benchmarks.baselines.undecomposed.network import WEIGHTS, Undecomposed
 from lurcher.benchmarks.baselines.undecomposed.questions import Example
-from lurcher.models.errors import FieldError, InputError
+from lurcher.errors import FieldError, InputError
 from lurcher.training import checkpoint
 from lurcher.training.epochs import Epochs
 from lurcher.training.loop import Loop

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lurcher.errors import CorpusError
 from lurcher.index_builder.corpus.lines import Line, read_lines
-from lurcher.models.errors import CorpusError
 
 BOM = b"\xef\xbb\xbf"
 TEXT = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]))

@@ -11,9 +11,9 @@ import pyarrow.parquet
 import pytest
 
 from lurcher.bundle.passages import Passage
+from lurcher.errors import CorpusError
 from lurcher.index_builder.corpus.parquet import BATCH, read_parquet
 from lurcher.index_builder.corpus.records import Record
-from lurcher.models.errors import CorpusError
 
 
 def read(folder: Path, columns: dict[str, Any]) -> list[Record]:

@@ -10,8 +10,8 @@ import pyarrow.parquet
 import pytest
 
 from lurcher.bundle.passages import Passage
+from lurcher.errors import CorpusError, FieldError
 from lurcher.index_builder.corpus import MAX_WINDOW, corpus_files, read_corpus
-from lurcher.models.errors import CorpusError, FieldError
 
 JSONL = b'{"id": "1", "text": "t"}\n'
 EXPECTED = [Passage("1", "t")]

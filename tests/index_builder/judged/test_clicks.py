@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lurcher.errors import CorpusError
 from lurcher.index_builder.judged import Known, merge, read_clicks
-from lurcher.models.errors import CorpusError
-from lurcher.models.text import normalised
+from lurcher.text import normalised
 
 
 def written(folder: Path, clicks: list[dict[str, Any]]) -> Path:

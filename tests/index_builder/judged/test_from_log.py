@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lurcher.errors import FeedbackCorrupt
 from lurcher.feedback.aggregation import Limits
 from lurcher.feedback.log import FeedbackLog
 from lurcher.feedback.records import LimitsChange, Pair, Record, Removal, Submission
 from lurcher.feedback.state import FeedbackState
 from lurcher.index_builder.judged.from_log import known_from_log, log_prefix
 from lurcher.index_builder.judged.known import query_id
-from lurcher.models.errors import FeedbackCorrupt
-from lurcher.models.text import normalised
+from lurcher.text import normalised
 
 QUERIES = st.sampled_from(["yeast", "  Yeast ", "glaciers", "two  words", "Two words"])
 PASSAGES = ["p0", "p1", "p2"]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.bundle.labels import Labels
+from lurcher.errors import FieldError
 from lurcher.index_builder.judged import Known, to_labels
-from lurcher.models.errors import FieldError
 
 ROWS = {"a": 5, "b": 0, "c": 3, "d": 9}
 

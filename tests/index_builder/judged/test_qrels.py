@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lurcher.errors import CorpusError
 from lurcher.index_builder.judged import Known, read_judged
-from lurcher.models.errors import CorpusError
 
 HEADER = "query-id\tcorpus-id\tscore\n"
 QUERIES = '{"_id": "q1", "text": "cat"}\n{"_id": 2, "text": "dog"}\n{"_id": "q3", "text": " "}\n'

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from lurcher.models.errors import DeadlinePassed, FieldError, LurcherError, NotReady, QueueFull
+from lurcher.errors import DeadlinePassed, FieldError, LurcherError, NotReady, QueueFull
 from lurcher.retrieval.costs import CostModel
 from lurcher.server.admission.batching import Batcher, Handler
 

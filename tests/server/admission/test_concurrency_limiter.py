@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from lurcher.models.errors import DeadlinePassed, QueueFull
+from lurcher.errors import DeadlinePassed, QueueFull
 from lurcher.retrieval.costs import CostModel
 from lurcher.server.admission.concurrency_limiter import ConcurrencyLimiter
 

@@ -21,13 +21,13 @@ import torch
 
 import lurcher.training.alignment.make_student
 from lurcher.bundle.bundle import Bundle
+from lurcher.errors import ModelError
 from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.models.encoders.config import load_config
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.merge import merge
 from lurcher.models.encoders.student import Figure, StudentConfig, load_student
 from lurcher.models.engines.ort import OnnxRuntimeEngine
-from lurcher.models.errors import ModelError
 from lurcher.training.alignment.make_student import MIX
 from lurcher.training.alignment.targets import Targets
 from lurcher.training.compress import Judged

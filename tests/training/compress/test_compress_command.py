@@ -14,8 +14,8 @@ pytest.importorskip("torch", reason="the [train] extra is not installed")
 pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
 from lurcher import cli
+from lurcher.errors import CorpusError, FieldError, LurcherError, ModelNotFound
 from lurcher.models.encoders.student import Figure, StudentConfig
-from lurcher.models.errors import CorpusError, FieldError, LurcherError, ModelNotFound
 from lurcher.training import compress
 from lurcher.training.alignment.make_student import MIX, Plan
 

@@ -19,7 +19,7 @@ pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not i
 import torch
 
 import lurcher.training.alignment.make_student
-from lurcher.models.errors import FieldError, ModelError, ModelNotFound
+from lurcher.errors import FieldError, ModelError, ModelNotFound
 from lurcher.training.compress import Judged
 from lurcher.training.original import hash_weights
 from tests.killed import KilledError, kill_at

@@ -16,8 +16,8 @@ from lurcher.benchmarks import ranker as bench
 from lurcher.benchmarks.baselines.cross_encoder.model import start
 from lurcher.benchmarks.ranker_kernels import KERNELS, LOSSY
 from lurcher.benchmarks.timing import Way, ratio, take_turns
+from lurcher.errors import FieldError
 from lurcher.index_builder.build import BuildOptions, build
-from lurcher.models.errors import FieldError
 from lurcher.models.ranker.maxsim import similarities
 
 

@@ -16,8 +16,8 @@ pytest.importorskip("transformers", reason="the [train] extra is not installed")
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.cli import app
+from lurcher.errors import CorpusError, FieldError, LurcherError, ModelError
 from lurcher.index_builder.build import BuildOptions, build
-from lurcher.models.errors import CorpusError, FieldError, LurcherError, ModelError
 from lurcher.models.ranker.decoder import Decoder as Exported
 from lurcher.training.ranker.cross_scores import read_cross_scores
 from lurcher.training.ranker.decoder_training import Schedule

@@ -16,7 +16,7 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from lurcher.models.errors import FieldError, ParityError
+from lurcher.errors import FieldError, ParityError
 from lurcher.models.ranker.decoder import PAIR_GRAPH, DecoderConfig
 from lurcher.models.ranker.decoder import Decoder as Exported
 from lurcher.models.ranker.decoder_reference import reference_score
@@ -140,7 +140,7 @@ def test_untrained_it_scores_what_its_prior_does(tmp_path: Path) -> None:
     case = Given.of(shape, 5, [3, 0, 8], 2)
     np.testing.assert_array_equal(case.torch(decoder), case.prior)
     export_decoder(decoder, describe(shape), tmp_path)
-    found = Exported.load(tmp_path).scores(
+    found = Exported.load(tmp_path, 1).scores(
         case.states, case.weights, case.points, np.concatenate(case.codes), case.counts, case.prior
     )  # fmt: skip
     np.testing.assert_array_equal(found, case.prior)
@@ -160,7 +160,7 @@ def test_order_of_candidates_and_codes_does_not_count() -> None:
 def test_description_of_what_was_exported(tmp_path: Path) -> None:
     shape = SHAPES[0]
     export_decoder(Decoder(shape), describe(shape), tmp_path)
-    assert Exported.load(tmp_path).config == describe(shape)
+    assert Exported.load(tmp_path, 1).config == describe(shape)
 
 
 def test_graph_that_computes_something_else_is_refused(

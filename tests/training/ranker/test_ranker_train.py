@@ -18,7 +18,7 @@ import torch
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.token_store import TokenStore
-from lurcher.models.errors import FieldError, ModelError
+from lurcher.errors import FieldError, ModelError
 from lurcher.models.ranker.maxsim import blend, maxsim
 from lurcher.training.loop import Point
 from lurcher.training.plot import write_curve

@@ -22,11 +22,11 @@ from lurcher.bundle.bundle import RANKER, Bundle, verify
 from lurcher.bundle.manifest import list_files, read_manifest, write_manifest
 from lurcher.bundle.passages import Condition
 from lurcher.bundle.state_codecs import SIGNS, Form
+from lurcher.errors import BundleCorrupt, FieldError, ModelError, ModelNotFound
 from lurcher.index_builder.build import BuildOptions, build
 from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.index_builder.edit.swap_ranker import swap_ranker
 from lurcher.models.encoders.config import CONFIG_FILE, TOKENIZER_FILE
-from lurcher.models.errors import BundleCorrupt, FieldError, ModelError, ModelNotFound
 from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
 from lurcher.models.ranker.seq2seq import DECODER_GRAPH, ENCODER_GRAPH
 from lurcher.retrieval.query import Query

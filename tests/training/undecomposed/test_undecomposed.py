@@ -36,7 +36,7 @@ from lurcher.benchmarks.baselines.undecomposed.train import (
     cross_entropy,
     train,
 )
-from lurcher.models.errors import FieldError, InputError, ModelError, ParityError
+from lurcher.errors import FieldError, InputError, ModelError, ParityError
 
 Fresh = tuple[Undecomposed, PairTokenizer]
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -30,7 +30,7 @@ from lurcher.benchmarks.baselines.undecomposed.train import (
 )
 from lurcher.bundle.bundle import PASSAGES
 from lurcher.bundle.passages import Passage, PassageWriter
-from lurcher.models.errors import CorpusError
+from lurcher.errors import CorpusError
 
 Fresh = tuple[Undecomposed, PairTokenizer]
 pytestmark = pytest.mark.usefixtures("one_thread")

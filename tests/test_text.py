@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.index_builder.corpus.split import split
-from lurcher.models.text import sentence_ends, sentences
 from lurcher.retrieval.highlights import best_sentence, query_words
 from lurcher.retrieval.sentences import sentence_around
+from lurcher.text import sentence_ends, sentences
 
 TEXTS = st.text() | st.text(st.sampled_from('aB1 .!?…\n\r\u2028。।؟」”)"é猫\u0301🐕'), max_size=60)
 

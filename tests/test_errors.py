@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from lurcher.models import errors
-from lurcher.models.errors import LurcherError
+from lurcher import errors
+from lurcher.errors import LurcherError
 
 
 def tree(kind: type[LurcherError]) -> Iterator[type[LurcherError]]:

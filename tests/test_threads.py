@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lurcher.models import threads
-from lurcher.models.threads import available_cpus, cgroup_quota
+from lurcher import threads
+from lurcher.threads import available_cpus, cgroup_quota
 
 
 @pytest.fixture
@@ -82,14 +82,14 @@ def threads_with_numpy(before: str, **environment: str) -> int:
     inherited = {k: v for k, v in os.environ.items() if not k.endswith("NUM_THREADS")}
     ran = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True,
-        cwd=Path(__file__).parents[2], env=inherited | environment,
+        cwd=Path(__file__).parents[1], env=inherited | environment,
     )  # fmt: skip
     return int(ran.stdout)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="/proc tells of threads")
 def test_numpy_gets_no_threads_of_its_own_unless_the_environment_grants_them() -> None:
-    ask = "from models.threads import one_blas_thread\none_blas_thread()"
+    ask = "from lurcher.threads import one_blas_thread\none_blas_thread()"
     assert threads_with_numpy(ask) == 1
     granted = {"OPENBLAS_NUM_THREADS": str(available_cpus())}
     assert threads_with_numpy(ask, **granted) == threads_with_numpy("", **granted)
@@ -97,5 +97,5 @@ def test_numpy_gets_no_threads_of_its_own_unless_the_environment_grants_them() -
 
 def test_the_command_line_is_there_before_numpy_is() -> None:
     """Else what a verb says of NumPy's threads would come too late."""
-    code = "import sys, cli\nsys.exit('numpy' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+    code = "import sys, lurcher.cli\nsys.exit('numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
