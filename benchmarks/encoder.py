@@ -70,7 +70,7 @@ def main(
         read_queries(folder / "queries.jsonl"),
         read_qrels(folder / "qrels" / "test.tsv"),
     )
-    asked = [query for query in qrels if query in queries]
+    query_ids = [query for query in qrels if query in queries]
 
     torch_model = original_encoder()
     sides = (
@@ -85,16 +85,16 @@ def main(
     ndcg = []
     for side in sides:
         # One at a time, as a server encodes them when it is idle.
-        encoded = np.concatenate([side.encode([queries[query]]) for query in asked])
+        encoded = np.concatenate([side.encode([queries[query]]) for query in query_ids])
         top = exact_top(encoded, side.vectors, DEPTH)
         rankings = [[(passages[row].id, 0.0) for row in rows] for rows in top]
-        ndcg.append(per_query(asked, rankings, qrels)["nDCG@10"])
+        ndcg.append(per_query(query_ids, rankings, qrels)["nDCG@10"])
         rate = len(texts) / side.seconds
         table.add_row(side.name, f"{ndcg[-1].mean():.4f}", f"{side.seconds:.1f}", f"{rate:.1f}")
     change = interval(ndcg[1] - ndcg[0])
     cosines = (sides[0].vectors * sides[1].vectors).sum(axis=1)
     console = Console()
-    console.print(f"{folder.name}: {len(texts)} passages, {len(asked)} queries")
+    console.print(f"{folder.name}: {len(texts)} passages, {len(query_ids)} queries")
     console.print(table)
     console.print(
         f"difference {change.mean:+.4f} [{change.low:+.4f}, {change.high:+.4f}], "

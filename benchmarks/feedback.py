@@ -47,24 +47,24 @@ def main(
         (texts[q], p) for q, grades in read_qrels(qrels).items() for p in grades if q in texts
     ]
     sent = judged[:pairs]
-    asked = list(texts.values())
+    query_texts = list(texts.values())
     table = Table("search clients", "searches", "p50 ms", "p95", "p99")
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "feedback.log"
         flags = ["--feedback", str(log)]
         with running_server(bundle, *flags) as (address, process):
             with _giving(address, sent, a_request) as done:
-                busy = _search(address, asked, clients, done)
+                busy = _search(address, query_texts, clients, done)
             process.kill()
             process.wait()
         with running_server(bundle, *flags) as (address, _):
             status = _status(address)
-            quiet = _search(address, asked, clients, None, len(busy))
+            quiet = _search(address, query_texts, clients, None, len(busy))
         # Once more without any that was learnt, as both it and the machine's day change the speed.
         for file in Path(folder).glob(f"{log.name}*"):
             file.unlink()
         with running_server(bundle, *flags) as (address, _):
-            bare = _search(address, asked, clients, None, len(busy))
+            bare = _search(address, query_texts, clients, None, len(busy))
     for name, samples in (
         ("no feedback", bare), (f"{len(sent):,} pairs learnt before", quiet),
         (f"{_GIVERS} clients send {len(sent):,} pairs", busy),

@@ -3,7 +3,7 @@
 EM and F1 of the best span, as SQuAD's script counts them. The reader reads 1-bit codes, as it serves; the
 states that they stand for, as floats (the decomposed model before binarisation: BTR, Cao et al. 2024, table
 4); and the codes of a window of the passage alone, the tokens around those that the question's meet best:
-compression when a question is asked, which unlike merging tokens keeps every span.
+compression when a question comes, which unlike merging tokens keeps every span.
 """
 
 from __future__ import annotations
@@ -70,30 +70,32 @@ def main(
             for query, grades in read_qrels(qrels).items()
         }
         rows = used.passages.rows_of(list(set(ids.values())))
-        asked = [q for q, p in ids.items() if p in rows and answers.get(q) and q in texts][:limit]
-        if not asked:
+        query_ids = [q for q, p in ids.items() if p in rows and answers.get(q) and q in texts][
+            :limit
+        ]
+        if not query_ids:
             raise InputError("no question with answers has a passage in the bundle")
         encoder, side = (
             used.query_encoder(available_cpus()),
             Encoder.load(used.path / ENCODER, "passage", available_cpus()),
         )
         serving = PassageReader(reader, store, tokens.coder, used.passages, side)
-        needed = sorted({rows[ids[query]] for query in asked})
+        needed = sorted({rows[ids[query]] for query in query_ids})
         golds = _golds(used.passages, store, tokens.coder, side, needed)
-        said: dict[str, list[str]] = {}
+        predicted: dict[str, list[str]] = {}
         seconds: dict[str, float] = {}
-        for first in range(0, len(asked), _AT_ONCE):
-            some = asked[first : first + _AT_ONCE]
+        for first in range(0, len(query_ids), _AT_ONCE):
+            some = query_ids[first : first + _AT_ONCE]
             read = encoder.tokenise([texts[query] for query in some])
             for query, text in zip(some, read, strict=True):
                 question, gold = serving.query(encoder, text), golds[rows[ids[query]]]
                 for name, way in _ways(reader, question, gold).items():
                     begun = perf_counter()
-                    said.setdefault(name, []).append(way())
+                    predicted.setdefault(name, []).append(way())
                     seconds[name] = seconds.get(name, 0.0) + perf_counter() - begun
-        table = Table("", "EM", "F1", "time", title=f"{len(asked):,} questions")
-        for name, found in said.items():
-            pairs = list(zip(found, (answers[query] for query in asked), strict=True))
+        table = Table("", "EM", "F1", "time", title=f"{len(query_ids):,} questions")
+        for name, found in predicted.items():
+            pairs = list(zip(found, (answers[query] for query in query_ids), strict=True))
             exact = interval(np.array([exact_match(*pair) for pair in pairs]))
             overlap = interval(np.array([f1(*pair) for pair in pairs]))
             shown = [

@@ -37,24 +37,24 @@ def main(
     bundle: Annotated[Path, typer.Argument(help="A bundle with known queries.")],
     queries: Annotated[Path, typer.Option(help="queries.jsonl to ask with.")],
     passages: Annotated[int | None, typer.Option(help="Fill up to so many.")] = None,
-    limit: Annotated[int, typer.Option(help="Queries asked.")] = 1_000,
+    limit: Annotated[int, typer.Option(help="Queries to time.")] = 1_000,
     threads: Annotated[int, typer.Option(help="FAISS's threads.")] = 1,
 ) -> None:
     """Print percentiles of retrieval by mode, and their ratios to plain search."""
     with closing(Bundle.open(bundle)) as opened, tempfile.TemporaryDirectory() as scratch:
         texts = list(read_queries(queries).values())
         some = np.random.default_rng(0).permutation(len(texts))[: limit + 50]
-        asked = [texts[i] for i in some]
+        query_texts = [texts[i] for i in some]
         used = opened if passages is None else _filled(opened, passages, Path(scratch))
         plain, learning = Snapshot(used, threads), Snapshot(used, threads)
         (first_passage,) = used.passages.get([0])
-        learning.learn([Change("what nobody asked before", first_passage.id, 1.0)])
+        learning.learn([Change("what nobody searched for before", first_passage.id, 1.0)])
         ways: dict[str, tuple[Snapshot, NeighbourMode]] = {mode: (plain, mode) for mode in _MODES}
         ways |= {f"{mode}, one learnt online": (learning, mode) for mode in ("adapted", "voting")}
         seconds: dict[str, list[float]] = {way: [] for way in ways}
-        for first in range(0, len(asked), _IN_TURN):
+        for first in range(0, len(query_texts), _IN_TURN):
             for way, (snapshot, mode) in ways.items():
-                for text in asked[first : first + _IN_TURN]:
+                for text in query_texts[first : first + _IN_TURN]:
                     (result,) = snapshot.run([Query(text, neighbours=mode, rank="off")])
                     if isinstance(result, LurcherError):
                         raise result
@@ -72,7 +72,7 @@ def main(
 
 def _filled(bundle: Bundle, passages: int, scratch: Path) -> Bundle:
     """``bundle`` with more vectors, plain and adapted, in the index that so many are given."""
-    assert bundle.neighbours is not None  # noqa: S101 (said in the argument's help)
+    assert bundle.neighbours is not None  # noqa: S101 (stated in the argument's help)
     plain = bundle.vectors.stored()[0 : bundle.vectors.count]
     adapted = bundle.neighbours.adapted.stored()[0 : len(plain)]
     generator = np.random.default_rng(0)

@@ -71,7 +71,7 @@ def main(
     cross: Annotated[
         Path | None, typer.Option(help="A trained cross-encoder; default: one with random weights.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Queries asked.")] = 500,
+    limit: Annotated[int, typer.Option(min=1, help="Queries to time.")] = 500,
     pairs: Annotated[
         int, typer.Option(help="Pairs each cross-encoder reads; 3 queries at least.")
     ] = 1_000,
@@ -80,7 +80,7 @@ def main(
     """Print percentiles of each way for 100 and 1,000 candidates, and their ratios to the rank stage."""
     console, cores = Console(width=120), threads or available_cpus()
     texts = read_queries(queries)
-    asked = [texts[id_] for id_ in read_qrels(qrels) if id_ in texts][:limit]
+    query_texts = [texts[id_] for id_ in read_qrels(qrels) if id_ in texts][:limit]
     before = _load()
     with ExitStack() as opened:
         used = opened.enter_context(closing(Bundle.open(bundle)))
@@ -88,13 +88,13 @@ def main(
             raise FieldError("bundle", NO_TOKENS)
         tokenizer, forms = opened.enter_context(_cross_encoders(cross, cores))
         for depth in dict.fromkeys(min(depth, used.passages.count) for depth in _DEPTHS):
-            every = max(1, len(asked) // max(3, pairs // depth))
-            read = candidate_pairs(used, tokenizer, asked[::every], depth)
-            ways = _stages(used, asked, depth, every, cores) | {
+            every = max(1, len(query_texts) // max(3, pairs // depth))
+            read = candidate_pairs(used, tokenizer, query_texts[::every], depth)
+            ways = _stages(used, query_texts, depth, every, cores) | {
                 f"cross-encoder, {name}": _reading(form, read, every)
                 for name, form in forms.items()
             }
-            seconds = take_turns(ways, len(asked))
+            seconds = take_turns(ways, len(query_texts))
             settings = used.tokens.settings
             title = (
                 f"{depth:,} candidates, {settings.bits} bits, keep ratio {settings.keep_ratio:g}"
@@ -109,7 +109,7 @@ def main(
 
 
 def _stages(
-    bundle: Bundle, asked: Sequence[str], depth: int, every: int, cores: int
+    bundle: Bundle, query_texts: Sequence[str], depth: int, every: int, cores: int
 ) -> dict[str, Way]:
     """The rank stage as the server has it, what can come on top, and its costly part by other kernels.
 
@@ -135,7 +135,7 @@ def _stages(
     if reader is not None:
         rankers["reader"] = ReaderRanker(store, reader)
     stage = Rank(rankers, CostModel())
-    tokens = encoder.tokenise(asked)
+    tokens = encoder.tokenise(query_texts)
     vectors, states = encoder.encode_states(tokens)
     features = [
         QueryFeatures(text, vector, token_features(encoder, store, text, found))
@@ -148,7 +148,7 @@ def _stages(
 
     def state(i: int, name: RankerName) -> QueryState:
         plan = Plan(name, "off", ("dense",), depth, depth)
-        return QueryState(Query(asked[i]), plan, None, features[i], candidates=candidates[i])
+        return QueryState(Query(query_texts[i]), plan, None, features[i], candidates=candidates[i])
 
     def rank(name: RankerName, i: int) -> None:
         stage([state(i, name)])

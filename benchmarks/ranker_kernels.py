@@ -46,12 +46,12 @@ def popcount(queries: Vectors, codes: Codes) -> Vectors:
     """Differing bits counted; the query tokens are rounded to 1 bit, too, which costs some quality."""
     bits = queries.shape[1]
     word = np.dtype(f"u{math.gcd(bits // 8, 8)}")
-    asked = np.packbits(queries > 0, axis=1).view(word)  # (L, words)
+    query_codes = np.packbits(queries > 0, axis=1).view(word)  # (L, words)
     stored = np.ascontiguousarray(
         codes.view(word).T
     )  # words first: sums along them are NumPy's slowest
-    differ = np.empty((len(asked), len(codes)), np.uint16)
-    for number, one in enumerate(asked):
+    differ = np.empty((len(query_codes), len(codes)), np.uint16)
+    for number, one in enumerate(query_codes):
         ones = np.bitwise_count(stored ^ one[:, None])
         ones.sum(axis=0, dtype=np.uint16, out=differ[number])
     return 1 - np.float32(2 / bits) * differ.T

@@ -53,7 +53,7 @@ def main(
     """Print percentiles for 5 and 20 passages and questions of 8, 16 and 32 tokens, and their ratios."""
     console, cores = Console(width=120), threads or available_cpus()
     texts = read_queries(queries)
-    asked = [texts[id_] for id_ in read_qrels(qrels) if id_ in texts][:limit]
+    query_texts = [texts[id_] for id_ in read_qrels(qrels) if id_ in texts][:limit]
     with (
         closing(Bundle.open(bundle)) as used,
         closing(open_yardstick(yardstick, cores)) as other,
@@ -61,8 +61,8 @@ def main(
         table = Table("passages", "question", "", "p50", "p95", "p99", f"times the {_READER}")
         for depth in _DEPTHS:
             for length in _LENGTHS:
-                ways = _ways(used, other, asked, length, depth, cores)
-                seconds = take_turns(ways, len(asked))
+                ways = _ways(used, other, query_texts, length, depth, cores)
+                seconds = take_turns(ways, len(query_texts))
                 for name, taken in seconds.items():
                     marks = np.percentile(list(taken.values()), [50, 95, 99])
                     shown = [f"{1_000 * mark:,.1f} ms" for mark in marks]
@@ -88,8 +88,8 @@ def _ways(
         None,
         CostModel(),
     )
-    asked = [_of_length(encoder, text, length) for text in texts]
-    query_tokens = encoder.tokenise(asked)
+    query_texts = [_of_length(encoder, text, length) for text in texts]
+    query_tokens = encoder.tokenise(query_texts)
     vectors = encoder.encode_tokens(query_tokens)
     scores, rows = bundle.vectors.search(vectors, depth)
     passages = []
@@ -103,7 +103,7 @@ def _ways(
             candidates=Candidates(row, {"dense": score}), passages=tuple(own),
         )
         for text, features, row, score, own in zip(
-            asked, zip(query_tokens, vectors, strict=True), rows, scores, passages, strict=True
+            query_texts, zip(query_tokens, vectors, strict=True), rows, scores, passages, strict=True
         )
     ]  # fmt: skip
 
@@ -111,7 +111,7 @@ def _ways(
         stage([states[i]])
 
     def undecomposed(i: int) -> None:
-        logits = yardstick(yardstick.pairs(asked[i], [one.content for one in passages[i]]))
+        logits = yardstick(yardstick.pairs(query_texts[i], [one.content for one in passages[i]]))
         counts = np.array([len(one) for one in logits])
         bonus = np.zeros(len(logits), np.float32)
         best_spans(np.concatenate(logits), counts, bonus, LONGEST_ANSWER, LOOKED_AT)

@@ -66,7 +66,7 @@ def running_server(bundle: Path, *flags: str) -> Iterator[tuple[tuple[str, int],
 
 
 def ask(address: tuple[str, int], queries: Sequence[str]) -> list[Sample]:
-    """One sample a query, asked one after the other on one connection."""
+    """One sample per query, sent one after the other on one connection."""
     samples = []
     with connected(address) as connection:
         for query in queries:
@@ -121,7 +121,7 @@ def _received(connection: socket.socket) -> bytes:
 
 def main(
     bundle: Annotated[Path, typer.Argument(help="A bundle.")],
-    queries: Annotated[Path, typer.Option(help="queries.jsonl, asked in order, again and again.")],
+    queries: Annotated[Path, typer.Option(help="queries.jsonl, sent in order, again and again.")],
     requests: Annotated[int, typer.Option(min=1, help="Requests a client.")] = 1_000,
     clients: Annotated[
         str, typer.Option(help="Numbers of clients, one after the other.")

@@ -82,8 +82,8 @@ def _quality(sides: dict[str, Encoder], bundles: Path, data: Path) -> Table:
     for name, measure in _SETS:
         queries = read_queries(data / name / "queries.jsonl")
         qrels = read_qrels(data / name / "qrels" / "test.tsv")
-        asked = [query for query in qrels if query in queries]
-        texts = [queries[query] for query in asked]
+        query_ids = [query for query in qrels if query in queries]
+        texts = [queries[query] for query in query_ids]
         with closing(Bundle.open(bundles / f"{name}.lurcher")) as bundle:
             passages = bundle.passages.get(range(bundle.passages.count))
             vectors = bundle.vectors.stored()[0 : len(passages)]
@@ -91,10 +91,10 @@ def _quality(sides: dict[str, Encoder], bundles: Path, data: Path) -> Table:
         scores = {}
         for side, encoder in sides.items():
             top = exact_top(encoder.encode(texts), vectors, DEPTH)
-            scores[side] = _mean(asked, top, ids, qrels, measure)
+            scores[side] = _mean(query_ids, top, ids, qrels, measure)
             rows[side].append(_kept(scores[side], scores[next(iter(sides))]))
         if name == "scifact":
-            late = _late_interaction(sides, asked, texts, vectors, passages, qrels)
+            late = _late_interaction(sides, query_ids, texts, vectors, passages, qrels)
             for side, found in late.items():
                 rows[side].append(_kept(found, late[next(iter(sides))]))
     for name, (first, maxsim, second) in rows.items():
@@ -103,10 +103,14 @@ def _quality(sides: dict[str, Encoder], bundles: Path, data: Path) -> Table:
 
 
 def _mean(
-    asked: Sequence[str], top: npt.NDArray[np.int64], ids: Sequence[str], qrels: Qrels, measure: str
+    query_ids: Sequence[str],
+    top: npt.NDArray[np.int64],
+    ids: Sequence[str],
+    qrels: Qrels,
+    measure: str,
 ) -> float:
     rankings = [[(ids[row], 0.0) for row in rows] for rows in top]
-    return float(per_query(asked, rankings, qrels)[measure].mean())
+    return float(per_query(query_ids, rankings, qrels)[measure].mean())
 
 
 def _kept(found: float, teacher: float) -> str:
@@ -114,7 +118,7 @@ def _kept(found: float, teacher: float) -> str:
 
 
 def _late_interaction(
-    sides: dict[str, Encoder], asked: Sequence[str], texts: Sequence[str], vectors: Vectors,
+    sides: dict[str, Encoder], query_ids: Sequence[str], texts: Sequence[str], vectors: Vectors,
     passages: Sequence[Passage], qrels: Qrels,
 ) -> dict[str, float]:  # fmt: skip
     """nDCG@10 of the teacher's first hundred, reranked by MaxSim of each side's query tokens.
@@ -124,7 +128,7 @@ def _late_interaction(
     teacher's for every side: that is what a token store holds.
     """
     teacher = next(iter(sides.values()))
-    asked, texts = asked[:_TOKEN_QUERIES], texts[:_TOKEN_QUERIES]
+    query_ids, texts = query_ids[:_TOKEN_QUERIES], texts[:_TOKEN_QUERIES]
     top = exact_top(teacher.encode(texts), vectors, DEPTH)
     needed = sorted({int(row) for row in top.ravel()})
     reader = Encoder.load(DEFAULT_ENCODER, "passage", available_cpus())
@@ -143,7 +147,7 @@ def _late_interaction(
             query = _unit(queries[i][1:-1])
             scores = [(query @ states[int(row)].astype(np.float32).T).max(1).mean() for row in rows]
             order[i] = rows[np.argsort(-np.array(scores), kind="stable")]
-        result[name] = _mean(asked, order, ids, qrels, "nDCG@10")
+        result[name] = _mean(query_ids, order, ids, qrels, "nDCG@10")
     return result
 
 

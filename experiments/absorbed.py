@@ -68,25 +68,25 @@ def main(
 
 def measured(size: Size, runs: int) -> dict[str, dict[int, float]]:
     """The seconds of each way by the number of the run. Raises ParityError where they read otherwise."""
-    weights, asked, signs = draw(size, seed=0)
+    weights, queries, signs = draw(size, seed=0)
     layers: dict[str, Layer] = {
         PLAIN: Plain(weights, size.heads),
         ABSORBED: Absorbed(weights, size.heads),
     }
-    return take_turns(agreeing(layers, asked, signs), runs)
+    return take_turns(agreeing(layers, queries, signs), runs)
 
 
-def agreeing(layers: Mapping[str, Layer], asked: Array, signs: Array) -> dict[str, Way]:
-    """Each of ``layers`` reading ``signs`` (C, M, bits) for ``asked`` (L, width), by ONNX Runtime.
+def agreeing(layers: Mapping[str, Layer], queries: Array, signs: Array) -> dict[str, Way]:
+    """Each of ``layers`` reading ``signs`` (C, M, bits) for ``queries`` (L, width), by ONNX Runtime.
 
     Raises ParityError unless all read the same.
     """
     ways, read = {}, {}
     for name, layer in layers.items():
         with tempfile.TemporaryDirectory() as scratch:
-            graphs = Graphs(layer, asked, signs, Path(scratch))
-        read[name] = graphs.read(asked, signs)
-        ways[name] = _reading(graphs, asked, signs)
+            graphs = Graphs(layer, queries, signs, Path(scratch))
+        read[name] = graphs.read(queries, signs)
+        ways[name] = _reading(graphs, queries, signs)
     first, *others = read
     for name in others:
         # Written so that NaN fails.
@@ -97,8 +97,8 @@ def agreeing(layers: Mapping[str, Layer], asked: Array, signs: Array) -> dict[st
     return ways
 
 
-def _reading(graphs: Graphs, asked: Array, signs: Array) -> Way:
-    return Way(lambda _: graphs.read(asked, signs))
+def _reading(graphs: Graphs, queries: Array, signs: Array) -> Way:
+    return Way(lambda _: graphs.read(queries, signs))
 
 
 def even_length(size: Size) -> float:

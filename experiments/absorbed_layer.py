@@ -70,15 +70,15 @@ def draw(size: Size, seed: int) -> tuple[Weights, Array, Array]:
         return torch.from_numpy(drawn.astype(np.float32))
 
     weights = Weights(matrix(size.bits), matrix(size.bits), matrix(size.width))
-    asked = generator.standard_normal((size.length, size.width)).astype(np.float32)
+    queries = generator.standard_normal((size.length, size.width)).astype(np.float32)
     signs = generator.integers(0, 2, (size.candidates, size.codes, size.bits), np.int8)
-    return weights, asked, (2 * signs - 1).astype(np.float32)
+    return weights, queries, (2 * signs - 1).astype(np.float32)
 
 
 class Layer(Protocol):
     """A way to compute it."""
 
-    def once(self, asked: Tensor) -> Tensor:
+    def once(self, queries: Tensor) -> Tensor:
         """What ``each`` needs of query tokens (L, width)."""
 
     def each(self, query: Tensor, signs: Tensor) -> Tensor:
@@ -91,9 +91,9 @@ class Plain:
     def __init__(self, weights: Weights, heads: int) -> None:
         self._weights, self._heads = weights, heads
 
-    def once(self, asked: Tensor) -> Tensor:
+    def once(self, queries: Tensor) -> Tensor:
         """Queries (heads, L, d)."""
-        return _by_head(asked, self._heads)
+        return _by_head(queries, self._heads)
 
     def each(self, query: Tensor, signs: Tensor) -> Tensor:
         """What the tokens read (C, L, width) in ``signs`` (C, M, bits)."""
@@ -118,9 +118,9 @@ class Absorbed:
         out = weights.out.view(heads, each, width)
         self._values = (values @ out).view(heads * bits, width)
 
-    def once(self, asked: Tensor) -> Tensor:
+    def once(self, queries: Tensor) -> Tensor:
         """Queries (L, heads, bits)."""
-        return (_by_head(asked, self._heads) @ self._keys).transpose(0, 1).contiguous()
+        return (_by_head(queries, self._heads) @ self._keys).transpose(0, 1).contiguous()
 
     def each(self, query: Tensor, signs: Tensor) -> Tensor:
         """What the tokens read (C, L, width) in ``signs`` (C, M, bits)."""
@@ -131,29 +131,29 @@ class Absorbed:
         return found
 
 
-def _by_head(asked: Tensor, heads: int) -> Tensor:
-    """``asked`` (L, width) as (heads, L, d), scaled for the softmax."""
-    length, width = asked.shape
+def _by_head(queries: Tensor, heads: int) -> Tensor:
+    """``queries`` (L, width) as (heads, L, d), scaled for the softmax."""
+    length, width = queries.shape
     each = width // heads
-    return (asked / math.sqrt(each)).view(length, heads, each).transpose(0, 1)
+    return (queries / math.sqrt(each)).view(length, heads, each).transpose(0, 1)
 
 
 class Graphs:
     """A layer by ONNX Runtime, on one thread."""
 
-    def __init__(self, layer: Layer, asked: Array, signs: Array, folder: Path) -> None:
+    def __init__(self, layer: Layer, queries: Array, signs: Array, folder: Path) -> None:
         """Written into ``folder`` for inputs of such shapes, of any number of candidates."""
-        given = torch.from_numpy(asked), torch.from_numpy(signs[:2])
+        given = torch.from_numpy(queries), torch.from_numpy(signs[:2])
         query = layer.once(given[0])
-        _write(layer.once, folder / "once.onnx", {"asked": given[0]}, "query")
+        _write(layer.once, folder / "once.onnx", {"queries": given[0]}, "query")
         _write(layer.each, folder / "each.onnx", {"query": query, "signs": given[1]}, "read")
         self._once, self._each = (
             open_engine("onnxruntime", folder / name, 1) for name in ("once.onnx", "each.onnx")
         )
 
-    def read(self, asked: Array, signs: Array) -> Array:
-        """What tokens ``asked`` (L, width) read in ``signs`` (C, M, bits): (C, L, width)."""
-        (query,) = self._once.run(["query"], {"asked": asked})
+    def read(self, queries: Array, signs: Array) -> Array:
+        """What tokens ``queries`` (L, width) read in ``signs`` (C, M, bits): (C, L, width)."""
+        (query,) = self._once.run(["query"], {"queries": queries})
         step = max(1, _CODES_AT_ONCE // signs.shape[1])
         parts = []
         for first in range(0, len(signs), step):

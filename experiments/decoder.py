@@ -176,7 +176,7 @@ class Grounds:
         self._open.callback(bundle.close)
         return bundle
 
-    def asked(self, bundle: Bundle) -> tuple[Judged, Judged]:
+    def judged(self, bundle: Bundle) -> tuple[Judged, Judged]:
         """The questions to train on, and those of development."""
         return split(bundle, self._sources, 0, _QUESTIONS)
 
@@ -187,17 +187,17 @@ class Grounds:
             return in_float16(self.of(_SET), bundle, encoder, self._work)
         bundle = self.bundle(states)
         encoder = bundle.query_encoder(available_cpus())
-        asked, held = (
+        questions, held = (
             mined(self._work / states / what, bundle, encoder, judged, _CANDIDATES, self._console.print)
-            for what, judged in zip(("questions", "development"), self.asked(bundle), strict=True)
+            for what, judged in zip(("questions", "development"), self.judged(bundle), strict=True)
         )  # fmt: skip
-        return Ground(asked, held, token_store(bundle))
+        return Ground(questions, held, token_store(bundle))
 
     def with_random_candidates(self, questions: Questions) -> Questions:
         """``questions``, those of what ships, with any passages as candidates."""
         bundle = self.bundle(_SET)
-        asked = self.asked(bundle)[0]
-        texts = [asked.texts[place] for place in questions.kept.tolist()]
+        judged = self.judged(bundle)[0]
+        texts = [judged.texts[place] for place in questions.kept.tolist()]
         return random_candidates(
             questions, bundle.query_encoder(available_cpus()).encode(texts), bundle, 0
         )
@@ -205,7 +205,7 @@ class Grounds:
     def vocabulary(self) -> Vocabulary:
         """The tokens of the questions that what ships is trained on, and what they mean."""
         bundle, ground = self.bundle(_SET), self.of(_SET)
-        both = zip(self.asked(bundle), (ground.questions, ground.development), strict=True)
+        both = zip(self.judged(bundle), (ground.questions, ground.development), strict=True)
         texts = [[judged.texts[place] for place in of.kept.tolist()] for judged, of in both]
         return Vocabulary.of(bundle, *texts)
 

@@ -48,17 +48,17 @@ _NONE = -100  # of padding: what cross_entropy leaves out
 class Vocabulary:
     """The tokens of questions by number, those to train on and those of development, and their embeddings."""
 
-    asked: list[Integers]  # of each question, (L,)
+    questions: list[Integers]  # of each question, (L,)
     held: list[Integers]
     embeddings: Tensor  # (V, d) of the encoder, frozen
 
     @classmethod
-    def of(cls, bundle: Bundle, asked: Sequence[str], held: Sequence[str]) -> Vocabulary:
+    def of(cls, bundle: Bundle, questions: Sequence[str], held: Sequence[str]) -> Vocabulary:
         """That of those texts, as the encoder of ``bundle`` reads them."""
         encoder = Encoder.load(bundle.path / ENCODER, "teacher", available_cpus())
         ids = [
             [np.asarray(one.ids[encoder.own_tokens(one)], np.int64) for one in encoder.tokenise(texts)]
-            for texts in (asked, held)
+            for texts in (questions, held)
         ]  # fmt: skip
         known = np.unique(np.concatenate(ids[0]))
         numbers = np.full(encoder.vocabulary, _OTHER)
@@ -139,8 +139,8 @@ class Reading:
 
         loop.run(cost)
 
-    def _cost(self, one: Batch, asked: Rows, loss: str) -> Tensor:
-        tokens = _padded([self.vocabulary.asked[question] for question in asked.tolist()])
+    def _cost(self, one: Batch, questions: Rows, loss: str) -> Tensor:
+        tokens = _padded([self.vocabulary.questions[question] for question in questions.tolist()])
         if loss == "likelihood":
             one = replace(one, codes=one.codes[:, :1], counts=one.counts[:, :1])
         found = self.model(tokens, one.codes, one.counts)  # (B, C, L)
@@ -165,8 +165,8 @@ class Reading:
         self.model.eval()
         with torch.inference_mode():
             for question in range(len(held)):
-                asked = np.array([question])
-                one = batch(held, store, asked, held.rows[asked], held.prior[asked])
+                questions = np.array([question])
+                one = batch(held, store, questions, held.rows[questions], held.prior[questions])
                 tokens = _padded([self.vocabulary.held[question]])
                 found[question] = self.model(tokens, one.codes, one.counts).mean(-1)[0].numpy()
         return found

@@ -1,7 +1,7 @@
 """``python -m experiments.pefa``: what known queries add, as published and as Lurcher uses them.
 
 Each set's known queries are put into its bundle by ``lurcher adapt``, which tunes on development
-queries; "ours" is then asked through the server's own pipeline. The other rows score every passage
+queries; "ours" then goes through the server's own pipeline. The other rows score every passage
 exactly. Their settings are tuned on at most 1,000 queries of the same development split (or on a fifth of
 the known ones, where there is none), over the range that their authors tried; those marked "paper" take
 the paper's own. Nothing is chosen on test queries.
@@ -67,7 +67,7 @@ class _Set:
 _SETS = (
     _Set("scifact", "scifact", "scifact", "train", None, ("test",)),
     _Set("nfcorpus", "nfcorpus", "nfcorpus", "train", "dev", ("test",)),
-    # What is asked for is that 99.5 % is kept on test-unseen; a little more leaves room for chance.
+    # It is required that 99.5 % is kept on test-unseen; a little more leaves room for chance.
     _Set("squad-pefa", "squad-open", "squad-open", "known", "dev", ("test", "test-unseen"), 0.997),
 )
 
@@ -83,7 +83,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Judged:
     """Queries with their judgements."""
 
     ids: list[str]
@@ -131,10 +131,11 @@ def _measure(one: _Set, bundles: Path, data: Path) -> Iterator[Row]:
             order = np.random.default_rng(0).permutation(len(known))
             cut = int(len(order) * _HELD_OUT)
             development, rest = [known[i] for i in order[:cut]], [known[i] for i in order[cut:]]
-        asked = _asked(development, encoder)
+        judged = _judged(development, encoder)
         learnt = _Learnt.of(bundle, encoder, rest, passages)
         methods = {
-            method: _best(candidates, learnt, asked, ids) for method, candidates in _METHODS.items()
+            method: _best(candidates, learnt, judged, ids)
+            for method, candidates in _METHODS.items()
         }
         learnt = _Learnt.of(bundle, encoder, known, passages)
     with tempfile.TemporaryDirectory(dir=bundles) as scratch:
@@ -145,9 +146,9 @@ def _measure(one: _Set, bundles: Path, data: Path) -> Iterator[Row]:
         assert settings is not None  # noqa: S101 (it was just adapted)
         for split in one.tests:
             qrels = read_qrels(folder / f"{split}.tsv")
-            judged = [i for i, grades in qrels.items() if any(g > 0 for g in grades.values())]
-            asking = [texts[i] for i in judged]
-            test = _Asked(judged, asking, encoder.encode(asking), qrels)
+            judged_ids = [i for i, grades in qrels.items() if any(g > 0 for g in grades.values())]
+            asking = [texts[i] for i in judged_ids]
+            test = _Judged(judged_ids, asking, encoder.encode(asking), qrels)
             title = f"{one.name} {split}"
             for method, (label, score) in methods.items():
                 yield Row(title, method, label, _figures(_ranked(learnt, test, score, ids), test))
@@ -162,11 +163,11 @@ def _measure(one: _Set, bundles: Path, data: Path) -> Iterator[Row]:
                 yield Row(title, f"ours, {mode}", chosen[mode], _figures(found, test))
 
 
-def _asked(queries: Sequence[Known], encoder: Encoder) -> _Asked:
+def _judged(queries: Sequence[Known], encoder: Encoder) -> _Judged:
     chosen = [queries[i] for i in sample(len(queries), 0)]
     qrels = {q.id: {p: max(1, round(w)) for p, w in q.labels.items()} for q in chosen}
     texts = [query.text for query in chosen]
-    return _Asked([query.id for query in chosen], texts, encoder.encode(texts), qrels)
+    return _Judged([query.id for query in chosen], texts, encoder.encode(texts), qrels)
 
 
 @dataclass(frozen=True)
@@ -218,11 +219,11 @@ def _published_xl(dense_weight: float, k: int, mean: bool, first_stage: int = 50
         places, owner = learnt.labels.places(numbers.ravel())
         rows, ones = learnt.labels.rows[places], learnt.labels.weights[places]
         cast = published_votes(Votes(near, numbers, owner, rows, ones, ones), mean)
-        said = np.bincount((owner // k) * dense.shape[1] + rows, cast, dense.size)
+        votes = np.bincount((owner // k) * dense.shape[1] + rows, cast, dense.size)
         # Published: a passage that the first stage does not find has a dense score of 0.
         least = -np.partition(-dense, first_stage, axis=1)[:, first_stage, None]
         kept = np.where(dense > least, dense, 0)
-        return mix(kept, said.reshape(dense.shape).astype(np.float32), dense_weight)
+        return mix(kept, votes.reshape(dense.shape).astype(np.float32), dense_weight)
 
     return score
 
@@ -270,11 +271,11 @@ _METHODS: dict[str, dict[str, Score]] = {
 
 
 def _ranked(
-    learnt: _Learnt, asked: _Asked, score: Score, ids: Sequence[str]
+    learnt: _Learnt, judged: _Judged, score: Score, ids: Sequence[str]
 ) -> list[list[tuple[str, float]]]:
     rankings = []
-    for start in range(0, len(asked.ids), _BLOCK):
-        scores = score(learnt, asked.vectors[start : start + _BLOCK])
+    for start in range(0, len(judged.ids), _BLOCK):
+        scores = score(learnt, judged.vectors[start : start + _BLOCK])
         top = np.argpartition(-scores, DEPTH, axis=1)[:, :DEPTH]
         order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")
         rankings += [
@@ -283,20 +284,20 @@ def _ranked(
     return rankings
 
 
-def _figures(rankings: list[list[tuple[str, float]]], asked: _Asked) -> dict[str, float]:
-    values = per_query(asked.ids, rankings, asked.qrels)
+def _figures(rankings: list[list[tuple[str, float]]], judged: _Judged) -> dict[str, float]:
+    values = per_query(judged.ids, rankings, judged.qrels)
     return {name: round(float(values[name].mean()), 4) for name in _MEASURES}
 
 
 def _best(
-    candidates: dict[str, Score], learnt: _Learnt, asked: _Asked, ids: Sequence[str]
+    candidates: dict[str, Score], learnt: _Learnt, judged: _Judged, ids: Sequence[str]
 ) -> tuple[str, Score]:
-    """The one of ``candidates`` with the best nDCG@10 on ``asked``, with its settings."""
+    """The one of ``candidates`` with the best nDCG@10 on ``judged``, with its settings."""
     if len(candidates) == 1:
         return next(iter(candidates.items()))
     return max(
         candidates.items(),
-        key=lambda pair: _figures(_ranked(learnt, asked, pair[1], ids), asked)["nDCG@10"],
+        key=lambda pair: _figures(_ranked(learnt, judged, pair[1], ids), judged)["nDCG@10"],
     )
 
 

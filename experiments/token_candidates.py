@@ -103,10 +103,10 @@ def _encode(one: DevelopmentSet, bundle: Bundle, data: Path, states: Path, array
     qrels = read_qrels(data / "qrels" / f"{one.split}.tsv")
     texts = read_queries(data / "queries.jsonl")
     judged = sorted(i for i, grades in qrels.items() if any(grade > 0 for grade in grades.values()))
-    asked = [judged[i] for i in np.random.default_rng(0).permutation(len(judged))[: one.queries]]
+    chosen = [judged[i] for i in np.random.default_rng(0).permutation(len(judged))[: one.queries]]
     encoder = Encoder.load(bundle.path / ENCODER, "passage", available_cpus())
     reader = Encoder.load(bundle.path / ENCODER, "teacher", available_cpus())
-    tokens = reader.tokenise([texts[i] for i in asked])
+    tokens = reader.tokenise([texts[i] for i in chosen])
     vectors, found = reader.encode_states(tokens)
     dense, rows = bundle.vectors.search(vectors, one.found)
     own = [reader.own_tokens(each) for each in tokens]
@@ -124,14 +124,14 @@ def _encode(one: DevelopmentSet, bundle: Bundle, data: Path, states: Path, array
     all_bits = encoder.config.dimension
     coder = calibrate(PassageTokens(bundle.passages, encoder), all_bits, None, 0)
     names = np.array([passage.id for passage in passages])[places.reshape(rows.shape)]
-    best = [sorted(qrels[i].values(), reverse=True)[:_AT] for i in asked]
+    best = [sorted(qrels[i].values(), reverse=True)[:_AT] for i in chosen]
     scratch = arrays.with_suffix(".partial.npz")
     np.savez(
         scratch,
         rows=places.reshape(rows.shape),
         dense=dense,
         grades=np.array(
-            [[qrels[i].get(name, 0) for name in row] for i, row in zip(asked, names, strict=True)],
+            [[qrels[i].get(name, 0) for name in row] for i, row in zip(chosen, names, strict=True)],
             np.float32,
         ),
         ideal=np.array([np.array(top) @ _discounts(len(top)) for top in best], np.float32),

@@ -1,7 +1,7 @@
 """Ways to make codes of token states: what ships, and what it was chosen over in experiments.tokens.
 
-All start from the same points: a token's state on the principal components of the corpus's states, as
-models.tokens.coder has them before it turns them. Merging does not depend on how points are turned or
+All start from the same projection: a token's state on the principal components of the corpus's states, as
+models.tokens.coder has them before it turns them. Merging does not depend on how projections are turned or
 shifted, so that a passage's tree of merges is made once for all seeds and shares of as many bits. It is
 SciPy's, which is faster than a tree a share, and merges as models.tokens.clustering does.
 """
@@ -88,8 +88,8 @@ class Variants:
 
     def _centred(self, states: Vectors) -> Vectors:
         """``states`` (n, d) off the mean, on all components."""
-        points: Vectors = np.matmul(unit(states) - self._of.mean, self._of.components)
-        return points
+        projected: Vectors = np.matmul(unit(states) - self._of.mean, self._of.components)
+        return projected
 
     def late(self, variant: Variant, seed: int) -> tuple[Vectors, float]:
         """The score of every candidate (Q, C), and the bytes a passage token takes."""
@@ -115,17 +115,19 @@ class Variants:
             return rotation(variant.bits, seed)
         if variant.rotation == "none":
             return np.eye(variant.bits, dtype=np.float32)
-        points = self._projected(variant.projection, variant.bits, seed)
+        projected = self._projected(variant.projection, variant.bits, seed)
         generator = np.random.default_rng(seed)
-        telling = np.flatnonzero(~self._common)
-        sample = points[generator.choice(telling, min(_ITQ_POINTS, len(telling)), replace=False)]
+        informative = np.flatnonzero(~self._common)
+        sample = projected[
+            generator.choice(informative, min(_ITQ_POINTS, len(informative)), replace=False)
+        ]
         return itq(sample, rotation(variant.bits, seed), _ITQ_ROUNDS)
 
     def _queries(self, variant: Variant, seed: int) -> Vectors:
-        points = self._query_points + self._mean * (variant.centred != "both")
+        projected = self._query_points + self._mean * (variant.centred != "both")
         if variant.projection == "random":
-            points = points @ _subspace(points.shape[1], variant.bits, seed)
-        turned = unit(points[:, : variant.bits] @ self._turn(variant, seed))
+            projected = projected @ _subspace(projected.shape[1], variant.bits, seed)
+        turned = unit(projected[:, : variant.bits] @ self._turn(variant, seed))
         if variant.queries == "1 bit":
             turned = (np.sign(turned) / np.sqrt(variant.bits)).astype(np.float32)
         elif variant.queries == "int8":
@@ -171,11 +173,11 @@ class Variants:
 
         (m, bits), and the passage of each (m,).
         """
-        points = self._projected(variant.projection, variant.bits, seed)
+        projected = self._projected(variant.projection, variant.bits, seed)
         owners = np.repeat(np.arange(len(self._of.starts) - 1), np.diff(self._of.starts))
         there = np.flatnonzero(self._common)
         names, number = np.unique(self._of.ids[there], return_inverse=True)
-        signs = np.sign(points[there] @ turn)
+        signs = np.sign(projected[there] @ turn)
         means = np.zeros((len(names), variant.bits), np.float32)
         np.add.at(means, number, signs)
         pairs = np.unique(np.stack([owners[there], number], axis=1), axis=0)
@@ -185,30 +187,30 @@ class Variants:
         """Points (T, bits), not turned."""
         if projection == "components":
             return np.ascontiguousarray(self._points[:, :bits])
-        points: Vectors = self._points @ _subspace(len(self._mean), bits, seed)
-        return points
+        projected: Vectors = self._points @ _subspace(len(self._mean), bits, seed)
+        return projected
 
     def _keep(self, common: str) -> list[Integers]:
         """Of each passage the tokens that are left."""
         found = []
         for first, end in zip(self._of.starts[:-1], self._of.starts[1:], strict=True):
             tokens = np.arange(first, end)
-            telling = tokens[~self._common[first:end]]
-            found.append(telling if common != "kept" and len(telling) else tokens)
+            informative = tokens[~self._common[first:end]]
+            found.append(informative if common != "kept" and len(informative) else tokens)
         return found
 
     def _merge(
         self, projection: str, bits: int, common: str, merging: str, seed: int
     ) -> list[Callable[[int], Integers]]:
         """Of each passage what says the clusters of its tokens, for how many there may be."""
-        points = self._projected(projection, bits, seed)
-        return [_clusters(points[tokens], merging) for tokens in self._kept(common)]
+        projected = self._projected(projection, bits, seed)
+        return [_clusters(projected[tokens], merging) for tokens in self._kept(common)]
 
     def _sum(
         self, projection: str, bits: int, common: str, merging: str, share: float, seed: int
     ) -> tuple[Vectors, Vectors, Integers]:
-        """The sum of each cluster's points (n, bits), how many they are (n,), and whose (n,)."""
-        points, kept = self._projected(projection, bits, seed), self._kept(common)
+        """The sum of each cluster's projected (n, bits), how many they are (n,), and whose (n,)."""
+        projected, kept = self._projected(projection, bits, seed), self._kept(common)
         clusters = [np.arange(len(tokens)) for tokens in kept]
         if share < 1:
             merges = self._merges(projection, bits, common, merging, seed)
@@ -218,18 +220,18 @@ class Variants:
         firsts = np.cumsum(counts) - counts
         number = np.concatenate([each + n for each, n in zip(clusters, firsts, strict=True)])
         place, ones = np.concatenate(kept), np.ones(len(number), np.float32)
-        chosen = csr_array((ones, (number, place)), shape=(counts.sum(), len(points)))
+        chosen = csr_array((ones, (number, place)), shape=(counts.sum(), len(projected)))
         sizes = np.bincount(number).astype(np.float32)
-        return chosen @ points, sizes, np.repeat(np.arange(len(counts)), counts)
+        return chosen @ projected, sizes, np.repeat(np.arange(len(counts)), counts)
 
 
-def _clusters(points: Vectors, merging: str) -> Callable[[int], Integers]:
-    """What says the cluster of each of ``points`` where there may be so many clusters."""
-    if len(points) < 2:
-        return lambda _: np.arange(len(points))
+def _clusters(projected: Vectors, merging: str) -> Callable[[int], Integers]:
+    """What says the cluster of each row of ``projected`` where there may be so many clusters."""
+    if len(projected) < 2:
+        return lambda _: np.arange(len(projected))
     if merging == "bipartite":
-        return lambda count: bipartite(points, count)
-    merges = linkage(points, "ward")[:, :2].astype(np.int32)
+        return lambda count: bipartite(projected, count)
+    merges = linkage(projected, "ward")[:, :2].astype(np.int32)
     return lambda count: cut(merges, count)
 
 
@@ -244,14 +246,14 @@ def cut(merges: npt.NDArray[np.int32], count: int) -> Integers:
     return np.unique(root[:leaves], return_inverse=True)[1]
 
 
-def bipartite(points: Vectors, count: int) -> Integers:
-    """The cluster (n,) of each of ``points`` by bipartite matching (Bolya et al. 2023, section 3.2).
+def bipartite(projected: Vectors, count: int) -> Integers:
+    """The cluster (n,) of each row of ``projected`` by bipartite matching (Bolya et al. 2023, section 3.2).
 
     In each round every other cluster looks for the nearest among the rest, by cosine, and those nearest
     to theirs join them, until ``count`` are left.
     """
-    cluster = np.arange(len(points))
-    sums, names = points.copy(), np.arange(len(points))
+    cluster = np.arange(len(projected))
+    sums, names = projected.copy(), np.arange(len(projected))
     while len(names) > max(1, count):
         even, odd = np.arange(0, len(names), 2), np.arange(1, len(names), 2)
         units = unit(sums)
@@ -261,7 +263,7 @@ def bipartite(points: Vectors, count: int) -> Integers:
         joining = np.argsort(-likeness.max(axis=1), kind="stable")[:wanted]
         gone, into = even[joining], odd[nearest[joining]]
         np.add.at(sums, into, sums[gone])
-        becomes = np.arange(len(points))
+        becomes = np.arange(len(projected))
         becomes[names[gone]] = names[into]
         cluster = becomes[cluster]
         left = np.ones(len(names), bool)
@@ -270,13 +272,13 @@ def bipartite(points: Vectors, count: int) -> Integers:
     return np.unique(cluster, return_inverse=True)[1]
 
 
-def itq(points: Vectors, turn: Vectors, rounds: int) -> Vectors:
-    """``turn`` (b, b) changed so that turned ``points`` (n, b) lie nearer to their signs.
+def itq(projected: Vectors, turn: Vectors, rounds: int) -> Vectors:
+    """``turn`` (b, b) changed so that turned ``projected`` (n, b) lie nearer to their signs.
 
     Iterative quantisation (Gong & Lazebnik 2011).
     """
     for _ in range(rounds):
-        left, _, right = np.linalg.svd(points.T @ np.sign(points @ turn))
+        left, _, right = np.linalg.svd(projected.T @ np.sign(projected @ turn))
         turn = (left @ right).astype(np.float32)
     return turn
 

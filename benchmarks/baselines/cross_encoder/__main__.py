@@ -126,10 +126,10 @@ def time_command(
 ) -> None:
     """Time the pairs of single queries of the test split, in torch and in INT8."""
     texts = read_queries(data / "queries.jsonl")
-    asked = [texts[id_] for id_ in read_qrels(data / "qrels" / "test.tsv")][: queries + 1]
+    query_texts = [texts[id_] for id_ in read_qrels(data / "qrels" / "test.tsv")][: queries + 1]
     network, tokenizer = load(out, original)
     with closing(Bundle.open(bundle)) as opened:
-        pairs = candidate_pairs(opened, tokenizer, asked, depth)
+        pairs = candidate_pairs(opened, tokenizer, query_texts, depth)
     for name, p50 in time_pairs(network, out / GRAPH, pairs, threads).items():
         Console().print(f"{name:<6} {depth} pairs on {threads} cores: p50 {p50:.0f} ms")
 

@@ -54,12 +54,12 @@ def mine(
     A question without a relevant passage in the bundle is left out, as is one whose relevant
     passages are all that was found.
     """
-    asked = [id_ for id_ in qrels if id_ in queries]
-    found = first_stage(bundle, [queries[id_] for id_ in asked], FOUND)
-    rows_of = bundle.passages.rows_of(list({p for id_ in asked for p in qrels[id_]}))
+    query_ids = [id_ for id_ in qrels if id_ in queries]
+    found = first_stage(bundle, [queries[id_] for id_ in query_ids], FOUND)
+    rows_of = bundle.passages.rows_of(list({p for id_ in query_ids for p in qrels[id_]}))
     questions = []
-    texts = tokenizer.tokens([queries[id_] for id_ in asked])
-    for id_, tokens, (_, rows) in zip(asked, texts, found, strict=True):
+    texts = tokenizer.tokens([queries[id_] for id_ in query_ids])
+    for id_, tokens, (_, rows) in zip(query_ids, texts, found, strict=True):
         relevant = [rows_of[p] for p, grade in qrels[id_].items() if grade > 0 and p in rows_of]
         negatives = [int(row) for row in rows if row not in relevant]
         if relevant and negatives:

@@ -14,7 +14,7 @@ import typer
 import lurcher.benchmarks.baselines.undecomposed
 from lurcher.benchmarks.baselines.undecomposed.graph import GRAPH, export, open_yardstick
 from lurcher.benchmarks.baselines.undecomposed.network import load, read_torch, start
-from lurcher.benchmarks.baselines.undecomposed.questions import examples, read_asked
+from lurcher.benchmarks.baselines.undecomposed.questions import examples, read_questions
 from lurcher.benchmarks.baselines.undecomposed.scoring import Read, measure
 from lurcher.benchmarks.baselines.undecomposed.train import Schedule, train
 from lurcher.evaluation.measures import interval
@@ -40,9 +40,9 @@ def train_command(
     torch.set_num_threads(threads)
     out.mkdir(parents=True, exist_ok=True)
     network, tokenizer = start(original)
-    asked = read_asked(bundle, tokenizer, data, "train")
-    found = examples(tokenizer, asked)
-    typer.echo(f"{len(found):,} of {len(asked):,} questions are trained on")
+    questions = read_questions(bundle, tokenizer, data, "train")
+    found = examples(tokenizer, questions)
+    typer.echo(f"{len(found):,} of {len(questions):,} questions are trained on")
     started = time.monotonic()
 
     def report(step: int, loss: float) -> None:
@@ -63,8 +63,8 @@ def export_command(
     """Write what was trained as an INT8 graph."""
     torch.set_num_threads(threads)
     network, tokenizer = load(out, original)
-    asked = read_asked(bundle, tokenizer, data, "dev", check)
-    pairs = [tokenizer.pair(one.question, one.read) for one in asked]
+    questions = read_questions(bundle, tokenizer, data, "dev", check)
+    pairs = [tokenizer.pair(one.question, one.read) for one in questions]
     error = export(network, out / GRAPH, pairs)
     typer.echo(f"INT8 logits are {error:.3f} off float32's, relative to their size")
 
@@ -82,21 +82,21 @@ def score_command(
     """Answer from gold paragraphs, by float32 and by INT8; write every answer's values to SET-SPLIT.json."""
     torch.set_num_threads(threads)
     network, tokenizer = load(out, original)
-    asked = read_asked(bundle, tokenizer, data, split, limit)
-    content: dict[str, Any] = {"queries": [one.id for one in asked]}
+    questions = read_questions(bundle, tokenizer, data, split, limit)
+    content: dict[str, Any] = {"queries": [one.id for one in questions]}
     with closing(open_yardstick(out, threads, original)) as yardstick:
         forms: dict[str, Read] = {
             "float32": lambda pairs: read_torch(network, pairs),
             "int8": yardstick,
         }
         for name, read in forms.items():
-            found = measure(tokenizer, read, asked)
+            found = measure(tokenizer, read, questions)
             shown = {"EM": interval(found.exact), "F1": interval(found.f1)}
             line = "  ".join(
                 f"{what} {100 * f.mean:.2f} [{100 * f.low:.2f}, {100 * f.high:.2f}]"
                 for what, f in shown.items()
             )
-            typer.echo(f"{name:<8} {split}, {len(asked):,} questions  {line}")
+            typer.echo(f"{name:<8} {split}, {len(questions):,} questions  {line}")
             values = {"exact": found.exact.tolist(), "f1": found.f1.tolist()}
             content[name] = {"answers": found.answers, **values}
     (out / f"{data.name}-{split}.json").write_text(json.dumps(content) + "\n", "utf-8")

@@ -26,7 +26,7 @@ _POOL = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class GoldQuestion:
     """One question, and the passage that is judged to answer it."""
 
     id: str
@@ -45,9 +45,9 @@ class Example:
     last: int
 
 
-def read_asked(
+def read_questions(
     bundle: Path, tokenizer: PairTokenizer, data: Path, split: str, limit: int | None = None
-) -> list[Asked]:
+) -> list[GoldQuestion]:
     """The first ``limit`` questions of ``split`` that have answers and a passage in ``bundle``.
 
     Of several relevant passages it is the first. Raises CorpusError where none is left.
@@ -74,15 +74,15 @@ def read_asked(
     }
     questions = tokenizer.texts([queries[query] for query, _ in kept])
     return [
-        Asked(query, question, *of[id_], answers[query])
+        GoldQuestion(query, question, *of[id_], answers[query])
         for (query, id_), question in zip(kept, questions, strict=True)
     ]
 
 
-def examples(tokenizer: PairTokenizer, asked: list[Asked]) -> list[Example]:
+def examples(tokenizer: PairTokenizer, questions: list[GoldQuestion]) -> list[Example]:
     """What can be trained on: questions whose first answer stands in what is read of the passage."""
     found = []
-    for one in asked:
+    for one in questions:
         question = min(len(one.question.ids), LONGEST_QUESTION)
         room = LONGEST - question - _CLS_AND_SEPS
         span = span_of(one.passage, one.read.spans, one.answers[0])

@@ -14,7 +14,7 @@ from lurcher.bundle.passages import Passage
 if TYPE_CHECKING:
     from lurcher.benchmarks.baselines.pairs import Pair
     from lurcher.benchmarks.baselines.undecomposed.network import PairTokenizer, Undecomposed
-    from lurcher.benchmarks.baselines.undecomposed.questions import Asked
+    from lurcher.benchmarks.baselines.undecomposed.questions import GoldQuestion
 
     Fresh = tuple[Undecomposed, PairTokenizer]
 
@@ -40,15 +40,15 @@ def pairs() -> list[Pair]:
 
 
 @pytest.fixture
-def ask(fresh: Fresh) -> Callable[..., Asked]:
+def ask(fresh: Fresh) -> Callable[..., GoldQuestion]:
     """Makes a question of texts."""
-    from lurcher.benchmarks.baselines.undecomposed.questions import Asked
+    from lurcher.benchmarks.baselines.undecomposed.questions import GoldQuestion
 
     _, tokenizer = fresh
 
-    def made(text: str, *answers: str, question: str = "where?", title: str = "") -> Asked:
+    def made(text: str, *answers: str, question: str = "where?", title: str = "") -> GoldQuestion:
         passage = Passage("p", text, title)
         asked, read = tokenizer.texts([question, passage.content])
-        return Asked("q", asked, passage, read, list(answers))
+        return GoldQuestion("q", asked, passage, read, list(answers))
 
     return made

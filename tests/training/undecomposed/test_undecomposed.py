@@ -29,7 +29,7 @@ from lurcher.benchmarks.baselines.undecomposed.network import (
     read_torch,
     start,
 )
-from lurcher.benchmarks.baselines.undecomposed.questions import Asked, Example, examples
+from lurcher.benchmarks.baselines.undecomposed.questions import Example, GoldQuestion, examples
 from lurcher.benchmarks.baselines.undecomposed.train import (
     CHECKPOINT,
     Schedule,
@@ -87,7 +87,7 @@ def test_texts_are_cut_and_say_where_their_tokens_stand(fresh: Fresh) -> None:
     assert tokenizer.texts([]) == []
 
 
-def answered(asked: Asked, one: Example) -> str:
+def answered(asked: GoldQuestion, one: Example) -> str:
     """What the example's tokens say."""
     first, last = (place - one.pair.first for place in (one.first, one.last))
     return asked.passage.content[asked.read.spans[first][0] : asked.read.spans[last][1]]
@@ -103,7 +103,7 @@ def answered(asked: Asked, one: Example) -> str:
     ],
 )
 def test_an_example_s_tokens_are_the_answer_s(
-    fresh: Fresh, ask: Callable[..., Asked], text: str, title: str, answer: str
+    fresh: Fresh, ask: Callable[..., GoldQuestion], text: str, title: str, answer: str
 ) -> None:
     _, tokenizer = fresh
     asked = ask(text, answer, "other", title=title)
@@ -114,7 +114,9 @@ def test_an_example_s_tokens_are_the_answer_s(
         assert one.first == one.pair.first + len(asked.read.ids) // 2
 
 
-def test_answers_beyond_what_is_read_are_left_out(fresh: Fresh, ask: Callable[..., Asked]) -> None:
+def test_answers_beyond_what_is_read_are_left_out(
+    fresh: Fresh, ask: Callable[..., GoldQuestion]
+) -> None:
     _, tokenizer = fresh
     room = LONGEST - 64 - 3
     question = "where? " * 100

@@ -23,7 +23,7 @@ from lurcher.benchmarks.baselines.undecomposed.network import (
     PairTokenizer,
     Undecomposed,
 )
-from lurcher.benchmarks.baselines.undecomposed.questions import Asked, read_asked
+from lurcher.benchmarks.baselines.undecomposed.questions import GoldQuestion, read_questions
 from lurcher.benchmarks.baselines.undecomposed.scoring import LONGEST_ANSWER, measure, words
 from lurcher.benchmarks.baselines.undecomposed.train import (
     CHECKPOINT,
@@ -36,14 +36,14 @@ Fresh = tuple[Undecomposed, PairTokenizer]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def spoken(asked: Asked, first: int, last: int) -> Logits:
+def spoken(asked: GoldQuestion, first: int, last: int) -> Logits:
     """Logits that say that the answer is from token ``first`` of the passage to ``last``."""
     logits = np.full((len(asked.read.ids), 2), -5, np.float32)
     logits[first, 0] = logits[last, 1] = 5
     return logits
 
 
-def test_an_answer_is_the_passage_s_own_characters(ask: Callable[..., Asked]) -> None:
+def test_an_answer_is_the_passage_s_own_characters(ask: Callable[..., GoldQuestion]) -> None:
     asked = ask("🐕 <b>The Wind\u00a0 turbine</b>, where?")
     places = [place for place, (start, _) in enumerate(asked.read.spans) if start in (9, 15)]
     first, last = places[0], len(asked.read.ids) - 1
@@ -53,7 +53,7 @@ def test_an_answer_is_the_passage_s_own_characters(ask: Callable[..., Asked]) ->
     assert words(ask(""), np.zeros((0, 2), np.float32)) == ""
 
 
-def test_answers_are_of_so_many_tokens_at_most(ask: Callable[..., Asked]) -> None:
+def test_answers_are_of_so_many_tokens_at_most(ask: Callable[..., GoldQuestion]) -> None:
     asked = ask("water " * 60)
     logits = np.full((60, 2), -5, np.float32)
     logits[0, 0] = logits[40, 1] = 5
@@ -61,7 +61,7 @@ def test_answers_are_of_so_many_tokens_at_most(ask: Callable[..., Asked]) -> Non
     assert words(asked, logits) == ("water " * LONGEST_ANSWER).strip()
 
 
-def test_quality_is_of_each_question(fresh: Fresh, ask: Callable[..., Asked]) -> None:
+def test_quality_is_of_each_question(fresh: Fresh, ask: Callable[..., GoldQuestion]) -> None:
     _, tokenizer = fresh
     asked = [ask("wind water time", "Wind!"), ask("wind water time", "no", "water")]
     said = [spoken(asked[0], 0, 0), spoken(asked[1], 1, 2)]
@@ -110,16 +110,16 @@ def test_questions_come_with_the_passage_that_is_judged_to_answer_them(
 ) -> None:
     _, tokenizer = fresh
     bundle, folder = data
-    asked = read_asked(bundle, tokenizer, folder, "dev")
+    asked = read_questions(bundle, tokenizer, folder, "dev")
     assert [(one.id, one.passage.id) for one in asked] == [
         ("q80", "p80"), ("q81", "p81"), ("q82", "p82"),
     ]  # fmt: skip
     for one in asked:
         assert one.answers == [one.passage.text.split()[3], "dog"]
         assert one.read == tokenizer.texts([one.passage.content])[0]
-    assert len(read_asked(bundle, tokenizer, folder, "dev", 2)) == 2
+    assert len(read_questions(bundle, tokenizer, folder, "dev", 2)) == 2
     with pytest.raises(CorpusError, match=r"none\.tsv: no passage of .* has answers"):
-        read_asked(bundle, tokenizer, folder, "none")
+        read_questions(bundle, tokenizer, folder, "none")
 
 
 def test_the_commands_train_export_and_score(
