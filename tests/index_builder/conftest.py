@@ -1,4 +1,4 @@
-"""What the tests of bundles made from bundles share: an old one, and whether it stays as it was."""
+"""What these tests share: where to build, what encodes, an old bundle, and whether it stays as it was."""
 
 from __future__ import annotations
 
@@ -10,6 +10,19 @@ from typing import Any
 import pytest
 
 from lurcher.bundle.manifest import hash_file
+from lurcher.models.encoders.encoder import Encoder
+from tests.tiny import TINY
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out.lurcher"
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Encoder:
+    """The tiny encoder of passages, on one thread."""
+    return Encoder.load(TINY, "passage", 1)
 
 
 @pytest.fixture

@@ -23,11 +23,6 @@ Write = Callable[[Path, Iterable[Any]], Path]
 GOOD = [{"id": "a", "text": "A cat sleeps."}, {"id": "b", "text": "Bread rises."}]
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out.lurcher"
-
-
 def nothing_left(out: Path) -> bool:
     """Whether neither the bundle nor anything of its making is there."""
     return not [p.name for p in out.parent.iterdir() if p.name.startswith(out.name)]

@@ -50,11 +50,6 @@ class Recorder:
             raise Interrupted
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out.lurcher"
-
-
 def interrupted(
     corpus: Path, out: Path, stage: str, at: int, options: BuildOptions | None = None
 ) -> None:

@@ -18,11 +18,6 @@ def interrupt(*_: object, **__: object) -> NoReturn:
     raise Interrupted
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out.lurcher"
-
-
 def test_a_stage_is_done_once(out: Path) -> None:
     workspace = Workspace(out)
     assert workspace.begin("one", "key", [])
