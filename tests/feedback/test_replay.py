@@ -26,11 +26,6 @@ def one(key: str, query: str = "q", client: str = "c") -> Submission:
     return Submission(client, 1.0, key, (Pair(query, "p", 1.0),))
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "feedback.log"
-
-
 def bundle(logs: dict[str, int] | None, similarity: str = "cosine") -> Bundle:
     """What replaying needs of a bundle: two passages, and which logs it has in it."""
     neighbours = None if logs is None else SimpleNamespace(logs=logs)

@@ -79,11 +79,6 @@ async def at_work(
         await asyncio.wait_for(service.stop(), PATIENCE)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "feedback.log"
-
-
 def test_what_comes_while_one_is_written_shares_the_next_write(path: Path) -> None:
     async def main() -> None:
         disk = Disk()
