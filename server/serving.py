@@ -71,7 +71,12 @@ class Serving:
         return self._batcher.waiting + self._questions.waiting
 
     def __enter__(self) -> Self:
-        """Lease the bundle: it stays open for the time of the block, even if another replaces it."""
+        """Lease the bundle: it stays open for the time of the block, even if another replaces it.
+
+        Raises NotReady once it was closed: its files may be closed, too.
+        """
+        if self._retired:
+            raise NotReady("the server is stopping")
         self._leases += 1
         return self
 

@@ -13,12 +13,15 @@ import pytest
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Passages
-from lurcher.errors import NotReady
+from lurcher.errors import LurcherError, NotReady
 from lurcher.retrieval.query import Query
+from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.metrics import Metrics
-from lurcher.server.serving import Service, Serving
-from tests.server.serving import settings
+from lurcher.server.serving import OpenSnapshot, Service, Serving
+from tests.server.serving import Gate, settings
+
+Found = list[tuple[SearchResult, float] | LurcherError]
 
 
 class Closing:
@@ -35,13 +38,22 @@ class Closing:
         return getattr(self._passages, name)
 
 
-def serve(path: Path, use: Callable[[Serving, Closing], Awaitable[None]]) -> None:
+async def stays() -> bool:
+    """A client that is there."""
+    return False
+
+
+def serve(
+    path: Path, use: Callable[[Serving, Closing], Awaitable[None]],
+    open_snapshot: OpenSnapshot = Snapshot,
+) -> None:  # fmt: skip
     """Let ``use`` have a bundle in service, and what counts its closes."""
 
     async def run() -> None:
         bundle = Bundle.open(path)
         passages = Closing(bundle.passages)
-        snapshot = Snapshot(replace(bundle, passages=passages), 1)  # type: ignore[arg-type]  # quacks
+        watched = replace(bundle, passages=passages)  # type: ignore[arg-type]  # quacks
+        snapshot = open_snapshot(watched, 1, "onnxruntime")
         await use(Serving(snapshot, settings(path), Metrics()), passages)
         assert passages.closed == 1
 
@@ -88,15 +100,41 @@ def test_a_lease_ends_whatever_goes_wrong_in_it(small_bundle: Path) -> None:
 
 
 def test_after_it_was_closed_nothing_is_searched(small_bundle: Path) -> None:
-    async def stays() -> bool:
-        return False
-
     async def use(serving: Serving, _: Closing) -> None:
         await serving.close()
         with pytest.raises(NotReady):
             await serving.search([Query("a cat")], None, stays)
+        with pytest.raises(NotReady), serving:
+            pass
 
     serve(small_bundle, use)
+
+
+def test_what_was_begun_under_a_lease_is_answered_and_the_rest_refused(small_bundle: Path) -> None:
+    gate = Gate()
+
+    async def use(serving: Serving, passages: Closing) -> None:
+        def search(text: str) -> asyncio.Task[Found]:
+            return asyncio.create_task(serving.search([Query(text, 3)], None, stays))
+
+        with serving:
+            gate.open.clear()
+            begun = search("a cat")
+            await asyncio.to_thread(gate.begun)
+            waiting, closing = search("a dog"), asyncio.create_task(serving.close())
+            gate.open.set()
+            await closing
+            ((result, _),) = await begun  # type: ignore[misc]  # an error would not unpack
+            assert len(result.hits) == 3
+            (refused,) = await waiting
+            assert isinstance(refused, NotReady)
+            with pytest.raises(NotReady):
+                await search("late")
+            assert passages.closed == 0
+            assert serving.passages.get([0])[0].id
+
+    serve(small_bundle, use, gate.snapshot)
+    assert gate.batches == [["a cat"]]
 
 
 def test_nothing_can_be_leased_before_a_bundle_is_loaded(small_bundle: Path) -> None:
