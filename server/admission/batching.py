@@ -113,8 +113,10 @@ class Batcher:
             await self._arrived.wait()
             if self._stopped:
                 return
-            start, batch = perf_counter(), await self._take()
+            batch = await self._take()
             if batch:
+                # Not before: while the batch was assembled, more work may have arrived.
+                start = perf_counter()
                 results = await loop.run_in_executor(self._thread, self._run, batch)
                 for items, answers in results:
                     _settle(items, answers, start)
@@ -179,5 +181,4 @@ def _settle(batch: Sequence[_Item], results: Sequence[Any], start: float) -> Non
         if isinstance(result, Exception):
             item.future.set_exception(result)
         else:
-            # An item that arrived while the batch was being assembled did not wait at all.
-            item.future.set_result((result, max(0.0, start - item.since)))
+            item.future.set_result((result, start - item.since))

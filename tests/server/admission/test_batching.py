@@ -207,6 +207,31 @@ def test_answer_says_how_long_the_work_waited() -> None:
     asyncio.run(story())
 
 
+def test_time_in_which_a_batch_is_assembled_is_time_waited() -> None:
+    """Work that arrives meanwhile has waited no less than nothing, the work before it all of that time."""
+
+    async def story() -> None:
+        asked, answer = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> bool:
+            asked.set()
+            await answer.wait()
+            return False
+
+        async with busy() as (batcher, worker):
+            early = await queue(batcher, worker, "early", client=slow)
+            worker.gate.set()
+            await asked.wait()
+            late = await queue(batcher, worker, "late")
+            await asyncio.sleep(0.05)
+            answer.set()
+            ((_, early_waited),), ((_, late_waited),) = await asyncio.gather(early, late)  # type: ignore[misc] # no error among them
+            assert worker.batches[1:] == [["early", "late"]]
+            assert early_waited >= late_waited >= 0.05
+
+    asyncio.run(story())
+
+
 def test_full_queue_refuses_all_of_a_request_and_says_when_to_come_again() -> None:
     async def story() -> None:
         async with busy(capacity=3) as (batcher, worker):
