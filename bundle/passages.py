@@ -203,7 +203,9 @@ class Passages:
         selects, values = [], []
         for condition in conditions:
             if condition.field not in self.fields:
-                known = ", ".join(self.fields) or "none"
+                known = ", ".join(self.fields[:_FIELDS_NAMED]) or "none"
+                if len(self.fields) > _FIELDS_NAMED:
+                    known += f" and {len(self.fields) - _FIELDS_NAMED} more"
                 raise FieldError(
                     f"filter.{condition.field}", f"no passage has this field; there are: {known}"
                 )
@@ -218,6 +220,9 @@ class Passages:
         """Close the file."""
         self._db.close()
 
+
+# Fields that an error lists.
+_FIELDS_NAMED = 20
 
 # A skip scan: one index look-up a field instead of a pass over every value.
 _DISTINCT_FIELDS = """

@@ -37,6 +37,14 @@ UNSPACED = (
 _UNSPACED_SIGN = re.compile(f"[{UNSPACED}]")
 
 
+# What Unicode counts among letters, marks and symbols though it shows nothing: joiner and fillers, variation
+# selectors, the empty Braille pattern.
+_UNSEEN = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+    + "".join(map(chr, [*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]))
+)
+
+
 def lone_surrogate(text: str) -> int | None:
     """The position in code points of the first lone surrogate in ``text``, or None: no UTF-8 can hold one."""
     try:
@@ -44,6 +52,14 @@ def lone_surrogate(text: str) -> int | None:
     except UnicodeEncodeError as error:
         return error.start
     return None
+
+
+def is_blank(text: str) -> bool:
+    """Whether ``text`` shows nothing: it has only white space, control and zero-width characters."""
+    return all(
+        sign.isspace() or unicodedata.category(sign) in ("Cc", "Cf") or sign in _UNSEEN
+        for sign in text
+    )
 
 
 def normalised(text: str) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     FiniteFloat,
@@ -20,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from lurcher.bundle.passages import Condition
 from lurcher.errors import FieldError
+from lurcher.retrieval.given_fields import GivenFields
 
 # With a limit on its length pydantic refuses a text that names half of a surrogate pair, as JSON can; neither
 # UTF-8 nor SQLite can hold one.
@@ -31,20 +31,16 @@ Value = Text | bool | _Integer | FiniteFloat
 Bound = Text | _Integer | FiniteFloat
 
 
-class In(BaseModel):
+class In(GivenFields):
     """The field has one of these values."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     values: Annotated[list[Value], Field(alias="in", min_length=1, max_length=1_000)]
 
 
-class Range(BaseModel):
+class Range(GivenFields):
     """The field lies between these bounds: all numbers, or all texts (compared by code point)."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, json_schema_extra={"minProperties": 1}
-    )
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     gt: Bound | None = None
     gte: Bound | None = None
@@ -66,7 +62,12 @@ def _explained(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
     try:
         return validate(value)
     except ValidationError as error:
-        raise PydanticCustomError("filter", _ALLOWED) from error
+        # Not as if it were not given: the search would then find what the filter was to keep out.
+        reason = _NULL if value is None else _ALLOWED
+        raise PydanticCustomError("filter", reason) from error
+
+
+_NULL = "is null: leave the field out, or give a value"
 
 
 _ALLOWED = (

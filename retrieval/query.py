@@ -18,6 +18,7 @@ from lurcher.errors import FieldError
 from lurcher.models.encoders.tokenizer import Tokens
 from lurcher.retrieval.passage_reader import ReaderQuery, ReadPassage
 from lurcher.retrieval.results import Answer, Explanation, WrittenAnswer
+from lurcher.text import is_blank
 
 RankMode = Literal["auto", "off", "maxsim", "decoder", "t5", "reader"]
 RankerName = Literal["maxsim", "decoder", "t5", "reader"]
@@ -65,8 +66,8 @@ class Query:
 
 def check_text(field: str, text: str, most: int | None = None) -> None:
     """Raise FieldError where the ``text`` in ``field`` cannot be a query, or has over ``most`` characters."""
-    if not text.strip():
-        raise FieldError(field, "must hold more than white space")
+    if is_blank(text):
+        raise FieldError(field, "is empty: needs more than white space and invisible characters")
     if most is not None and len(text) > most:
         raise FieldError(field, f"{len(text)} characters, at most {most} are allowed")
 

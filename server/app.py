@@ -15,7 +15,8 @@ from starlette.middleware.cors import CORSMiddleware
 from lurcher.bundle.manifest import lurcher_version
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server import errors, keys
-from lurcher.server.middleware import LimitBody, Observe
+from lurcher.server.middleware import Observe
+from lurcher.server.requests import Normalise, ReadBody
 from lurcher.server.routes import answer, bundle, feedback, health, page, rerank, search
 from lurcher.server.schemas.problems import Problem
 from lurcher.server.serving import OpenSnapshot, Service
@@ -25,7 +26,8 @@ _log = structlog.get_logger()
 
 _ABOUT = """\
 Search over one bundle of passages. Errors are RFC 9457 problem JSON. Every reply has the header
-`X-Request-Id`; the server's log has the same id.
+`X-Request-Id`; the server's log has the same id. Bodies are JSON, and may be compressed with gzip or deflate.
+A field of a request that is null counts as not given.
 """
 
 
@@ -60,7 +62,8 @@ def create_app(
 
     middleware = [
         Middleware(Observe, metrics=service.metrics),
-        Middleware(LimitBody, limit=settings.max_body_bytes),
+        Middleware(Normalise),
+        Middleware(ReadBody, limit=settings.max_body_bytes),
     ]
     if settings.cors_origins:
         exposed = ["X-Request-Id", "Server-Timing", "Retry-After"]
@@ -72,7 +75,7 @@ def create_app(
         )  # fmt: skip
     app = FastAPI(
         title="Lurcher", version=lurcher_version(), description=_ABOUT, lifespan=lifespan,
-        middleware=middleware, docs_url=None, redoc_url=None,
+        middleware=middleware, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
     )  # fmt: skip
     app.state.service = service
     errors.install(app)
@@ -106,21 +109,27 @@ def _describe(app: FastAPI, settings: Settings) -> None:
             schemas.update(schemas["Problem"].pop("$defs"))
             for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, never sent
                 schemas.pop(name, None)
-            for name in ("SearchRequest", "BatchRequest"):
-                schemas[name]["properties"]["top_k"]["maximum"] = settings.max_top_k
-                candidates, _ = schemas[name]["properties"]["candidates"]["anyOf"]  # or null
-                candidates["maximum"] = settings.max_candidates
-            for name in ("documents", "passages"):
-                items, _ = schemas["RerankRequest"]["properties"][name]["anyOf"]
-                items["maxItems"] = settings.max_candidates
-            answer_fields = schemas["AnswerRequest"]["properties"]
-            answer_fields["read_depth"]["maximum"] = settings.max_read_depth
-            answer_fields["candidates"]["anyOf"][0]["maximum"] = settings.max_candidates
-            for name in ("SearchRequest", "AnswerRequest", "RerankRequest"):
-                schemas[name]["properties"]["query"]["maxLength"] = settings.max_query_chars
-            schemas["BatchRequest"]["properties"]["queries"]["maxItems"] = settings.max_queries
-            schemas["FeedbackRequest"]["properties"]["pairs"]["maxItems"] = settings.max_queries
-            schemas["FeedbackPair"]["properties"]["query"]["maxLength"] = settings.max_query_chars
+            _add_limits(schemas, settings)
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _add_limits(schemas: dict[str, Any], settings: Settings) -> None:
+    """Add the limits from the ``settings`` to the ``schemas`` of the OpenAPI document."""
+
+    def limit(schema: str, field: str, **limits: int) -> None:
+        found = schemas[schema]["properties"][field]
+        found.get("anyOf", [found])[0].update(limits)  # what is not required may be null, too
+
+    for name in ("SearchRequest", "BatchRequest"):
+        limit(name, "top_k", maximum=settings.max_top_k)
+        limit(name, "candidates", maximum=settings.max_candidates)
+    for name in ("documents", "passages"):
+        limit("RerankRequest", name, maxItems=settings.max_candidates)
+    limit("AnswerRequest", "read_depth", maximum=settings.max_read_depth)
+    limit("AnswerRequest", "candidates", maximum=settings.max_candidates)
+    for name in ("SearchRequest", "AnswerRequest", "RerankRequest", "FeedbackPair"):
+        limit(name, "query", maxLength=settings.max_query_chars)
+    limit("BatchRequest", "queries", maxItems=settings.max_queries)
+    limit("FeedbackRequest", "pairs", maxItems=settings.max_queries)

@@ -36,18 +36,22 @@ _TABLE: dict[type[LurcherError], tuple[int, str]] = {
 
 _RETRY_LOADING_SECONDS = 2
 
+# A list of a thousand wrong documents, or a name of a megabyte, helps nobody.
+_MOST_PROBLEMS = 20
+_IN_DETAIL = 3
+_MOST_CHARS = 1_000
+
 
 def problem(error: LurcherError, request_id: str) -> Problem:
     """Return ``error`` as the caller sees it."""
     status, title = next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)
     fields = (
-        [FieldProblem(field=error.field, reason=error.reason)]
+        [FieldProblem(field=_shown(error.field), reason=_shown(error.reason))]
         if isinstance(error, FieldError)
         else []
     )
-    return Problem(
-        title=title, status=status, detail=str(error), request_id=request_id, errors=fields
-    )
+    detail = _shown(str(error))
+    return Problem(title=title, status=status, detail=detail, request_id=request_id, errors=fields)
 
 
 def render(found: Problem, headers: Mapping[str, str] | None = None) -> Response:
@@ -82,21 +86,17 @@ async def _on_lurcher_error(request: Request, error: Exception) -> Response:
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 (what the handler is installed for)
     # Do not repeat the input: it may be large, or contain what JSON cannot express.
-    fields = [_field_problem(e) for e in error.errors()]
-    if any(f.field == "body" for f in fields) and "json" not in _content_type(request):
-        # `curl -d` sends another content type by default.
-        reason = "must be JSON, sent with the header Content-Type: application/json"
-        fields = [FieldProblem(field="body", reason=reason)]
-    detail = "; ".join(f"{f.field}: {f.reason}" for f in fields[:3])
-    broken = any(e["type"] == "json_invalid" for e in error.errors())
+    found = error.errors()
+    fields = [_field_problem(e) for e in found[:_MOST_PROBLEMS]]
+    detail = "; ".join(f"{f.field}: {f.reason}" for f in fields[:_IN_DETAIL])
+    if len(found) > _IN_DETAIL:
+        detail += f"; and {len(found) - _IN_DETAIL} more"
+    broken = any(e["type"] == "json_invalid" for e in found)
     status, title = (400, "The body cannot be read") if broken else _TABLE[FieldError]
+    request_id = request.state.request_id
     return render(
-        Problem(
-            title=title, status=status, detail=_printable(detail),
-            request_id=request.state.request_id,
-            errors=[FieldProblem(field=_printable(f.field), reason=_printable(f.reason)) for f in fields],
-        )
-    )  # fmt: skip
+        Problem(title=title, status=status, detail=detail, request_id=request_id, errors=fields)
+    )
 
 
 def _field_problem(error: dict[str, Any]) -> FieldProblem:
@@ -104,18 +104,16 @@ def _field_problem(error: dict[str, Any]) -> FieldProblem:
         reason = f"not JSON: {error['ctx']['error']} at character {error['loc'][-1]}"
         return FieldProblem(field="body", reason=reason)
     field = ".".join(map(str, error["loc"][1:])) or "body"
-    return FieldProblem(field=field, reason=error["msg"].removeprefix("Value error, "))
-
-
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", "").lower()
+    is_empty = error["type"] == "string_too_short" and not error["input"]
+    reason = "is empty" if is_empty else error["msg"].removeprefix("Value error, ")
+    return FieldProblem(field=_shown(field), reason=_shown(reason))
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 (what the handler is installed for)
     title = HTTPStatus(error.status_code).phrase
     found = Problem(
-        title=title, status=error.status_code, detail=str(error.detail),
+        title=title, status=error.status_code, detail=_shown(str(error.detail)),
         request_id=request.state.request_id,
     )  # fmt: skip
     return render(found, error.headers)
@@ -130,6 +128,7 @@ async def _on_unexpected(request: Request, error: Exception) -> Response:
     return render(found, {"X-Request-Id": request_id})
 
 
-def _printable(text: str) -> str:
-    """Return ``text`` without lone surrogates, which UTF-8 cannot encode; a field's name may have some."""
-    return text.encode("utf-8", "replace").decode()
+def _shown(text: str) -> str:
+    """Return ``text`` for a reply: not too long, without lone surrogates, which UTF-8 cannot encode."""
+    short = text if len(text) <= _MOST_CHARS else f"{text[:_MOST_CHARS]}…"
+    return short.encode("utf-8", "replace").decode()

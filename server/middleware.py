@@ -1,4 +1,4 @@
-"""Middleware for every request: an id, a log line, metrics, and a limit on the body."""
+"""Middleware for every request: an id, a log line, metrics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lurcher.server.metrics import Metrics
@@ -53,33 +52,3 @@ class Observe:
                 "request", method=scope["method"], path=scope["path"], status=status,
                 ms=round(seconds * 1_000, 2), request_id=request_id,
             )  # fmt: skip
-
-
-class LimitBody:
-    """Refuses a body larger than ``limit`` bytes; before reading it, if the request states its length."""
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app = app
-        self._limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        stated = Headers(scope=scope).get("content-length", "0")
-        read = 0
-
-        too_large = HTTPException(413, f"the body is larger than {self._limit} bytes")
-
-        async def limited() -> Message:
-            nonlocal read
-            if stated.isdigit() and int(stated) > self._limit:
-                raise too_large
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._limit:
-                raise too_large
-            return message
-
-        await self._app(scope, limited, send)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 
 from fastapi import APIRouter, Request, Response
+from starlette.exceptions import HTTPException
 
 from lurcher.errors import FieldError
 from lurcher.retrieval.capabilities import NO_READER, NO_T5
@@ -31,7 +32,7 @@ router = APIRouter(tags=["answer"])
 
 
 @router.post(
-    "/v1/answer", response_model=AnswerReply, responses=responses(400, 413, 422, 429, 503, 504)
+    "/v1/answer", response_model=AnswerReply, responses=responses(400, 413, 415, 422, 429, 503, 504)
 )
 async def answer(body: AnswerRequest, request: Request) -> Response:
     """Answer a question with words of the passages found for it, or say that nothing in them answers it."""
@@ -63,13 +64,16 @@ async def answer(body: AnswerRequest, request: Request) -> Response:
 
 
 def _question(body: AnswerRequest, serving: Serving, settings: Settings) -> Query:
-    """Return the query of ``body``. Raises FieldError for what the settings or the bundle do not allow."""
-    check_text("query", body.query, settings.max_query_chars)
+    """Return the query of ``body``. Raises FieldError for what the settings or the bundle do not allow.
+
+    Raises HTTPException if the bundle has nothing that answers.
+    """
     capabilities = serving.capabilities
     if body.write and not capabilities.t5:
         raise FieldError("write", NO_T5)
     if not capabilities.reader and not body.write:
-        raise FieldError("query", NO_READER)
+        raise HTTPException(422, NO_READER)  # no field is at fault
+    check_text("query", body.query, settings.max_query_chars)
     if body.read_depth > settings.max_read_depth:
         raise FieldError("read_depth", f"at most {settings.max_read_depth} hits are read")
     ranked = capabilities.ranks(body.rank)

@@ -42,6 +42,7 @@ def _describe(serving: Serving, settings: Settings) -> BundleReply:
         reader=None if manifest.reader is None else manifest.reader.model_dump(),
         reading=_reading(manifest),
         filter_fields=serving.passages.fields,
+        feedback=settings.feedback is not None,
         limits={
             "top_k": settings.max_top_k,
             "queries": settings.max_queries,

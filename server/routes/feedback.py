@@ -45,7 +45,7 @@ _Key = Annotated[
 ]  # fmt: skip
 
 
-@writing.post("/v1/feedback", responses=responses(400, 403, 409, 413, 422, 429, 503, 507))
+@writing.post("/v1/feedback", responses=responses(400, 403, 409, 413, 415, 422, 429, 503, 507))
 async def give_feedback(
     body: FeedbackRequest, request: Request, idempotency_key: _Key = None
 ) -> FeedbackReply:

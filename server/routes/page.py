@@ -1,4 +1,4 @@
-"""``GET /``: the search page; ``GET /docs``: a page that shows ``/openapi.json``."""
+"""``GET /``: the search page; ``GET /docs``: a page that shows ``/openapi.json``; the icon."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import base64
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 router = APIRouter(include_in_schema=False)
 
@@ -43,6 +45,15 @@ def _served(name: str) -> tuple[str, dict[str, str]]:
 _SEARCH, _DOCS = _served("index.html"), _served("docs.html")
 
 
+def _icon(page: str) -> str:
+    """Return the SVG that ``page`` has as its icon in a ``data:`` address."""
+    _, _, rest = page.partition('<link rel="icon" href="data:image/svg+xml,')
+    return unquote(rest.partition('"')[0])
+
+
+_ICON = _icon(_SEARCH[0])
+
+
 @router.get("/")
 async def page() -> Response:
     """Return the search page: one file that contains its style and script."""
@@ -53,3 +64,16 @@ async def page() -> Response:
 async def docs() -> Response:
     """Return the page that shows the routes and their fields; it loads nothing from other hosts."""
     return Response(_DOCS[0], headers=_DOCS[1], media_type="text/html")
+
+
+@router.get("/favicon.ico")
+async def favicon() -> Response:
+    """Return the icon; browsers ask for it here when they show a reply that is no page, such as JSON."""
+    return Response(_ICON, headers={"Cache-Control": "max-age=86400"}, media_type="image/svg+xml")
+
+
+@router.get("/openapi.json")
+async def openapi(request: Request) -> dict[str, Any]:
+    """Return the OpenAPI document; its server is the address that the request was sent to."""
+    address = str(request.base_url).rstrip("/")
+    return {**request.app.openapi(), "servers": [{"url": address}]}

@@ -7,6 +7,7 @@ from time import perf_counter
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
+from starlette.exceptions import HTTPException
 
 from lurcher.errors import FieldError
 from lurcher.retrieval.capabilities import NO_TOKENS
@@ -16,6 +17,7 @@ from lurcher.retrieval.rerank import Document, RerankScores
 from lurcher.server.admission import IsDisconnected
 from lurcher.server.errors import responses
 from lurcher.server.limits import too_many
+from lurcher.server.rerank_documents import read_texts
 from lurcher.server.routes.search import milliseconds
 from lurcher.server.schemas.rerank import (
     RerankedDocument,
@@ -29,7 +31,7 @@ from lurcher.server.settings import Settings
 
 router = APIRouter(tags=["rerank"])
 
-_ERRORS = responses(400, 413, 422, 429, 503, 504)
+_ERRORS = responses(400, 413, 415, 422, 429, 503, 504)
 
 
 @router.post("/v2/rerank", response_model=RerankReply, responses=_ERRORS)
@@ -58,16 +60,17 @@ async def _results(
 ) -> tuple[list[RerankResult], RerankScores, list[int]]:
     """Return the results, best first, the scores of all, and the positions of documents that were cut."""
     stored, ids = serving.passages, body.passages or []
-    texts = None if body.documents is None else [one.text for one in body.documents]
+    texts = None if body.documents is None else read_texts(body.documents, body.rank_fields)
     rows = await asyncio.to_thread(rows_of, stored, ids)
     passages = (
         rows if texts is None else [Document(text, body.max_tokens_per_doc) for text in texts]
     )
     scored, cut = await serving.rerank(body.query, passages, body.timeout_ms, is_disconnected)
-    best: list[int] = np.argsort(-scored.scores, kind="stable")[: body.top_n].tolist()
-    results = [
-        RerankResult(index=i, relevance_score=round(float(scored.scores[i]), 6)) for i in best
-    ]
+    if not body.truncation:
+        _refuse_cut(scored.truncated, cut)
+    # The order of the scores themselves: rounded, and cut to 0 to 1, they may be equal.
+    best: list[int] = np.argsort(-scored.scores, kind="stable")[: body.top_n or body.top_k].tolist()
+    results = [_result(i, float(scored.scores[i])) for i in best]
     if texts is None:
         for result in results:
             result.id = ids[result.index]
@@ -82,18 +85,38 @@ async def _results(
     return results, scored, cut
 
 
+def _result(index: int, score: float) -> RerankResult:
+    relevance = min(max((1 + score) / 2, 0.0), 1.0)
+    return RerankResult(index=index, relevance_score=round(relevance, 6), score=round(score, 6))
+
+
+def _refuse_cut(query: bool, documents: list[int]) -> None:
+    """Raise FieldError if the query or any of the documents was cut."""
+    if query:
+        raise FieldError("query", "is longer than the encoder reads, and truncation is false")
+    if documents:
+        reason = "is longer than is read, and truncation is false"
+        raise FieldError(f"documents.{documents[0]}", reason)
+
+
 def _check(body: RerankRequest, serving: Serving, settings: Settings) -> None:
     """Raise FieldError or HTTPException if the settings or the bundle do not allow ``body``."""
+    if not serving.capabilities.tokens:
+        raise HTTPException(422, NO_TOKENS)  # no field is at fault
     if (body.documents is None) == (body.passages is None):
         raise FieldError("documents", "give either documents or passages")
     if body.documents is None and body.max_tokens_per_doc is not None:
         raise FieldError(
             "max_tokens_per_doc", "is for documents; passages are as the build read them"
         )
+    if body.documents is None and body.rank_fields is not None:
+        raise FieldError("rank_fields", "is for documents; passages are as the build read them")
+    if None not in (body.top_n, body.top_k) and body.top_n != body.top_k:
+        raise FieldError(
+            "top_k", "is another name of top_n, and has another value: give one of them"
+        )
     check_text("query", body.query, settings.max_query_chars)
     field = "documents" if body.passages is None else "passages"
     count, limit = len(body.documents or body.passages or []), settings.max_candidates
     if count > limit:
         raise too_many(field, count, limit)
-    if not serving.capabilities.tokens:
-        raise FieldError(field, NO_TOKENS)

@@ -37,7 +37,7 @@ from lurcher.server.settings import Settings
 
 router = APIRouter(tags=["search"])
 
-_ERRORS = responses(400, 413, 422, 429, 503, 504)
+_ERRORS = responses(400, 413, 415, 422, 429, 503, 504)
 _EXTRAS = frozenset({"contributing_neighbours", "token_alignment", "highlights"})
 
 

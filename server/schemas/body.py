@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from lurcher.retrieval.given_fields import GivenFields
 
 
-class Body(BaseModel):
+class Body(GivenFields):
     """A request body."""
-
-    # Unknown fields and numbers in quotes are errors.
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)

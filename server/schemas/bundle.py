@@ -32,4 +32,5 @@ class BundleReply(BaseModel):
         description="The codes that the reader reads, their number and size; null if there are none."
     )
     filter_fields: list[str]
+    feedback: bool = Field(description="Whether the server takes feedback.")
     limits: dict[str, int]

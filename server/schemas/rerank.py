@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from lurcher.retrieval.filters import Text
 from lurcher.server.schemas.body import Body
 
 
-class Document(Body):
-    """A text to score."""
+class Document(BaseModel):
+    """A text to score, beside whatever else its sender knows of it."""
 
-    text: Text
+    # What stands beside the text is the sender's own, nulls included.
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    text: Annotated[
+        Text | None, Field(description="Required, unless `rank_fields` names other fields.")
+    ] = None
 
 
 def _document(given: object) -> object:
@@ -45,12 +50,43 @@ class RerankRequest(Body):
     return_documents: Annotated[
         bool, Field(description="Whether to return the text of each result.")
     ] = False
+    rank_fields: Annotated[
+        list[Text] | None,
+        Field(
+            min_length=1, max_length=100,
+            description="The fields of `documents` that are objects to read, joined by spaces in this order; "
+            "those that a document lacks are left out. Default: `text`.",
+        ),
+    ] = None  # fmt: skip
+    top_k: Annotated[
+        int | None, Field(ge=1, description="Voyage's name of `top_n`; give one of them.")
+    ] = None
+    truncation: Annotated[
+        bool,
+        Field(
+            description="Voyage's: with false, a query or document that is longer than is read is an error."
+        ),
+    ] = True
     max_tokens_per_doc: Annotated[
         int | None,
         Field(
             ge=1,
             description="Cut each of `documents` to this many tokens. Default and maximum: what the encoder "
             "reads.",
+        ),
+    ] = None
+    max_chunks_per_doc: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="Cohere's; has no effect: of a document that is longer than the encoder reads, the "
+            "first part is read.",
+        ),
+    ] = None
+    priority: Annotated[
+        int | None,
+        Field(
+            ge=0, le=999, description="Cohere's; has no effect: requests are served as they come."
         ),
     ] = None
     model: Annotated[
@@ -66,7 +102,7 @@ class RerankRequest(Body):
 
 
 class RerankedDocument(BaseModel):
-    """The text of a document or passage."""
+    """The text of a passage, or what was read of a document."""
 
     text: str
 
@@ -76,6 +112,11 @@ class RerankResult(BaseModel):
 
     index: int = Field(description="Its position in the request, from 0.")
     relevance_score: float = Field(
+        ge=0, le=1,
+        description="How well it answers the query, 0 to 1: half of 1 + `score`, no less than 0 and no more "
+        "than 1.",
+    )  # fmt: skip
+    score: float = Field(
         description="The `scores.rank` that a search without known queries gives: 0.25 times the inner "
         "product of the vectors plus 0.75 times late interaction; -1 to 1 if vectors have norm 1."
     )

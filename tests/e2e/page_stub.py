@@ -260,12 +260,11 @@ class Handler(BaseHTTPRequestHandler):
                 if self.path != self.stub.held or self.released():
                     self.problem(refusal)
             elif self.path == "/v1/bundle":
-                bundle = {**BUNDLE, "reader": self.stub.reader}
+                takes = self.stub.feedback is not None
+                bundle = {**BUNDLE, "reader": self.stub.reader, "feedback": takes}
                 self.reply(200, "application/json", json.dumps(bundle))
-            elif self.stub.feedback is None:
-                self.problem(OFF)
             else:
-                self.reply(200, "application/json", json.dumps({"pairs": 0}))
+                self.reply(404, "text/plain", "the page asks for no more")
         elif urlsplit(self.path).path == "/":
             headers = {"Content-Security-Policy": policy(self.stub.page)}
             self.reply(200, "text/html; charset=utf-8", self.stub.page, **headers)

@@ -17,4 +17,4 @@ def rerank(client: Client, query: str, path: str = PATH, **body: Any) -> Reply:
 def scores(reply: Reply) -> dict[int, float]:
     """The score of each by its place in the request, best first."""
     assert reply.status == 200, reply.body
-    return {one["index"]: one["relevance_score"] for one in reply.json()["results"]}
+    return {one["index"]: one["score"] for one in reply.json()["results"]}

@@ -147,7 +147,7 @@ def test_min_score_is_a_number(client: Client, wrong: str) -> None:
         ({"filter": {"colour": "red"}}, "filter.colour", "no passage"),
         ({"timeout_ms": 0}, "timeout_ms", "1"),
         ({"include": ["text"]}, "include", "xtra"),
-        ({"query": ""}, "query", "1"),
+        ({"query": ""}, "query", "is empty"),
         ({"query": " \n"}, "query", "white space"),
         ({"query": "x" * 8_001}, "query", "at most 8000"),
     ],
@@ -185,15 +185,13 @@ def test_only_the_best_passages_are_read(client: Client) -> None:
         "🐈💤",
         "a\x00b\x07\x1b[31m",
         "\ufeff\u202ecat",
-        "\u200b",
         "[CLS] [SEP] [PAD]",
         "<b>who</b> &amp; what",
     ],
 )
 def test_any_script_and_any_character_can_be_asked(client: Client, query: str) -> None:
     body = ask(client, query, min_score=0).json()
-    assert body["answered"] == bool(body["answers"])
-    assert body["answered"] == (query != "\u200b")  # which has no token
+    assert body["answered"] is bool(body["answers"]) is True
 
 
 def test_a_question_of_5000_characters_is_cut_and_says_so(client: Client) -> None:
@@ -207,7 +205,7 @@ def test_a_bundle_without_a_reader_names_the_command_that_makes_one(
 ) -> None:
     for client in (live, tokenless):
         problem = assert_problem(ask(client), 422)
-        assert problem["errors"][0]["field"] == "query"
+        assert problem["errors"] == []  # no field is at fault
         assert "no reader" in problem["detail"]
         assert "`lurcher build --answers`" in problem["detail"]
         bundle = client.get("/v1/bundle").json()
@@ -225,7 +223,7 @@ def test_bundle_says_what_reads_and_what_is_read(client: Client) -> None:
 
 def test_openapi_has_the_limits(client: Client) -> None:
     schema = client.get("/openapi.json").json()["components"]["schemas"]["AnswerRequest"]
-    assert schema["properties"]["read_depth"]["maximum"] == 40
+    assert schema["properties"]["read_depth"]["anyOf"][0]["maximum"] == 40
     assert schema["properties"]["candidates"]["anyOf"][0]["maximum"] == 30
     assert schema["properties"]["query"]["maxLength"] == 8_000
 

@@ -44,7 +44,7 @@ def test_reply_has_the_documented_parts(live: Client) -> None:
     body = reply.json()
     assert set(body) == {"id", "results", "meta"}
     assert body["id"] == reply.headers["x-request-id"]
-    assert [set(one) for one in body["results"]] == [{"index", "relevance_score"}] * 3
+    assert [set(one) for one in body["results"]] == [{"index", "relevance_score", "score"}] * 3
     assert body["results"][0]["index"] == 1
     found = list(scores(reply).values())
     assert found == sorted(found, reverse=True)
@@ -62,7 +62,7 @@ def test_passages_score_as_a_search_scores_them(live: Client) -> None:
     results = rerank(live, QUERY, passages=ids).json()["results"]
     assert [one["id"] for one in results] == [hit["id"] for hit in hits]
     assert all(ids[one["index"]] == one["id"] for one in results)
-    found = [one["relevance_score"] for one in results]
+    found = [one["score"] for one in results]
     assert found == pytest.approx([hit["score"] for hit in hits], abs=3e-6)
 
 
@@ -159,7 +159,6 @@ def test_long_query_is_cut_and_says_so(live: Client) -> None:
         ({"documents": [None]}, "documents.0", "must be a text, or an object with a `text`"),
         ({"documents": [{"txt": "a"}]}, "documents.0.text", "required"),
         ({"documents": [{"text": 3}]}, "documents.0.text", "string"),
-        ({"documents": [{"text": "a", "title": "b"}]}, "documents.0.title", "not permitted"),
         ({"documents": ["a"], "top_n": 0}, "top_n", "greater"),
         ({"documents": ["a"], "top_n": "1"}, "top_n", "integer"),
         ({"documents": ["a"], "return_documents": 1}, "return_documents", "boolean"),
@@ -229,7 +228,7 @@ def test_a_bundle_without_tokens_names_the_command_that_makes_one(
     tokenless: Client, body: dict[str, Any]
 ) -> None:
     problem = assert_problem(tokenless.post(PATH, {"query": "a cat", **body}), 422)
-    assert problem["errors"][0]["field"] in body
+    assert problem["errors"] == []
     assert "`lurcher build`" in problem["detail"]
 
 
