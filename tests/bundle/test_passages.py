@@ -230,6 +230,13 @@ def test_an_unknown_field_is_an_error_that_names_those_there_are(library: Passag
     assert caught.value.field == "filter.place"
 
 
+def test_an_error_names_no_more_fields_than_can_be_read() -> None:
+    wide = Passage("a", "", "text", {f"field{i:03}": i for i in range(500)})
+    with written([wide]) as passages, pytest.raises(FieldError) as error:
+        passages.rows([Condition("colour", "in", ("red",))])
+    assert error.value.reason.endswith("field018, field019 and 480 more")
+
+
 def test_passages_without_metadata_have_no_fields() -> None:
     with written([Passage("a", "")]) as opened:
         assert opened.fields == []
