@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lurcher import telemetry
+
 if TYPE_CHECKING:
     from lurcher.bundle.passages import Passage
     from lurcher.collection import Collection
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer", "Collection", "Hit", "LurcherError", "Passage", "RerankResult", "SearchResult", "open",
 ]  # fmt: skip
+
+# Here, because whatever imports one of our dependencies for us runs this file first.
+telemetry.forbid()
 
 _HOMES = {
     "Answer": "lurcher.retrieval.results",
