@@ -25,6 +25,6 @@ USER 10001
 ENV LURCHER_HOST=0.0.0.0 LURCHER_PORT=8080 LURCHER_BUNDLE=/bundle
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"LURCHER_PORT\"]}/readyz', timeout=2)"]
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ.get(\"LURCHER_PORT\") or 8080}/readyz', timeout=2)"]
 ENTRYPOINT ["lurcher"]
 CMD ["serve"]

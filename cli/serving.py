@@ -64,9 +64,13 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
         "config": Annotated[Path | None, typer.Option(help="A TOML file of settings.")]
     }
     for name, field in Settings.model_fields.items():
-        place = typer.Argument if name == "bundle" else typer.Option
         kind: Any = field.annotation
-        kinds[name] = Annotated[kind | None, place(help=field.description)]
+        place: Any = (
+            typer.Argument(help=field.description)
+            if name == "bundle"
+            else typer.Option(help=field.description, case_sensitive=False)
+        )
+        kinds[name] = Annotated[kind | None, place]
     command.__annotations__ = kinds
     command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what inspect reads
         [
@@ -86,7 +90,9 @@ def serve(**given: Any) -> None:
     from lurcher.server.settings import load_settings
 
     config = given.pop("config")
-    run(load_settings(config, {name: v for name, v in given.items() if v not in (None, [])}))
+    flags = {name: value for name, value in given.items() if value not in (None, [])}
+    notes: list[str] = []
+    run(load_settings(config, flags, notes.append), notes=notes)
 
 
 @app.command("key")

@@ -35,11 +35,13 @@ def create_app(
     settings: Settings,
     on_failure: Callable[[Exception], None] | None = None,
     open_snapshot: OpenSnapshot = Snapshot,
+    on_ready: Callable[[], None] | None = None,
 ) -> FastAPI:
     """Return the application that serves ``settings.bundle``, opened by ``open_snapshot``.
 
-    The bundle is loaded after start-up, so that ``/livez`` answers meanwhile. If loading fails, call
-    ``on_failure``; without one, log the error and stay up without ever getting ready.
+    The bundle is loaded after start-up, so that ``/livez`` answers meanwhile; then call
+    ``on_ready``. If loading fails, call ``on_failure``; without one, log the error and stay up without ever
+    getting ready.
     """
     service = Service(settings, open_snapshot)
 
@@ -54,6 +56,9 @@ def create_app(
                     _log.error("the bundle cannot be loaded", reason=str(error))
                 else:
                     on_failure(error)
+            else:
+                if on_ready is not None:
+                    on_ready()
 
         loading = asyncio.create_task(load())
         yield

@@ -1,12 +1,15 @@
-"""Structured logs: one JSON object per line, or coloured text for a terminal."""
+"""Structured logs: one JSON object per line, or text for a person."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from io import StringIO
+from typing import Any, Literal, TextIO
 
 import structlog
 
+from lurcher.printable import printable
 from lurcher.server.settings import Settings
 
 
@@ -25,8 +28,11 @@ def configure(settings: Settings) -> None:
             ),
             structlog.processors.JSONRenderer(),
         ]
-        if settings.log_format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        if log_format(settings, sys.stderr.isatty()) == "json"
+        else [
+            _printable,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_trace),
+        ]
     )
     structlog.configure(
         processors=[*shared, *last],
@@ -34,3 +40,26 @@ def configure(settings: Settings) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def log_format(settings: Settings, terminal: bool) -> Literal["json", "console"]:
+    """The format to log in; people read a terminal, and programs whatever else stderr is."""
+    if settings.log_format == "auto":
+        return "console" if terminal else "json"
+    return settings.log_format
+
+
+def _printable(
+    _logger: Any, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """The event without control characters: a request's path may hold escape sequences, or forge a line."""
+    return {
+        name: printable(value) if isinstance(value, str) else value for name, value in event.items()
+    }
+
+
+def _trace(out: TextIO, error: structlog.typing.ExcInfo) -> None:
+    """Write the trace to ``out``, without local variables; a message may hold control characters, too."""
+    plain = StringIO()
+    structlog.dev.plain_traceback(plain, error)
+    out.write(printable(plain.getvalue(), lines=True))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import signal
-from collections.abc import Callable
-from socket import AF_INET, AF_INET6, create_server, socket
+from collections.abc import Callable, Sequence
+from socket import AF_INET, AF_INET6, create_server, has_dualstack_ipv6, socket
 from threading import Thread
 
 import structlog
@@ -26,14 +26,17 @@ def serve(
     settings: Settings,
     visit: Callable[[str], bool] | None = None,
     open_snapshot: OpenSnapshot = Snapshot,
+    notes: Sequence[str] = (),
 ) -> None:
     """Serve until SIGINT or SIGTERM, then finish the requests in progress. Call it in the main thread.
 
-    Once the port is open, ``visit`` is called in its own thread with the server's URL; if it returns
-    False, the server stops. Raises FieldError if the port is taken, BundleError or ModelError if the
-    bundle cannot be loaded, and whatever ``visit`` raises.
+    SIGHUP is ignored. Once the bundle is open, ``visit`` is called in its own thread with the server's URL;
+    if it returns False, the server stops. ``notes`` are logged as warnings. Raises FieldError if the port is
+    taken, BundleError or ModelError if the bundle cannot be loaded, and whatever ``visit`` raises.
     """
     logs.configure(settings)
+    for note in notes:
+        _log.warning(note)
     # Our middleware logs requests; uvicorn's messages would be a second format.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     failures: list[Exception] = []
@@ -43,32 +46,38 @@ def serve(
         server.should_exit = True
 
     config = uvicorn.Config(
-        create_app(settings, give_up, open_snapshot),
+        create_app(settings, give_up, open_snapshot, lambda: server.opened()),
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=settings.shutdown_seconds,
+        timeout_keep_alive=settings.keep_alive_seconds,
         server_header=False,
     )
     server = _Server(config, visit, give_up)
     # uvicorn raises the signal again after it has stopped, but a requested stop is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, server.handle_exit)
+    if hasattr(signal, "SIGHUP"):  # Windows has none
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     server.run([_listen(settings.host, settings.port)])
     if failures:
         raise failures[0]
 
 
 def _listen(host: str, port: int) -> socket:
-    """Return a socket that listens on ``host`` and ``port``. Raises FieldError."""
+    """Return a socket that listens on ``host`` and ``port``; ``::`` takes IPv4, too. Raises FieldError."""
     try:
-        return create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)
+        family = AF_INET6 if ":" in host else AF_INET
+        both = host == "::" and has_dualstack_ipv6()
+        return create_server((host, port), family=family, dualstack_ipv6=both)
     except OSError as error:
-        field = "port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "host"
-        raise FieldError(field, error.strerror or str(error)) from error
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            raise FieldError("port", error.strerror or str(error)) from error
+        raise FieldError("host", f"{host!r}: {error.strerror or error}") from error
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that logs where it listens, which with port 0 is not known before."""
+    """A uvicorn server that logs where it listens, known only then with port 0, once it can answer."""
 
     def __init__(
         self,
@@ -79,11 +88,25 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._visit = visit
         self._give_up = give_up
+        self._url: str | None = None
+        self._opened = False
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
         host, port = self.servers[0].sockets[0].getsockname()[:2]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        if self._opened:
+            self._announce(self._url)
+        else:
+            _log.info("opening the bundle", url=self._url)
+
+    def opened(self) -> None:
+        """Take note that the bundle is open; call it in the event loop's thread."""
+        self._opened = True
+        if self._url is not None:
+            self._announce(self._url)
+
+    def _announce(self, url: str) -> None:
         _log.info("listening", url=url)
         if self._visit is not None:
             Thread(target=self._show, args=(self._visit, url), daemon=True).start()

@@ -6,27 +6,24 @@ A flag overrides the environment, the environment overrides the file, the file o
 
 from __future__ import annotations
 
+import os
 import re
-import tomllib
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from lurcher.errors import FieldError
 from lurcher.models.engines import EngineName
+from lurcher.server.sources import Given, expanded, from_environment, from_file, shown
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The settings of one server."""
 
-    model_config = SettingsConfigDict(env_prefix="LURCHER_", extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     bundle: Path = Field(description="The bundle to serve.")
     host: str = Field("127.0.0.1", description="Address to listen on.")
@@ -77,6 +74,11 @@ class Settings(BaseSettings):
     shutdown_seconds: int = Field(
         30, ge=0, description="Time that a stopping server has to finish requests, in seconds."
     )
+    keep_alive_seconds: int = Field(
+        75,
+        ge=1,
+        description="Time that a connection may stay idle, in seconds; more than a load balancer's.",
+    )
     feedback: Path | None = Field(
         None, description="File that stores feedback; if unset, the server takes no feedback."
     )
@@ -107,9 +109,24 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Minimum level that is logged."
     )
-    log_format: Literal["json", "console"] = Field(
-        "json", description="Log format: JSON lines, or text for a terminal."
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto",
+        description="Log format: JSON lines, or text for a person; auto: text if stderr is a terminal.",
     )
+
+    @field_validator("log_level", "log_format", "engine", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any) -> Any:
+        """Words are taken in any case: other servers want LOG_LEVEL in capitals."""
+        return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("host")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        """An IPv6 address may come in brackets, as URLs have it."""
+        if not value.strip():
+            raise ValueError("must not be blank; 0.0.0.0 or :: listens on every address")
+        return value.strip().removeprefix("[").removesuffix("]")
 
     @field_validator("max_waiting")
     @classmethod
@@ -138,33 +155,57 @@ class Settings(BaseSettings):
 
 _KEY_HASH = re.compile("sha256:[0-9a-f]{64}")
 
+# Callers' secrets may have been put here by mistake.
+_SECRET = ("read_keys", "write_keys")
 
-def load_settings(config: Path | None, flags: dict[str, Any]) -> Settings:
+_NO_BUNDLE = (
+    "which bundle? Name a folder that `lurcher build` wrote: as the argument, in LURCHER_BUNDLE, or as "
+    "bundle in the settings file"
+)
+
+
+def load_settings(
+    config: Path | None, flags: dict[str, Any], warn: Callable[[str], object] = warnings.warn
+) -> Settings:
     """The settings from ``flags``, the environment and the TOML file ``config``; the first that has one wins.
 
-    Raises FieldError for a setting that cannot be used, or a file that cannot be read.
+    ``warn`` gets a line for each variable that is ignored. Raises FieldError for a setting that cannot be
+    used, with its value and where that stood, or a file that cannot be read.
     """
-    from_file: dict[str, Any] = {}
-    if config is not None:
-        try:
-            from_file = tomllib.loads(config.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise FieldError("config", f"cannot read {config}: {error.strerror}") from error
-        except ValueError as error:
-            raise FieldError("config", f"{config} is not TOML: {error}") from error
-
+    fields = Settings.model_fields
+    kinds = {name: field.annotation for name, field in fields.items()}
+    lists = [name for name, kind in kinds.items() if get_origin(kind) is list]
+    paths = [name for name, kind in kinds.items() if kind is Path or Path in get_args(kind)]
+    variables = from_environment(os.environ, fields, lists, warn)
+    file = Given({}, {}) if config is None else from_file(expanded("config", config), fields, paths)
+    given = {**file.values, **variables.values, **flags}
+    flagged = {name: f"in --{name.replace('_', '-')}" for name in flags if name != "bundle"}
+    places = {**file.places, **variables.places, **flagged}
+    for name in given.keys() & set(paths):
+        if not str(given[name]).strip():
+            raise FieldError(name, f"must not be blank{_where(name, places)}")
+        if isinstance(given[name], str | Path):
+            given[name] = expanded(name, given[name])
     try:
-        environment = EnvSettingsSource(Settings)()
-        return Settings(**{**from_file, **environment, **flags})
-    except SettingsError as error:  # a list in the environment is JSON
-        raise FieldError(
-            _name_in(str(error)), "its value in the environment is not JSON"
-        ) from error
+        return Settings(**given)
     except ValidationError as error:
-        first = error.errors()[0]
-        reason = first["msg"].removeprefix("Value error, ")
-        raise FieldError(str(first["loc"][0]), reason) from error
+        raise _fault(error, given, places) from error
 
 
-def _name_in(message: str) -> str:
-    return next((name for name in Settings.model_fields if f'"{name}"' in message), "environment")
+def _fault(
+    error: ValidationError, given: Mapping[str, Any], places: Mapping[str, str]
+) -> FieldError:
+    """The first thing that is wrong, with the value and where it stood."""
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    reason = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        return FieldError(name, _NO_BUNDLE)
+    value = "" if name in _SECRET or name not in given else shown(given[name])
+    found = f"{value}{_where(name, places)}".strip()
+    return FieldError(name, f"{found}: {reason}" if found else reason)
+
+
+def _where(name: str, places: Mapping[str, str]) -> str:
+    """Where the setting stood, after what is said of it; nothing where a caller gave it."""
+    return f" {places[name]}" if name in places else ""

@@ -89,7 +89,7 @@ def test_port_in_use_ends_the_server_before_the_bundle_is_read(tmp_path: Path) -
 
 
 def test_host_that_is_no_address_ends_the_server(small_bundle: Path) -> None:
-    assert refused(small_bundle, "--host", "300.1.1.1").startswith("error host: ")
+    assert refused(small_bundle, "--host", "300.1.1.1").startswith("error host: '300.1.1.1': ")
 
 
 def test_wrong_setting_ends_the_server_with_its_name(small_bundle: Path, tmp_path: Path) -> None:
