@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -17,7 +18,7 @@ from lurcher.cli import (
     serving,
     training,
 )
-from lurcher.cli.console import errors
+from lurcher.cli.console import errors, replace_what_cannot_be_shown
 from lurcher.errors import LurcherError
 
 app = typer.Typer(
@@ -26,6 +27,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A retrieval server for machines without a GPU.",
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"lurcher {version('lurcher')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take what is said before a command."""
+
 
 # `lurcher --help` lists them in this order.
 app.add_typer(building.app)
@@ -41,6 +63,7 @@ app.add_typer(training.app, name="train")
 
 def main() -> None:
     """Run the command line; one of our own errors is one line on stderr and exit status 1."""
+    replace_what_cannot_be_shown()
     try:
         app(prog_name="lurcher")
     except LurcherError as error:
@@ -50,6 +73,6 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    errors.print("[bold red]error[/] ", end="")
-    errors.print(message, markup=False, highlight=False, soft_wrap=True)
+    errors.print("error ", end="", style="bold red")
+    errors.print(message, soft_wrap=True)
     sys.exit(1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lurcher.cli.console import console, errors, progress
+from lurcher.cli.console import console, progress, warn
 from lurcher.cli.options import KnownQrels, SkipUnknown, pair
 from lurcher.cli.sections import print_neighbours
 from lurcher.errors import FieldError
@@ -154,10 +154,9 @@ def build(
         console.print(skipped, highlight=False)
     print_neighbours(manifest)
     if manifest.figures.recall_at_100 < recall:
-        errors.print(
-            f"warning: the index finds {manifest.figures.recall_at_100:.3f} of exact search's first 100, "
-            f"less than {recall}; another --index may do better",
-            highlight=False,
+        warn(
+            f"the index finds {manifest.figures.recall_at_100:.3f} of exact search's first 100, "
+            f"less than {recall}; another --index may do better"
         )
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from lurcher.cli.console import console, errors, progress
+from lurcher.cli.console import console, progress, warn
 from lurcher.cli.options import BundlePath, KnownQrels, SkipUnknown, pair
-from lurcher.cli.sections import kept, print_neighbours, print_section
+from lurcher.cli.sections import kept, print_neighbours, print_section, warn_of_loss
 
 app = typer.Typer()
 
@@ -37,9 +37,10 @@ def swap_encoder(
         made, manifest = swap(bundle, chosen, out, bar)
     reader, swapped = manifest.encoder.student, manifest.swap
     name = reader.name if reader else manifest.encoder.name
-    console.print(f"{made}: {name} reads the queries", highlight=False, soft_wrap=True)
+    console.print(f"{made}: {name} reads the queries", soft_wrap=True)
     if reader is not None:
         print_section("against its teacher", kept(reader))
+        warn_of_loss(reader)
     if swapped is not None and swapped.built_effort is not None:
         print_section(
             "index",
@@ -49,10 +50,9 @@ def swap_encoder(
             },
         )
     if swapped is not None and swapped.recall < swapped.built_recall:
-        errors.print(
-            f"warning: with {name} the index finds {swapped.recall:.3f} of exact search's first 100, "
-            f"and found {swapped.built_recall:.3f} before",
-            highlight=False,
+        warn(
+            f"with {name} the index finds {swapped.recall:.3f} of exact search's first 100, "
+            f"and found {swapped.built_recall:.3f} before"
         )
 
 
@@ -70,9 +70,7 @@ def swap_ranker(
 
     made, manifest = swap(bundle, ranker, out)
     if manifest.ranker is not None:
-        console.print(
-            f"{made}: {manifest.ranker.name} ranks, if asked to", highlight=False, soft_wrap=True
-        )
+        console.print(f"{made}: {manifest.ranker.name} ranks, if asked to", soft_wrap=True)
 
 
 @app.command("swap-reader")
@@ -89,7 +87,7 @@ def swap_reader(
 
     made, manifest = swap(bundle, reader, out)
     if manifest.reader is not None:
-        console.print(f"{made}: {manifest.reader.name} answers", highlight=False, soft_wrap=True)
+        console.print(f"{made}: {manifest.reader.name} answers", soft_wrap=True)
 
 
 @app.command()
@@ -138,5 +136,5 @@ def adapt(
         made, manifest = run(
             bundle, judged, NeighbourOptions(keep_unseen, skip_unknown, replace), out, bar
         )
-    console.print(f"{made}", highlight=False, soft_wrap=True)
+    console.print(f"{made}", soft_wrap=True)
     print_neighbours(manifest)

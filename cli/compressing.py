@@ -10,7 +10,7 @@ import typer
 from lurcher.cli.console import console, report_line
 from lurcher.cli.extras import needing
 from lurcher.cli.options import Checks, Device, DevQrels, Int8, LearningRate, QueriesAStep, pair
-from lurcher.cli.sections import kept, print_section
+from lurcher.cli.sections import kept, print_section, warn_of_loss
 from lurcher.errors import FieldError
 
 app = typer.Typer()
@@ -92,6 +92,7 @@ def compress(
         f"{out}: {config.name}, {len(config.layers)} layers, {config.precision}", soft_wrap=True
     )
     print_section("against its teacher", kept(config))
+    warn_of_loss(config)
 
 
 def _layer_numbers(text: str | None) -> tuple[int, ...] | None:

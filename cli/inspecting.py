@@ -104,7 +104,7 @@ def verify(bundle: BundlePath) -> None:
 
     problems = problems_of(bundle)
     for problem in problems:
-        errors.print(problem, markup=False, highlight=False, soft_wrap=True)
+        errors.print(problem, soft_wrap=True)
     if problems:
         raise typer.Exit(1)
     console.print(f"{bundle}: sound", soft_wrap=True)

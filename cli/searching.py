@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import lurcher
-from lurcher.cli.console import console
+from lurcher.cli.console import console, print_json
 from lurcher.cli.extras import needing
 from lurcher.cli.options import BundlePath, NeighboursOption, RankMode, RankOption
 
@@ -48,9 +48,9 @@ def search(
         if as_json:
             fields = {"id": hit.id, "score": hit.score, "title": hit.title, "text": hit.text,
                       "metadata": hit.passage.metadata}  # fmt: skip
-            print(json.dumps(fields, ensure_ascii=False))
+            print_json(fields)
         else:
-            console.print(f"[bold]{hit.score:.3f}[/]  ", end="")
+            console.print(f"{hit.score:.3f}  ", end="", style="bold")
             console.print(hit.title or hit.id, markup=False, highlight=False, style="cyan")
             text = " ".join(hit.text.split())[:300]
             console.print(f"       {text}", markup=False, highlight=False)

@@ -36,14 +36,12 @@ def demo(
 
     with progress() as bar:
         path, manifest = demo_bundle(folder or demo_folder(), bar)
-    console.print(
-        f"{manifest.passages:,} docstrings of Python's standard library in {path}", highlight=False
-    )
+    console.print(f"{manifest.passages:,} docstrings of Python's standard library in {path}")
 
     def visit(url: str) -> bool:
         ask(url, console)
         if not once:
-            console.print(f"\nThe search page: {url}   (Ctrl-C stops)", highlight=False)
+            console.print(f"\nThe search page: {url}   (Ctrl-C stops)")
             webbrowser.open(url)
         return not once
 

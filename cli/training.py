@@ -64,9 +64,7 @@ def train_tokens(
 
     plan = Plan(steps=steps, recovery=recovery, seed=seed)
     run(bundle, (queries, qrels), (dev_queries, dev_qrels), out, plan, report, skip_unknown)
-    console.print(
-        f"{out}: save it as projection.npz in the encoder's folder", highlight=False, soft_wrap=True
-    )
+    console.print(f"{out}: save it as projection.npz in the encoder's folder", soft_wrap=True)
 
 
 @app.command("ranker")
@@ -119,7 +117,7 @@ def train_ranker(
     plan = Plan(width, heads, layers, crossings, dropout, candidates, schedule, device)
 
     config = run(bundle, sources, out, plan, report_line, name)
-    console.print(f"{out}: the weights of step {config.steps:,}", highlight=False, soft_wrap=True)
+    console.print(f"{out}: the weights of step {config.steps:,}", soft_wrap=True)
     found = {
         name: f"{after:.4f}, {before:.4f} before"
         for name, (before, after) in config.figures.items()
@@ -173,4 +171,4 @@ def train_reader(
     config = run(bundle, sources, out, plan, name, report_line)
     figures = ", ".join(f"{measure} {value:.4f}" for measure, value in config.figures.items())
     line = f"{out}: {config.questions:,} questions, {figures}"
-    console.print(line, highlight=False, soft_wrap=True)
+    console.print(line, soft_wrap=True)

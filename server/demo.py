@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.text import Text
 
+from lurcher.printable import printable
+
 QUESTIONS = (
     "run a function later in another thread",
     "how do I compress a file",
@@ -38,10 +40,10 @@ def ask(url: str, console: Console) -> None:
         spent = reply["timings_ms"]["total"]
         console.print(Text(f"\n{question}", "bold"), Text(f"{spent:.1f} ms", "dim"))
         for hit in reply["hits"]:
-            first = " ".join(hit["text"].split())[:90]
+            first = printable(" ".join(hit["text"].split())[:90])
             line = (
                 Text(f"  {hit['score']:.3f}  ")
-                .append(hit["title"], "cyan")
+                .append(printable(hit["title"]), "cyan")
                 .append(f"  {first}", "dim")
             )
             console.print(line, no_wrap=True, overflow="ellipsis")

@@ -7,7 +7,7 @@ number is how many passages are done.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from lurcher.bundle.reading_store import ReadingWriter
 from lurcher.bundle.token_store import TokenWriter
 from lurcher.bundle.vectors import Vectors
 from lurcher.index_builder.build_context import BuildContext
-from lurcher.models.encoders.encoder import LOWER_STATES, TOKEN_STATES, Encoder
+from lurcher.models.encoders.encoder import LOWER_STATES, TOKEN_STATES, VECTOR, Encoder
 from lurcher.models.encoders.tokenizer import Tokens
 from lurcher.models.reader.coder import ReadingCoder
 from lurcher.models.tokens.coder import Coded, Codes, TokenCoder
@@ -47,10 +47,18 @@ class Coding:
     keep_ratio: float
     reading_coder: ReadingCoder | None = None
 
-    def encode(self, encoder: Encoder, tokens: Sequence[Tokens]) -> tuple[Vectors, list[Kept]]:
-        """Vectors (n, d) and codes of passages, of one pass of ``encoder``."""
+    def encode(
+        self, encoder: Encoder, tokens: Sequence[Tokens], advance: Callable[[int], None]
+    ) -> tuple[Vectors, list[Kept]]:
+        """Vectors (n, d) and codes of passages, of one pass of ``encoder``; ``advance`` counts each batch."""
         states = [TOKEN_STATES] if self.reading_coder is None else [TOKEN_STATES, LOWER_STATES]
-        return encode_passages(encoder, tokens, self._keep, states)
+
+        def keep(ids: Sequence[Sequence[int]], *found: Sequence[Vectors]) -> list[Kept]:
+            kept = self._keep(ids, *found)
+            advance(len(ids))
+            return kept
+
+        return encode_passages(encoder, tokens, keep, states)
 
     def _keep(
         self, ids: Sequence[Sequence[int]], states: Sequence[Vectors],
@@ -152,15 +160,26 @@ def run(context: BuildContext) -> None:
             read, empty = tokens.read(rows)
             kept: list[Kept] = []
             if coding is None:
-                vectors = encoder.encode_tokens(read)
+                vectors = _encode(encoder, read, context.report.advance)
             else:
-                vectors, kept = coding.encode(encoder, read)
+                vectors, kept = coding.encode(encoder, read, context.report.advance)
             vectors[empty] = 0.0
             flags = np.array([one.truncated for one in read]) * TRUNCATED + empty * EMPTY
             outputs.append(kept, vectors, flags.tolist())
-            context.report.advance(len(rows))
     finally:
         outputs.close()
+
+
+def _encode(encoder: Encoder, tokens: Sequence[Tokens], advance: Callable[[int], None]) -> Vectors:
+    """The vectors (n, d) of passages; ``advance`` counts each batch."""
+    vectors = np.zeros((len(tokens), encoder.config.dimension), np.float32)
+
+    def keep(batch: list[int], found: Sequence[Vectors]) -> None:
+        (vectors[batch],) = found
+        advance(len(batch))
+
+    encoder.visit_batches(tokens, [VECTOR], keep)
+    return vectors
 
 
 def _coding(context: BuildContext) -> Coding | None:

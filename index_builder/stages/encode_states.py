@@ -102,8 +102,8 @@ def encode_states(
 
             def keep(text: int, states: Vectors, packed: list[Packed | None] = packed) -> None:
                 packed[text] = codec.pack(states)
+                report.advance(1)
 
             encoder.visit_states(tokens, keep)
             own = [one for one in packed if one is not None]
             store.append_states(own, [one.truncated for one in tokens])
-            report.advance(len(rows))

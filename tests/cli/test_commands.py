@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lurcher.index_builder.demo import demo_path
+from lurcher.models.encoders.student import Figure
 from lurcher.server.settings import Settings
 from tests.cli.running import Run, complaint, hidden, output
 from tests.tiny import BY_TINY
@@ -113,6 +114,22 @@ def test_swap_encoder_puts_a_bundle_beside_and_says_what_is_kept(
     for line in (r"name +twin", r"losses +\{'l2': 1\.0\}", r"built_recall +1\.0", "75.0% kept"):
         assert re.search(line, inspected)
     assert "exists" in complaint(run("swap-encoder", "small.lurcher", student))
+
+
+def test_swap_encoder_warns_of_a_student_that_lost_much(
+    run: Run, small_bundle: Path, tmp_path: Path, write_student: Callable[..., Path]
+) -> None:
+    bundle = shutil.copytree(small_bundle, tmp_path / "small.lurcher")
+    figure = Figure(data="dev", measure="MRR@10", teacher=0.5, student=0.399)
+    for name, figures, said in (
+        ("poor", [figure], "warning: poor keeps 79.8% of dev MRR@10, less than 80%: "),
+        ("good", [figure.model_copy(update={"student": 0.4})], ""),
+        ("new", [], "warning: nobody measured how much of its teacher's quality new keeps"),
+    ):
+        ended = run("swap-encoder", bundle, write_student(name=name, figures=figures))
+        assert ended.returncode == 0
+        assert ended.stderr.startswith(said)
+        assert bool(ended.stderr) == bool(said)
 
 
 def test_swap_encoder_knows_the_profiles(

@@ -59,7 +59,7 @@ def interrupted(
 
 
 def test_encoded_passages_are_not_encoded_again(small_corpus: Path, out: Path) -> None:
-    interrupted(small_corpus, out, "encoding", 32)
+    interrupted(small_corpus, out, "encoding", 33)
     recorder = Recorder()
     build(small_corpus, out, report=recorder)
     assert "reading" not in recorder.stages
@@ -100,7 +100,7 @@ def test_an_interrupted_build_ends_as_an_undisturbed_one(
 
 
 def test_half_a_vector_is_written_again(small_corpus: Path, out: Path) -> None:
-    interrupted(small_corpus, out, "encoding", 32)
+    interrupted(small_corpus, out, "encoding", 33)
     scratch = out.with_name(f"{out.name}.partial") / "scratch"
     vectors = scratch / VECTORS_FILE
     whole = vectors.read_bytes()
@@ -117,7 +117,7 @@ def test_half_a_vector_is_written_again(small_corpus: Path, out: Path) -> None:
 
 
 def test_vectors_without_their_flags_are_encoded_again(small_corpus: Path, out: Path) -> None:
-    interrupted(small_corpus, out, "encoding", 32)
+    interrupted(small_corpus, out, "encoding", 33)
     scratch = out.with_name(f"{out.name}.partial") / "scratch"
     os.truncate(scratch / FLAGS_FILE, 16)
     recorder = Recorder()
