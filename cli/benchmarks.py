@@ -16,16 +16,23 @@ _BENCHMARKS = (
 )  # fmt: skip
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+# Without a --help of its own, so that one after NAME reaches the benchmark.
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
 def bench(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(help=f"{', '.join(_BENCHMARKS[:-1])} or {_BENCHMARKS[-1]}.")
-    ],
+        str | None, typer.Argument(help=f"{', '.join(_BENCHMARKS[:-1])} or {_BENCHMARKS[-1]}.")
+    ] = None,
 ) -> None:
-    """Run a benchmark; the arguments after NAME are the benchmark's own (try --help)."""
+    """Run a benchmark; the arguments after NAME are the benchmark's own: try `lurcher bench NAME --help`."""
     import importlib
 
+    if name in (None, "--help"):
+        print(context.get_help())
+        return
     if name not in _BENCHMARKS:
         raise FieldError("name", f"no benchmark {name!r}; there are: {', '.join(_BENCHMARKS)}")
     with needing("bench"):

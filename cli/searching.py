@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import lurcher
-from lurcher.cli.console import console, print_json
+from lurcher.cli.console import console, print_json, warn
 from lurcher.cli.extras import needing
 from lurcher.cli.options import BundlePath, NeighboursOption, RankMode, RankOption
 
@@ -109,11 +109,14 @@ def evaluate(
         from lurcher.evaluation.evaluate import evaluate_answers
         from lurcher.evaluation.searchers import open_searcher
     from lurcher.evaluation.answer_measures import read_answers
+    from lurcher.evaluation.coverage import missing_queries
     from lurcher.evaluation.judgements import read_qrels, read_queries
 
     texts, judged = read_queries(queries), read_qrels(qrels)
     with ExitStack() as opened:
         if answers:
+            for warning in missing_queries(list(judged), texts):
+                warn(warning)
             questions = {id_: texts[id_] for id_ in judged if id_ in texts}
             options = AnswerOptions(read_depth, min_score, rank)
             answerer = opened.enter_context(open_answerer(target, options))
@@ -129,6 +132,8 @@ def evaluate(
             found = measure(searcher, texts, judged, limit, other)
     if json_file is not None:
         json_file.write_text(json.dumps(found.as_dict(), indent=1) + "\n")
+    for warning in found.warnings:
+        warn(warning)
     console.print(f"{found.target}, {found.queries:,} queries", highlight=False)
     for name, figure in found.figures.items():
         line = f"  {name:<11} {figure.mean:.4f}  [{figure.low:.4f}, {figure.high:.4f}]"

@@ -16,19 +16,24 @@ import numpy as np
 from lurcher.errors import InputError
 from lurcher.evaluation.answer_measures import calibration_error, exact_match, f1
 from lurcher.evaluation.answerers import Answerer
+from lurcher.evaluation.coverage import missing_queries, relevant_passages, unknown_passages
 from lurcher.evaluation.judgements import Qrels
 from lurcher.evaluation.measures import DEPTH, Figure, interval, per_query
-from lurcher.evaluation.searchers import Searcher
+from lurcher.evaluation.searchers import Ranking, Searcher
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The figures of one target; ``against`` holds another's minus these, query by query."""
+    """The figures of one target; ``against`` holds another's minus these, query by query.
+
+    ``warnings`` say which judgements could not count.
+    """
 
     target: str
     queries: int
     figures: dict[str, Figure]
     against: dict[str, Figure] | None = None
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """What ``--json`` writes."""
@@ -42,20 +47,35 @@ def evaluate(
     """Measure ``searcher`` on the judged queries (the first ``limit`` of them, in qrels order).
 
     With ``against``, also the difference to it: that one minus ``searcher``, so above 0 the other
-    one is better. Raises InputError if no judged query has a text.
+    one is better. Raises InputError if no judged query has a text, or a target no judged passage.
     """
     judged = [id_ for id_, grades in qrels.items() if any(g > 0 for g in grades.values())]
+    if not judged:
+        raise InputError("no judgement has a grade above 0")
+    warnings = list(missing_queries(judged, queries))
     ids = [id_ for id_ in judged if id_ in queries][:limit]
-    if not ids:
-        raise InputError("none of the judged queries is among the queries")
+    wanted = relevant_passages(ids, qrels)
     texts = [queries[id_] for id_ in ids]
-    scores = per_query(ids, searcher.search(texts, DEPTH), qrels)
+
+    def ranked(target: Searcher) -> list[Ranking]:
+        known = target.known(wanted)
+        if known is not None:
+            warnings.extend(unknown_passages(target.name, wanted, known))
+        found = target.search(texts, DEPTH)
+        if known is None and not {id_ for ranking in found for id_, _ in ranking} & set(wanted):
+            warnings.append(
+                f"{target.name} found none of the {len(wanted):,} judged passages; are the judgements of its "
+                "corpus?"
+            )
+        return found
+
+    scores = per_query(ids, ranked(searcher), qrels)
     differences = None
     if against is not None:
-        other = per_query(ids, against.search(texts, DEPTH), qrels)
+        other = per_query(ids, ranked(against), qrels)
         differences = {name: interval(other[name] - scores[name]) for name in scores}
     figures = {name: interval(values) for name, values in scores.items()}
-    return Evaluation(searcher.name, len(ids), figures, differences)
+    return Evaluation(searcher.name, len(ids), figures, differences, tuple(warnings))
 
 
 def evaluate_answers(

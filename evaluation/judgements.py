@@ -1,7 +1,8 @@
 """Queries and which passages answer them, as BEIR writes them.
 
 ``queries.jsonl``: one ``{"_id", "text"}`` a line. ``qrels/*.tsv``: a header, then query id, passage id
-and grade, separated by tabs. Either may be gzipped.
+and grade, separated by tabs. Either may be gzipped. Judgements as TREC writes them are read, too: query id,
+iteration, passage id and grade, separated by white space, without a header.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def read_qrels(path: Path) -> Qrels:
     """The grade of each judged passage by query id and passage id. Raises CorpusError."""
     qrels: Qrels = {}
     for number, line in lines(path):
-        fields = line.rstrip("\r\n").split("\t")
+        fields = judgement_fields(line)
         if number == 1 and fields[-1].lstrip("-").isdigit() is False:
             continue  # the header
         if len(fields) != 3:
@@ -60,6 +61,13 @@ def read_qrels(path: Path) -> Qrels:
     if not qrels:
         raise CorpusError(path, None, "no judgement in it")
     return qrels
+
+
+def judgement_fields(line: str) -> list[str]:
+    """The fields of a judgement, without the iteration that TREC puts second: three, if it is a good one."""
+    text = line.rstrip("\r\n")
+    fields = text.split("\t") if "\t" in text else text.split()
+    return [fields[0], *fields[2:]] if len(fields) == 4 else fields
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -26,6 +26,9 @@ class Searcher(Protocol):
     def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
         """Passage ids with scores, best first, for each query."""
 
+    def known(self, ids: Sequence[str]) -> set[str] | None:
+        """Which of the passages ``ids`` there are; None if it cannot tell."""
+
 
 class BundleSearcher:
     """A bundle, searched in this process."""
@@ -39,6 +42,10 @@ class BundleSearcher:
         """Passage ids with scores, best first, for each query."""
         results = self._collection.search_many(queries, k, **self._options)
         return [[(hit.id, hit.score) for hit in result.hits] for result in results]
+
+    def known(self, ids: Sequence[str]) -> set[str]:
+        """Which of the passages ``ids`` the bundle has."""
+        return self._collection.passages.known(ids)
 
     def close(self) -> None:
         """Close the bundle."""
@@ -65,6 +72,9 @@ class ServerSearcher:
                 rankings.append([(hit["id"], hit["score"]) for hit in item["hits"]])
         return rankings
 
+    def known(self, _: Sequence[str]) -> None:
+        """Nothing: no route tells."""
+
     def close(self) -> None:
         """Close the connection."""
         self._remote.close()
@@ -80,6 +90,10 @@ class _AtMost:
     def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
         """As ``Searcher.search``."""
         return self._searcher.search(queries, min(k, self._most))
+
+    def known(self, ids: Sequence[str]) -> set[str] | None:
+        """As ``Searcher.known``."""
+        return self._searcher.known(ids)
 
 
 @contextmanager

@@ -253,6 +253,10 @@ class PassageView:
         """The passages with ``ids``, in that order. Raises FieldError for an id that no passage has."""
         return self._passages.get(rows_of(self._passages, ids).tolist())
 
+    def known(self, ids: Sequence[str]) -> set[str]:
+        """Which of ``ids`` are ids of passages."""
+        return set(self._passages.rows_of(ids))
+
 
 def _check_query(field: str, text: str) -> None:
     check_text(field, text)

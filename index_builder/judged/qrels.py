@@ -1,6 +1,7 @@
 """Known queries from judgements as BEIR lays them out: ``queries.jsonl``, and a TSV beside it.
 
-Each line of the TSV is query id, passage id and weight, separated by tabs; the first may be a header.
+Each line of the TSV is query id, passage id and weight, separated by tabs; the first may be a header. TREC's
+four columns are read, too, as ``evaluation.judgements`` says.
 Unlike a grade, a weight may be any real number from 0. Either file may be gzipped. A pair that
 stands there twice has the later weight, as in BEIR's own loader.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lurcher.errors import CorpusError
-from lurcher.evaluation.judgements import read_queries
+from lurcher.evaluation.judgements import judgement_fields, read_queries
 from lurcher.index_builder.corpus.lines import read_lines
 from lurcher.index_builder.judged.known import Known, weight_fault
 
@@ -54,7 +55,7 @@ def _read_weights(path: Path) -> dict[str, dict[str, float]]:
             raise CorpusError(path, line.number, line.fault)
         if not line.text.strip():
             continue
-        fields = line.text.rstrip("\r\n").split("\t")
+        fields = judgement_fields(line.text)
         if len(fields) != 3:
             raise CorpusError(
                 path, line.number, f"{len(fields)} fields, expected query id, passage id, weight"

@@ -209,7 +209,7 @@ def test_mistake_in_the_command_is_named(run: Run, words: list[str], named: str)
     [
         ("ir_measures", "eval", ["eval", "b", "--queries", "q", "--qrels", "r"]),
         ("onnx", "train", ["export", "model", "out"]),
-        ("psutil", "bench", ["bench", "server"]),
+        ("torch", "bench", ["bench", "ranker"]),
     ],
 )
 def test_missing_extra_names_the_pip_command(

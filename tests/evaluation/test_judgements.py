@@ -65,7 +65,8 @@ def test_a_bad_query_is_an_error_with_its_line(tmp_path: Path, line: str, reason
     ("line", "reason"),
     [
         ("q1\td1", "line 3: 2 fields, expected"),
-        ("q1 0 d1 1", "line 3: 1 fields, expected"),
+        ("q1 0 d1 1 x", "line 3: 5 fields, expected"),
+        ("q1\td1\t1\tnote", "line 3: grade 'note' is not a whole number"),
         ("q1\td1\t1.5", "line 3: grade '1.5' is not a whole number"),
         ("q1\td1\t", "line 3: grade '' is not a whole number"),
     ],
@@ -116,3 +117,13 @@ def test_a_query_that_is_not_unicode_is_named(tmp_path: Path) -> None:
     file.write_text('{"_id": "1", "text": "cat"}\n{"_id": "2", "text": "\\ud800"}\n')
     with pytest.raises(CorpusError, match=r"line 2: text holds a lone surrogate"):
         read_queries(file)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ["q1 0 d1 1\nq1 0 d2 -1\n2 Q0 d1 2\n", "q1\t0\td1\t1\nq1\t0\td2\t-1\r\n2\tQ0\td1\t2\n"],
+)
+def test_judgements_of_trec_are_read(tmp_path: Path, lines: str) -> None:
+    path = tmp_path / "qrels.txt"
+    path.write_text(lines, newline="")
+    assert read_qrels(path) == {"q1": {"d1": 1, "d2": -1}, "2": {"d1": 2}}

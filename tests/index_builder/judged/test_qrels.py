@@ -63,7 +63,7 @@ def test_of_a_pair_that_is_judged_twice_the_later_weight_counts(queries: Path) -
     ("line", "reason"),
     [
         ("q1\td1", "line 2: 2 fields, expected query id, passage id, weight"),
-        ("q1 0 d1 1", "line 2: 1 fields"),
+        ("q1 0 d1 1 x", "line 2: 5 fields"),
         ("q1\td1\tmuch", "line 2: weight: 'much' is not a number"),
         ("q1\td1\t", "line 2: weight: '' is not a number"),
         ("q1\td1\t-0.5", "line 2: weight: -0.5 is not from 0 to"),
@@ -143,3 +143,8 @@ def test_real_judgements_are_read_whole(data: Path) -> None:
     known = read_judged(folder / "queries.jsonl", folder / "qrels" / "test.tsv")
     assert len(known) == 300
     assert all(one.labels and one.source == "test.tsv" for one in known)
+
+
+def test_judgements_of_trec_are_read(queries: Path) -> None:
+    (known,) = read_judged(queries, written(queries.parent, "q1 0 d1 2\nq1 0 d2 1\n"))
+    assert known.labels == {"d1": 2.0, "d2": 1.0}
