@@ -24,7 +24,7 @@ from lurcher.errors import CorpusError, FieldError
 from lurcher.index_builder.corpus.lines import read_lines
 from lurcher.index_builder.judged.known import Known, query_id, weight_fault
 from lurcher.index_builder.judged.seen import Seen
-from lurcher.text import lone_surrogate, normalised
+from lurcher.text import is_blank, lone_surrogate, normalised
 
 _YEAR_9999 = 253_402_300_799  # the last second that ISO 8601 can write
 
@@ -94,7 +94,7 @@ def _click(fields: dict[str, Any]) -> _Click:
 
 
 def _text(field: str, value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or is_blank(value):
         raise FieldError(field, "must be a string that is not blank")
     if lone_surrogate(value) is not None:
         raise FieldError(field, "holds a lone surrogate, which is not valid Unicode")

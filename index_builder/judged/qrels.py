@@ -14,6 +14,7 @@ from lurcher.errors import CorpusError
 from lurcher.evaluation.judgements import judgement_fields, read_queries
 from lurcher.index_builder.corpus.lines import read_lines
 from lurcher.index_builder.judged.known import Known, weight_fault
+from lurcher.text import is_blank
 
 _SHOWN = 3
 
@@ -38,7 +39,7 @@ def read_judged(queries: Path, qrels: Path, skip_unknown: bool = False) -> list[
     found = []
     for query, text in texts.items():
         labels = {passage: w for passage, w in judged.get(query, {}).items() if w > 0}
-        if labels and not text.strip():
+        if labels and is_blank(text):
             raise CorpusError(queries, None, f"query {query!r} is judged, but its text is blank")
         if labels:
             found.append(Known(query, text, labels, qrels.name))

@@ -28,7 +28,7 @@ def test_server_survives_a_hangup_a_service_link_and_empty_variables(small_bundl
     odd |= {"HOST": "::" if has_ipv6() else "", "PORT": "tcp://10.43.98.242:8080"}
     environment = os.environ | {f"LURCHER_{name}": value for name, value in odd.items()}
     with subprocess.Popen(
-        [*SERVE, str(small_bundle), "--port", "0"],
+        [*SERVE, str(small_bundle), "--port", "0", "--keep-alive-seconds", "1"],
         env=environment,
         stderr=subprocess.PIPE,
         text=True,
@@ -37,6 +37,10 @@ def test_server_survives_a_hangup_a_service_link_and_empty_variables(small_bundl
             client = Client(port_of(server))
             server.send_signal(signal.SIGHUP)
             assert client.search("a cat").status == 200  # over IPv4; and "listening" means ready
+            with socket.create_connection(("127.0.0.1", client.port), PATIENCE) as idle:
+                idle.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+                while idle.recv(1 << 16):  # until the server closes it, or this times out
+                    pass
             if has_ipv6():
                 with socket.create_connection(("::1", client.port), PATIENCE) as connection:
                     connection.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")

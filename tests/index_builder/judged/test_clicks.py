@@ -160,6 +160,7 @@ def test_a_mark_blank_lines_and_gzip_may_be_there(tmp_path: Path, zipped: bool) 
         ("[]", "not a JSON object"),
         ('{"passage": "p"}', "query: must be a string that is not blank"),
         ('{"query": " ", "passage": "p"}', "query: must be a string that is not blank"),
+        (r'{"query": "\u200b", "passage": "p"}', "query: must be a string that is not blank"),
         ('{"query": "\\ud800", "passage": "p"}', "query: holds a lone surrogate"),
         ('{"query": "cat"}', "passage: must be a string that is not blank"),
         ('{"query": "cat", "passage": true}', "passage: must be a string that is not blank"),
