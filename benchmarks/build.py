@@ -22,6 +22,9 @@ from rich.console import Console
 from lurcher.benchmarks.encoder import original_encoder
 from lurcher.index_builder.build import build
 from lurcher.index_builder.corpus import read_corpus
+from lurcher.index_builder.split import Splitter
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.pretrained import DEFAULT_ENCODER
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -36,14 +39,16 @@ def main(
     size: Annotated[int, typer.Option(min=1, help="Passages a slice.")] = 1_000,
 ) -> None:
     """Print the passages per second of both, and the ratio."""
-    passages = [r.passage for r in islice(read_corpus(corpus), slices * size) if r.passage]
+    documents = [r.document for r in islice(read_corpus(corpus), slices * size) if r.document]
+    split = Splitter(Encoder.load(DEFAULT_ENCODER, "passage", 1)).split(documents)
+    passages = [passage for part in split for passage in part][: slices * size]
     original = original_encoder()
     ours, theirs = [], []
     with TemporaryDirectory() as name:
         for turn, rows in enumerate(np.array_split(np.arange(len(passages)), slices)):
             part = [passages[row] for row in rows]
             source, out = Path(name, f"{turn}.jsonl"), Path(name, f"{turn}.lurcher")
-            lines = (json.dumps({"id": p.id, "title": p.title, "text": p.text}) for p in part)
+            lines = (json.dumps({"id": p.id, "title": p.heading, "text": p.text}) for p in part)
             source.write_text("\n".join(lines), encoding="utf-8")
             texts = [p.content for p in part]
 

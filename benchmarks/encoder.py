@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from sentence_transformers import SentenceTransformer
 
+from lurcher.bundle.passages import Passage
 from lurcher.bundle.vectors import exact_top
 from lurcher.evaluation.judgements import read_qrels, read_queries
 from lurcher.evaluation.measures import DEPTH, interval, per_query
@@ -64,7 +65,9 @@ def main(
     folder: Annotated[Path, typer.Argument(help="corpus.jsonl, queries.jsonl, qrels/test.tsv")],
 ) -> None:
     """Print quality, time and agreement of the shipped encoder and its original."""
-    passages = [record.passage for record in read_corpus(folder) if record.passage]
+    # Whole, as the original gets them: both read the same beginning.
+    documents = [record.document for record in read_corpus(folder) if record.document]
+    passages = [Passage(one.id, one.text, one.title) for one in documents]
     texts = [passage.content for passage in passages]
     queries, qrels = (
         read_queries(folder / "queries.jsonl"),

@@ -27,7 +27,9 @@ from lurcher.models.ranker.decoder import DecoderConfig
 from lurcher.models.ranker.seq2seq import RankerConfig
 from lurcher.models.reader.reader import ReaderConfig
 
-FORMAT_VERSION = 2
+# Format 3 says of passages which document they are a part of. In one of format 2 each is a document.
+FORMAT_VERSION = 3
+READABLE = frozenset({2, FORMAT_VERSION})
 MANIFEST = "manifest.json"
 
 _NO_CHECKSUM = "0" * 64
@@ -157,13 +159,13 @@ def read_manifest(root: Path) -> Manifest:
     except ValueError as error:
         raise BundleCorrupt(root, MANIFEST, f"not JSON: {error}") from error
     written_in = found.get("format_version") if isinstance(found, dict) else None
-    if isinstance(written_in, int) and written_in != FORMAT_VERSION:
+    if isinstance(written_in, int) and written_in not in READABLE:
         by = found.get("lurcher_version", "another version")
         upgrade = "upgrade lurcher, or " if written_in > FORMAT_VERSION else ""
         raise BundleVersionError(
             root,
-            f"{MANIFEST}: format {written_in}, written by lurcher {by}; this version reads format"
-            f" {FORMAT_VERSION}: {upgrade}build the bundle again",
+            f"{MANIFEST}: format {written_in}, written by lurcher {by}; this version reads formats"
+            f" {' and '.join(map(str, sorted(READABLE)))}: {upgrade}build the bundle again",
         )
     stated = _CHECKSUM.search(raw)
     blank = _CHECKSUM.sub(b'"checksum": "%b"' % _NO_CHECKSUM.encode(), raw)

@@ -2,11 +2,14 @@
 
 ::
 
-    passages(row INTEGER PRIMARY KEY, id TEXT UNIQUE, title TEXT, text TEXT, metadata TEXT)
+    passages(row INTEGER PRIMARY KEY, id TEXT UNIQUE, title TEXT, text TEXT, metadata TEXT,
+             document TEXT, section TEXT, start INTEGER, "end" INTEGER, anchor TEXT, url TEXT)
     attributes(field TEXT, value, row INTEGER)    one line for each filterable metadata value
     progress(records INTEGER, skipped INTEGER)    one line: how far the build read the corpus
 
 ``row`` counts from 0 in corpus order and is the passage's position in the vectors file.
+``document`` is NULL where the passage is all of its document, and has its id; ``section`` a JSON list, NULL
+for (); ``start`` and ``end`` are offsets in the document's text; ``anchor`` and ``url`` are NULL for "".
 ``metadata`` is a JSON object. Its scalars, and the scalars of its lists, are filterable; they stand
 in ``attributes`` with their SQLite type (true and false as 1 and 0). A nested object is stored and
 returned, not filterable; nor is an integer of more than 64 bits.
@@ -36,21 +39,51 @@ _ROWS_A_QUERY = 10_000  # SQLite allows 32,766 values in one statement
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """The unit that is retrieved."""
+    """The unit that is retrieved: a document, or a part of one.
+
+    title      the document's
+    document   the document's id; "" stands for the passage's own, of a document that was not split
+    section    headings above the passage, outermost first
+    start, end where it stands in the document's text, in code points; ``end`` -1 stands for the text's length
+    anchor     of its section, what comes after ``#`` in a link; "" if there is none
+    url        a link to it; "" if there is none
+    """
 
     id: str
     text: str
     title: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
+    document: str = ""
+    section: tuple[str, ...] = ()
+    start: int = 0
+    end: int = -1
+    anchor: str = ""
+    url: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.document:
+            object.__setattr__(self, "document", self.id)
+        if self.end < 0:
+            object.__setattr__(self, "end", self.start + len(self.text))
+
+    @property
+    def heading(self) -> str:
+        """Title and section in one line."""
+        return heading(self.title, self.section)
 
     @property
     def content(self) -> str:
-        """What is encoded: title and text joined by a blank, as BEIR joins them."""
-        return _content(self.title, self.text)
+        """What is encoded: heading and text joined by a blank, as BEIR joins title and text."""
+        return _content(self.title, self.section, self.text)
 
 
-def _content(title: str, text: str) -> str:
-    return f"{title} {text}".strip()
+def heading(title: str, section: Sequence[str]) -> str:
+    """A title and the headings below it in one line, as they are shown and encoded: "npm-ls > Synopsis"."""
+    return " > ".join([title, *section] if title else section)
+
+
+def _content(title: str, section: Sequence[str], text: str) -> str:
+    return f"{heading(title, section)} {text}".strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +108,16 @@ def _attributes(row: int, metadata: dict[str, Any]) -> Iterator[tuple[str, Scala
                 yield name, item, row
 
 
+def _line(row: int, p: Passage) -> tuple[Any, ...]:
+    """The line of a passage in the table."""
+    return (
+        row, p.id, p.title, p.text, json.dumps(p.metadata, ensure_ascii=False),
+        None if p.document == p.id else p.document,
+        json.dumps(p.section, ensure_ascii=False) if p.section else None,
+        p.start, p.end, p.anchor or None, p.url or None,
+    )  # fmt: skip
+
+
 class PassageWriter:
     """Appends passages in transactions that also say how far the corpus was read.
 
@@ -90,7 +133,10 @@ class PassageWriter:
             PRAGMA synchronous = OFF;
             CREATE TABLE IF NOT EXISTS passages(
                 row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL,
-                text TEXT NOT NULL, metadata TEXT NOT NULL);
+                text TEXT NOT NULL, metadata TEXT NOT NULL, document TEXT, section TEXT,
+                start INTEGER NOT NULL, "end" INTEGER NOT NULL, anchor TEXT, url TEXT);
+            CREATE INDEX IF NOT EXISTS by_document ON passages(document)
+                WHERE document IS NOT NULL;
             CREATE TABLE IF NOT EXISTS attributes(field TEXT NOT NULL, value, row INTEGER NOT NULL);
             CREATE TABLE IF NOT EXISTS progress(records INTEGER NOT NULL, skipped INTEGER NOT NULL);
         """)
@@ -99,21 +145,19 @@ class PassageWriter:
         self.records: int = done[0] if done else 0
         self.skipped: int = done[1] if done else 0
 
-    def known(self, ids: Iterable[str]) -> set[str]:
-        """Those of ``ids`` that are in the file already."""
-        query = "SELECT 1 FROM passages WHERE id = ?"
-        return {one for one in ids if self._db.execute(query, (one,)).fetchone()}
+    def owners(self, ids: Iterable[str]) -> dict[str, str]:
+        """Those of ``ids`` that a passage or a document in the file has already, and the document's id."""
+        query = "SELECT coalesce(document, id) FROM passages WHERE id = ?1 OR document = ?1 LIMIT 1"
+        found = {one: self._db.execute(query, (one,)).fetchone() for one in ids}
+        return {one: line[0] for one, line in found.items() if line is not None}
 
     def append(self, passages: Sequence[Passage], records: int, skipped: int) -> None:
         """Add ``passages`` and note that ``records`` of the corpus are now read, in one transaction."""
         rows = range(self.count, self.count + len(passages))
         self._db.execute("BEGIN")
         self._db.executemany(
-            "INSERT INTO passages VALUES (?, ?, ?, ?, ?)",
-            [
-                (row, p.id, p.title, p.text, json.dumps(p.metadata, ensure_ascii=False))
-                for row, p in zip(rows, passages, strict=True)
-            ],
+            f"INSERT INTO passages VALUES ({','.join('?' * 11)})",  # noqa: S608 (only marks)
+            [_line(row, p) for row, p in zip(rows, passages, strict=True)],
         )
         self._db.executemany(
             "INSERT INTO attributes VALUES (?, ?, ?)",
@@ -156,8 +200,11 @@ class Passages:
             self._db.execute(f"PRAGMA mmap_size = {path.stat().st_size}")  # no read call a page
             self.count: int = self._query("SELECT count(*) FROM passages")[0][0]
             self.fields: list[str] = [r[0] for r in self._query(_DISTINCT_FIELDS)]
+            columns = {column[1] for column in self._query("PRAGMA table_info(passages)")}
         except sqlite3.DatabaseError as error:
             raise BundleCorrupt(path.parent, path.name, str(error)) from error
+        # A file of format 2 has no column about documents: each of its passages is one.
+        self._placed = "document" in columns
 
     def _query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
@@ -169,9 +216,25 @@ class Passages:
         for start in range(0, len(rows), _ROWS_A_QUERY):
             part = [int(row) for row in rows[start : start + _ROWS_A_QUERY]]
             marks = ",".join("?" * len(part))
-            sql = f"SELECT row, id, title, text, metadata FROM passages WHERE row IN ({marks})"  # noqa: S608 (only marks)
-            for row, id_, title, text, metadata in self._query(sql, part):
-                found[row] = Passage(id_, text, title, json.loads(metadata))
+            columns = _COLUMNS if self._placed else _COLUMNS_OF_2
+            sql = f"SELECT {columns} FROM passages WHERE row IN ({marks})"  # noqa: S608 (fixed names and marks)
+            for (
+                row,
+                id_,
+                title,
+                text,
+                metadata,
+                document,
+                section,
+                start,
+                end,
+                *links,
+            ) in self._query(sql, part):
+                anchor, url = (link or "" for link in links)
+                found[row] = Passage(
+                    id_, text, title, json.loads(metadata), document or "", _path(section), start,
+                    end, anchor, url,
+                )  # fmt: skip
         return [found[int(row)] for row in rows]
 
     def contents(self, rows: Sequence[int]) -> list[str]:
@@ -180,8 +243,12 @@ class Passages:
         for start in range(0, len(rows), _ROWS_A_QUERY):
             part = [int(row) for row in rows[start : start + _ROWS_A_QUERY]]
             marks = ",".join("?" * len(part))
-            sql = f"SELECT row, title, text FROM passages WHERE row IN ({marks})"  # noqa: S608 (only marks)
-            found |= {row: _content(title, text) for row, title, text in self._query(sql, part)}
+            section = "section" if self._placed else "NULL"
+            sql = f"SELECT row, title, {section}, text FROM passages WHERE row IN ({marks})"  # noqa: S608 (fixed names and marks)
+            found |= {
+                row: _content(title, _path(path), text)
+                for row, title, path, text in self._query(sql, part)
+            }
         return [found[int(row)] for row in rows]
 
     def rows_of(self, ids: Sequence[str]) -> dict[str, int]:
@@ -223,6 +290,13 @@ class Passages:
 
 # Fields that an error lists.
 _FIELDS_NAMED = 20
+_COLUMNS = 'row, id, title, text, metadata, document, section, start, "end", anchor, url'
+_COLUMNS_OF_2 = "row, id, title, text, metadata, NULL, NULL, 0, -1, NULL, NULL"
+
+
+def _path(section: str | None) -> tuple[str, ...]:
+    return tuple(json.loads(section)) if section else ()
+
 
 # A skip scan: one index look-up a field instead of a pass over every value.
 _DISTINCT_FIELDS = """

@@ -64,8 +64,22 @@ def build(
     ] = None,
     qrels: KnownQrels = None,
     skip_unknown: SkipUnknown = False,
-    window: Annotated[int, typer.Option(help="Words per passage, for a folder of texts.")] = 200,
-    overlap: Annotated[int, typer.Option(help="Words that neighbouring passages share.")] = 40,
+    window: Annotated[
+        int | None,
+        typer.Option(help="Tokens of text per passage; default: as many as the encoder reads."),
+    ] = None,
+    overlap: Annotated[
+        int | None,
+        typer.Option(
+            help="Tokens that neighbouring passages share; default: 15 in 100 of the window."
+        ),
+    ] = None,
+    url_prefix: Annotated[
+        str,
+        typer.Option(
+            help="What comes before a document's id or path in the link to it that hits have."
+        ),
+    ] = "",
     no_tokens: Annotated[
         bool,
         typer.Option(
@@ -137,7 +151,7 @@ def build(
         answers=reader is not None if answers is None else answers, reader=reader,
         answer_bits=answer_bits,
         judged=read_sources(judged, skip_unknown=skip_unknown) if judged else None,
-        neighbours=NeighbourOptions(skip_unknown=skip_unknown),
+        neighbours=NeighbourOptions(skip_unknown=skip_unknown), url_prefix=url_prefix,
     )  # fmt: skip
     with progress() as bar:
         manifest = build_bundle(corpus, target, options, bar)

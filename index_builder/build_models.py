@@ -19,6 +19,7 @@ from lurcher.index_builder.ranker_files import (
     read_ranker,
 )
 from lurcher.index_builder.reader_files import choose_reader
+from lurcher.index_builder.split import Splitter
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.merge import student_of
@@ -29,9 +30,10 @@ from lurcher.threads import available_cpus
 
 @dataclass(frozen=True, slots=True)
 class BuildModels:
-    """What a build encodes with, and the folder and bits of the reader that it adds."""
+    """What a build splits and encodes with, and the folder and bits of the reader that it adds."""
 
     encoder: Encoder  # of passages
+    splitter: Splitter  # of documents into passages that it reads
     token_bits: int | None  # of a code of the token store; None without tokens
     projection: Projection | None  # trained; None: principal components of the corpus
     t5: Seq2SeqEncoder | None  # makes the states that a T5 ranks by
@@ -46,6 +48,7 @@ def load_models(options: BuildOptions) -> BuildModels:
     do not run or do not fit together.
     """
     encoder = Encoder.load(options.encoder, "passage", available_cpus())
+    splitter = Splitter(encoder, options.window, options.overlap, options.url_prefix)
     projection = token_bits = None
     if options.tokens is not None:
         token_bits = options.tokens.bits_for(encoder.config.dimension)
@@ -66,7 +69,7 @@ def load_models(options: BuildOptions) -> BuildModels:
         student_of(encoder.config, options.student)
     if options.index != "auto":
         empty_index(encoder.config.dimension, options.index)
-    return BuildModels(encoder, token_bits, projection, t5, reader, answer_bits)
+    return BuildModels(encoder, splitter, token_bits, projection, t5, reader, answer_bits)
 
 
 def trained_projection(folder: Path, bits: int, dimension: int) -> Projection | None:

@@ -40,7 +40,9 @@ class BuildOptions:
     encoder      folder of the encoder
     index        ``auto`` (by size), or a FAISS factory string
     recall       share of exact search's first hundred that the index must find
-    window, overlap   of passages, in words, where a folder of texts is split
+    window, overlap   of passages, in tokens, where a document is split; None: what the encoder reads, and
+                      a share of that (``split.OVERLAP``)
+    url_prefix   what comes before a document's id in a link to it; "" for no links
     student      folder of a student that reads queries instead of the encoder
     tokens       options of the token store; None leaves it out, and all ranking by tokens with it
     ranker       folder of a decoder or a T5; None: the encoder's own decoder, if it fits
@@ -57,8 +59,8 @@ class BuildOptions:
     index: str = "auto"
     recall: float = 0.98
     skip_bad_lines: bool = False
-    window: int = 200
-    overlap: int = 40
+    window: int | None = None
+    overlap: int | None = None
     seed: int = 0
     student: Path | None = None
     tokens: TokenOptions | None = field(default_factory=TokenOptions)
@@ -69,6 +71,7 @@ class BuildOptions:
     answer_bits: int | None = None
     judged: Judged | None = None
     neighbours: NeighbourOptions = field(default_factory=NeighbourOptions)
+    url_prefix: str = ""
 
     def __post_init__(self) -> None:
         if not 0 < self.recall <= 1:

@@ -31,7 +31,7 @@ def sample_queries(passages: Passages, seed: int) -> list[str]:
 
 
 def _query(passage: Passage) -> str:
-    words = passage.title.split() if len(passage.title.split()) > 2 else passage.text.split()
+    words = passage.heading.split() if len(passage.heading.split()) > 2 else passage.text.split()
     return " ".join(words[:_WORDS])
 
 

@@ -59,7 +59,7 @@ class ReadPassage:
         if found is None:
             return None
         part, (start, end) = found
-        whole = self.passage.title if part == "title" else self.passage.text
+        whole = self.passage.heading if part == "title" else self.passage.text
         words = whole[start:end].strip()
         start += len(whole[start:end]) - len(whole[start:end].lstrip())
         return (words, part, (start, start + len(words))) if words else None

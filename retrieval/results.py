@@ -67,8 +67,8 @@ class Hit:
 
     @property
     def title(self) -> str:
-        """The passage's title."""
-        return self.passage.title
+        """The passage's title and section in one line."""
+        return self.passage.heading
 
     @property
     def text(self) -> str:

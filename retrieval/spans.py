@@ -61,13 +61,15 @@ def _matches(
 def in_passage(passage: Passage, span: Span) -> tuple[Part, Span] | None:
     """The part of ``passage`` that a ``span`` of its content lies in, and where there; None if in neither.
 
-    A span that reaches over the blank between title and text lies in the part with more of it.
+    Its heading counts as title. A span that reaches over the blank between title and text lies in the part
+    with more of it.
     """
-    whole = f"{passage.title} {passage.text}"
+    heading = passage.heading
+    whole = f"{heading} {passage.text}"
     stripped = len(whole) - len(whole.lstrip())
     start, end = span[0] + stripped, span[1] + stripped
-    title = (start, min(end, len(passage.title)))
-    before = len(passage.title) + 1
+    title = (start, min(end, len(heading)))
+    before = len(heading) + 1
     text = (max(start - before, 0), end - before)
     inside: list[tuple[Part, Span]] = [("text", text), ("title", title)]
     part, place = max(inside, key=lambda one: one[1][1] - one[1][0])

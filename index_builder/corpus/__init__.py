@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from lurcher.errors import FieldError
 from lurcher.index_builder.corpus.detect import detect
 from lurcher.index_builder.corpus.folder import read_folder
 from lurcher.index_builder.corpus.jsonl import read_jsonl
@@ -16,27 +15,19 @@ from lurcher.index_builder.corpus.parquet import read_parquet
 from lurcher.index_builder.corpus.records import Record
 from lurcher.index_builder.corpus.tables import read_table
 
-__all__ = ["MAX_WINDOW", "Record", "corpus_files", "read_corpus"]
-
-# Far above any passage, and below what a regular expression can count to.
-MAX_WINDOW = 1_000_000
+__all__ = ["Record", "corpus_files", "read_corpus"]
 
 
-def read_corpus(path: Path, window: int = 200, overlap: int = 40) -> Iterator[Record]:
+def read_corpus(path: Path) -> Iterator[Record]:
     """The records of the corpus at ``path``, in an order that is the same each time.
 
-    Text files are split into passages of ``window`` words of which ``overlap`` are shared with the
-    next. Raises CorpusError at once where ``path`` has nothing to read, and while reading where a
-    file cannot be read on; FieldError for a window that cannot be.
+    Raises CorpusError at once where ``path`` has nothing to read, and while reading where a file
+    cannot be read on.
     """
-    if not 1 <= window <= MAX_WINDOW:
-        raise FieldError("window", f"{window} is not from 1 to {MAX_WINDOW:,}")
-    if not 0 <= overlap < window:
-        raise FieldError("overlap", f"{overlap} is not from 0 to below the window of {window}")
     kind, files = detect(path)
     match kind:
         case "folder":
-            return read_folder(path, files, window, overlap)
+            return read_folder(path, files)
         case "jsonl":
             return read_jsonl(files[0])
         case "parquet":

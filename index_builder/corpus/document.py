@@ -19,13 +19,26 @@ class Section(NamedTuple):
     anchor: str = ""
 
 
+class Part(NamedTuple):
+    """A passage that a record brought itself: where it stands in the document's text, and what it is called.
+
+    ``title`` "" stands for the document's.
+    """
+
+    start: int
+    end: int
+    title: str = ""
+    section: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """What a user brought as one thing: a file, or a record of one.
 
     ``sections`` ascend by start; () means one section without a heading. ``blocks`` are start and end of what
-    should stay in one piece (code, tables); they ascend and do not overlap. All offsets are in code points of
-    ``text``.
+    should stay in one piece (code, tables); they ascend and do not overlap. ``hidden`` are start and end of
+    what is no text (comments, front matter), in the same order: no passage has it. ``parts`` are the passages
+    that a record brought; () leaves it to the build to find them. All offsets are in code points of ``text``.
     """
 
     id: str
@@ -34,3 +47,5 @@ class Document:
     metadata: dict[str, Any] = field(default_factory=dict)
     sections: tuple[Section, ...] = ()
     blocks: tuple[tuple[int, int], ...] = ()
+    hidden: tuple[tuple[int, int], ...] = ()
+    parts: tuple[Part, ...] = ()

@@ -1,4 +1,4 @@
-"""A folder of text, Markdown and HTML files, each split into passages."""
+"""A folder of text, Markdown and HTML files, each of them a document."""
 
 from __future__ import annotations
 
@@ -8,30 +8,26 @@ from pathlib import Path
 
 from lurcher.index_builder.corpus.html_text import extract
 from lurcher.index_builder.corpus.lines import MAX_BYTES
-from lurcher.index_builder.corpus.passage import BadRecord, passage_of
+from lurcher.index_builder.corpus.passage import BadRecord, document_of
 from lurcher.index_builder.corpus.records import Record
-from lurcher.index_builder.corpus.split import split
 
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 _HASHES = re.compile(r" {0,3}#{1,6}[ \t]+")
 _UNDERLINE = re.compile(r" {0,3}=+[ \t]*$")
 
 
-def read_folder(
-    root: Path, files: list[Path], window: int, overlap: int, limit: int = MAX_BYTES
-) -> Iterator[Record]:
-    """The passages of ``files``, in order; a file that cannot be used is one bad record.
+def read_folder(root: Path, files: list[Path], limit: int = MAX_BYTES) -> Iterator[Record]:
+    """The documents in ``files``, in order; a file that cannot be used is one bad record.
 
-    A file without words has no passage.
+    A document's id is its path below ``root``. A file without words is none.
     """
     for file in files:
         source = file.relative_to(root).as_posix()
         try:
             title, text = _title_and_text(file, limit)
-            for start, end in split(text, window, overlap):
-                place = {"source": source, "start": start, "end": end}
-                fields = {"id": f"{source}#{start}", "title": title, "text": text[start:end]}
-                yield Record(file, None, passage_of(fields, place))
+            if text.strip():
+                fields = {"id": source, "title": title, "text": text}
+                yield Record(file, None, document_of(fields, {"source": source}))
         except BadRecord as error:
             yield Record(file, None, reason=str(error))
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lurcher.bundle.passages import Passage
+from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.corpus.lines import RAW, read_lines
-from lurcher.index_builder.corpus.passage import BadRecord, kind_of, passage_of, shown
+from lurcher.index_builder.corpus.passage import BadRecord, document_of, kind_of, shown
 from lurcher.index_builder.corpus.records import Record
 
 
@@ -23,19 +23,19 @@ def read_jsonl(path: Path) -> Iterator[Record]:
         try:
             if line.fault:
                 raise BadRecord(line.fault)
-            yield Record(path, line.number, _passage(text))
+            yield Record(path, line.number, _document(text))
         except BadRecord as error:
             yield Record(path, line.number, reason=str(error), raw=text[:RAW])
 
 
-def _passage(text: str) -> Passage:
+def _document(text: str) -> Document:
     fields = _object(text)
     nested = fields.pop("metadata", None)
     if nested is None:
         nested = {}
     if not isinstance(nested, dict):
         raise BadRecord(f"metadata is {kind_of(nested)}; it must be an object")
-    return passage_of(fields, nested)
+    return document_of(fields, nested)
 
 
 def _object(text: str) -> dict[str, Any]:

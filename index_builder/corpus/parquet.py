@@ -11,7 +11,7 @@ from typing import Any
 from lurcher.errors import CorpusError
 from lurcher.index_builder.corpus.columns import check_columns
 from lurcher.index_builder.corpus.lines import RAW
-from lurcher.index_builder.corpus.passage import BadRecord, passage_of
+from lurcher.index_builder.corpus.passage import BadRecord, document_of
 from lurcher.index_builder.corpus.records import Record
 
 # Rows held at once: few enough that passages of 1 MB fit, enough that pyarrow's calls cost little.
@@ -68,7 +68,7 @@ def _record(path: Path, number: int, row: dict[str, Any] | BadRecord) -> Record:
         fields = {name: _plain(value) for name, value in row.items()}
         # A struct called metadata is what a JSON corpus has become on its way through Parquet.
         nested = fields.pop("metadata") if isinstance(fields.get("metadata"), dict) else {}
-        return Record(path, number, passage_of(fields, nested))
+        return Record(path, number, document_of(fields, nested))
     except BadRecord as error:
         raw = json.dumps(row, default=str)[:RAW]
         return Record(path, number, reason=str(error), raw=raw)

@@ -1,17 +1,20 @@
-"""From a record's fields to a passage: one set of checks for every kind of corpus."""
+"""From a record's fields to a document: one set of checks for every kind of corpus."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from lurcher.bundle.passages import Passage
+from lurcher.index_builder.corpus.document import Document, Part
 
 MAX_ID_BYTES = 512
 
 # Fixed, and far below the interpreter's recursion limit: whether a record is good may not depend
 # on how deep the caller's stack is, and the bundle has to write the metadata as JSON again.
 MAX_DEPTH = 100
+
+# Between the passages of a record in its text.
+_BETWEEN = "\n\n"
 
 _KINDS: dict[type, str] = {
     bool: "a boolean",
@@ -38,31 +41,77 @@ def shown(name: str) -> str:
     return repr(name if len(name) <= 80 else f"{name[:79]}…")
 
 
-def passage_of(fields: dict[str, Any], nested: dict[str, Any]) -> Passage:
-    """The passage of a record's ``fields``; those that are not its own become metadata.
+def document_of(fields: dict[str, Any], nested: dict[str, Any]) -> Document:
+    """The document of a record's ``fields``; those that are not its own become metadata.
 
-    ``nested`` is metadata that the record holds in one object. Raises BadRecord.
+    ``nested`` is metadata that the record holds in one object. A list of ``passages`` stands in the
+    place of ``text``. Raises BadRecord.
     """
     given = {key: _id(key, fields[key]) for key in ("id", "_id") if key in fields}
     if not given:
         raise BadRecord("id is missing; it is called 'id' or '_id'")
     if len(set(given.values())) > 1:
         raise BadRecord("id and _id are both there and differ")
-    if "text" not in fields:
+    own = {"id", "_id", "text", "title"}
+    parts: tuple[Part, ...] = ()
+    if isinstance(fields.get("passages"), list):
+        if fields.get("text") is not None:
+            raise BadRecord(
+                "text and passages are both there; passages stand in the place of a text"
+            )
+        own.add("passages")
+        text, parts = _parts(fields["passages"])
+    elif "text" not in fields:
         raise BadRecord("text is missing")
+    else:
+        text = _text("text", fields["text"])
     title = fields.get("title")
-    metadata = {k: v for k, v in fields.items() if k not in ("id", "_id", "text", "title")}
+    metadata = {k: v for k, v in fields.items() if k not in own}
     for key in nested:
         if key in metadata:
             raise BadRecord(f"{shown(key)} is both a field of the record and a key of its metadata")
     metadata |= nested
     _check_value("metadata", metadata, 0)
-    return Passage(
+    return Document(
         id=next(iter(given.values())),
-        text=_text("text", fields["text"]),
+        text=text,
         title="" if title is None else _text("title", title),
         metadata=metadata,
+        parts=parts,
     )
+
+
+def _parts(passages: list[Any]) -> tuple[str, tuple[Part, ...]]:
+    """The passages that a record brought, and the text that they are parts of: all of them in turn."""
+    if not passages:
+        raise BadRecord("passages are empty; leave them out, or give a text")
+    texts: list[str] = []
+    parts = []
+    place = 0
+    for number, given in enumerate(passages):
+        name = f"passages.{number}"
+        one = {"text": given} if isinstance(given, str) else given
+        if not isinstance(one, dict):
+            raise BadRecord(f"{name} is {kind_of(one)}; it must be a string or an object")
+        if unknown := set(one) - {"text", "title", "section"}:
+            raise BadRecord(
+                f"{name}: {shown(min(unknown))} is unknown; there are text, title, section"
+            )
+        text = _text(f"{name}.text", one.get("text"))
+        if not text.strip():
+            raise BadRecord(f"{name}.text is blank")
+        title, section = one.get("title"), one.get("section")
+        path = section if isinstance(section, list) else [] if section is None else [section]
+        parts.append(
+            Part(
+                place, place + len(text),
+                "" if title is None else _text(f"{name}.title", title),
+                tuple(_text(f"{name}.section", heading) for heading in path),
+            )
+        )  # fmt: skip
+        texts.append(text)
+        place += len(text) + len(_BETWEEN)
+    return _BETWEEN.join(texts), tuple(parts)
 
 
 def _id(name: str, value: object) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from lurcher.errors import CorpusError
 from lurcher.index_builder.corpus.columns import check_columns
 from lurcher.index_builder.corpus.lines import RAW, read_lines
-from lurcher.index_builder.corpus.passage import BadRecord, passage_of
+from lurcher.index_builder.corpus.passage import BadRecord, document_of
 from lurcher.index_builder.corpus.records import Record
 
 # Characters in one cell. The csv module's own 131,072 is less than a long document; without any
@@ -45,7 +45,7 @@ def read_table(path: Path, delimiter: str) -> Iterator[Record]:
                 continue
             if len(row) != len(header):
                 raise BadRecord(f"{len(row)} cells where the header has {len(header)}")
-            passage = passage_of(dict(zip(header, row, strict=True)), {})
+            document = document_of(dict(zip(header, row, strict=True)), {})
         except BadRecord as error:
             # A quote that never closes takes rows with it; say how far.
             end = f"; the row ends on line {source.line}" if source.line > start else ""
@@ -53,7 +53,7 @@ def read_table(path: Path, delimiter: str) -> Iterator[Record]:
                 raise CorpusError(path, start, f"the header row: {error}{end}") from None
             yield Record(path, start, reason=f"{error}{end}", raw=source.raw.rstrip("\r\n"))
         else:
-            yield Record(path, start, passage)
+            yield Record(path, start, document)
 
 
 class _Source:

@@ -1,4 +1,4 @@
-"""Stage ``passages``: every good record of the corpus into the passages file; fails on the first bad one."""
+"""Stage ``passages``: a corpus's documents, split, into the passages file; fails on the first bad one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from lurcher.errors import CorpusError
 from lurcher.index_builder.build_context import BuildContext
 from lurcher.index_builder.corpus.records import Record
 from lurcher.index_builder.judged.labels import to_labels
+from lurcher.index_builder.split import Splitter
+
+# As many of text are split together; it bounds the memory.
+_CHARACTERS = 4_000_000
 
 # Below the workspace's scratch folder: how many bad records were set aside.
 SKIPPED = "skipped.json"
@@ -24,10 +28,14 @@ def skipped_file(out: Path) -> Path:
 
 
 def depends_on(context: BuildContext) -> object:
-    """The corpus as it is on disk, and how it is split."""
+    """The corpus as it is on disk, and how it is split: by what the encoder reads, too."""
     options = context.options
     stamps = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in context.files]
-    return [stamps, options.window, options.overlap, options.skip_bad_lines]
+    splitter = context.models.splitter
+    return [
+        stamps, splitter.window, splitter.overlap, options.window is None, options.url_prefix,
+        options.skip_bad_lines, context.models.encoder.config.fingerprint,
+    ]  # fmt: skip
 
 
 def run(context: BuildContext) -> None:
@@ -56,7 +64,7 @@ def _store(context: BuildContext) -> int:
             _truncate_lines(aside, writer.skipped)
             records = islice(context.records, writer.records, None)
             for batch in _batched(records, context.chunk_size):
-                good, bad = _sift(batch, writer)
+                good, bad = _sift(batch, context.models.splitter, writer)
                 if bad and not context.options.skip_bad_lines:
                     raise CorpusError(bad[0].file, bad[0].line, bad[0].reason or "")
                 skipped.writelines(_describe(record) for record in bad)
@@ -73,27 +81,56 @@ def _store(context: BuildContext) -> int:
             aside.unlink()
 
 
-def _sift(batch: Sequence[Record], writer: PassageWriter) -> tuple[list[Passage], list[Record]]:
-    """The passages of the good records, and the bad ones; an id's second passage is a bad one."""
-    ids = {record.passage.id for record in batch if record.passage}
-    seen = writer.known(ids)
+def _sift(
+    batch: Sequence[Record], splitter: Splitter, writer: PassageWriter
+) -> tuple[list[Passage], list[Record]]:
+    """The passages of the good records, and the bad ones; one whose ids are another's is a bad one."""
+    documents = [record.document for record in batch if record.document is not None]
+    split = iter(splitter.split(documents))
+    owners: dict[
+        str, str
+    ] = {}  # the ids of this batch's documents and passages, and whose they are
     good: list[Passage] = []
     bad: list[Record] = []
     for record in batch:
-        if record.passage is None:
+        if record.document is None:
             bad.append(record)
-        elif record.passage.id in seen:
-            reason = f"id {record.passage.id!r} was used before; ids must be unique"
-            bad.append(Record(record.file, record.line, reason=reason, raw=record.passage.id))
-        else:
-            seen.add(record.passage.id)
-            good.append(record.passage)
+            continue
+        id_, passages = record.document.id, next(split)
+        ids = {id_, *(passage.id for passage in passages)}
+        if taken := writer.owners(ids) | {one: owners[one] for one in ids & owners.keys()}:
+            reason = _taken(id_, *min(taken.items()))
+            bad.append(Record(record.file, record.line, reason=reason, raw=id_))
+            continue
+        owners |= dict.fromkeys(ids, id_)
+        good += passages
     return good, bad
 
 
+def _taken(document: str, id_: str, owner: str) -> str:
+    """Why ``document`` cannot be stored: its ``id_`` is that of ``owner``, or of a passage of it."""
+    if document == id_ == owner:
+        return f"id {id_!r} was used before; ids must be unique"
+    if document == id_:
+        return f"id {id_!r} is that of a passage of {owner!r}; ids must be unique"
+    return (
+        f"id {document!r}: its passage {id_!r} has the id of {owner!r}, or of a passage of it; ids "
+        "must be unique"
+    )
+
+
 def _batched(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
-    iterator = iter(records)
-    while batch := list(islice(iterator, size)):
+    """Batches of at most ``size`` records, and of one, or at most ``_CHARACTERS`` of text."""
+    batch: list[Record] = []
+    characters = 0
+    for record in records:
+        more = 0 if record.document is None else len(record.document.text)
+        if batch and (len(batch) == size or characters + more > _CHARACTERS):
+            yield batch
+            batch, characters = [], 0
+        batch.append(record)
+        characters += more
+    if batch:
         yield batch
 
 

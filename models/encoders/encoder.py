@@ -158,6 +158,15 @@ class Encoder:
         else:
             list(self._pool.map(encode, batches))
 
+    @property
+    def room(self) -> int:
+        """How many tokens of a text it reads: ``max_tokens`` without special tokens and the prompt's."""
+        return self.config.max_tokens - sum(self._around)
+
+    def all_spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Where all tokens of each text stand in it, beyond ``room`` too: start and end, in code points."""
+        return self._tokenizer.all_spans(texts)
+
     def own_tokens(self, tokens: Tokens) -> slice:
         """Which of a text's tokens are its own: neither special ones nor the prompt's."""
         before, after = self._around

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,21 @@ class Tokenizer:
             Tokens(e.ids, bool(e.overflowing) or len(text) > self._max_chars)
             for e, text in zip(encodings, texts, strict=True)
         ]
+
+    @cached_property
+    def _whole(self) -> HubTokenizer:
+        """The tokeniser without a limit on length."""
+        whole = HubTokenizer.from_str(self._tokenizer.to_str())
+        whole.no_truncation()
+        return whole
+
+    def all_spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Where all tokens of each text stand in it, however long it is: start and end, in code points.
+
+        There are no special tokens among them.
+        """
+        found = self._whole.encode_batch(list(texts), add_special_tokens=False)
+        return [one.offsets for one in found]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids``, without special tokens."""

@@ -87,12 +87,12 @@ def _question(body: AnswerRequest, serving: Serving, settings: Settings) -> Quer
 
 def _answer(found: Answer) -> FoundAnswer:
     passage, (start, end) = found.passage, found.span
-    whole = passage.title if found.part == "title" else passage.text
+    whole = passage.heading if found.part == "title" else passage.text
     first, last = sentence_around(whole, start, end)
     return FoundAnswer(
         text=found.text,
         score=round(found.score, 6),
-        passage=AnswerPassage(id=passage.id, title=passage.title),
+        passage=AnswerPassage(id=passage.id, title=passage.heading),
         part=found.part,
         start=start,
         end=end,

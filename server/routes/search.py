@@ -152,7 +152,7 @@ def _check_sums(
 def _hit(found: FoundHit, include: list[Include]) -> Hit:
     """Return a hit with the parts to include; parts that are not set are not in the reply."""
     passage, explanation = found.passage, found.explanation
-    hit = Hit(id=passage.id, score=round(found.score, 6), title=passage.title)
+    hit = Hit(id=passage.id, score=round(found.score, 6), title=passage.heading)
     if "text" in include:
         hit.text = passage.text
     if "metadata" in include:

@@ -154,8 +154,8 @@ def test_a_folder_that_is_no_bundle_is_told_from_none_at_all(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("version", "advice"),
     [
-        (1, "reads format 2: build the bundle again"),
-        (3, "reads format 2: upgrade lurcher, or build the bundle again"),
+        (1, "reads formats 2 and 3: build the bundle again"),
+        (4, "reads formats 2 and 3: upgrade lurcher, or build the bundle again"),
     ],
 )
 def test_a_bundle_of_another_format_says_what_to_do(

@@ -254,7 +254,7 @@ def test_a_writer_goes_on_after_the_last_transaction(tmp_path: Path) -> None:
     first.close()
     second = PassageWriter(path)
     assert (second.count, second.records, second.skipped) == (2, 3, 1)
-    assert second.known({"a", "c"}) == {"a"}
+    assert second.owners({"a", "c"}) == {"a": "a"}
     second.append([Passage("c", "three")], records=4, skipped=1)
     second.finish()
     opened = Passages(path)
@@ -270,7 +270,7 @@ def test_what_a_kill_interrupts_never_was(tmp_path: Path) -> None:
         writer.append([Passage("b", "two"), Passage("a", "again")], records=3, skipped=0)
     writer.close()
     again = PassageWriter(path)
-    assert (again.count, again.records, again.known({"b"})) == (1, 1, set())
+    assert (again.count, again.records, again.owners({"b"})) == (1, 1, {})
     again.close()
 
 

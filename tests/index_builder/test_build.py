@@ -250,16 +250,19 @@ def test_an_empty_passage_is_kept_counted_and_found_by_nothing(
         assert (matches[:1] > 0).all()
 
 
-def test_a_megabyte_is_kept_whole_and_found_by_its_beginning(
+def test_a_long_text_is_split_and_found_by_its_end(
     tmp_path: Path, out: Path, write_jsonl: Write
 ) -> None:
-    text = "Glaciers carve valleys. " + "and so on " * 100_000
+    text = "and so on " * 2_000 + "Glaciers carve valleys."
     corpus = write_jsonl(tmp_path / "corpus.jsonl", [*GOOD, {"id": "long", "text": text}])
-    assert build(corpus, out).figures.truncated_passages == 1
+    manifest = build(corpus, out)
+    assert manifest.figures.truncated_passages == 0
     with closing(Bundle.open(out)) as bundle:
-        assert bundle.passages.get([2])[0].text == text
+        last = bundle.passages.get([manifest.passages - 1])[0]
+        assert (last.id, last.document) == (f"long#{manifest.passages - len(GOOD)}", "long")
+        assert last.end == len(text)
         query = bundle.query_encoder(1).encode(["glaciers carving valleys, and so on"])
-        assert bundle.vectors.search(query, 1)[1].tolist() == [[2]]
+        assert bundle.vectors.search(query, 1)[1].tolist() == [[manifest.passages - 1]]
 
 
 @pytest.mark.parametrize("text", ["\x00\x01\x1b[31m", "שלום \u202eעולם", "👩‍👩‍👧‍👦", "日本語"])

@@ -132,9 +132,10 @@ def span_of(
 
     It is looked for in the text, then in the title: where it is not part of a longer word, else anywhere.
     """
-    whole = f"{passage.title} {passage.text}"
+    heading = passage.heading
+    whole = f"{heading} {passage.text}"
     stripped = len(whole) - len(whole.lstrip())
-    before = len(passage.title) + 1 - stripped
+    before = len(heading) + 1 - stripped
     content = passage.content
     starts = {start: place for place, (start, _) in enumerate(spans)}
     ends = {end: place for place, (_, end) in enumerate(spans)}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lurcher.bundle.passages import Passage
+from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.corpus.jsonl import read_jsonl
 from lurcher.index_builder.corpus.records import Record
 
@@ -57,34 +57,34 @@ def test_what_was_written_is_read(
     lines = "".join(f"{json.dumps(one, ensure_ascii=escaped)}\n" for one in records)
     content = gzip.compress(lines.encode()) if zipped else lines.encode()
     found = read(tmp_path_factory.mktemp("jsonl"), content)
-    assert [record.passage for record in found] == [Passage(**one) for one in records]
+    assert [record.document for record in found] == [Document(**one) for one in records]
 
 
 @given(st.binary(max_size=80) | CLEAN.map(str.encode))
 def test_no_line_stops_the_reader(tmp_path_factory: pytest.TempPathFactory, line: bytes) -> None:
     line = line.replace(b"\n", b" ")
     found = read(tmp_path_factory.mktemp("jsonl"), GOOD + line + b"\n" + GOOD)
-    assert found[0].passage == found[-1].passage == Passage("ok", "fine")
+    assert found[0].document == found[-1].document == Document("ok", "fine")
     assert found[-1].line == 3
     for record in found[1:-1]:
         assert record.line == 2
-        assert (record.passage is None) != (record.reason is None)
+        assert (record.document is None) != (record.reason is None)
 
 
 def test_fields_of_the_record_and_of_its_metadata_are_joined(tmp_path: Path) -> None:
     line = b'{"_id": 12, "title": null, "text": "", "year": 1, "metadata": {"url": "u"}}'
     (record,) = read(tmp_path, line)
-    assert record.passage == Passage("12", "", "", {"year": 1, "url": "u"})
+    assert record.document == Document("12", "", "", {"year": 1, "url": "u"})
 
 
 def test_metadata_may_be_null(tmp_path: Path) -> None:
     (record,) = read(tmp_path, b'{"id": "a", "text": "t", "metadata": null}')
-    assert record.passage == Passage("a", "t")
+    assert record.document == Document("a", "t")
 
 
 def test_raw_control_characters_in_strings_are_kept(tmp_path: Path) -> None:
     (record,) = read(tmp_path, b'{"id": "a", "text": "x\ty\x00z"}\n')
-    assert record.passage == Passage("a", "x\ty\x00z")
+    assert record.document == Document("a", "x\ty\x00z")
 
 
 def test_blank_lines_are_passed_over_and_counted(tmp_path: Path) -> None:
@@ -142,8 +142,8 @@ def test_a_file_without_lines_has_no_records(tmp_path: Path) -> None:
 )
 def test_a_bad_line(tmp_path: Path, line: str, reason: str) -> None:
     first, bad, last = read(tmp_path, GOOD + line.encode() + b"\r\n" + GOOD)
-    assert first.passage == last.passage == Passage("ok", "fine")
-    assert (bad.file, bad.line, bad.passage) == (tmp_path / "corpus.jsonl", 2, None)
+    assert first.document == last.document == Document("ok", "fine")
+    assert (bad.file, bad.line, bad.document) == (tmp_path / "corpus.jsonl", 2, None)
     assert bad.reason is not None
     assert bad.reason.startswith(reason)
     assert bad.raw == line[:1000]
@@ -153,10 +153,10 @@ def test_bytes_that_are_no_utf8(tmp_path: Path) -> None:
     _, bad, last = read(tmp_path, GOOD + b'{"id": "\xff"}\n' + GOOD)
     assert (bad.line, bad.reason) == (2, "not valid UTF-8 at byte 8 of the line")
     assert bad.raw == '{"id": "\\xff"}'
-    assert last.passage is not None
+    assert last.document is not None
 
 
-def test_a_passage_of_a_megabyte(tmp_path: Path) -> None:
+def test_a_document_of_a_megabyte(tmp_path: Path) -> None:
     text = "word " * 200_000
     (record,) = read(tmp_path, json.dumps({"id": "a", "text": text}).encode())
-    assert record.passage == Passage("a", text)
+    assert record.document == Document("a", text)

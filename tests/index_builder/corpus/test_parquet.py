@@ -10,8 +10,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from lurcher.bundle.passages import Passage
 from lurcher.errors import CorpusError
+from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.corpus.parquet import BATCH, read_parquet
 from lurcher.index_builder.corpus.records import Record
 
@@ -33,8 +33,8 @@ def test_rows_over_several_batches(tmp_path: Path) -> None:
         },
     )
     assert [record.line for record in found] == list(range(1, count + 1))
-    assert found[0].passage == Passage("0", "text 0")
-    assert found[-1].passage == Passage(f"{count - 1}", f"text {count - 1}", "t")
+    assert found[0].document == Document("0", "text 0")
+    assert found[-1].document == Document(f"{count - 1}", f"text {count - 1}", "t")
 
 
 def test_metadata_of_every_kind(tmp_path: Path) -> None:
@@ -54,8 +54,8 @@ def test_metadata_of_every_kind(tmp_path: Path) -> None:
             "none": pyarrow.nulls(1),
         },
     )
-    assert record.passage is not None
-    assert record.passage.metadata == {
+    assert record.document is not None
+    assert record.document.metadata == {
         "day": "2020-01-02",
         "moment": "2020-01-02T03:04:05+00:00",
         "hour": "03:04:05",
@@ -82,12 +82,12 @@ def test_metadata_of_every_kind(tmp_path: Path) -> None:
 )
 def test_a_bad_value(tmp_path: Path, column: Any, reason: str) -> None:
     first, bad, last = read(tmp_path, {"id": [1, 2, 3], "text": ["a", "b", "c"], "m": column})
-    assert (bad.file, bad.line, bad.passage) == (tmp_path / "corpus.parquet", 2, None)
+    assert (bad.file, bad.line, bad.document) == (tmp_path / "corpus.parquet", 2, None)
     assert bad.reason is not None
     assert bad.reason.startswith(reason)
-    assert first.passage is not None
-    assert last.passage is not None
-    assert (first.passage.text, last.passage.text, last.line) == ("a", "c", 3)
+    assert first.document is not None
+    assert last.document is not None
+    assert (first.document.text, last.document.text, last.line) == ("a", "c", 3)
 
 
 def test_a_text_that_is_no_utf8(tmp_path: Path) -> None:
@@ -96,8 +96,8 @@ def test_a_text_that_is_no_utf8(tmp_path: Path) -> None:
     assert bad.line == 2
     assert bad.reason is not None
     assert bad.reason.startswith("a value cannot be read: 'utf-8' codec can't decode byte 0xff")
-    assert first.passage == Passage("1", "a")
-    assert last.passage == Passage("3", "c")
+    assert first.document == Document("1", "a")
+    assert last.document == Document("3", "c")
 
 
 def test_a_missing_text_shows_the_row(tmp_path: Path) -> None:

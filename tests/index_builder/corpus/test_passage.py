@@ -6,8 +6,13 @@ from typing import Any
 
 import pytest
 
-from lurcher.bundle.passages import Passage
-from lurcher.index_builder.corpus.passage import MAX_DEPTH, MAX_ID_BYTES, BadRecord, passage_of
+from lurcher.index_builder.corpus.passage import (
+    MAX_DEPTH,
+    MAX_ID_BYTES,
+    BadRecord,
+    Document,
+    document_of,
+)
 
 SURROGATE = "holds a lone surrogate, which is not valid Unicode"
 
@@ -21,18 +26,18 @@ def nested_lists(depth: int) -> Any:
 
 def test_other_fields_and_the_nested_object_become_metadata() -> None:
     fields = {"_id": 7, "title": None, "text": "t", "year": 2001}
-    assert passage_of(fields, {"tags": ["a", None, True, 1.5]}) == Passage(
+    assert document_of(fields, {"tags": ["a", None, True, 1.5]}) == Document(
         id="7", text="t", title="", metadata={"year": 2001, "tags": ["a", None, True, 1.5]}
     )
 
 
 def test_equal_ids_under_both_names_are_one_id() -> None:
-    assert passage_of({"id": "5", "_id": 5, "text": ""}, {}).id == "5"
+    assert document_of({"id": "5", "_id": 5, "text": ""}, {}).id == "5"
 
 
 def test_texts_are_kept_as_they_are() -> None:
     odd = " \x00\x1b\u202e\ufeff عربي 👩‍🚀 e\u0301 "
-    passage = passage_of({"id": odd, "text": odd, "title": odd, "m": odd}, {})
+    passage = document_of({"id": odd, "text": odd, "title": odd, "m": odd}, {})
     assert (passage.id, passage.text, passage.title) == (odd, odd, odd)
     assert passage.metadata == {"m": odd}
 
@@ -53,12 +58,12 @@ def test_texts_are_kept_as_they_are() -> None:
 )
 def test_an_id_that_cannot_be_one(value: object, reason: str) -> None:
     with pytest.raises(BadRecord) as caught:
-        passage_of({"id": value, "text": "t"}, {})
+        document_of({"id": value, "text": "t"}, {})
     assert str(caught.value) == reason
 
 
 def test_the_longest_id() -> None:
-    assert len(passage_of({"id": "x" * MAX_ID_BYTES, "text": ""}, {}).id) == MAX_ID_BYTES
+    assert len(document_of({"id": "x" * MAX_ID_BYTES, "text": ""}, {}).id) == MAX_ID_BYTES
 
 
 @pytest.mark.parametrize(
@@ -90,23 +95,23 @@ def test_the_longest_id() -> None:
 )
 def test_a_record_that_cannot_be_a_passage(fields: dict[str, Any], reason: str) -> None:
     with pytest.raises(BadRecord) as caught:
-        passage_of(fields, {})
+        document_of(fields, {})
     assert str(caught.value).startswith(reason)
     str(caught.value).encode()
 
 
 def test_a_key_that_stands_twice() -> None:
     with pytest.raises(BadRecord) as caught:
-        passage_of({"id": "a", "text": "t", "year": 1}, {"year": 1})
+        document_of({"id": "a", "text": "t", "year": 1}, {"year": 1})
     assert str(caught.value) == "'year' is both a field of the record and a key of its metadata"
 
 
 def test_the_deepest_metadata() -> None:
     value = nested_lists(MAX_DEPTH - 1)
-    assert passage_of({"id": "a", "text": "t", "m": value}, {}).metadata == {"m": value}
+    assert document_of({"id": "a", "text": "t", "m": value}, {}).metadata == {"m": value}
 
 
 def test_a_long_key_is_cut_in_the_reason() -> None:
     with pytest.raises(BadRecord) as caught:
-        passage_of({"id": "a", "text": "t", "k" * 1000: math.inf}, {})
+        document_of({"id": "a", "text": "t", "k" * 1000: math.inf}, {})
     assert str(caught.value).startswith(f"metadata '{'k' * 79}…' holds inf")

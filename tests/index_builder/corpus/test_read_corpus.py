@@ -9,12 +9,12 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from lurcher.bundle.passages import Passage
-from lurcher.errors import CorpusError, FieldError
-from lurcher.index_builder.corpus import MAX_WINDOW, corpus_files, read_corpus
+from lurcher.errors import CorpusError
+from lurcher.index_builder.corpus import corpus_files, read_corpus
+from lurcher.index_builder.corpus.document import Document
 
 JSONL = b'{"id": "1", "text": "t"}\n'
-EXPECTED = [Passage("1", "t")]
+EXPECTED = [Document("1", "t")]
 
 
 def refused(path: Path) -> CorpusError:
@@ -47,13 +47,13 @@ def test_gzip_is_told_by_content_and_kind_by_name(
     ):
         path.write_bytes(data)
         assert corpus_files(path) == [path]
-        assert [record.passage for record in read_corpus(path)] == EXPECTED
+        assert [record.document for record in read_corpus(path)] == EXPECTED
 
 
 def test_parquet(tmp_path: Path) -> None:
     path = tmp_path / "c.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"id": ["1"], "text": ["t"]}), path)
-    assert [record.passage for record in read_corpus(path)] == EXPECTED
+    assert [record.document for record in read_corpus(path)] == EXPECTED
 
 
 @pytest.mark.parametrize("name", ["corpus.jsonl", "corpus.jsonl.gz"])
@@ -62,7 +62,7 @@ def test_a_beir_folder(tmp_path: Path, name: str) -> None:
     (tmp_path / "queries.jsonl").write_bytes(b"not read")
     (tmp_path / "readme.md").write_bytes(b"not read")
     assert corpus_files(tmp_path) == [tmp_path / name]
-    assert [record.passage for record in read_corpus(tmp_path)] == EXPECTED
+    assert [record.document for record in read_corpus(tmp_path)] == EXPECTED
 
 
 def test_files_of_a_folder_are_sorted_by_path(tmp_path: Path) -> None:
@@ -121,23 +121,6 @@ def test_a_folder_with_nothing_known(tmp_path: Path) -> None:
 def test_neither_a_file_nor_a_folder(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "c.jsonl")
     assert refused(tmp_path / "c.jsonl").reason == "neither a file nor a folder"
-
-
-@pytest.mark.parametrize(
-    ("window", "overlap", "field"),
-    [(0, 0, "window"), (MAX_WINDOW + 1, 0, "window"), (5, 5, "overlap"), (5, -1, "overlap")],
-)
-def test_windows_that_cannot_be(tmp_path: Path, window: int, overlap: int, field: str) -> None:
-    with pytest.raises(FieldError) as caught:
-        read_corpus(tmp_path, window, overlap)
-    assert caught.value.field == field
-
-
-def test_the_largest_window(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes(b"a b")
-    (record,) = read_corpus(tmp_path, MAX_WINDOW, MAX_WINDOW - 1)
-    assert record.passage is not None
-    assert record.passage.text == "a b"
 
 
 def test_two_readings_are_the_same(tmp_path: Path) -> None:

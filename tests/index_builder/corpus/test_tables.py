@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lurcher.bundle.passages import Passage
 from lurcher.errors import CorpusError
+from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.corpus.lines import MAX_BYTES
 from lurcher.index_builder.corpus.records import Record
 from lurcher.index_builder.corpus.tables import MAX_CELL, read_table
@@ -40,23 +40,23 @@ def test_what_was_written_is_read(
     csv.writer(out, delimiter=delimiter).writerows([("_id", "title", "text", "year"), *rows])
     content = gzip.compress(out.getvalue().encode()) if zipped else out.getvalue().encode()
     found = read(tmp_path_factory.mktemp("csv"), content, delimiter)
-    assert [record.passage for record in found] == [
-        Passage(id_, text, title, {"year": year}) for id_, title, text, year in rows
+    assert [record.document for record in found] == [
+        Document(id_, text, title, {"year": year}) for id_, title, text, year in rows
     ]
 
 
 def test_a_record_is_counted_by_the_line_on_which_it_starts(tmp_path: Path) -> None:
     content = b'\xef\xbb\xbf\r\nid,text\r\n\r\n1,"two\nlines"\r\n2,one\r\n'
     found = read(tmp_path, content)
-    assert [(record.line, record.passage) for record in found] == [
-        (4, Passage("1", "two\nlines")),
-        (6, Passage("2", "one")),
+    assert [(record.line, record.document) for record in found] == [
+        (4, Document("1", "two\nlines")),
+        (6, Document("2", "one")),
     ]
 
 
 def test_a_column_called_metadata_is_a_string_like_any_other(tmp_path: Path) -> None:
     (record,) = read(tmp_path, b'id,text,metadata\n1,t,"{""a"": 1}"\n')
-    assert record.passage == Passage("1", "t", "", {"metadata": '{"a": 1}'})
+    assert record.document == Document("1", "t", "", {"metadata": '{"a": 1}'})
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_a_column_called_metadata_is_a_string_like_any_other(tmp_path: Path) -> 
 )
 def test_a_bad_row(tmp_path: Path, row: bytes, reason: str, raw: str) -> None:
     first, bad, last = read(tmp_path, b"id,text\n0,x\n" + row + b"9,y\n")
-    assert (first.passage, last.passage) == (Passage("0", "x"), Passage("9", "y"))
-    assert (bad.file, bad.line, bad.passage) == (tmp_path / "corpus.csv", 3, None)
+    assert (first.document, last.document) == (Document("0", "x"), Document("9", "y"))
+    assert (bad.file, bad.line, bad.document) == (tmp_path / "corpus.csv", 3, None)
     assert bad.reason is not None
     assert bad.reason.startswith(reason)
     assert bad.raw == raw
@@ -101,9 +101,9 @@ def test_a_cell_of_a_megabyte_and_one_too_long(
     long = b"x" * 2**20
     content = b"id,text\n1," + long + b"\n2," + b"y" * (MAX_CELL + 1) + b"\n3,z\n"
     good, bad, last = read(tmp_path, content)
-    assert good.passage == Passage("1", long.decode())
+    assert good.document == Document("1", long.decode())
     assert bad.reason == f"not a valid row: field larger than field limit ({MAX_CELL})"
-    assert (last.line, last.passage) == (4, Passage("3", "z"))
+    assert (last.line, last.document) == (4, Document("3", "z"))
     assert csv.field_size_limit() == 1000
 
 
@@ -112,7 +112,7 @@ def test_a_line_too_long_to_hold(tmp_path: Path) -> None:
     bad, last = read(tmp_path, head + b"x" * MAX_BYTES + b'"\n2,b\n')
     assert (bad.line, bad.reason) == (2, "line has 67,108,864 bytes or more")
     assert (len(bad.raw), bad.raw[:5]) == (1000, '1,"ax')
-    assert (last.line, last.passage) == (3, Passage("2", "b"))
+    assert (last.line, last.document) == (3, Document("2", "b"))
 
 
 @pytest.mark.parametrize(
@@ -142,4 +142,4 @@ def test_a_file_without_rows_has_no_records(tmp_path: Path, content: bytes) -> N
 @given(st.binary(max_size=60))
 def test_no_row_raises(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     for record in read(tmp_path_factory.mktemp("csv"), b"id,text\n" + content):
-        assert (record.passage is None) != (record.reason is None)
+        assert (record.document is None) != (record.reason is None)
