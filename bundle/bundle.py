@@ -9,6 +9,7 @@
       segments/000000/
         passages.db              ids, titles, texts, metadata                  bundle.passages
         vectors.faiss            one vector a passage, by row                  bundle.vectors
+        copies.npy               which passages have nearly the same text      bundle.copies
         tokens.*                 packed 1-bit tokens, unless left out          bundle.token_store
         reading.*                the tokens in more detail, if it answers      bundle.reading_store
         states.*                 a T5's states of the passages, if one ranks   bundle.state_store
@@ -27,9 +28,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from lurcher.bundle.copies import read_copies
 from lurcher.bundle.manifest import MANIFEST, Manifest, changed_files, read_manifest
 from lurcher.bundle.neighbours import QUERIES, Neighbours
-from lurcher.bundle.passages import Passages
+from lurcher.bundle.passages import Passages, Rows
 from lurcher.bundle.reading_store import READING_CODER, ReadingStore
 from lurcher.bundle.state_store import StateStore
 from lurcher.bundle.token_store import CODER, TokenStore
@@ -48,6 +50,7 @@ READER = "reader"
 SEGMENT = "segments/000000"
 PASSAGES = f"{SEGMENT}/passages.db"
 VECTORS = f"{SEGMENT}/vectors.faiss"
+COPIES = f"{SEGMENT}/copies.npy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Bundle:
     manifest: Manifest
     passages: Passages
     vectors: VectorIndex
+    copies: Rows | None  # (n,) the first row with nearly the same text; None: no two are alike
     tokens: TokenStore | None
     reading: ReadingStore | None
     states: StateStore | None
@@ -80,6 +84,7 @@ class Bundle:
             if coded is None
             else TokenStore.open(path, SEGMENT, coded, manifest.encoder, manifest.passages)
         )
+        copies = read_copies(path, COPIES, manifest.passages)
         reading, states = _reading(path, manifest, tokens), _states(path, manifest)
         known = manifest.neighbours
         passages = Passages(path / PASSAGES)
@@ -92,7 +97,7 @@ class Bundle:
         except BaseException:
             passages.close()
             raise
-        bundle = cls(path, manifest, passages, vectors, tokens, reading, states, neighbours)
+        bundle = cls(path, manifest, passages, vectors, copies, tokens, reading, states, neighbours)
         for problem in bundle.inconsistencies():
             bundle.close()
             raise problem

@@ -33,6 +33,9 @@ def search(
             min=1, help="How many passages to rank; default: 100, or --top-k if that is larger."
         ),
     ] = None,
+    fold: Annotated[
+        bool, typer.Option(help="Show one of all passages with nearly the same text.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per hit.")] = False,
 ) -> None:
     """Answer one query without a server."""
@@ -42,18 +45,22 @@ def search(
         check_candidates("--top-k", top_k, candidates)
     with lurcher.open(bundle) as collection:
         result = collection.search(
-            query, top_k, filter=filter_, neighbours=neighbours, rank=rank, candidates=candidates
-        )
+            query, top_k, filter=filter_, neighbours=neighbours, rank=rank, candidates=candidates,
+            fold=fold,
+        )  # fmt: skip
     for hit in result.hits:
         if as_json:
             fields = {"id": hit.id, "score": hit.score, "title": hit.title, "text": hit.text,
-                      "metadata": hit.passage.metadata}  # fmt: skip
+                      "metadata": hit.passage.metadata, "duplicates": hit.duplicates}  # fmt: skip
             print_json(fields)
         else:
             console.print(f"{hit.score:.3f}  ", end="", style="bold")
             console.print(hit.title or hit.id, markup=False, highlight=False, style="cyan")
             text = " ".join(hit.text.split())[:300]
             console.print(f"       {text}", markup=False, highlight=False)
+            if hit.duplicates:
+                more = f"and {hit.duplicates:,} more with nearly this text"
+                console.print(f"       {more}", style="dim", highlight=False)
 
 
 @app.command("eval")

@@ -48,7 +48,8 @@ class SearchOptions(TypedDict, total=False):
 
     ``filter`` has conditions on metadata, as a dict or as JSON. ``candidates`` of the first stage are ranked
     by ``rank``. ``neighbours`` says whether and how known queries count, and ``dense_weight`` (lambda) what a
-    passage's own score counts beside them. ``include`` asks for explanations of the hits.
+    passage's own score counts beside them. ``include`` asks for explanations of the hits. ``fold`` shows one
+    of all passages with nearly the same text.
     """
 
     filter: Mapping[str, Any] | str | None
@@ -57,6 +58,7 @@ class SearchOptions(TypedDict, total=False):
     neighbours: NeighbourMode
     dense_weight: float | None
     include: Iterable[Extra]
+    fold: bool
 
 
 # Queries that go through the stages together.
@@ -204,7 +206,7 @@ class Collection:
         return Query(
             "", wanted, parse_filter({} if wanted_filter is None else wanted_filter),
             options.get("neighbours", "auto"), options.get("dense_weight"), rank, candidates,
-            extras=extras,
+            extras=extras, fold=options.get("fold", False),
         )  # fmt: skip
 
     def _run(self, queries: Sequence[Query]) -> list[SearchResult]:

@@ -49,7 +49,8 @@ class Query:
     ``dense_weight`` is lambda, the weight of a passage's own score beside known queries; None takes what the
     bundle was tuned to. ``candidates`` is how many of the first stage's hits are ranked; None takes
     ``CANDIDATES``. ``deadline`` is a time on the clock of ``perf_counter``: what would not be done by then is
-    left out. With ``read`` the hits are read for answers.
+    left out. With ``read`` the hits are read for answers. With ``fold`` one passage stands for all of nearly
+    the same text.
     """
 
     text: str
@@ -62,6 +63,7 @@ class Query:
     deadline: float | None = None
     extras: frozenset[Extra] = frozenset()
     read: ReadOptions | None = None
+    fold: bool = False
 
 
 def check_text(field: str, text: str, most: int | None = None) -> None:
@@ -150,7 +152,7 @@ class QueryState:
 
     query: Query
     plan: Plan
-    allow: Rows | None  # rows that the filter lets through, ascending; None: all
+    allow: Rows | None  # rows that may be found, ascending; None: all
     features: QueryFeatures
     retrieved: Mapping[RetrieverName, Candidates] = field(default_factory=dict)
     candidates: Candidates = NO_CANDIDATES  # fused, then ranked
@@ -160,3 +162,6 @@ class QueryState:
     answers: tuple[Answer, ...] = ()
     written: WrittenAnswer | None = None
     degraded: tuple[str, ...] = ()
+    stands_for: Rows | None = (
+        None  # where texts are folded: passages that each of ``allow`` stands for
+    )

@@ -52,13 +52,15 @@ class Hit:
 
     ``score`` is what hits are ordered by. ``scores`` has what each stage gave, by name: ``dense`` (inner
     product of the vectors), ``neighbours`` and ``fused`` where known queries count, ``maxsim`` and ``rank``
-    where hits were ranked.
+    where hits were ranked. Where texts are folded, ``duplicates`` is how many more passages that may be found
+    have nearly this text.
     """
 
     passage: Passage
     score: float
     scores: dict[str, float]
     explanation: Explanation = field(default_factory=Explanation)
+    duplicates: int = 0
 
     @property
     def id(self) -> str:

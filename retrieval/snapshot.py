@@ -7,9 +7,11 @@ from functools import lru_cache
 from time import perf_counter
 
 import faiss
+import numpy as np
 
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.bundle.neighbours import VotingSettings
+from lurcher.bundle.passages import Condition, Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import FieldError, LurcherError
 from lurcher.feedback.online import Change, OnlineIndex
@@ -17,6 +19,7 @@ from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.engines import EngineName
 from lurcher.retrieval.capabilities import NO_TOKENS, Capabilities
 from lurcher.retrieval.costs import CostModel
+from lurcher.retrieval.folding import folded
 from lurcher.retrieval.passage_reader import PassageReader
 from lurcher.retrieval.query import (
     SCORES,
@@ -66,7 +69,7 @@ class Snapshot:
         self._learnt = False
         self.capabilities = Capabilities.of(bundle)
         # A page of results, or a user's own documents: the same filter comes again and again.
-        self._allowed = lru_cache(maxsize=16)(bundle.passages.rows)
+        self._allowed = lru_cache(maxsize=16)(self._allow)
         self._queries = bundle.query_encoder(threads, engine)
         # What reads no tokens of passages at all needs their encoder for `encode_passages` alone.
         self._passages = None if bundle.tokens is None else self._passage_encoder()
@@ -166,7 +169,16 @@ class Snapshot:
 
     def _plan(self, query: Query) -> Planned:
         plan = self.capabilities.plan(query, self._learnt)
-        return Planned(query, plan, self._allowed(query.conditions) if query.conditions else None)
+        return Planned(query, plan, *self._allowed(query.conditions, query.fold))
+
+    def _allow(
+        self, conditions: tuple[Condition, ...], fold: bool
+    ) -> tuple[Rows | None, Rows | None]:
+        """The rows that may be found, None: all; and how many passages each stands for, None: one."""
+        allow = self.bundle.passages.rows(conditions) if conditions else None
+        if not fold or self.bundle.copies is None:
+            return allow, None
+        return folded(self.bundle.copies, allow)
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """The vectors (n, d) float32 of ``texts`` as queries."""
@@ -236,10 +248,19 @@ def _result(state: QueryState, seconds: dict[str, float]) -> SearchResult:
         name: candidates.columns[name].tolist() for name in SCORES if name in candidates.columns
     }
     explanations = state.explanations or (_UNEXPLAINED,) * len(state.passages)
+    duplicates = [0] * len(state.passages)
+    if state.stands_for is not None and state.allow is not None:
+        places = np.searchsorted(state.allow, candidates.rows)
+        duplicates = (state.stands_for[places] - 1).tolist()
     hits = [
-        Hit(passage, score, dict(zip(columns, scores, strict=True)), explanation)
-        for passage, score, explanation, *scores in zip(
-            state.passages, candidates.score.tolist(), explanations, *columns.values(), strict=True
+        Hit(passage, score, dict(zip(columns, scores, strict=True)), explanation, folded)
+        for passage, score, explanation, folded, *scores in zip(
+            state.passages,
+            candidates.score.tolist(),
+            explanations,
+            duplicates,
+            *columns.values(),
+            strict=True,
         )
     ]
     return SearchResult(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lurcher.bundle.bundle import PASSAGES, SEGMENT, VECTORS
+from lurcher.bundle.bundle import COPIES, PASSAGES, SEGMENT, VECTORS
 from lurcher.bundle.reading_store import READING_CODER, reading_files
 from lurcher.bundle.state_codecs import SIGNS
 from lurcher.bundle.state_store import state_files
@@ -18,6 +18,7 @@ from lurcher.index_builder.stages import (
     copy_models,
     encode_passages,
     encode_states,
+    find_copies,
     fit_reading_coder,
     fit_token_coder,
     store_passages,
@@ -36,6 +37,9 @@ STAGES = (
         store_passages.run, store_passages.depends_on,
     ),
     Stage("judgements", ("passages",), (), store_passages.check_judged),
+    Stage(
+        "copies", ("passages",), (f"{BUNDLE}/{COPIES}",), find_copies.run, find_copies.depends_on
+    ),
     Stage(
         "token coder", ("passages",), (f"{BUNDLE}/{CODER}",),
         fit_token_coder.run, fit_token_coder.depends_on,

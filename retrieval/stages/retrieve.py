@@ -33,7 +33,8 @@ class Planned:
 
     query: Query
     plan: Plan
-    allow: Rows | None
+    allow: Rows | None = None
+    stands_for: Rows | None = None
 
 
 class Encode:
@@ -67,7 +68,7 @@ class Encode:
                 )
             ]  # fmt: skip
         return [
-            QueryState(one.query, one.plan, one.allow, found)
+            QueryState(one.query, one.plan, one.allow, found, stands_for=one.stands_for)
             for one, found in zip(planned, features, strict=True)
         ]
 

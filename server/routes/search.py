@@ -23,7 +23,6 @@ from lurcher.server.schemas.search import (
     BatchRequest,
     ContributingNeighbour,
     Hit,
-    Include,
     Scores,
     SearchOptions,
     SearchReply,
@@ -53,7 +52,7 @@ async def search(body: SearchRequest, request: Request) -> Response:
         if isinstance(found, LurcherError):
             raise found
         result, waited = found
-        hits = [_hit(one, body.include) for one in result.hits]
+        hits = [_hit(one, body) for one in result.hits]
         spent = timings(result.seconds, waited, start)
         reply = SearchReply(
             hits=hits,
@@ -98,7 +97,7 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
             else:
                 result, _ = answer
                 degraded.update(result.degraded)
-                hits = [_hit(one, body.include) for one in result.hits]
+                hits = [_hit(one, body) for one in result.hits]
                 items[i] = BatchItem(hits=hits, truncated=result.truncated)
         reply = BatchReply(
             results=[items[i] for i in range(len(body.queries))],
@@ -127,7 +126,7 @@ def _query(text: str, body: SearchOptions, options: _Options) -> Query:
     neighbours = body.neighbours
     return Query(
         text, body.top_k, tests, neighbours.mode, neighbours.dense_weight, body.rank, candidates,
-        extras=extras,
+        extras=extras, fold=body.fold,
     )  # fmt: skip
 
 
@@ -149,10 +148,12 @@ def _check_sums(
         raise HTTPException(413, reason)
 
 
-def _hit(found: FoundHit, include: list[Include]) -> Hit:
+def _hit(found: FoundHit, body: SearchOptions) -> Hit:
     """Return a hit with the parts to include; parts that are not set are not in the reply."""
-    passage, explanation = found.passage, found.explanation
+    passage, explanation, include = found.passage, found.explanation, body.include
     hit = Hit(id=passage.id, score=round(found.score, 6), title=passage.heading)
+    if body.fold:
+        hit.duplicates = found.duplicates
     if "text" in include:
         hit.text = passage.text
     if "metadata" in include:

@@ -75,6 +75,13 @@ class SearchOptions(Body):
             "`top_k` if that is larger.",
         ),
     ] = None
+    fold: Annotated[
+        bool,
+        Field(
+            description="Show one of all passages with nearly the same text, and how many there are in "
+            "`duplicates`."
+        ),
+    ] = False
     timeout_ms: Annotated[
         int | None,
         Field(
@@ -171,6 +178,10 @@ class Hit(BaseModel):
     text: str = Field(default="", description="If included.")
     metadata: dict[str, Any] = Field(default={}, description="If included.")
     scores: Scores | None = Field(default=None, description="If included.")
+    duplicates: int = Field(
+        default=0,
+        description="If texts are folded: how many more passages that meet the filter have nearly this text.",
+    )
     highlights: list[Span] = Field(
         default=[],
         description="If included: the sentence of `text` that shares most words with the query.",

@@ -15,7 +15,7 @@ import faiss
 import numpy as np
 import pytest
 
-from lurcher.bundle.bundle import PASSAGES, RANKER, SEGMENT, VECTORS, Bundle, verify
+from lurcher.bundle.bundle import COPIES, PASSAGES, RANKER, SEGMENT, VECTORS, Bundle, verify
 from lurcher.bundle.manifest import MANIFEST, list_files, read_manifest, write_manifest
 from lurcher.bundle.passages import Condition
 from lurcher.bundle.token_store import CODER
@@ -32,6 +32,7 @@ FILES = [
     PASSAGES,
     *(f"{SEGMENT}/tokens.{part}" for part in ("bin", "idx", "pos")),
     VECTORS,
+    COPIES,
     CODER,
     *(f"{RANKER}/{name}" for name in ("decoder.json", "pair.onnx", "query.onnx")),
 ]

@@ -18,6 +18,7 @@ def test_request_asks_for_what_the_page_shows(stubbed: Page, stub: Stub) -> None
             "query": QUERY,
             "top_k": 20,
             "filter": {"year": {"gte": 2000}},
+            "fold": True,
             "include": ["text", "scores", "highlights", "metadata", "contributing_neighbours"],
         }
     ]
