@@ -251,6 +251,17 @@ class Passages:
             }
         return [found[int(row)] for row in rows]
 
+    def documents(self, rows: Rows) -> list[str]:
+        """The id of the document that each of the passages at ``rows`` (n,) is of."""
+        found: dict[int, str] = {}
+        for start in range(0, len(rows), _ROWS_A_QUERY):
+            part = rows[start : start + _ROWS_A_QUERY].tolist()
+            marks = ",".join("?" * len(part))
+            document = "coalesce(document, id)" if self._placed else "id"
+            sql = f"SELECT row, {document} FROM passages WHERE row IN ({marks})"  # noqa: S608 (fixed names and marks)
+            found.update(self._query(sql, part))
+        return [found[row] for row in rows.tolist()]
+
     def rows_of(self, ids: Sequence[str]) -> dict[str, int]:
         """The row of each of ``ids``; those that no passage has are left out."""
         found: dict[str, int] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -36,6 +36,10 @@ def search(
     fold: Annotated[
         bool, typer.Option(help="Show one of all passages with nearly the same text.")
     ] = True,
+    group_by: Annotated[
+        Literal["document"] | None,
+        typer.Option(help="Show the best passage of each document only."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per hit.")] = False,
 ) -> None:
     """Answer one query without a server."""
@@ -46,7 +50,7 @@ def search(
     with lurcher.open(bundle) as collection:
         result = collection.search(
             query, top_k, filter=filter_, neighbours=neighbours, rank=rank, candidates=candidates,
-            fold=fold,
+            fold=fold, group_by=group_by,
         )  # fmt: skip
     for hit in result.hits:
         if as_json:

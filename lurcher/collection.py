@@ -29,6 +29,7 @@ from lurcher.retrieval.checks import (
 from lurcher.retrieval.filters import parse_filter
 from lurcher.retrieval.query import (
     Extra,
+    GroupBy,
     NeighbourMode,
     Query,
     RankMode,
@@ -49,7 +50,7 @@ class SearchOptions(TypedDict, total=False):
     ``filter`` has conditions on metadata, as a dict or as JSON. ``candidates`` of the first stage are ranked
     by ``rank``. ``neighbours`` says whether and how known queries count, and ``dense_weight`` (lambda) what a
     passage's own score counts beside them. ``include`` asks for explanations of the hits. ``fold`` shows one
-    of all passages with nearly the same text.
+    of all passages with nearly the same text, ``group_by`` the best passage of each document.
     """
 
     filter: Mapping[str, Any] | str | None
@@ -59,6 +60,7 @@ class SearchOptions(TypedDict, total=False):
     dense_weight: float | None
     include: Iterable[Extra]
     fold: bool
+    group_by: GroupBy | None
 
 
 # Queries that go through the stages together.
@@ -206,7 +208,7 @@ class Collection:
         return Query(
             "", wanted, parse_filter({} if wanted_filter is None else wanted_filter),
             options.get("neighbours", "auto"), options.get("dense_weight"), rank, candidates,
-            extras=extras, fold=options.get("fold", False),
+            extras=extras, fold=options.get("fold", False), group_by=options.get("group_by"),
         )  # fmt: skip
 
     def _run(self, queries: Sequence[Query]) -> list[SearchResult]:
@@ -229,6 +231,9 @@ def _check(options: SearchOptions) -> None:
             raise FieldError(name, f"there is no such option; there are: {known}")
     check_choice("rank", options.get("rank", "auto"), get_args(RankMode))
     check_choice("neighbours", options.get("neighbours", "auto"), get_args(NeighbourMode))
+    group_by = options.get("group_by")
+    if group_by is not None:
+        check_choice("group_by", group_by, get_args(GroupBy))
     candidates, weight = options.get("candidates"), options.get("dense_weight")
     if candidates is not None:
         check_count("candidates", candidates)

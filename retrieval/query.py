@@ -29,6 +29,9 @@ RetrieverName = Literal["dense", "adapted", "voting", "online"]
 Extra = Literal["contributing_neighbours", "token_alignment", "highlights"]
 
 
+GroupBy = Literal["document"]
+
+
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
     """How the hits of a question are read.
@@ -50,7 +53,7 @@ class Query:
     bundle was tuned to. ``candidates`` is how many of the first stage's hits are ranked; None takes
     ``CANDIDATES``. ``deadline`` is a time on the clock of ``perf_counter``: what would not be done by then is
     left out. With ``read`` the hits are read for answers. With ``fold`` one passage stands for all of nearly
-    the same text.
+    the same text; with ``group_by`` one stands for all of its document.
     """
 
     text: str
@@ -64,6 +67,7 @@ class Query:
     extras: frozenset[Extra] = frozenset()
     read: ReadOptions | None = None
     fold: bool = False
+    group_by: GroupBy | None = None
 
 
 def check_text(field: str, text: str, most: int | None = None) -> None:

@@ -45,6 +45,7 @@ from lurcher.retrieval.retrievers.dense import DenseRetriever
 from lurcher.retrieval.retrievers.neighbours import KnownQueries, VotingRetriever
 from lurcher.retrieval.stages import Stage
 from lurcher.retrieval.stages.fetch import Explain, Fetch
+from lurcher.retrieval.stages.group import Deepen, Group
 from lurcher.retrieval.stages.rank import Rank
 from lurcher.retrieval.stages.read import Read
 from lurcher.retrieval.stages.retrieve import Encode, Fuse, Planned, Retrieve
@@ -89,12 +90,15 @@ class Snapshot:
         }
         if bundle.neighbours is not None:
             retrievers["adapted"] = DenseRetriever(bundle.neighbours.adapted, "fused")
+        retrieve, fuse = Retrieve(retrievers), Fuse(bundle.vectors, known)
         self._encode = Encode(self._queries, tokens, reader)
         # Each with the queries that need it: a stage that no query of a batch needs is not timed.
         self._stages: list[tuple[str, Stage, Callable[[Query], bool]]] = [
-            ("retrieve", Retrieve(retrievers), _always),
-            ("fuse", Fuse(bundle.vectors, known), _always),
+            ("retrieve", retrieve, _always),
+            ("fuse", fuse, _always),
+            ("group", Deepen(bundle.passages, retrieve, fuse), _groups),
             ("rank", Rank(self._rankers(t5, reader), self.costs), _always),
+            ("group", Group(bundle.passages), _groups),
             ("fetch", Fetch(bundle.passages), _always),
             ("explain", Explain(known, voting, self._queries, self._passages, tokens), _explains),
             ("read", Read(self._queries, reader, t5, self.costs), _reads),
@@ -163,7 +167,7 @@ class Snapshot:
                     del states[place]
                 else:
                     states[place] = state
-            seconds[name] = perf_counter() - start
+            seconds[name] = seconds.get(name, 0.0) + perf_counter() - start
         outcomes |= {place: _result(state, seconds) for place, state in states.items()}
         return [outcomes[place] for place in range(len(queries))]
 
@@ -232,6 +236,10 @@ class Snapshot:
 
 def _always(_: Query) -> bool:
     return True
+
+
+def _groups(query: Query) -> bool:
+    return query.group_by is not None
 
 
 def _explains(query: Query) -> bool:

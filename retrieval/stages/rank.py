@@ -24,7 +24,7 @@ class Rank:
         self._rankers, self._costs = rankers, costs
 
     def __call__(self, states: Sequence[QueryState]) -> list[QueryState | LurcherError]:
-        """The states with at most ``top_k`` candidates, in their final order."""
+        """The states with their candidates in the final order: ``top_k``, or all where they are grouped."""
         ranked: list[QueryState | LurcherError] = []
         for state in states:
             try:
@@ -34,9 +34,10 @@ class Rank:
         return ranked
 
     def _ranked(self, state: QueryState) -> QueryState:
-        name, candidates, top_k = state.plan.ranker, state.candidates, state.query.top_k
+        name, candidates = state.plan.ranker, state.candidates
         count = len(candidates.rows)
-        top = np.arange(min(top_k, count))
+        top_k = count if state.query.group_by else min(state.query.top_k, count)
+        top = np.arange(top_k)
         if name is None:
             return replace(state, candidates=candidates.take(top))
         start, ranker = perf_counter(), self._rankers[name]

@@ -126,7 +126,7 @@ def _query(text: str, body: SearchOptions, options: _Options) -> Query:
     neighbours = body.neighbours
     return Query(
         text, body.top_k, tests, neighbours.mode, neighbours.dense_weight, body.rank, candidates,
-        extras=extras, fold=body.fold,
+        extras=extras, fold=body.fold, group_by=body.group_by,
     )  # fmt: skip
 
 

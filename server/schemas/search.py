@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from lurcher.retrieval.filters import Filter, Text
-from lurcher.retrieval.query import RankMode
+from lurcher.retrieval.query import GroupBy, RankMode
 from lurcher.server.schemas.body import Body
 from lurcher.server.schemas.problems import Problem
 
@@ -82,6 +82,10 @@ class SearchOptions(Body):
             "`duplicates`."
         ),
     ] = False
+    group_by: Annotated[
+        GroupBy | None,
+        Field(description="`document`: show the best passage of each document only."),
+    ] = None
     timeout_ms: Annotated[
         int | None,
         Field(
@@ -205,6 +209,7 @@ class Timings(BaseModel):
     fuse: float
     rank: float
     fetch: float
+    group: float = Field(default=0, description="Only if a query of the batch groups its hits.")
     explain: float = Field(
         default=0, description="Only if a query of the batch asked for explanations."
     )

@@ -1,0 +1,64 @@
+"""Hits by document: the best passage of each stands for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from lurcher.bundle.passages import Passages
+from lurcher.retrieval.query import QueryState
+
+# A stage at which no query fails.
+_Safe = Callable[[Sequence[QueryState]], Sequence[QueryState]]
+
+_DEEPER = 4  # times as many candidates, where those found are of too few documents
+
+
+class Deepen:
+    """Finds candidates of as many documents as hits are wanted, where there are so many."""
+
+    def __init__(self, passages: Passages, retrieve: _Safe, fuse: _Safe) -> None:
+        self._passages, self._first_stage = passages, (retrieve, fuse)
+
+    def __call__(self, states: Sequence[QueryState]) -> list[QueryState]:
+        """The states with more candidates: the best passage of each further document, and no more of it."""
+        return [self._deepened(state) if state.query.group_by else state for state in states]
+
+    def _deepened(self, state: QueryState) -> QueryState:
+        wanted, ranked = state.query.top_k, len(state.candidates.rows)
+        depth, found = state.plan.depth, state.candidates
+        documents = self._passages.documents(found.rows)
+        while len(found.rows) >= depth and len(set(documents)) < wanted:
+            depth *= _DEEPER
+            deep = max(depth, state.plan.retrieval_depth)
+            deeper = replace(state, plan=replace(state.plan, depth=depth, retrieval_depth=deep))
+            for stage in self._first_stage:
+                (deeper,) = stage([deeper])
+            found = deeper.candidates
+            documents = self._passages.documents(found.rows)
+        first: dict[str, int] = {}
+        for place, document in enumerate(documents):
+            first.setdefault(document, place)
+        # Ranking costs by the candidate, and of a document that is found late one passage is enough.
+        further = [place for place in first.values() if place >= ranked][:wanted]
+        return replace(state, candidates=found.take(np.array([*range(ranked), *further], np.int64)))
+
+
+class Group:
+    """Keeps the best candidate of each document."""
+
+    def __init__(self, passages: Passages) -> None:
+        self._passages = passages
+
+    def __call__(self, states: Sequence[QueryState]) -> list[QueryState]:
+        """The states with at most ``top_k`` candidates, of as many documents."""
+        return [self._grouped(state) if state.query.group_by else state for state in states]
+
+    def _grouped(self, state: QueryState) -> QueryState:
+        first: dict[str, int] = {}
+        for place, document in enumerate(self._passages.documents(state.candidates.rows)):
+            first.setdefault(document, place)
+        places = list(first.values())[: state.query.top_k]
+        return replace(state, candidates=state.candidates.take(np.array(places, np.int64)))
