@@ -19,7 +19,7 @@ from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.engines import EngineName
 from lurcher.retrieval.capabilities import NO_TOKENS, Capabilities
 from lurcher.retrieval.costs import CostModel
-from lurcher.retrieval.folding import folded
+from lurcher.retrieval.duplicates import folded
 from lurcher.retrieval.passage_reader import PassageReader
 from lurcher.retrieval.query import (
     SCORES,

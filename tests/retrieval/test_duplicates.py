@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lurcher
-from lurcher.retrieval.folding import folded
+from lurcher.retrieval.duplicates import folded
 from tests.tiny import build
 
 FIRST = np.array([0, 1, 0, 3, 1, 0])
