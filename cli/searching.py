@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,12 @@ import lurcher
 from lurcher.cli.console import console, print_json, warn
 from lurcher.cli.extras import needing
 from lurcher.cli.options import BundlePath, NeighboursOption, RankMode, RankOption
+
+if TYPE_CHECKING:
+    from lurcher.retrieval.results import Hit
+
+# Characters of a hit that are printed.
+_EXCERPT = 300
 
 app = typer.Typer()
 
@@ -50,7 +56,7 @@ def search(
     with lurcher.open(bundle) as collection:
         result = collection.search(
             query, top_k, filter=filter_, neighbours=neighbours, rank=rank, candidates=candidates,
-            fold=fold, group_by=group_by,
+            fold=fold, group_by=group_by, include=() if as_json else ("highlights",),
         )  # fmt: skip
     for hit in result.hits:
         if as_json:
@@ -60,11 +66,17 @@ def search(
         else:
             console.print(f"{hit.score:.3f}  ", end="", style="bold")
             console.print(hit.title or hit.id, markup=False, highlight=False, style="cyan")
-            text = " ".join(hit.text.split())[:300]
-            console.print(f"       {text}", markup=False, highlight=False)
+            console.print(f"       {_excerpt(hit)}", markup=False, highlight=False)
             if hit.duplicates:
                 more = f"and {hit.duplicates:,} more with nearly this text"
                 console.print(f"       {more}", style="dim", highlight=False)
+
+
+def _excerpt(hit: Hit) -> str:
+    """The sentence of ``hit`` that shares most with the query, or how its text begins, on one line."""
+    start, end = (hit.explanation.highlights or [(0, len(hit.text))])[0]
+    text = " ".join(hit.text[start:end].split())
+    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
 
 
 @app.command("eval")

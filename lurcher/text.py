@@ -2,7 +2,8 @@
 
 Sentences follow Unicode's rules (UAX #29, section 5) where they need no dictionary, with these departures: a
 Latin mark ends a sentence only if white space follows, so that "3.50", "e.g." and addresses stay whole; no
-sentence ends after an initial; and a line's end ends one. Libraries were tried and left: sentencex and pysbd
+sentence ends after an initial; a line's end ends one; and so does a blank in Thai and Lao, which have no
+marks, if it comes late enough not to stand between phrases. Libraries were tried and left: sentencex and pysbd
 take time with the square of a text in Chinese, nupunkt with that of quotes, segtok with that of "x. y ";
 syntok knows no mark but Latin ones, ICU no initials, for 42 MB.
 """
@@ -35,6 +36,10 @@ UNSPACED = (
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff"
 )
 _UNSPACED_SIGN = re.compile(f"[{UNSPACED}]")
+_THAI_BLANK = re.compile(r"(?<=[\u0e00-\u0eff])\s++(?=[\u0e00-\u0eff])")
+_THAI_SENTENCE = (
+    40  # code points, below which a blank in Thai or Lao is taken to stand between phrases
+)
 
 
 # What Unicode counts among letters, marks and symbols though it shows nothing: joiner and fillers, variation
@@ -75,14 +80,23 @@ def sentences(text: str) -> list[tuple[int, int]]:
     """
     cuts = {0, len(text), *sentence_ends(text)}
     cuts.update(line.end() for line in _LINE_END.finditer(text))
-    found = []
+    found: list[tuple[int, int]] = []
     start = 0
     for end in sorted(cuts):
         part = text[start:end].rstrip()
         if first := _VISIBLE.search(part):
-            found.append((start + first.start(), start + len(part)))
+            found.extend(_thai_sentences(text, start + first.start(), start + len(part)))
         start = end
     return found
+
+
+def _thai_sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The sentence of ``text`` from ``start`` to ``end``, cut at blanks of Thai and Lao."""
+    for blank in _THAI_BLANK.finditer(text, start, end):
+        if blank.start() - start >= _THAI_SENTENCE:
+            yield start, blank.start()
+            start = blank.end()
+    yield start, end
 
 
 def sentence_ends(text: str) -> Iterator[int]:
