@@ -114,6 +114,14 @@ class Manifest(_Part):
         """How many passages the bundle holds."""
         return sum(segment.passages for segment in self.segments)
 
+    @property
+    def corpus_hash(self) -> str:
+        """``sha256:`` and a hash of all passages, the same in every bundle that shares their files."""
+        hashes = sorted(
+            entry.sha256 for path, entry in self.files.items() if path.endswith("/passages.db")
+        )
+        return f"sha256:{hashlib.sha256(' '.join(hashes).encode()).hexdigest()}"
+
 
 def lurcher_version() -> str:
     """The version of this installation."""

@@ -3,9 +3,9 @@
 Sentences follow Unicode's rules (UAX #29, section 5) where they need no dictionary, with these departures: a
 Latin mark ends a sentence only if white space follows, so that "3.50", "e.g." and addresses stay whole; no
 sentence ends after an initial; a line's end ends one; and so does a blank in Thai and Lao, which have no
-marks, if it comes late enough not to stand between phrases. Libraries were tried and left: sentencex and pysbd
-take time with the square of a text in Chinese, nupunkt with that of quotes, segtok with that of "x. y ";
-syntok knows no mark but Latin ones, ICU no initials, for 42 MB.
+marks, if it comes late enough not to stand between phrases. Libraries were tried and left: sentencex and
+pysbd take time with the square of a text in Chinese, nupunkt with that of quotes, segtok with that of
+"x. y "; syntok knows no mark but Latin ones, ICU no initials, for 42 MB.
 """
 
 from __future__ import annotations

@@ -26,24 +26,30 @@ NO_KNOWN_QUERIES = "this bundle has no known queries to adapt its passages to: s
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """Which parts a bundle has."""
+    """Which parts a bundle has.
+
+    ``calibrated`` says whether the probabilities of its reader were measured on its own passages.
+    """
 
     tokens: bool
     decoder: bool
     t5: bool
     reader: bool
     known: NeighbourSettings | None
+    calibrated: bool = False
 
     @classmethod
     def of(cls, bundle: Bundle) -> Capabilities:
         """Those of ``bundle``."""
         manifest = bundle.manifest
+        reader = manifest.reader
         return cls(
             tokens=bundle.tokens is not None,
             decoder=isinstance(manifest.ranker, DecoderConfig),
             t5=bundle.states is not None,
-            reader=manifest.reader is not None,
+            reader=reader is not None,
             known=None if bundle.neighbours is None else bundle.neighbours.settings,
+            calibrated=reader is not None and reader.calibration_corpus == manifest.corpus_hash,
         )
 
     def ranker(self, rank: RankMode) -> RankerName | None:

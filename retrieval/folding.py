@@ -48,3 +48,8 @@ def folded(text: str) -> str:
     plain = _TOO_MANY_MARKS.sub(r"\1", text.translate(_FOLDED))
     decomposed = unicodedata.normalize("NFKD", plain).casefold()
     return unicodedata.normalize("NFKC", decomposed.translate(_FOLDED))
+
+
+def word_set(words: str) -> frozenset[str]:
+    """The ``words``, separated by blanks, as a set."""
+    return frozenset(words.split())

@@ -22,6 +22,7 @@ from lurcher.models.reader.spans import NOTHING, best_logits
 from lurcher.models.reader.spans import Span as TokenSpan
 from lurcher.models.tokens.coder import TokenCoder
 from lurcher.models.tokens.passages import informative_tokens
+from lurcher.retrieval.answer_words import says_something, widened
 from lurcher.retrieval.results import Part, Span
 from lurcher.retrieval.spans import in_passage
 
@@ -46,6 +47,16 @@ class ReadPassage:
     @cached_property
     def _token_spans(self) -> list[Span]:
         return self.encoder.own_spans(self.passage.content)
+
+    def answer(self, span: TokenSpan) -> tuple[str, Part, Span] | None:
+        """The ``words`` of ``span`` as shown, whole words and phrases; None where they say nothing."""
+        found = self.words(span)
+        if found is None:
+            return None
+        _, part, place = found
+        whole = self.passage.title if part == "title" else self.passage.text
+        start, end = widened(whole, *place)
+        return (whole[start:end], part, (start, end)) if says_something(whole[start:end]) else None
 
     def words(self, span: TokenSpan) -> tuple[str, Part, Span] | None:
         """The words of ``span``, the part of the passage that they stand in, and where; None for none."""

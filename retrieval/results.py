@@ -105,7 +105,7 @@ class SearchResult:
 
     ``seconds`` by stage are those of the batch that the query ran in. ``degraded`` names stages that were
     left out or cut short to keep the deadline. ``truncated`` says that the query was longer than the encoder
-    reads.
+    reads, ``question`` that it reads like a question (``retrieval.questions``).
     """
 
     hits: list[Hit]
@@ -114,6 +114,7 @@ class SearchResult:
     degraded: list[str] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     written: WrittenAnswer | None = None
+    question: bool = False
 
 
 @dataclass(frozen=True, slots=True)

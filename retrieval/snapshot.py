@@ -29,6 +29,7 @@ from lurcher.retrieval.query import (
     ReadOptions,
     RetrieverName,
 )
+from lurcher.retrieval.questions import is_question
 from lurcher.retrieval.rankers import Ranker
 from lurcher.retrieval.rankers.maxsim import MaxSimRanker, ReaderRanker
 from lurcher.retrieval.rankers.t5 import T5, T5Ranker
@@ -273,7 +274,7 @@ def _result(state: QueryState, seconds: dict[str, float]) -> SearchResult:
     ]
     return SearchResult(
         hits, state.features.tokens.truncated, seconds, list(state.degraded), list(state.answers),
-        state.written,
+        state.written, is_question(state.query.text),
     )  # fmt: skip
 
 

@@ -56,6 +56,12 @@ class ReaderConfig(BaseModel):
     slope: float = Field(gt=0, description="of the log-odds of an answer, to be probabilities")
     offset: float = Field(description="likewise")
     min_score: float = Field(ge=0, le=1, description="below which nothing answers, by default")
+    calibrated_on: str | None = Field(
+        default=None, description="what slope, offset and min_score were measured on, in words"
+    )
+    calibration_corpus: str | None = Field(
+        default=None, pattern=SHA256, description="Manifest.corpus_hash of the passages read for it"
+    )
     questions: int = Field(ge=0, description="it was trained on")
     steps: int = Field(ge=0, description="of training, up to the weights that were kept")
     seed: int

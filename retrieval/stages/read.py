@@ -1,8 +1,9 @@
 """The read stage: which words of a question's hits answer it, by a trained reader over their 1-bit tokens.
 
 Spans of all hits that are read compete with each other and with "nothing answers" (``models.reader.spans``),
-each with its hit's search score, weighed, on top. Those with the same words are one answer, whose probability
-two numbers of the reader calibrate.
+each with its hit's search score, weighed, on top. They are widened to whole words and phrases
+(``retrieval.answer_words``). Those with the same words are one answer, whose probability two numbers of the
+reader calibrate.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from lurcher.errors import LurcherError
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.ranker.maxsim import blend
 from lurcher.models.reader.answers import LOOKED_AT, answers_of, probability
+from lurcher.models.reader.spans import Span as TokenSpan
 from lurcher.models.reader.spans import best_spans
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.passage_reader import PassageReader, ReaderQuery, ReadPassage
 from lurcher.retrieval.query import QueryState, ReadOptions
 from lurcher.retrieval.rankers.t5 import T5
-from lurcher.retrieval.results import Answer
+from lurcher.retrieval.results import Answer, Part, Span
+
+# The words of an answer, the part of the passage that they stand in, and where.
+Words = tuple[str, Part, Span]
 
 # Spans that are looked at for each answer that is wanted, as some have the same words.
 _SPANS_AN_ANSWER = 5
@@ -111,7 +116,7 @@ class Read:
         counts = np.array([len(text.logits) for text in texts])
         most = max(LOOKED_AT, _SPANS_AN_ANSWER * options.answers)
         spans = best_spans(logits, counts, bonus, config.longest, most)
-        words = {span: texts[span.passage].words(span) for span in spans}
+        words = _apart(spans, [texts[span.passage].answer(span) for span in spans])
         least = config.min_score if options.min_score is None else options.min_score
         answers = []
         texts_of = [one[0] if one else "" for one in words.values()]
@@ -123,6 +128,25 @@ class Read:
                 passage = texts[answer.span.passage].passage
                 answers.append(Answer(text, score, passage, part, span))
         return answers
+
+
+def _apart(
+    spans: Sequence[TokenSpan], found: Sequence[Words | None]
+) -> dict[TokenSpan, Words | None]:
+    """What was ``found`` for each of ``spans``, which are best first.
+
+    Spans that were apart may meet when they are widened; then the better one's words are those of both.
+    """
+    words: dict[TokenSpan, Words | None] = {}
+    taken: dict[tuple[int, Part], list[Words]] = {}
+    for span, one in zip(spans, found, strict=True):
+        if one is not None:
+            others = taken.setdefault((span.passage, one[1]), [])
+            start, end = one[2]
+            one = next((o for o in others if o[2][0] < end and start < o[2][1]), one)
+            others.append(one)
+        words[span] = one
+    return words
 
 
 def _scores(state: QueryState) -> Vectors:

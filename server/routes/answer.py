@@ -42,10 +42,13 @@ async def answer(body: AnswerRequest, request: Request) -> Response:
         question = _question(body, serving, service.settings)
         result, waited = await serving.answer(question, body.timeout_ms, request.is_disconnected)
         spent = timings(result.seconds, waited, start)
-        written = result.written
+        written, reader = result.written, serving.manifest.reader
         reply = AnswerReply(
             answers=[_answer(one) for one in result.answers],
             answered=bool(result.answers),
+            question=result.question,
+            calibrated=result.question and serving.capabilities.calibrated,
+            calibrated_on=None if reader is None else reader.calibrated_on,
             written=None
             if written is None
             else WrittenAnswer(

@@ -59,6 +59,7 @@ async def search(body: SearchRequest, request: Request) -> Response:
             timings_ms=Timings(**spent),
             bundle=serving.bundle,
             truncated=result.truncated,
+            question=result.question,
             degraded=result.degraded,
         )
     return Response(

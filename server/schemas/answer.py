@@ -69,8 +69,13 @@ class Sentence(Span):
 class FoundAnswer(BaseModel):
     """An answer: its words and where they stand, in Unicode code points, ``end`` not included."""
 
-    text: str = Field(description="The words, exactly as the passage has them.")
-    score: float = Field(description="The probability that the answer is right, 0 to 1.")
+    text: str = Field(
+        description="The words, exactly as the passage has them: whole words, numbers with their units."
+    )
+    score: float = Field(
+        description="The probability that the answer is right, 0 to 1; an estimate unless the reply is "
+        "`calibrated`."
+    )
     passage: AnswerPassage
     part: Literal["title", "text"] = Field(
         description="The part of the passage that `start`, `end` and `sentence` refer to."
@@ -102,6 +107,14 @@ class AnswerReply(BaseModel):
 
     answers: list[FoundAnswer]
     answered: bool = Field(description="Whether there is any answer.")
+    question: bool = Field(description="Whether the query reads like a question.")
+    calibrated: bool = Field(
+        description="Whether the scores are probabilities here: the query reads like a question, and they "
+        "were measured on the passages of this bundle."
+    )
+    calibrated_on: str | None = Field(
+        description="What the scores were measured on; null if the reader does not say."
+    )
     written: WrittenAnswer | None = Field(
         default=None, description="The answer that the bundle's T5 wrote; only with `write`."
     )

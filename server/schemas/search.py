@@ -223,6 +223,9 @@ class SearchReply(BaseModel):
     timings_ms: Timings
     bundle: str
     truncated: bool = Field(description="Whether the query was longer than the encoder reads.")
+    question: bool = Field(
+        description="Whether the query reads like a question, so that it makes sense to ask `/v1/answer`."
+    )
     degraded: list[str] = Field(
         description="Stages that were skipped to keep the deadline: `rank`, or none."
     )

@@ -300,6 +300,9 @@ class Handler(BaseHTTPRequestHandler):
             reply = {
                 "answers": [found] if found else [],
                 "answered": found is not None,
+                "question": True,
+                "calibrated": query != "elsewhere",
+                "calibrated_on": "questions about rivers",
                 "timings_ms": {"read": 20.0, "total": 31.5},
                 "bundle": "scifact",
                 "truncated": False,
@@ -332,6 +335,7 @@ class Handler(BaseHTTPRequestHandler):
                 },
                 "bundle": "scifact",
                 "truncated": query == "late",
+                "question": query != "no question",
                 "degraded": ["rank"] if query == "late" else [],
             }
             self.reply(200, "application/json", json.dumps(found))

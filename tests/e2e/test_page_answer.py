@@ -191,6 +191,21 @@ def test_a_bundle_without_a_reader_is_not_asked(stubbed: Page, stub: Stub) -> No
     assert stubbed.all("#answer > *") == []
 
 
+def test_what_is_no_question_is_not_asked(stubbed: Page, reading: Stub) -> None:
+    stubbed.open(q="no question")
+    assert len(stubbed.all(".hit")) == 10
+    assert stubbed.script("return fetch('v1/bundle').then(() => 0)") == 0
+    assert reading.of("POST", "/v1/answer") == []
+    assert stubbed.all("#answer > *") == []
+
+
+def test_probabilities_from_another_corpus_are_said_to_be(stubbed: Page, reading: Stub) -> None:
+    stubbed.open(q="elsewhere")
+    said(stubbed)
+    measured = "as measured on questions about rivers; not calibrated on this corpus"
+    assert stubbed.text(".sure") == f"Likely right (87 %, {measured})"
+
+
 def test_where_nothing_is_found_nothing_is_read(stubbed: Page, reading: Stub) -> None:
     stubbed.open(q=QUERY, filter='{"year": "a value that no passage has"}')
     assert stubbed.seen("#empty")
@@ -201,7 +216,11 @@ def test_where_nothing_is_found_nothing_is_read(stubbed: Page, reading: Stub) ->
 def test_a_real_server_answers(driver: Chrome, real_url: str) -> None:
     for page in watched(Page(driver, real_url)):
         page.open(q="the cat sleeps on the windowsill")
+        assert page.script("return fetch('v1/bundle').then(() => 0)") == 0
+        assert page.all("#answer > *") == []
+        page.open(q="where does the cat sleep on the windowsill")
         said(page)
+        assert page.text(".sure").endswith("not calibrated on this corpus)")
         assert page.text(".said") == "cat sleeps on the"
         assert page.text(".around mark") == "cat sleeps on the"
         assert page.text(".around").startswith("The cat sleeps on the warm")

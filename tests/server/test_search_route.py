@@ -24,7 +24,7 @@ def test_reply_has_the_documented_parts(live: Client) -> None:
     assert reply.status == 200
     assert reply.headers["content-type"] == "application/json"
     body = reply.json()
-    assert set(body) == {"hits", "timings_ms", "bundle", "truncated", "degraded"}
+    assert set(body) == {"hits", "timings_ms", "bundle", "truncated", "question", "degraded"}
     assert body["bundle"] == "small"
     assert body["truncated"] is False
     assert body["degraded"] == []

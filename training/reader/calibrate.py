@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.manifest import Manifest
 from lurcher.bundle.passages import Rows
 from lurcher.evaluation.answer_measures import calibration_error, exact_match, f1
 from lurcher.models.reader.answers import LOOKED_AT, Answer, answers_of, log_odds, probability
 from lurcher.models.reader.reader import Reader
 from lurcher.models.reader.spans import best_spans
 from lurcher.models.tokens.clustering import Integers, Vectors
+from lurcher.retrieval.answer_words import says_something, widened
 from lurcher.training.ranker.questions import Judged
 from lurcher.training.reader.batches import Library
 
@@ -67,6 +69,11 @@ class Development:
         self._judged, self._answers = judged, answers
         self._words: dict[int, tuple[str, Spans]] = {}
 
+    @property
+    def manifest(self) -> Manifest:
+        """That of the bundle whose passages are read."""
+        return self._bundle.manifest
+
     def read(self, reader: Reader, depth: int, most: int, seed: int) -> list[Read]:
         """At most so many questions, each with its ``depth`` best passages, as ``reader`` reads them."""
         questions, texts = self._library.questions, self._library.texts
@@ -111,7 +118,12 @@ class Development:
             texts = self._library.texts
             self._words[row] = content, [own[place] for place in texts.places[texts.of(row)]]
         content, spans = self._words[row]
-        return content[spans[first][0] : spans[last][1]]
+        start, end = spans[first][0], spans[last][1]
+        if start == end:
+            return ""
+        # As they are shown.
+        start, end = widened(content, start, end)
+        return content[start:end] if says_something(content[start:end]) else ""
 
 
 def calibrate(development: Development, read: list[Read], longest: int) -> Calibration:

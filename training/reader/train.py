@@ -152,6 +152,8 @@ def calibrated(folder: Path, development: Development, figures: dict[str, float]
         update={
             "rank_weight": found.rank_weight, "slope": round(found.slope, 4),
             "offset": round(found.offset, 4), "min_score": found.min_score,
+            "calibrated_on": f"{len(read):,} development questions on {development.manifest.name}",
+            "calibration_corpus": development.manifest.corpus_hash,
             "figures": {
                 **{f"gold_{name}": round(value, 4) for name, value in figures.items()},
                 **{f"open_{name}": value for name, value in found.figures.items()},

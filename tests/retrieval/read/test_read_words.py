@@ -41,8 +41,8 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
         (3, 3, "emoji", "text", "🏃"),
         (5, 5, "emoji", "text", "naïve"),
         (9, 10, "emoji", "text", "e\u0301te\u0301"),
-        (10, 10, "emoji", "text", "e\u0301"),  # the tokeniser does not say where the accent stands
-        (10, 14, "emoji", "text", "e\u0301 — 猫は窓"),
+        (10, 10, "emoji", "text", "e\u0301te\u0301"),  # the whole word
+        (10, 14, "emoji", "text", "e\u0301te\u0301 — 猫は窓"),
         (13, 13, "emoji", "text", "は"),
         (1, 3, "marked", "text", "[SEP] in the"),
     ],
