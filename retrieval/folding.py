@@ -29,15 +29,24 @@ _FOLDED: dict[int, str | None] = {
 _FOLDED[ord("ı")] = "i"  # so that a Turkish word is found in capitals, too: "I" is its capital
 
 
-# All marks there are, but for the variation selectors behind them.
-MARKS = "".join(
-    sign for sign in map(chr, range(0x300, 0x20000)) if unicodedata.category(sign)[0] == "M"
-)
-# Letters, digits and the marks on them; Python's own \w leaves out marks, such as vowels of Hindi.
-WORD = re.compile(rf"[\w{MARKS}]+")
+def _marks(first: int, end: int) -> str:
+    """The marks among the code points from ``first`` to before ``end``, as ranges of a character class."""
+    found = [at for at in range(first, end) if unicodedata.category(chr(at))[0] == "M"]
+    known = set(found)
+    starts = [at for at in found if at - 1 not in known]
+    ends = [at for at in found if at + 1 not in known]
+    return "".join(f"{chr(one)}-{chr(other)}" for one, other in zip(starts, ends, strict=True))
+
+
+_MARKS = _marks(0x300, 0x10000)
+# Letters, digits and the marks on them; Python's own \w leaves out marks, such as vowels of Hindi. Beyond the
+# basic plane whole blocks of scripts with marks: a class with many parts there is searched one by one.
+WORD = re.compile(rf"[\w{_MARKS}\U00010a01-\U00011fff\U0001e000-\U0001e95f]+")
 # No language puts more than 30 marks in a row (UAX #15, "Stream-Safe Text Format"), and Python sorts a run of
 # them in time quadratic in its length.
-_TOO_MANY_MARKS = re.compile(f"([{MARKS}]{{30}})[{MARKS}]++")
+_MANY_MARKS = re.compile(f"([{_MARKS}]{{30}})[{_MARKS}]++")
+_EVERY_MARK = _MARKS + _marks(0x10000, 0x20000)
+_MANY_OF_EVERY_MARK = re.compile(f"([{_EVERY_MARK}]{{30}})[{_EVERY_MARK}]++")
 
 
 def folded(text: str) -> str:
@@ -45,8 +54,11 @@ def folded(text: str) -> str:
 
     "Straße" and "STRASSE", "café" and "cafe", "ﬁle" and "file", "ＡＢＣ" and "abc" are alike.
     """
-    plain = _TOO_MANY_MARKS.sub(r"\1", text.translate(_FOLDED))
-    decomposed = unicodedata.normalize("NFKD", plain).casefold()
+    if text.isascii():
+        return text.casefold()
+    plain = text.translate(_FOLDED)
+    many = _MANY_MARKS if max(plain, default="") < "\U00010000" else _MANY_OF_EVERY_MARK
+    decomposed = unicodedata.normalize("NFKD", many.sub(r"\1", plain)).casefold()
     return unicodedata.normalize("NFKC", decomposed.translate(_FOLDED))
 
 
