@@ -20,7 +20,7 @@ from tests.server.pointing import Pointing, pointed
 from tests.server.serving import Client, running, settings
 from tests.tiny import build
 
-SHIPPED = Path("models/pretrained/all-MiniLM-L6-v2/reader")
+SHIPPED = Path(__file__).parents[2] / "models/pretrained/all-MiniLM-L6-v2/reader"
 QUESTION, WORDS = "who built a telescope", "telescope powers"
 
 

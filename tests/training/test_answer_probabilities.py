@@ -259,7 +259,11 @@ def test_a_readers_description_is_brought_up_to_date(
     assert load_reader_config(folder) == found
     assert found.figures["gold_EM"] == 0.1235
     assert {"open_EM", "open_F1", "open_calibration_error"} <= found.figures.keys()
-    kept = {"rank_weight", "slope", "offset", "min_score", "figures"}
+    assert found.calibrated_on == f"20 development questions on {answering.manifest.name}"
+    assert found.calibration_corpus == answering.manifest.corpus_hash
+    kept = {
+        "rank_weight", "slope", "offset", "min_score", "calibrated_on", "calibration_corpus", "figures",
+    }  # fmt: skip
     assert found.model_dump(exclude=kept) == description().model_dump(exclude=kept)
     assert found.rank_weight in WEIGHTS
     assert (folder / "reliability.svg").exists()
