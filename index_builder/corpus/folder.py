@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from lurcher.index_builder.corpus.html_text import extract
+from lurcher.index_builder.corpus.document import Document
+from lurcher.index_builder.corpus.html_text import read_html
 from lurcher.index_builder.corpus.lines import MAX_BYTES
+from lurcher.index_builder.corpus.markdown import read_markdown
+from lurcher.index_builder.corpus.markup import Markup
 from lurcher.index_builder.corpus.passage import BadRecord, document_of
 from lurcher.index_builder.corpus.records import Record
-
-_FENCE = re.compile(r" {0,3}(```+|~~~+)")
-_HASHES = re.compile(r" {0,3}#{1,6}[ \t]+")
-_UNDERLINE = re.compile(r" {0,3}=+[ \t]*$")
+from lurcher.index_builder.corpus.rst import read_rst
+from lurcher.index_builder.corpus.xhtml import to_html
 
 
 def read_folder(root: Path, files: list[Path], limit: int = MAX_BYTES) -> Iterator[Record]:
@@ -24,24 +26,39 @@ def read_folder(root: Path, files: list[Path], limit: int = MAX_BYTES) -> Iterat
     for file in files:
         source = file.relative_to(root).as_posix()
         try:
-            title, text = _title_and_text(file, limit)
-            if text.strip():
-                fields = {"id": source, "title": title, "text": text}
-                yield Record(file, None, document_of(fields, {"source": source}))
+            markup = _markup(file, limit)
+            if markup.is_read():
+                title = markup.title or file.stem
+                fields = {"id": source, "title": title, "text": markup.text}
+                yield Record(file, None, _structured(fields, source, markup))
         except BadRecord as error:
             yield Record(file, None, reason=str(error))
 
 
-def _title_and_text(file: Path, limit: int) -> tuple[str, str]:
+def _structured(fields: dict[str, Any], source: str, markup: Markup) -> Document:
+    return replace(
+        document_of(fields, {"source": source}),
+        sections=markup.sections,
+        blocks=markup.blocks,
+        hidden=markup.hidden,
+    )
+
+
+def _markup(file: Path, limit: int) -> Markup:
     content = _content(file, limit)
     match file.suffix.lower():
         case ".html" | ".htm":
-            title, text = extract(content)
+            return read_html(content)
+        case ".xhtml":
+            return read_html(to_html(content))
         case ".md":
-            title, text = _first_heading(content), content
+            return read_markdown(content)
+        case ".mdx":
+            return read_markdown(content, mdx=True)
+        case ".rst":
+            return read_rst(content)
         case _:
-            title, text = "", content
-    return title or file.stem, text
+            return Markup("", content)
 
 
 def _content(file: Path, limit: int) -> str:
@@ -56,32 +73,3 @@ def _content(file: Path, limit: int) -> str:
         return raw.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise BadRecord(f"not valid UTF-8 at byte {error.start} of the file") from None
-
-
-def _first_heading(markdown: str) -> str:
-    """The first heading (``#`` or underlined with ``=``) that is not inside a block of code."""
-    fence, before = "", ""
-    for line in markdown.splitlines():
-        mark = _FENCE.match(line)
-        if fence:
-            # A block closes with the mark that opened it, at least as long.
-            if mark and mark[1].startswith(fence):
-                fence = ""
-        elif mark:
-            fence = mark[1]
-        elif heading := _hash_heading(line):
-            return heading
-        elif _UNDERLINE.match(line) and before.strip():
-            return before.strip()
-        before = line
-    return ""
-
-
-def _hash_heading(line: str) -> str:
-    hashes = _HASHES.match(line)
-    if not hashes:
-        return ""
-    heading = line[hashes.end() :].strip()
-    bare = heading.rstrip("#")
-    # Closing hashes stand apart; those of "C#" belong to the word.
-    return bare.rstrip() if not bare or bare[-1].isspace() else heading

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from lurcher.index_builder.corpus.passage import BadRecord
+from lurcher.index_builder.corpus.html_anchors import Anchors
+from lurcher.index_builder.corpus.html_blocks import Blocks
+from lurcher.index_builder.corpus.html_limits import check_size
+from lurcher.index_builder.corpus.markup import MAX_HEADING, Heading, Markup, outline
 
 _DROPPED = frozenset({"script", "style", "template", "noscript", "iframe", "noembed", "noframes"})
 
@@ -18,38 +19,29 @@ _PARAGRAPHS = """
     main menu nav ol option p search section summary table tbody tfoot thead title tr ul"""
 _PREFORMATTED = frozenset({"pre", "textarea", "listing", "xmp", "plaintext"})
 _BLOCKS = frozenset(_PARAGRAPHS.split()) | _PREFORMATTED
+_HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 
 # They separate words without ending a paragraph.
 _GAPS = frozenset({"br", "td", "th"})
 
-# HTML's rules take time with the square of each of these; no page that people read comes near.
-_MAX_OPEN = 10_000
-_MAX_ATTRIBUTES = 5_000
-_TAG = re.compile(r"""<(/?)([a-zA-Z][^\s/>]*+)((?:[^>=]++|=\s*+(?:"[^"]*+"|'[^']*+')?+)*+)""")
-_QUOTED = re.compile(r""""[^"]*+"|'[^']*+'""")
-# Only in these may an element end with "/>".
-_DRAWINGS = ("svg", "math")
-# The parser closes these by itself, or they have no end.
-_UNTRACKED = """
-    a area base body br button col colgroup dd dt embed h1 h2 h3 h4 h5 h6 head hr html img input li
-    link meta nobr optgroup option p param rb rp rt rtc select source tbody td tfoot th thead tr
-    track wbr"""
-_SELF_CLOSED = frozenset(_UNTRACKED.split())
+# What documentation tools put behind a heading as a link to itself.
+_PERMALINKS = frozenset({"¶", "#", "§", "🔗", "¶\ufe0e", "🔗\ufe0e"})
 
 
-def extract(page: str) -> tuple[str, str]:
-    """Title and text of the page.
+def read_html(page: str) -> Markup:
+    """Text of the page with its structure; offsets index that text, not the page.
 
     Blank lines separate paragraphs; other white space is one space, except in preformatted text, which
-    keeps its lines. Malformed pages are read as browsers read them. Raises BadRecord for a page with
-    so many nested elements, or attributes of one element, that parsing it would take minutes.
+    keeps its lines. Malformed pages are read as browsers read them. The title is the page's, else its
+    first ``<h1>``, else its first heading. Raises BadRecord for a page with so many nested elements, or
+    attributes of one element, that parsing it would take minutes.
     """
-    _check_size(page)
+    check_size(page)
     root = LexborHTMLParser(page, scripting=True).root
     text = _Text()
     for node, entered in _walk(root) if root is not None else ():
         text.enter(node) if entered else text.leave(node)
-    return text.title, "\n\n".join(text.paragraphs)
+    return text.markup()
 
 
 def _walk(root: LexborNode) -> Iterator[tuple[LexborNode, bool]]:
@@ -75,41 +67,72 @@ def _walk(root: LexborNode) -> Iterator[tuple[LexborNode, bool]]:
 
 
 class _Text:
-    """Collects the title and the paragraphs of a walk over a page."""
+    """Collects the title, the paragraphs and their structure in a walk over a page."""
 
     def __init__(self) -> None:
-        self.title = ""
-        self.paragraphs: list[str] = []
+        self._title = ""
+        self._paragraphs: list[str] = []
+        self._length = 0  # characters of the paragraphs and the blank lines between them
         self._parts: list[str] = []
+        self._headings: list[Heading] = []
+        self._anchors = Anchors()
+        self._blocks = Blocks()
         self._in_title = False
+        self._heading = 0  # level of the heading whose text comes next, or 0
         self._preformatted = 0
         self._drawings = 0
+        self._quotes = 0
+
+    def markup(self) -> Markup:
+        """What was collected."""
+        best = min(self._headings, key=lambda one: (one.level != 1, one.start), default=None)
+        title = self._title or (best.text if best else "")
+        sections = outline(title, self._headings)
+        return Markup(title, "\n\n".join(self._paragraphs), sections, self._blocks.found())
 
     def enter(self, node: LexborNode) -> None:
         """Begin a node: add its text, or end the paragraph before it."""
-        tag = node.tag
+        tag = node.tag or ""
         if node.is_text_node:
             self._parts.append(node.text_content or "")
-        elif tag in _BLOCKS:
+            return
+        if tag in _BLOCKS:
             self._end_paragraph()
             self._preformatted += tag in _PREFORMATTED
+            self._quotes += tag == "blockquote"
             self._in_title = tag == "title" and not self._drawings
+            if tag in _HEADINGS and not self._quotes:
+                self._heading = int(tag[1])
+                self._anchors.begin_heading()
+            self._blocks.enter(tag, self._next(), len(self._headings))
         elif tag in _GAPS:
             self._parts.append("\n" if self._preformatted else " ")
         elif tag == "svg":
             self._drawings += 1
+        elif tag == "a" and self._heading:
+            _drop_permalink(node)
+        self._anchors.enter(node, tag, self._heading > 0)
 
     def leave(self, node: LexborNode) -> None:
         """End a node."""
-        tag = node.tag
+        tag = node.tag or ""
         if tag in _BLOCKS:
             self._end_paragraph()
             self._preformatted -= tag in _PREFORMATTED
+            self._quotes -= tag == "blockquote"
             self._in_title = False
+            if tag in _HEADINGS:
+                self._heading = 0
+            self._blocks.leave(tag, self._length, len(self._headings))
         elif tag in _GAPS and tag != "br":
             self._parts.append(" ")
         elif tag == "svg":
             self._drawings -= 1
+        self._anchors.leave(tag)
+
+    def _next(self) -> int:
+        """Where the next paragraph will start."""
+        return self._length + 2 if self._paragraphs else 0
 
     def _end_paragraph(self) -> None:
         raw = "".join(self._parts)
@@ -120,30 +143,31 @@ class _Text:
             text = " ".join(raw.split())
         if self._in_title:
             # A later title is not shown anywhere; a drawing's is text of the page.
-            self.title = self.title or text
+            self._title = self._title or text
         elif text:
-            self.paragraphs.append(text)
+            self._add(text)
+
+    def _add(self, text: str) -> None:
+        start = self._next()
+        anchor = self._anchors.take()
+        if self._heading:
+            # Only the first paragraph: a heading that is never closed holds the rest of the page.
+            shown = " ".join(text.split())
+            if len(shown) <= MAX_HEADING:
+                self._headings.append(Heading(start, self._heading, shown, anchor))
+            self._heading = 0
+        self._paragraphs.append(text)
+        self._length = start + len(text)
 
 
-def _check_size(page: str) -> None:
-    """Raise BadRecord if the page would take too long to parse, by an estimate of its nesting."""
-    stack: list[str] = []
-    opened: Counter[str] = Counter()
-    for closing, name, rest in _TAG.findall(page):
-        tag = name.lower()
-        if len(rest) > _MAX_ATTRIBUTES and len(_QUOTED.sub("", rest).split()) > _MAX_ATTRIBUTES:
-            raise BadRecord(f"an element <{tag[:20]}> has more than {_MAX_ATTRIBUTES:,} attributes")
-        if tag in _SELF_CLOSED:
-            continue
-        if not closing:
-            drawn = tag in _DRAWINGS or any(opened[one] for one in _DRAWINGS)
-            if not (drawn and rest.endswith("/")):
-                stack.append(tag)
-                opened[tag] += 1
-        elif opened[tag]:
-            # What is still open inside ends with it.
-            while (last := stack.pop()) != tag:
-                opened[last] -= 1
-            opened[tag] -= 1
-        if len(stack) > _MAX_OPEN:
-            raise BadRecord(f"more than {_MAX_OPEN:,} elements are nested or never closed")
+def _drop_permalink(link: LexborNode) -> None:
+    """Empty the link if all it shows is a mark that it leads to its own heading."""
+    only = link.first_child
+    if (
+        only is not None
+        and only.next is None
+        and only.is_text_node
+        and (only.text_content or "").strip() in _PERMALINKS
+        and (link.attributes.get("href") or "").startswith("#")
+    ):
+        only.remove()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lurcher.index_builder.corpus import read_corpus
-from lurcher.index_builder.corpus.document import Document
+from lurcher.index_builder.corpus.document import Document, Section
 from lurcher.index_builder.corpus.folder import read_folder
 
 
@@ -18,7 +18,13 @@ def test_each_kind_of_file(tmp_path: Path) -> None:
     found = [record.document for record in read_corpus(tmp_path)]
     assert found == [
         Document("a.TXT", " plain  text\r\n", "a", {"source": "a.TXT"}),
-        Document("b/c.md", "intro\n\n# Title #\n\nbody", "Title", {"source": "b/c.md"}),
+        Document(
+            "b/c.md",
+            "intro\n\n# Title #\n\nbody",
+            "Title",
+            {"source": "b/c.md"},
+            sections=(Section(0, ()), Section(7, (), "title")),
+        ),
         Document("b/d.htm", "x", "T", {"source": "b/d.htm"}),
         Document("b/e.html", "y", "e", {"source": "b/e.html"}),
     ]
@@ -99,4 +105,5 @@ def test_a_file_name_that_is_no_utf8_is_one_bad_record(tmp_path: Path) -> None:
 def test_a_file_without_words_has_no_passage(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b" \n")
     (tmp_path / "b.html").write_bytes(b"<title>only</title>")
+    (tmp_path / "c.md").write_bytes(b"---\ntitle: only\n---\n\n<!-- hidden -->\n")
     assert list(read_corpus(tmp_path)) == []

@@ -4,8 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lurcher.index_builder.corpus.html_text import extract
+from lurcher.index_builder.corpus.html_text import read_html
 from lurcher.index_builder.corpus.passage import BadRecord
+
+
+def extract(page: str) -> tuple[str, str]:
+    found = read_html(page)
+    return found.title, found.text
+
 
 PAGE = """<!DOCTYPE html>
 <html><head><title> A &amp; B
