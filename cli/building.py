@@ -25,7 +25,7 @@ def build(
     corpus: Annotated[
         Path,
         typer.Argument(
-            help="A BEIR folder, a JSONL, CSV, TSV or Parquet file, or a folder of text, Markdown or HTML."
+            help="A BEIR folder; a JSON, JSONL, CSV, TSV or Parquet file; a text file, or a folder of them."
         ),
     ],
     out: Annotated[
@@ -58,6 +58,25 @@ def build(
             "--skip-bad-lines", help="Write bad records to OUT.skipped.jsonl instead of stopping."
         ),
     ] = False,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            help="Encoding of the corpus, such as latin1; default: what files declare, else UTF-8."
+        ),
+    ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(
+            help="What separates cells in CSV or TSV: a character, or 'tab'; default: comma, or tab in TSV."
+        ),
+    ] = None,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OURS=THEIRS",
+            help="What the corpus calls a record's id, text or title, such as text=body; can be repeated.",
+        ),
+    ] = None,
     queries: Annotated[
         Path | None,
         typer.Option(help="Judged queries to put into the bundle, as in adapt; with --qrels."),
@@ -131,6 +150,7 @@ def build(
     from lurcher.index_builder.adapt import read_sources
     from lurcher.index_builder.build import BuildOptions, skipped_file
     from lurcher.index_builder.build import build as build_bundle
+    from lurcher.index_builder.corpus import FieldNames, ReadOptions, bundle_name
     from lurcher.index_builder.neighbours import NeighbourOptions
     from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
 
@@ -140,8 +160,7 @@ def build(
             "is for the shipped encoder; with --encoder, use `lurcher swap-encoder` afterwards",
         )
     start = time.monotonic()
-    name = corpus.resolve().name
-    target = out or Path(f"{name.split('.')[0] if corpus.is_file() else name}.lurcher")
+    target = out or Path(f"{bundle_name(corpus)}.lurcher")
     judged = pair("qrels", queries, qrels)
     options = BuildOptions(
         encoder or DEFAULT_ENCODER, index, recall, skip_bad_lines, window, overlap,
@@ -152,6 +171,7 @@ def build(
         answer_bits=answer_bits,
         judged=read_sources(judged, skip_unknown=skip_unknown) if judged else None,
         neighbours=NeighbourOptions(skip_unknown=skip_unknown), url_prefix=url_prefix,
+        reading=ReadOptions(encoding, delimiter, FieldNames.parse(field or [])),
     )  # fmt: skip
     with progress() as bar:
         manifest = build_bundle(corpus, target, options, bar)

@@ -43,7 +43,7 @@ def build(
     """
     options, report = options or BuildOptions(), report or Silent()
     files = corpus_files(corpus)
-    records = read_corpus(corpus)
+    records = read_corpus(corpus, options.reading)
     models = load_models(options)
     workspace = Workspace(out, fail_point)
     context = BuildContext(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lurcher.bundle.state_codecs import Form
 from lurcher.errors import FieldError
+from lurcher.index_builder.corpus.options import ReadOptions
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.models.tokens.coder import check_bits
@@ -43,6 +44,7 @@ class BuildOptions:
     window, overlap   of passages, in tokens, where a document is split; None: what the encoder reads, and
                       a share of that (``split.OVERLAP``)
     url_prefix   what comes before a document's id in a link to it; "" for no links
+    reading      how the corpus is read where it does not tell itself
     student      folder of a student that reads queries instead of the encoder
     tokens       options of the token store; None leaves it out, and all ranking by tokens with it
     ranker       folder of a decoder or a T5; None: the encoder's own decoder, if it fits
@@ -70,6 +72,7 @@ class BuildOptions:
     reader: Path | None = None
     answer_bits: int | None = None
     judged: Judged | None = None
+    reading: ReadOptions = field(default_factory=ReadOptions)
     neighbours: NeighbourOptions = field(default_factory=NeighbourOptions)
     url_prefix: str = ""
 

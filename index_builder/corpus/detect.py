@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal, NamedTuple, NoReturn
 
 from lurcher.errors import CorpusError
+from lurcher.index_builder.corpus.records import Record
+from lurcher.index_builder.corpus.text_kinds import TEXT_KINDS
+from lurcher.index_builder.corpus.text_tree import text_files
 
-Kind = Literal["jsonl", "csv", "tsv", "parquet", "folder"]
+Kind = Literal["jsonl", "json", "csv", "tsv", "parquet", "texts"]
 
 _KINDS: dict[str, Kind] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
-    ".json": "jsonl",
+    ".json": "json",
     ".csv": "csv",
     ".tsv": "tsv",
     ".parquet": "parquet",
-}
+    **dict.fromkeys(TEXT_KINDS, "texts"),
+}  # fmt: skip
 
-_TEXTS = frozenset({".txt", ".md", ".html", ".htm"})
 
+class Found(NamedTuple):
+    """A corpus's kind, its files in the order they are read, and what of it cannot be read.
 
-def detect(path: Path) -> tuple[Kind, list[Path]]:
-    """The corpus's kind and its files in the order they are read; a folder may have several.
-
-    Raises CorpusError where there is nothing to read.
+    A folder of texts may have several files; ``root`` is what their names start from.
     """
+
+    kind: Kind
+    root: Path
+    files: list[Path]
+    faults: list[Record]
+
+
+def detect(path: Path) -> Found:
+    """What the corpus at ``path`` is. Raises CorpusError where there is nothing to read."""
     try:
         path.stat()
         if path.is_dir():
@@ -37,45 +47,45 @@ def detect(path: Path) -> tuple[Kind, list[Path]]:
         path.open("rb").close()
     except OSError as error:
         _unreadable(error)
-    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
+    suffix = _suffix(path)
     if suffix not in _KINDS:
         raise CorpusError(
             path,
             None,
             f"unknown kind {suffix or path.name!r}; a corpus file is one of {', '.join(_KINDS)}, "
-            "or .gz of these; for text files give their folder",
+            "or .gz of these",
         )
-    return _KINDS[suffix], [path]
+    return Found(_KINDS[suffix], path.parent, [path], [])
 
 
-def _detect_folder(root: Path) -> tuple[Kind, list[Path]]:
+def bundle_name(corpus: Path) -> str:
+    """The name of a bundle of the corpus: its own, without the suffix that tells its kind."""
+    name = corpus.resolve().name
+    if corpus.is_dir():
+        return name
+    if name.lower().endswith(".gz"):
+        name = name[: -len(".gz")]
+    suffix = Path(name).suffix
+    return name.removesuffix(suffix) if suffix.lower() in _KINDS else name
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def _detect_folder(root: Path) -> Found:
     for name in ("corpus.jsonl", "corpus.jsonl.gz"):
         if (root / name).is_file():
-            return "jsonl", [root / name]
-    files = _text_files(root)
-    if not files:
+            return Found("jsonl", root, [root / name], [])
+    files, faults = text_files(root)
+    if not files and not faults:
         raise CorpusError(
             root,
             None,
-            f"no corpus.jsonl in this folder, and no {', '.join(sorted(_TEXTS))} file; "
+            f"no corpus.jsonl in this folder, and no {', '.join(sorted(TEXT_KINDS))} file; "
             "give any other corpus file by its own path",
         )
-    return "folder", files
-
-
-def _text_files(root: Path) -> list[Path]:
-    inside = root.resolve()
-    found = []
-    for folder, folders, names in os.walk(root, onerror=_unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            path = Path(folder, name)
-            if name.startswith(".") or path.suffix.lower() not in _TEXTS or not path.is_file():
-                continue
-            # A link out of the folder could publish any file of the machine.
-            if not path.is_symlink() or path.resolve().is_relative_to(inside):
-                found.append(path)
-    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+    return Found("texts", root, files, faults)
 
 
 def _unreadable(error: OSError) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def depends_on(context: BuildContext) -> object:
     splitter = context.models.splitter
     return [
         stamps, splitter.window, splitter.overlap, options.window is None, options.url_prefix,
-        options.skip_bad_lines, context.models.encoder.config.fingerprint,
+        options.skip_bad_lines, asdict(options.reading), context.models.encoder.config.fingerprint,
     ]  # fmt: skip
 
 

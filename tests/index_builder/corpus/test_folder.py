@@ -58,7 +58,9 @@ def test_a_file_that_is_no_utf8_is_one_bad_record(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_bytes(b"fine")
     bad, good = read_corpus(tmp_path)
     assert (bad.file, bad.line) == (tmp_path / "a.txt", None)
-    assert bad.reason == "not valid UTF-8 at byte 6 of the file"
+    assert bad.reason == (
+        "not valid UTF-8 at byte 6 of the file; if it has another encoding, give --encoding"
+    )
     assert good.document is not None
 
 

@@ -44,7 +44,7 @@ def test_a_mark_is_only_taken_off_the_first_line(tmp_path: Path) -> None:
 
 def test_bytes_that_are_no_utf8_spoil_one_line(tmp_path: Path) -> None:
     path = written(tmp_path, b"a\nab\xff\xc3\nc\n")
-    fault = "not valid UTF-8 at byte 2 of the line"
+    fault = "not valid UTF-8 at byte 2 of the line; if it has another encoding, give --encoding"
     assert list(read_lines(path)) == [
         Line(1, "a\n"),
         Line(2, "ab\\xff\\xc3\n", fault),

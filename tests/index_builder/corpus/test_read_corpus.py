@@ -101,7 +101,7 @@ def test_no_such_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("c.txt", "'.txt'"), ("c.xml.gz", "'.xml'"), ("corpus", "'corpus'")]
+    ("name", "kind"), [("c.pdf", "'.pdf'"), ("c.xml.gz", "'.xml'"), ("corpus", "'corpus'")]
 )
 def test_an_unknown_kind(tmp_path: Path, name: str, kind: str) -> None:
     (tmp_path / name).write_bytes(b"x")
@@ -115,7 +115,9 @@ def test_a_folder_with_nothing_known(tmp_path: Path) -> None:
     (tmp_path / "corpus.jsonl").mkdir()
     error = refused(tmp_path)
     assert (error.file, error.line) == (tmp_path, None)
-    assert error.reason.startswith("no corpus.jsonl in this folder, and no .htm, .html, .md, .txt")
+    assert error.reason.startswith(
+        "no corpus.jsonl in this folder, and no .eml, .htm, .html, .ipynb,"
+    )
 
 
 def test_neither_a_file_nor_a_folder(tmp_path: Path) -> None:

@@ -70,7 +70,8 @@ def test_a_column_called_metadata_is_a_string_like_any_other(tmp_path: Path) -> 
         (b"1,\xe9\n", "not valid UTF-8 at byte 2 of the line", "1,\\xe9"),
         (
             b'1,"a\n\xe9"\n',
-            "not valid UTF-8 at byte 0 of the line; the row ends on line 4",
+            "not valid UTF-8 at byte 0 of the line; if it has another encoding, give --encoding; "
+            "the row ends on line 4",
             '1,"a\n\\xe9"',
         ),
     ],
