@@ -24,7 +24,7 @@ import typer
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from experiments.pefa_formulas import nudge_scores, per_passage_weight, published_votes
+from experiments.pefa_formulas import mix, nudge_scores, per_passage_weight, published_votes
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.bundle.labels import Labels
 from lurcher.bundle.passages import Rows
@@ -41,7 +41,7 @@ from lurcher.index_builder.neighbours.splits import JudgedQueries, sample
 from lurcher.index_builder.neighbours.sums import label_sums
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.neighbours.adapted import adapted_scores, unit
-from lurcher.models.neighbours.votes import Votes, mix
+from lurcher.models.neighbours.votes import Votes
 from lurcher.retrieval.query import NeighbourMode
 from lurcher.threads import available_cpus
 from lurcher.training.plot import save_plot

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lurcher.models.neighbours.adapted import Array
+from lurcher.models.neighbours.nearness import Array
 from lurcher.models.neighbours.votes import Votes
 
 
@@ -37,3 +37,8 @@ def nudge_scores(dense: Array, mean: Array, agreement: Array, reach: float) -> A
     # The tangent at p_j that points to n_j.
     across = (mean - agreement * dense) / np.maximum(np.sin(between), 1e-6)
     return np.asarray(np.cos(turn) * dense + np.sin(turn) * across, np.float32)
+
+
+def mix(dense: Array, neighbours: Array, dense_weight: float | Array) -> Array:
+    """XL's score as published, ``lambda dense + (1 - lambda) neighbours``, (n,)."""
+    return np.asarray(dense_weight * dense + (1 - dense_weight) * neighbours, np.float32)

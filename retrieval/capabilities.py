@@ -12,7 +12,8 @@ from lurcher.retrieval.query import NeighbourPlan, Plan, Query, RankerName, Rank
 
 # How many of the first stage's hits are ranked, unless a query asks for more hits than these.
 CANDIDATES = 100
-# How many candidates the adapted index is asked for, at least, where their order has to be made anew.
+# How many candidates the adapted index is asked for, at least: their order is made anew by how near the query
+# is to the known ones of each.
 _REORDERED_DEPTH = 100
 
 NO_TOKENS = "this bundle has no tokens to rank by; `lurcher build` makes one that has"
@@ -88,15 +89,12 @@ class Capabilities:
             depth = max(depth, CANDIDATES if query.candidates is None else query.candidates)
         if neighbours == "off":
             return Plan(ranker, neighbours, ("dense",), depth, depth)
-        tuned = self._tuned_weight(neighbours)
-        weight = tuned if query.dense_weight is None else query.dense_weight
-        # The adapted index is made for one lambda; another, or what was learnt since, changes the order.
-        as_built = neighbours == "adapted" and not learnt and weight == tuned
-        if as_built:
-            return Plan(ranker, neighbours, ("adapted",), depth, depth, weight, as_built)
+        tuned, asked = self._tuned_weight(neighbours), query.dense_weight
+        weight = tuned if asked is None else asked
         if neighbours != "adapted":
             return Plan(ranker, neighbours, ("dense", neighbours), depth, depth, weight)
-        # What was learnt since may have moved passages that neither index finds.
+        # The adapted index finds what known queries have brought near, the other what they have moved away
+        # from queries unlike them. What was learnt since may move passages that neither finds.
         found_by: tuple[RetrieverName, ...] = ("adapted", "dense")
         retrievers = (*found_by, "voting") if learnt else found_by
         deep = max(depth, _REORDERED_DEPTH)

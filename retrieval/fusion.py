@@ -1,18 +1,21 @@
-"""How the candidates of several retrievers become one list. Pure functions on arrays.
+"""How the candidates of several retrievers become one list, and what a ranker's score does to theirs.
 
-Formulas of what known queries add are those of ``lurcher.models.neighbours``.
+Pure functions on arrays. Formulas of what known queries add are those of ``lurcher.models.neighbours``; a
+passage to which they add nothing keeps its score.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
-from lurcher.models.neighbours.adapted import adapted_scores
-from lurcher.models.neighbours.votes import mix
+from lurcher.models.neighbours.adapted import gated_scores
+from lurcher.models.neighbours.nearness import nearness
+from lurcher.models.neighbours.votes import boost, raised
+from lurcher.order import best_first, evened, inner_products
 from lurcher.retrieval.query import Candidates
 
 # The vectors (n, d) of rows (n,).
@@ -22,7 +25,7 @@ VectorsOf = Callable[[Rows], Vectors]
 def fuse_votes(
     dense: Candidates, voted: Candidates, vector: Vectors, vectors: VectorsOf, weight: float, k: int
 ) -> Candidates:
-    """The best ``k`` of the union of both, scored ``weight`` dense + (1 - ``weight``) neighbours.
+    """The best ``k`` of the union of both, each raised by its votes; ``weight`` is lambda.
 
     ``dense`` has the column of that name, ``voted`` the column ``neighbours``; each passage's inner product
     with the query's ``vector`` (d,) is computed where ``dense`` does not have it. Votes only raise scores, so
@@ -36,15 +39,11 @@ def fuse_votes(
     products = np.full(len(rows), np.nan, np.float32)
     products[np.searchsorted(rows, dense.rows)] = dense.columns["dense"]
     missing = np.isnan(products)
-    products[missing] = (vectors(rows[missing]) * vector).sum(axis=1)
-    dense_weight = np.full(len(rows), weight, np.float32)
-    fused = mix(products, neighbours, dense_weight)
-    best = np.lexsort((-products, -fused))[:k]  # where only votes count, most passages have none
-    columns = {
-        "dense": products, "neighbours": neighbours, "fused": fused,
-        "dense_weight": dense_weight,
-    }  # fmt: skip
-    return Candidates(rows, columns).take(best)
+    products[missing] = inner_products(vectors(rows[missing]), vector)
+    boosts = boost(neighbours, weight)
+    fused = evened(raised(products, boosts))
+    columns = {"dense": products, "neighbours": neighbours, "fused": fused, "boost": boosts}
+    return Candidates(rows, columns).take(best_first(fused, rows, k))
 
 
 def fuse_adapted(
@@ -55,17 +54,31 @@ def fuse_adapted(
     ``passages`` and ``means`` (n, d) are theirs, a mean of zeros where there is no known query; ``weight`` is
     lambda.
     """
-    dense, mean = passages @ vector, means @ vector
-    agreement = (passages * means).sum(axis=1)
-    moved = adapted_scores(dense, mean, agreement, weight)
-    fused = np.where(means.any(axis=1), moved, dense)
+    dense, mean = inner_products(passages, vector), inner_products(means, vector)
+    agreement = np.einsum("nd,nd->n", passages, means)
+    fused = evened(gated_scores(dense, mean, agreement, weight))
     columns = {
         "dense": dense, "neighbours": mean, "fused": fused,
-        "dense_weight": adapted_weights(means, weight),
+        "dense_weight": adapted_weights(mean, weight),
     }  # fmt: skip
-    return Candidates(rows, columns).take(np.argsort(-fused, kind="stable")[:k])
+    return Candidates(rows, columns).take(best_first(fused, rows, k))
 
 
-def adapted_weights(means: Vectors, weight: float) -> Vectors:
-    """What the passages' own scores count, (n,): all, where no known query has moved them."""
-    return np.where(means.any(axis=1), np.float32(weight), np.float32(1))
+def adapted_weights(mean: Vectors, weight: float) -> Vectors:
+    """What the passages' own scores count, (n,): all, where the query is not near to their known ones.
+
+    ``mean`` (n,) is its inner product with their mean, 0 where there are none.
+    """
+    return 1 - nearness(mean) * np.float32(1 - weight)
+
+
+def stand_in(columns: Mapping[str, Vectors], scores: Vectors) -> Vectors:
+    """The first stage's scores with ``scores`` (C,), a ranker's, in the place of ``dense``.
+
+    ``columns`` are the candidates'. What known queries add to a passage's score stays.
+    """
+    if "boost" in columns:
+        return raised(scores, columns["boost"])
+    if "fused" in columns:
+        return columns["fused"] + columns["dense_weight"] * (scores - columns["dense"])
+    return scores

@@ -97,7 +97,6 @@ class Plan:
     retrieval_depth: int  # candidates that each retriever is asked for
     depth: int  # candidates that are left of them
     dense_weight: float | None = None  # lambda, None where no known query counts
-    as_built: bool = False  # the adapted index serves as it is: same lambda, nothing learnt since
 
 
 # The scores that a hit shows, in the order in which the stages give them. Candidates are ordered by the last
@@ -109,8 +108,8 @@ SCORES = ("dense", "neighbours", "fused", "maxsim", "rank")
 class Candidates:
     """Passages found for one query, best first, with columns of numbers (C,) float32.
 
-    Columns are those of ``SCORES``, and ``dense_weight``: what ``dense`` counts in ``fused``, where known
-    queries count.
+    Columns are those of ``SCORES`` and, where known queries count, ``boost``, what their votes add to
+    ``dense``, or in adapted mode ``dense_weight``, what ``dense`` counts in ``fused``.
     """
 
     rows: Rows  # (C,) of the snapshot

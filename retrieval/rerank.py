@@ -17,6 +17,7 @@ from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.ranker.maxsim import blend, maxsim
 from lurcher.models.tokens.coder import Coded
 from lurcher.models.tokens.passages import encode_passages
+from lurcher.order import evened, inner_products
 from lurcher.retrieval.stages.retrieve import token_features
 
 
@@ -95,4 +96,6 @@ class Reranker:
             vectors = self._index.vectors(request.passages)
             codes, counts = self._store.gather(request.passages)
         similarity = maxsim(features.projected, features.weights, codes, counts)
-        return RerankScores(blend(vectors @ vector, similarity), tokens.truncated)
+        return RerankScores(
+            evened(blend(inner_products(vectors, vector), similarity)), tokens.truncated
+        )

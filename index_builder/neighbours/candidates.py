@@ -20,8 +20,9 @@ from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import VectorIndex, Vectors
 from lurcher.index_builder.neighbours.splits import JudgedQueries, Split
 from lurcher.index_builder.neighbours.sums import CHUNK, label_scores, label_sums
-from lurcher.models.neighbours.adapted import Array, adapted_scores, unit
-from lurcher.models.neighbours.votes import Votes, margin_votes, mix
+from lurcher.models.neighbours.adapted import gated_scores, unit
+from lurcher.models.neighbours.nearness import Array
+from lurcher.models.neighbours.votes import Votes, boost, margin_votes, raised
 
 MOST_NEIGHBOURS = 64  # known queries that may vote
 _DEPTH = 100
@@ -71,7 +72,6 @@ class Candidates:
         dense, mean, agreement = _scores(index, queries.vectors, of, rows, labelled, means)
         self.dense = self._padded(place, dense, -np.inf)
         self.mean, self.agreement = self._padded(place, mean, 0), self._padded(place, agreement, 0)
-        self.labelled = np.isin(self.rows, labelled)
         self.gains = self._padded(place, _gains(queries.labels, of, rows, width), 0)
         self.ideal = _ideal(queries.labels)
         self.relevant = np.diff(queries.labels.indptr)
@@ -88,10 +88,10 @@ class Candidates:
         """How well the candidates are ranked with ``settings``; None leaves known queries out."""
         scores = self.dense
         if isinstance(settings, AdaptedSettings):
-            moved = adapted_scores(self.dense, self.mean, self.agreement, settings.dense_weight)
-            scores = np.where(self.labelled, moved, self.dense)
+            scores = gated_scores(self.dense, self.mean, self.agreement, settings.dense_weight)
         elif settings is not None:
-            scores = mix(self.dense, self._neighbour_scores(settings), settings.dense_weight)
+            votes = self._neighbour_scores(settings)
+            scores = raised(self.dense, boost(votes, settings.dense_weight))
         top = np.argpartition(-scores, _cut(scores), axis=1)[:, :_DEPTH]
         order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")
         gains = np.take_along_axis(self.gains, np.take_along_axis(top, order, axis=1), axis=1)

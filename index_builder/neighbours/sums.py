@@ -7,7 +7,7 @@ import numpy as np
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import VectorIndex, Vectors
 from lurcher.index_builder.neighbours.splits import JudgedQueries
-from lurcher.models.neighbours.adapted import Array
+from lurcher.models.neighbours.nearness import Array
 
 CHUNK = 65_536  # labels whose passages are in memory at once
 _ROWS = 4_096  # passages whose known queries are

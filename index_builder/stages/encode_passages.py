@@ -7,12 +7,14 @@ number is how many passages are done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from lurcher.bundle.bundle import SEGMENT
 from lurcher.bundle.fail_points import FailPoint, carry_on
@@ -20,6 +22,7 @@ from lurcher.bundle.reading_store import ReadingWriter
 from lurcher.bundle.token_store import TokenWriter
 from lurcher.bundle.vectors import Vectors
 from lurcher.index_builder.build_context import BuildContext
+from lurcher.index_builder.passage_tokens import PassageTokens
 from lurcher.models.encoders.encoder import LOWER_STATES, TOKEN_STATES, VECTOR, Encoder
 from lurcher.models.encoders.tokenizer import Tokens
 from lurcher.models.reader.coder import ReadingCoder
@@ -48,9 +51,13 @@ class Coding:
     reading_coder: ReadingCoder | None = None
 
     def encode(
-        self, encoder: Encoder, tokens: Sequence[Tokens], advance: Callable[[int], None]
-    ) -> tuple[Vectors, list[Kept]]:
-        """Vectors (n, d) and codes of passages, of one pass of ``encoder``; ``advance`` counts each batch."""
+        self, encoder: Encoder, tokens: Sequence[Tokens], advance: Callable[[int], None],
+        alone: Collection[int] = (),
+    ) -> tuple[Vectors, list[Kept]]:  # fmt: skip
+        """Vectors (n, d) and codes of passages, of one pass of ``encoder``, which takes ``alone``.
+
+        ``advance`` counts each batch.
+        """
         states = [TOKEN_STATES] if self.reading_coder is None else [TOKEN_STATES, LOWER_STATES]
 
         def keep(ids: Sequence[Sequence[int]], *found: Sequence[Vectors]) -> list[Kept]:
@@ -58,7 +65,7 @@ class Coding:
             advance(len(ids))
             return kept
 
-        return encode_passages(encoder, tokens, keep, states)
+        return encode_passages(encoder, tokens, keep, states, alone)
 
     def _keep(
         self, ids: Sequence[Sequence[int]], states: Sequence[Vectors],
@@ -154,15 +161,17 @@ def run(context: BuildContext) -> None:
         if start < count:
             start -= start % chunk  # other batches round otherwise, and a sign may change by it
         outputs.truncate(start)
+        copied = copies(tokens, chunk)
         context.report.stage("encoding", count, start)
         for first in range(start, count, chunk):
             rows = range(first, min(first + chunk, count))
             read, empty = tokens.read(rows)
+            alone = set(np.flatnonzero(copied[first : rows.stop]).tolist())
             kept: list[Kept] = []
             if coding is None:
-                vectors = _encode(encoder, read, context.report.advance)
+                vectors = _encode(encoder, read, context.report.advance, alone)
             else:
-                vectors, kept = coding.encode(encoder, read, context.report.advance)
+                vectors, kept = coding.encode(encoder, read, context.report.advance, alone)
             vectors[empty] = 0.0
             flags = np.array([one.truncated for one in read]) * TRUNCATED + empty * EMPTY
             outputs.append(kept, vectors, flags.tolist())
@@ -170,7 +179,10 @@ def run(context: BuildContext) -> None:
         outputs.close()
 
 
-def _encode(encoder: Encoder, tokens: Sequence[Tokens], advance: Callable[[int], None]) -> Vectors:
+def _encode(
+    encoder: Encoder, tokens: Sequence[Tokens], advance: Callable[[int], None],
+    alone: Collection[int],
+) -> Vectors:  # fmt: skip
     """The vectors (n, d) of passages; ``advance`` counts each batch."""
     vectors = np.zeros((len(tokens), encoder.config.dimension), np.float32)
 
@@ -178,8 +190,26 @@ def _encode(encoder: Encoder, tokens: Sequence[Tokens], advance: Callable[[int],
         (vectors[batch],) = found
         advance(len(batch))
 
-    encoder.visit_batches(tokens, [VECTOR], keep)
+    encoder.visit_batches(tokens, [VECTOR], keep, alone)
     return vectors
+
+
+def copies(tokens: PassageTokens, chunk: int) -> npt.NDArray[np.bool_]:
+    """Which passages (n,) have the tokens of another; read ``chunk`` at a time.
+
+    They are encoded in batches of one, so that passages of one text get one vector and one set of codes, to
+    the last bit, and a search has no reason to prefer one of them.
+    """
+    hashes = np.empty(tokens.count, np.uint64)
+    for first in range(0, tokens.count, chunk):
+        read, _ = tokens.read(range(first, min(first + chunk, tokens.count)))
+        hashes[first : first + len(read)] = [
+            int.from_bytes(blake2b(np.array(one.ids).tobytes(), digest_size=8).digest(), "big")
+            for one in read
+        ]
+    _, which, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+    found: npt.NDArray[np.bool_] = counts[which] > 1
+    return found
 
 
 def _coding(context: BuildContext) -> Coding | None:

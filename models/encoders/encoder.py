@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -134,24 +134,37 @@ class Encoder:
 
     def visit_batches(
         self, tokens: Sequence[Tokens], outputs: Sequence[str],
-        visit: Callable[[list[int], Sequence[Vectors]], None],
+        visit: Callable[[list[int], Sequence[Vectors]], None], alone: Collection[int] = (),
     ) -> None:  # fmt: skip
         """Show ``visit`` each batch: the numbers of its texts (B,) and each of ``outputs`` for them.
 
         That is (B, d) of VECTOR and (B, L, d) of the states, L being the longest text's length. Called from
         several threads; what it is shown is gone afterwards.
+
+        What a text gets depends in its last bits on its batch, and rounding can make more of that. Texts that
+        occur more than once in ``tokens``, and those numbered in ``alone``, are read in batches of one, once
+        each: they get the same wherever they stand.
         """
+        copies: dict[tuple[int, ...], list[int]] = {}
+        for i, one in enumerate(tokens):
+            copies.setdefault(tuple(one.ids), []).append(i)
+        apart = {same[0]: same for same in copies.values() if len(same) > 1 or same[0] in alone}
+        others = [same[0] for same in copies.values() if same[0] not in apart]
 
         def encode(batch: list[int]) -> None:
             input_ids, mask = pad([tokens[i].ids for i in batch])
-            visit(
-                batch, self._engine.run(outputs, {"input_ids": input_ids, "attention_mask": mask})
-            )
+            found = self._engine.run(outputs, {"input_ids": input_ids, "attention_mask": mask})
+            if batch[0] not in apart:
+                visit(batch, found)
+            else:
+                for same in apart[batch[0]]:
+                    visit([same], found)
 
-        lengths = [len(t.ids) for t in tokens]
+        lengths = [len(tokens[i].ids) for i in others]
         # A few short queries are shared out among the threads, too.
         budget = min(TOKEN_BUDGET, math.ceil(sum(lengths) / self._threads))
-        batches = length_buckets(lengths, budget)
+        batches = [[others[i] for i in batch] for batch in length_buckets(lengths, budget)]
+        batches += [[i] for i in apart]
         if self._pool is None or len(batches) == 1:
             for batch in batches:
                 encode(batch)

@@ -15,14 +15,18 @@ is multiplied by lambda, so that it sinks below those that have one. Departure: 
 
 Since e_j lies between p_j and n_j, its score follows from theirs and from how well the two agree, without
 the vector itself: that is how candidates are scored and a lambda is tried.
+
+Another departure: a query that has nothing to do with n_j would find p_j's score changed all the same, so e_j
+counts as far as the query is near to n_j (``nearness``)::
+
+    f_j = <q, p_j> + near(<q, n_j>) (<q, e_j> - <q, p_j>)
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+from lurcher.models.neighbours.nearness import Array, nearness
 
 _TINY = np.float32(1e-12)
 
@@ -41,6 +45,17 @@ def adapted_vectors(passages: Array, means: Array, dense_weight: float) -> Array
     known = means.any(axis=-1, keepdims=True)
     fused = unit(dense_weight * passages + (1 - dense_weight) * means)
     return np.where(known, fused, passages)
+
+
+def gated_scores(dense: Array, mean: Array, agreement: Array, dense_weight: float | Array) -> Array:
+    """The scores f_j (n,): ``dense`` where a query is not near to a passage's known ones, or it has none.
+
+    Arguments are those of ``adapted_scores``, with a ``mean`` of 0 where there is no known query.
+    """
+    near = nearness(mean)
+    some = np.where(near > 0, dense, 0)  # others may be minus infinity, which is no passage
+    moved = adapted_scores(some, mean, agreement, dense_weight)
+    return np.asarray(dense + near * (moved - some), np.float32)
 
 
 def adapted_scores(

@@ -5,17 +5,32 @@ to q::
 
     f_j = lambda <q, p_j> + (1 - lambda) c sum_i <q, q_i> y_ij        c = 1/k or 1
 
-Two things are wrong with the second term. Every neighbour votes with nearly the same force, near or far;
-and it votes with all of <q, q_i>, of which most says only that both are questions. Departures:
+Three things are wrong with that. Every neighbour votes with nearly the same force, near or far; it votes
+with all of <q, q_i>, of which most says only that both are questions; and lambda makes every score smaller,
+also of passages that no neighbour votes for. Departures:
 
-- neighbours are weighed by a softmax of their similarity over a temperature t;
+- a neighbour counts as far as it is near (``nearness``, 0 to 1), and neighbours are weighed against each
+  other by a softmax of their similarity over a temperature t, in which those that are not near have no part::
+
+      w_i = near_i * near_i exp(<q, q_i> / t) / sum_h near_h exp(<q, q_h> / t)
+
 - a neighbour votes with what the passage's own score did not say: by how much q is nearer to q_i than q_i
   itself is to p_j, beyond a margin m::
 
-    f_j = lambda <q, p_j> + (1 - lambda) sum_i softmax_i(<q, q_i> / t) max(0, <q, q_i> - <q_i, p_j> - m) y_ij
+      v_j = sum_i w_i max(0, <q, q_i> - <q_i, p_j> - m) y_ij
+
+- votes are added to the passage's own score, which keeps its scale; the order is that of
+  ``lambda <q, p_j> + (1 - lambda) v_j``, divided by lambda::
+
+      f_j = raised(<q, p_j>, (1 - lambda) / lambda v_j)
 
 With the margin, a query about something nobody asked before finds neighbours that are no nearer than a
-passage would be, and they do not vote.
+passage would be, and they do not vote. Known queries that are not near take no weight from those that are.
+
+A sum may leave the scale of cosines, so what is above .8 is bent to stay below 1, in the same order::
+
+    raised(s, b) = max(s, x)                                   x = s + b up to c = .8
+    raised(s, b) = max(s, c + (1 - c) y / (1 + y))             y = (x - c) / (1 - c) above
 
 Votes are kept flat: one entry for each label of each neighbour of each query of a batch.
 """
@@ -27,7 +42,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from lurcher.models.neighbours.adapted import Array
+from lurcher.models.neighbours.nearness import Array, nearness
 
 Integers = npt.NDArray[np.int64]
 
@@ -55,21 +70,38 @@ class Votes:
         return replace(self, similarities=similarities)
 
 
-def softmax(similarities: Array, temperature: float) -> Array:
-    """Weights (B, k) that sum to 1; 0 where a similarity is -inf."""
-    finite = np.where(np.isfinite(similarities), similarities, -1e9)
-    weights = np.exp((finite - finite.max(axis=1, keepdims=True, initial=-1e9)) / temperature)
-    weights *= np.isfinite(similarities)
-    return np.asarray(weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12), np.float32)
+def weights(similarities: Array, temperature: float) -> Array:
+    """The weights w_i (B, k) of neighbours by their ``similarities`` (B, k); 0 where one is -inf."""
+    near = nearness(similarities)
+    finite = np.where(near > 0, similarities, np.float32(-1))
+    force = near * np.exp((finite - finite.max(axis=1, keepdims=True, initial=-1)) / temperature)
+    total = force.sum(axis=1, keepdims=True)
+    return np.asarray(near * force / np.where(total > 0, total, 1), np.float32)
 
 
 def margin_votes(votes: Votes, temperature: float, margin: float) -> Array:
     """What each entry of ``votes`` adds to its passage's neighbour score, (n,)."""
     excess = votes.similarities.ravel()[votes.neighbour] - votes.known_score - margin
-    weights = softmax(votes.similarities, temperature).ravel()[votes.neighbour]
-    return np.asarray(weights * np.maximum(excess, 0) * votes.label, np.float32)
+    weight = weights(votes.similarities, temperature).ravel()[votes.neighbour]
+    return np.asarray(weight * np.maximum(excess, 0) * votes.label, np.float32)
 
 
-def mix(dense: Array, neighbours: Array, dense_weight: float | Array) -> Array:
-    """``lambda dense + (1 - lambda) neighbours``, (n,)."""
-    return np.asarray(dense_weight * dense + (1 - dense_weight) * neighbours, np.float32)
+def boost(neighbours: Array, dense_weight: float) -> Array:
+    """What votes ``neighbours`` (n,) are worth beside a score, by the weight lambda of the passage's own.
+
+    A lambda below ``_LEAST_WEIGHT`` counts as that: votes then decide, and the passages' own scores where
+    votes are equal.
+    """
+    return neighbours * np.float32((1 - dense_weight) / max(dense_weight, _LEAST_WEIGHT))
+
+
+def raised(scores: Array, boosts: Array) -> Array:
+    """``scores`` (n,) raised by ``boosts`` (n,), at least 0, but not beyond the scale of cosines."""
+    together = scores + boosts
+    above = np.maximum(together - _BENT, 0) / (1 - _BENT)
+    bent = np.where(above > 0, _BENT + (1 - _BENT) * above / (1 + above), together)
+    return np.maximum(scores, bent)
+
+
+_LEAST_WEIGHT = 0.01
+_BENT = np.float32(0.8)

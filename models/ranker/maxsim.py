@@ -6,6 +6,11 @@
 
 Each query token counts its weight times its highest cosine with a passage token; with weights that sum to 1
 the score lies between -1 and 1.
+
+What a passage scores must not depend on what is scored beside it, not even in its last bit, or equal
+passages would not stay in the order of the corpus. A matrix product adds up in an order that depends on its
+shape. So queries are rounded to multiples of 2^-22: then no sum of theirs needs more bits than a float has,
+and each is exact in whatever order.
 """
 
 from __future__ import annotations
@@ -18,13 +23,16 @@ from lurcher.models.tokens.products import MULTIPLICATIONS, Vectors
 
 # The cosine for a passage without tokens: the worst there is.
 NOTHING = -1.0
+_GRID = np.float32(2**22)
 
 
 def similarities(queries: Vectors, codes: Codes) -> Vectors:
     """The cosine of each code (n, bits/8) with each query token (L, bits), (n, L) float32."""
     length, bits = queries.shape
-    # Of bits 0 and 1 instead of signs: <q, 2 b - 1> = <2 q, b> - sum q.
-    columns = np.ascontiguousarray(queries.T) * np.float32(2 / np.sqrt(bits))
+    # Of bits 0 and 1 instead of signs: <q, 2 b - 1> = <2 q, b> - sum q. A query has norm 1, so that no sum
+    # of some of these numbers is beyond 2: with multiples of 2^-22, all sums have 23 bits.
+    columns = np.rint(queries.T * np.float32(2 / np.sqrt(bits)) * _GRID) / _GRID
+    columns = np.ascontiguousarray(columns, np.float32)
     found = np.empty((len(codes), length), np.float32)
     step = max(1, MULTIPLICATIONS // max(1, length * bits))
     for start in range(0, len(codes), step):
@@ -50,7 +58,9 @@ def best_met(found: Vectors, counts: Integers) -> Vectors:
 
 def maxsim(queries: Vectors, weights: Vectors, codes: Codes, counts: Integers) -> Vectors:
     """The score (C,) of each passage for query tokens (L, bits) of ``weights`` (L,)."""
-    return best_met(similarities(queries, codes), counts) @ weights
+    best = best_met(similarities(queries, codes), counts)
+    scores: Vectors = np.einsum("cl,l->c", best, weights)
+    return scores
 
 
 # The weight of MaxSim against the inner product of the vectors, chosen on development queries of SciFact,
@@ -65,14 +75,3 @@ def blend(dense: Vectors, late: Vectors) -> Vectors:
     scores does not depend on the others.
     """
     return dense + np.float32(LATE_WEIGHT) * (late - dense)
-
-
-def replaced(
-    first: Vectors, dense: Vectors, score: Vectors, dense_weight: Vectors | None
-) -> Vectors:
-    """``first`` (C,), the first stage's scores, with ``score`` in place of ``dense``.
-
-    ``dense_weight`` (C,) is the weight that the inner products had beside known queries, which keep theirs;
-    None: there are no known queries.
-    """
-    return first + (score - dense if dense_weight is None else dense_weight * (score - dense))

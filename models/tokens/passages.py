@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -30,13 +30,13 @@ def informative_tokens(
 
 def encode_passages(
     encoder: Encoder, passages: Sequence[Tokens], keep: Callable[..., Sequence[Kept]],
-    states: Sequence[str] = (TOKEN_STATES,),
+    states: Sequence[str] = (TOKEN_STATES,), alone: Collection[int] = (),
 ) -> tuple[Vectors, list[Kept]]:  # fmt: skip
     """Vectors (n, d) of ``passages``, and what ``keep`` makes of each one's own tokens.
 
     ``keep`` is called once per batch of the encoder, from several threads. Its arguments are the ids (L,) of
     each passage of the batch, then for each of ``states`` every passage's (L, d); they are gone afterwards.
-    It returns what to keep of each passage.
+    It returns what to keep of each passage. Those numbered in ``alone`` are batches of one.
     """
     vectors = np.zeros((len(passages), encoder.config.dimension), np.float32)
     kept: dict[int, Kept] = {}
@@ -48,5 +48,5 @@ def encode_passages(
         own = ([one[row, owns[i]] for row, i in enumerate(batch)] for one in found[1:])
         kept.update(zip(batch, keep(ids, *own), strict=True))
 
-    encoder.visit_batches(passages, [VECTOR, *states], visit)
+    encoder.visit_batches(passages, [VECTOR, *states], visit, alone)
     return vectors, [kept[i] for i in range(len(passages))]

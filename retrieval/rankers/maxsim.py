@@ -9,8 +9,10 @@ import numpy as np
 from lurcher.bundle.token_store import TokenStore
 from lurcher.bundle.vectors import Vectors
 from lurcher.models.ranker.decoder import Decoder
-from lurcher.models.ranker.maxsim import blend, maxsim, replaced
+from lurcher.models.ranker.maxsim import blend, maxsim
 from lurcher.models.reader.spans import NOTHING
+from lurcher.order import best_first, evened
+from lurcher.retrieval.fusion import stand_in
 from lurcher.retrieval.passage_reader import PassageReader
 from lurcher.retrieval.query import Candidates, QueryState, TokenFeatures
 from lurcher.retrieval.rankers import Ranking
@@ -79,6 +81,11 @@ class ReaderRanker:
         read = self._reader.read(query, rows)
         best = np.full(len(similarity), NOTHING, np.float32)
         best[places] = self._reader.best_logits(rows, read)
+        if len(places) < len(best):
+            # What scores the same as the last that is read has its text, and need not be read again.
+            rank = first.columns["rank"]
+            same = np.setdiff1d(np.flatnonzero(rank == rank[places[-1]]), places)
+            best[same] = best[places[-1]]
         score = blend(candidates.columns["dense"], similarity) + np.float32(READER_WEIGHT) * best
         return replace(_ranking(candidates, similarity, score), read_passages=read)
 
@@ -91,8 +98,5 @@ def _token_features(state: QueryState) -> TokenFeatures:
 
 def _ranking(candidates: Candidates, similarity: Vectors, score: Vectors) -> Ranking:
     """The order by ``score`` (C,), which takes the place of dense; ``similarity`` (C,) is maxsim."""
-    columns = candidates.columns
-    first = columns.get("fused", columns["dense"])
-    rank = replaced(first, columns["dense"], score, columns.get("dense_weight"))
-    # Where known queries alone count, `score` orders the passages of which they say the same.
-    return Ranking({"maxsim": similarity, "rank": rank}, np.lexsort((-score, -rank)))
+    rank = evened(stand_in(candidates.columns, score))
+    return Ranking({"maxsim": similarity, "rank": rank}, best_first(rank, candidates.rows))

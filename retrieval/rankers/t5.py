@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from lurcher.bundle.passages import Passage, Rows
 from lurcher.bundle.state_store import StateStore
 from lurcher.bundle.token_store import TokenStore
 from lurcher.bundle.vectors import Vectors
 from lurcher.models.ranker.seq2seq import Seq2SeqDecoder
+from lurcher.order import best_first
 from lurcher.retrieval.query import QueryState
 from lurcher.retrieval.rankers import Ranking
 from lurcher.retrieval.rankers.maxsim import MaxSimRanker
@@ -58,4 +57,4 @@ class T5Ranker:
         """As ``Ranker.__call__``."""
         columns = {} if self._maxsim is None else dict(self._maxsim(state).columns)
         scores = columns["rank"] = self._t5.scores(state.query.text, state.candidates.rows)
-        return Ranking(columns, np.argsort(-scores, kind="stable"))
+        return Ranking(columns, best_first(scores, state.candidates.rows))

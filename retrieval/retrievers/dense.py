@@ -29,7 +29,8 @@ class DenseRetriever:
                 scores, passing = self._index.search_among(vectors[place], depth, rows)
                 found[place] = Candidates(passing, {self._score: scores})
         for depth, places in by_depth.items():
-            scores, rows = self._index.search(vectors[places], depth)
-            for place, score, row in zip(places, scores, rows, strict=True):
-                found[place] = Candidates(row[row >= 0], {self._score: score[row >= 0]})
+            for place, (scores, rows) in zip(
+                places, self._index.top(vectors[places], depth), strict=True
+            ):
+                found[place] = Candidates(rows, {self._score: scores})
         return found

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lurcher.bundle.neighbours import Neighbours, VotingSettings
 from lurcher.bundle.passages import Rows
-from lurcher.bundle.vectors import Vectors
+from lurcher.bundle.vectors import VectorIndex, Vectors
 from lurcher.feedback.online import OnlineIndex
 from lurcher.models.neighbours.adapted import unit
 from lurcher.models.neighbours.votes import Votes, margin_votes
@@ -67,8 +67,8 @@ class KnownQueries:
         similarities = [np.full((len(vectors), 0), -np.inf, np.float32)]
         numbers: list[Rows] = [np.zeros((len(vectors), 0), np.int64)]
         if self._bundle is not None and of_bundle:
-            near, which = self._bundle.queries.search(vectors, min(k, self._base))
-            similarities.append(np.where(which < 0, -np.inf, near).astype(np.float32))
+            near, which = self._nearest(self._bundle.queries, vectors, min(k, self._base))
+            similarities.append(near)
             numbers.append(which)
         if len(self._online):
             near, which = self._online.search(vectors, k)
@@ -76,10 +76,19 @@ class KnownQueries:
             numbers.append(which + self._base)
         merged, named = np.concatenate(similarities, axis=1), np.concatenate(numbers, axis=1)
         if len(similarities) > 2:
-            order = np.argsort(-merged, axis=1, kind="stable")[:, :k]
+            order = np.lexsort((named, -merged), axis=1)[:, :k]
             merged = np.take_along_axis(merged, order, axis=1)
             named = np.take_along_axis(named, order, axis=1)
         return Votes(merged, named, *self._labels(merged, named))
+
+    @staticmethod
+    def _nearest(index: VectorIndex, vectors: Vectors, k: int) -> tuple[Vectors, Rows]:
+        """Similarities and numbers (B, k) of what ``index`` finds, -inf and -1 for none."""
+        near = np.full((len(vectors), k), -np.inf, np.float32)
+        which = np.full((len(vectors), k), -1, np.int64)
+        for place, (scores, numbers) in enumerate(index.top(vectors, k)):
+            near[place, : len(scores)], which[place, : len(numbers)] = scores, numbers
+        return near, which
 
     def _labels(self, similarities: Vectors, numbers: Rows) -> tuple[Rows, Rows, Vectors, Vectors]:
         """Every label of the known queries ``numbers`` (B, k), as the last four columns of ``Votes``."""

@@ -12,7 +12,7 @@ from lurcher.bundle.token_store import TokenStore
 from lurcher.bundle.vectors import VectorIndex, Vectors
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.tokenizer import Tokens
-from lurcher.retrieval.fusion import adapted_weights, fuse_adapted, fuse_votes
+from lurcher.retrieval.fusion import fuse_adapted, fuse_votes
 from lurcher.retrieval.passage_reader import PassageReader
 from lurcher.retrieval.query import (
     Candidates,
@@ -116,8 +116,6 @@ class Fuse:
         plan, retrieved, vector = state.plan, state.retrieved, state.features.vector
         if plan.dense_weight is None:
             return retrieved["dense"]
-        if plan.as_built:
-            return self._as_built(state)
         if plan.neighbours != "adapted":
             voted = retrieved["voting" if plan.neighbours == "voting" else "online"]
             return fuse_votes(
@@ -131,19 +129,3 @@ class Fuse:
         rows = np.unique(np.concatenate([one.rows for one in retrieved.values()]))
         passages, means = self._index.vectors(rows), self._known.means(rows)
         return fuse_adapted(rows, passages, means, vector, plan.dense_weight, plan.depth)
-
-    def _as_built(self, state: QueryState) -> Candidates:
-        """What the adapted index found, with both parts of its scores."""
-        found, vector, weight = (
-            state.retrieved["adapted"],
-            state.features.vector,
-            state.plan.dense_weight,
-        )
-        assert weight is not None  # noqa: S101 (lambda is set wherever known queries count)
-        means = self._known.means(found.rows)
-        dense = self._index.vectors(found.rows) @ vector
-        columns = {
-            "dense": dense, "neighbours": means @ vector, "fused": found.columns["fused"],
-            "dense_weight": adapted_weights(means, weight),
-        }  # fmt: skip
-        return Candidates(found.rows, columns)

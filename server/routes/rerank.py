@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
 from lurcher.errors import FieldError
+from lurcher.order import best_first
 from lurcher.retrieval.capabilities import NO_TOKENS
 from lurcher.retrieval.checks import rows_of
 from lurcher.retrieval.query import check_text
@@ -69,7 +70,8 @@ async def _results(
     if not body.truncation:
         _refuse_cut(scored.truncated, cut)
     # The order of the scores themselves: rounded, and cut to 0 to 1, they may be equal.
-    best: list[int] = np.argsort(-scored.scores, kind="stable")[: body.top_n or body.top_k].tolist()
+    order = best_first(scored.scores, np.arange(len(scored.scores)), body.top_n or body.top_k)
+    best: list[int] = order.tolist()
     results = [_result(i, float(scored.scores[i])) for i in best]
     if texts is None:
         for result in results:

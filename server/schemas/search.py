@@ -120,8 +120,8 @@ class Scores(BaseModel):
     )
     fused: float | None = Field(
         default=None,
-        description="Score of the first stage, if known queries count: made of `dense` and `neighbours`, by "
-        "the weight lambda.",
+        description="Score of the first stage, if known queries count: `dense` and what they add to it, by "
+        "the weight lambda. It is `dense` where no known query is near.",
     )
     maxsim: float | None = Field(
         default=None,
@@ -131,8 +131,8 @@ class Scores(BaseModel):
     )
     rank: float | None = Field(
         default=None,
-        description="What ranked hits are ordered by: the first stage's score with 0.25 dense + 0.75 maxsim "
-        "in the place of `dense`. A decoder or reader corrects this value, which may then leave -1 to 1. A "
+        description="What ranked hits are ordered by: 0.25 dense + 0.75 maxsim, and what known queries add. "
+        "A decoder or reader corrects this value, which may then leave -1 to 1. A "
         "T5's score stands alone, in nats: the log-likelihood of the query (at most 0), the log-odds that "
         "the passage answers it, or the sum of both.",
     )

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from experiments.pefa_formulas import nudge_scores, per_passage_weight, published_votes
-from lurcher.models.neighbours.adapted import Array
+from experiments.pefa_formulas import mix, nudge_scores, per_passage_weight, published_votes
+from lurcher.models.neighbours.nearness import Array
 from lurcher.models.neighbours.votes import Votes
 from tests.models.test_adapted import SEEDS, sides
 from tests.models.test_votes import votes
@@ -59,3 +59,17 @@ def test_a_nudge_goes_no_farther_than_there() -> None:
     np.testing.assert_allclose(nudge_scores(dense, mean, agreement, 2), mean, atol=1e-4)
     same = np.ones(1, np.float32)
     assert nudge_scores(same, same, same + 1e-6, 0.5) == pytest.approx(1)  # rounding above 1
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_mixed_scores_lie_between_both(seed: int, dense_weight: float) -> None:
+    generator = np.random.default_rng(seed)
+    dense: Array = generator.uniform(-1, 1, 5).astype(np.float32)
+    neighbours: Array = generator.uniform(0, 1, 5).astype(np.float32)
+    wanted = dense_weight * dense.astype(float) + (1 - dense_weight) * neighbours.astype(float)
+    np.testing.assert_allclose(mix(dense, neighbours, dense_weight), wanted, atol=1e-6)
+    each = np.array([0, 1, dense_weight, 0, 1], np.float32)
+    mixed = mix(dense, neighbours, each)
+    assert mixed.dtype == np.float32
+    np.testing.assert_array_equal(mixed[[0, 3]], neighbours[[0, 3]])
+    np.testing.assert_array_equal(mixed[[1, 4]], dense[[1, 4]])

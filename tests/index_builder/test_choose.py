@@ -16,6 +16,8 @@ from lurcher.index_builder.neighbours.candidates import Candidates
 from lurcher.index_builder.neighbours.choose import Grid, choose
 from lurcher.index_builder.neighbours.splits import JudgedQueries, Split, hold_out, make_unseen
 from lurcher.index_builder.neighbours.sums import label_scores, label_sums
+from lurcher.models.neighbours.nearness import FAR, NEAR
+from lurcher.models.neighbours.votes import raised
 
 SEEDS = st.integers(0, 2**32 - 1)
 DIMENSION = 16
@@ -188,6 +190,7 @@ def bare(queries: Vectors, passages: Vectors, _: JudgedQueries) -> Vectors:
 def moved(dense_weight: float) -> Score:
     def score(queries: Vectors, passages: Vectors, known: JudgedQueries) -> Vectors:
         vectors = passages.astype(float)
+        scores = queries @ vectors.T
         for row in np.unique(known.labels.rows):
             has = [
                 own[row] * v
@@ -196,8 +199,9 @@ def moved(dense_weight: float) -> Score:
             ]
             mean = unit(np.sum(has, axis=0))
             vectors[row] = unit(dense_weight * passages[row] + (1 - dense_weight) * mean)
-        scores: Vectors = queries @ vectors.T
-        return scores
+            near = np.clip((queries @ mean - FAR) / (NEAR - FAR), 0, 1)
+            scores[:, row] += near * (queries @ vectors[row] - scores[:, row])
+        return np.asarray(scores, np.float32)
 
     return score
 
@@ -209,12 +213,14 @@ def voted(of: VotingSettings) -> Score:
         said = np.zeros_like(dense)
         for b, similarities in enumerate((queries @ known.vectors.T).astype(float)):
             best = np.argsort(-similarities)[: of.neighbours]
-            force = np.exp(similarities[best] / of.temperature)
-            for i, weight in zip(best, force / force.sum(), strict=True):
+            near = np.clip((similarities[best] - FAR) / (NEAR - FAR), 0, 1)
+            force = near * np.exp(similarities[best] / of.temperature)
+            for i, weight in zip(best, near * force / max(force.sum(), 1e-30), strict=True):
                 for row, label in answers[i].items():
                     own = float(known.vectors[i] @ passages[row])
                     said[b, row] += weight * max(0, similarities[i] - own - of.margin) * label
-        return np.asarray(of.dense_weight * dense + (1 - of.dense_weight) * said, np.float32)
+        boosts = said * (1 - of.dense_weight) / of.dense_weight
+        return raised(dense.astype(np.float32), boosts.astype(np.float32))
 
     return score
 

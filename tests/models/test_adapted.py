@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.models.neighbours.adapted import (
-    Array,
     adapted_scores,
     adapted_vectors,
+    gated_scores,
     unit,
 )
+from lurcher.models.neighbours.nearness import Array, nearness
 
 DIMENSION = 8
 SEEDS = st.integers(0, 2**32 - 1)
@@ -103,3 +104,18 @@ def test_unit_brings_vectors_to_norm_1_and_leaves_zeros(seed: int) -> None:
     assert found.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), [1, 0, 1, 1], atol=1e-6)
     np.testing.assert_allclose(found[0] * np.linalg.norm(vectors[0]), vectors[0], atol=1e-5)
+
+
+@given(SEEDS, LAMBDAS)
+def test_only_as_far_as_a_query_is_near_does_it_find_a_passage_moved(
+    seed: int, dense_weight: float
+) -> None:
+    *_, dense, mean, agreement = sides(seed, 6)
+    found = gated_scores(dense, mean, agreement, dense_weight)
+    whole = adapted_scores(dense, mean, agreement, dense_weight)
+    near = nearness(mean)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found[near == 0], dense[near == 0])
+    np.testing.assert_allclose(found, dense + near * (whole - dense), atol=1e-6)
+    padded = gated_scores(np.float32([-np.inf]), np.float32([0]), np.float32([0]), dense_weight)
+    assert padded.tolist() == [-np.inf]

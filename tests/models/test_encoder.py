@@ -228,7 +228,7 @@ def test_no_batch_is_larger_than_the_budget() -> None:
 
 def test_a_few_short_queries_are_shared_out_among_the_threads() -> None:
     encoder, engine = counted(threads=4)
-    encoder.encode(["four short queries here"] * 4)
+    encoder.encode([f"{number} short queries here" for number in ("two", "three", "four", "six")])
     assert [batch for batch, _ in engine.shapes] == [1, 1, 1, 1]
 
 

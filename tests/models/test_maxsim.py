@@ -17,7 +17,6 @@ from lurcher.models.ranker.maxsim import (
     best_met,
     blend,
     maxsim,
-    replaced,
     similarities,
 )
 from lurcher.models.tokens.clustering import Integers
@@ -151,7 +150,7 @@ def test_what_a_passage_scores_does_not_depend_on_the_others() -> None:
     for place in range(60):
         own = codes[ends[place] - counts[place] : ends[place]]
         alone = maxsim(queries, weights, own, counts[place : place + 1])
-        np.testing.assert_allclose(alone[0], together[place], atol=1e-6)
+        assert alone[0] == together[place]  # to the last bit, or equal passages would change places
 
 
 # Final scores.
@@ -163,16 +162,3 @@ def test_late_interaction_takes_its_part_of_the_vectors_place() -> None:
     np.testing.assert_allclose(
         blend(inner, late), (1 - LATE_WEIGHT) * inner + LATE_WEIGHT * late, rtol=1e-6
     )
-
-
-def test_what_known_queries_say_is_left_as_it_is() -> None:
-    inner, late, said = np.float32([0.2, 0.6]), np.float32([0.5, 0.1]), np.float32([0.9, 0.3])
-    share = 0.4
-    mixed = share * inner + (1 - share) * said
-    score = blend(inner, late)
-    wanted = share * score + (1 - share) * said
-    found = replaced(mixed, inner, score, share)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, wanted, rtol=1e-6)
-    # Where the vectors count nothing, neither does what stands in for them.
-    np.testing.assert_array_equal(replaced(said, inner, score, 0.0), said)

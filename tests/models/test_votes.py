@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lurcher.models.neighbours.adapted import Array
-from lurcher.models.neighbours.votes import Votes, margin_votes, mix, softmax
+from lurcher.models.neighbours.nearness import FAR, NEAR, nearness
+from lurcher.models.neighbours.votes import Votes, boost, margin_votes, raised, weights
 
 TEMPERATURES = st.floats(0.01, 2)
 MARGINS = st.floats(-0.3, 0.3)
@@ -48,8 +47,11 @@ def cast_by_hand(
         if i >= len(theirs):
             cast.append(0.0)
             continue
-        total = sum(math.exp((s - max(theirs)) / temperature) for s in theirs)
-        weight = math.exp((theirs[i] - max(theirs)) / temperature) / total
+        near = [min(max((s - FAR) / (NEAR - FAR), 0), 1) for s in theirs]
+        force = [
+            n * math.exp((s - max(theirs)) / temperature) for n, s in zip(near, theirs, strict=True)
+        ]
+        weight = near[i] * force[i] / sum(force) if sum(force) else 0.0
         cast.append(weight * max(0.0, theirs[i] - float(known_score) - margin) * float(label))
     return cast
 
@@ -88,50 +90,106 @@ def test_where_nobody_is_known_nobody_votes() -> None:
         assert of.query.shape == (0,)
 
 
-@given(
-    st.lists(st.one_of(st.floats(-1, 1), st.just(-math.inf)), min_size=1, max_size=6),
-    TEMPERATURES,
-)
-def test_softmax_sums_to_1_over_those_that_are_there(row: list[float], temperature: float) -> None:
+ROWS = st.lists(st.one_of(st.floats(-1, 1, width=32), st.just(-math.inf)), min_size=1, max_size=6)
+
+
+@given(ROWS, TEMPERATURES)
+def test_where_all_are_near_weights_are_a_softmax(row: list[float], temperature: float) -> None:
     similarities = np.array([row], np.float32)
-    weights = softmax(similarities, temperature)
+    similarities = np.where(similarities < NEAR, -np.inf, similarities).astype(np.float32)
+    found = weights(similarities, temperature)
     there = np.isfinite(similarities)
-    assert weights.dtype == np.float32
-    assert (weights[~there] == 0).all()
-    assert weights.sum() == pytest.approx(1 if there.any() else 0, abs=1e-5)
+    assert found.dtype == np.float32
+    assert (found[~there] == 0).all()
+    assert found.sum() == pytest.approx(1 if there.any() else 0, abs=1e-5)
     if there.any():
         shifted = similarities[there].astype(float) - similarities[there].max()
         wanted = np.exp(shifted / temperature) / np.exp(shifted / temperature).sum()
-        np.testing.assert_allclose(weights[there], wanted, atol=1e-5)
+        np.testing.assert_allclose(found[there], wanted, atol=1e-5)
+
+
+@given(ROWS, st.lists(st.floats(-1, FAR, width=32), max_size=4), TEMPERATURES)
+def test_those_that_are_not_near_take_no_weight_from_others(
+    row: list[float], far: list[float], temperature: float
+) -> None:
+    alone = weights(np.array([row], np.float32), temperature)
+    together = weights(np.array([row + far], np.float32), temperature)
+    np.testing.assert_allclose(together[:, : len(row)], alone, atol=1e-6)
+    assert (together[:, len(row) :] == 0).all()
+
+
+@given(ROWS, st.floats(-1, 1), TEMPERATURES)
+def test_no_weight_jumps_as_a_neighbour_comes_nearer(
+    row: list[float], one: float, temperature: float
+) -> None:
+    step = 1e-4
+    before, after = (
+        weights(np.array([[*row, s]], np.float32), temperature) for s in (one, one + step)
+    )
+    # No weight changes faster than nearness and the softmax do together.
+    steepest = 2 / (NEAR - FAR) + 1 / temperature
+    np.testing.assert_allclose(after, before, atol=2 * step * steepest + 1e-5)
 
 
 def test_a_cold_softmax_hears_the_nearest_a_hot_one_all() -> None:
-    similarities = np.array([[0.9, 0.8, 0.1, -np.inf]], np.float32)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        cold, hot = softmax(similarities, 1e-6), softmax(similarities, 1e6)
+    similarities = np.array([[0.9, 0.8, 0.5, -np.inf]], np.float32)
+    cold, hot = weights(similarities, 1e-6), weights(similarities, 1e6)
     np.testing.assert_allclose(cold, [[1, 0, 0, 0]], atol=1e-6)
     np.testing.assert_allclose(hot, [[1 / 3, 1 / 3, 1 / 3, 0]], atol=1e-5)
 
 
-def test_softmax_of_each_query_is_its_own() -> None:
-    similarities = np.array([[0.9, 0.5], [0.1, -np.inf], [-np.inf, -np.inf]], np.float32)
-    together = softmax(similarities, 0.1)
+def test_weights_of_each_query_are_its_own() -> None:
+    similarities = np.array([[0.9, 0.5], [0.45, -np.inf], [-np.inf, -np.inf]], np.float32)
+    together = weights(similarities, 0.1)
     for i in range(3):
-        np.testing.assert_array_equal(together[i], softmax(similarities[i : i + 1], 0.1)[0])
+        np.testing.assert_array_equal(together[i], weights(similarities[i : i + 1], 0.1)[0])
     assert together[1].tolist() == [1, 0]
     assert together[2].tolist() == [0, 0]
 
 
-@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
-def test_mixed_scores_lie_between_both(seed: int, dense_weight: float) -> None:
-    generator = np.random.default_rng(seed)
-    dense: Array = generator.uniform(-1, 1, 5).astype(np.float32)
-    neighbours: Array = generator.uniform(0, 1, 5).astype(np.float32)
-    wanted = dense_weight * dense.astype(float) + (1 - dense_weight) * neighbours.astype(float)
-    np.testing.assert_allclose(mix(dense, neighbours, dense_weight), wanted, atol=1e-6)
-    each = np.array([0, 1, dense_weight, 0, 1], np.float32)
-    mixed = mix(dense, neighbours, each)
-    assert mixed.dtype == np.float32
-    np.testing.assert_array_equal(mixed[[0, 3]], neighbours[[0, 3]])
-    np.testing.assert_array_equal(mixed[[1, 4]], dense[[1, 4]])
+def test_nearness_rises_from_far_to_near() -> None:
+    found = nearness(np.array([-np.inf, -1, FAR, (FAR + NEAR) / 2, NEAR, 1], np.float32))
+    np.testing.assert_allclose(found, [0, 0, 0, 0.5, 1, 1], atol=1e-6)
+
+
+# What votes add to a score.
+
+SCORES = st.floats(-1, 1, width=32)
+BOOSTS = st.floats(0, 50, width=32)
+
+
+@given(SCORES, BOOSTS)
+def test_a_raised_score_stays_on_the_scale_of_cosines(score: float, added: float) -> None:
+    (found,) = raised(np.array([score], np.float32), np.array([added], np.float32))
+    assert score <= found <= 1
+    if added == 0:
+        assert found == np.float32(score)
+    if score + added <= 0.8:
+        assert found == pytest.approx(score + added, abs=1e-6)
+
+
+@given(SCORES, SCORES, BOOSTS, BOOSTS)
+def test_raised_scores_are_in_the_order_of_the_sums(
+    one: float, other: float, first: float, second: float
+) -> None:
+    scores, boosts = np.array([one, other], np.float32), np.array([first, second], np.float32)
+    sums = scores + boosts
+    if sums[0] < sums[1] and scores[0] <= 0.8:  # what is above .8 by itself may stay before
+        found = raised(scores, boosts)
+        assert found[0] <= found[1]
+
+
+@given(st.floats(0, 1), st.integers(0, 2**32 - 1))
+def test_the_order_is_that_of_both_parts_weighed_by_lambda(dense_weight: float, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    dense = draw.uniform(-0.2, 0.8, 6).astype(np.float32)
+    neighbours = draw.uniform(0, 0.5, 6).astype(np.float32)
+    found = raised(dense, boost(neighbours, dense_weight)).astype(float)
+    least = max(dense_weight, 0.01)
+    wanted = least * dense.astype(float) + (1 - dense_weight) * neighbours.astype(float)
+    order = np.argsort(-wanted)
+    assert (np.diff(found[order]) <= 1e-5).all()
+
+
+def test_with_a_lambda_of_1_votes_add_nothing() -> None:
+    assert boost(np.array([0.5, 1], np.float32), 1.0).tolist() == [0, 0]

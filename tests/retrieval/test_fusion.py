@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
-from lurcher.retrieval.fusion import adapted_weights, fuse_adapted, fuse_votes
+from lurcher.models.neighbours.nearness import nearness
+from lurcher.models.neighbours.votes import boost, raised
+from lurcher.retrieval.fusion import adapted_weights, fuse_adapted, fuse_votes, stand_in
 from lurcher.retrieval.query import NO_CANDIDATES, Candidates
 
 DIMENSION, PASSAGES = 4, 12
@@ -50,14 +52,14 @@ def test_votes_give_the_best_of_all_passages_by_the_formula(
     )
     votes = np.zeros(PASSAGES, np.float32)
     votes[voted.rows] = voted.columns["neighbours"]
-    wanted = weight * scores + (1 - weight) * votes
+    wanted = raised(scores, boost(votes, weight))
     rows = fused.rows
     assert len(set(rows.tolist())) == len(rows) == min(k, PASSAGES)
     np.testing.assert_allclose(fused.columns["fused"], wanted[rows], atol=1e-5)
     np.testing.assert_allclose(fused.columns["fused"], np.sort(wanted)[::-1][:k], atol=1e-5)
     np.testing.assert_allclose(fused.columns["dense"], scores[rows], atol=1e-6)
     np.testing.assert_array_equal(fused.columns["neighbours"], votes[rows])
-    np.testing.assert_array_equal(fused.columns["dense_weight"], np.full(len(rows), weight))
+    np.testing.assert_array_equal(fused.columns["boost"], boost(votes, weight)[rows])
 
 
 @given(seeds, depths)
@@ -84,18 +86,19 @@ def test_without_votes_the_dense_order_stays(seed: int, weight: float) -> None:
     nothing = Candidates(np.zeros(0, np.int64), {"neighbours": np.zeros(0, np.float32)})
     fused = fuse_votes(dense, nothing, vector, lambda rows: passages[rows], weight, 8)
     np.testing.assert_array_equal(fused.columns["dense"], dense.columns["dense"])
+    np.testing.assert_array_equal(fused.columns["fused"], dense.columns["dense"])
     assert (fused.columns["neighbours"] == 0).all()
 
 
 @given(seeds)
-def test_where_only_votes_count_equal_ones_are_in_the_dense_order(seed: int) -> None:
+def test_with_a_lambda_of_0_votes_decide_and_equal_ones_are_in_the_dense_order(seed: int) -> None:
     draw = np.random.default_rng(seed)
     passages, (vector,) = units(draw, PASSAGES), units(draw, 1)
     dense = dense_candidates(passages @ vector, PASSAGES)
     voted = voted_candidates(draw)
     fused = fuse_votes(dense, voted, vector, lambda rows: passages[rows], 0.0, PASSAGES)
     votes, own = fused.columns["neighbours"], fused.columns["dense"]
-    assert (np.diff(votes) <= 0).all()
+    assert (np.diff(votes) <= 2 / 99).all()  # a lambda of 0 counts as .01
     for vote in set(votes.tolist()):
         assert (np.diff(own[votes == vote]) <= 0).all()
 
@@ -120,20 +123,48 @@ def test_adapted_scores_are_inner_products_with_moved_passages(
             for passage, mean in zip(passages, means, strict=True)
         ]
     )
-    wanted = moved @ vector
+    dense, near = passages @ vector, nearness(means @ vector)
+    wanted = dense + near * (moved @ vector - dense)
     places = fused.rows - 100
     assert len(set(places.tolist())) == len(places) == min(k, PASSAGES)
     np.testing.assert_allclose(fused.columns["fused"], wanted[places], atol=2e-4)
     assert (np.diff(fused.columns["fused"]) <= 0).all()
     np.testing.assert_allclose(fused.columns["dense"], (passages @ vector)[places], atol=1e-6)
     np.testing.assert_allclose(fused.columns["neighbours"], (means @ vector)[places], atol=1e-6)
-    expected = np.where(means.any(axis=1), np.float32(weight), 1)[places]
-    np.testing.assert_array_equal(fused.columns["dense_weight"], expected)
+    expected = (1 - near * (1 - weight))[places]
+    np.testing.assert_allclose(fused.columns["dense_weight"], expected, atol=1e-6)
 
 
-def test_a_passage_that_no_known_query_moved_keeps_all_its_weight() -> None:
-    means = np.array([[0, 0], [0, 1]], np.float32)
-    assert adapted_weights(means, 0.25).tolist() == [1.0, 0.25]
+def test_a_passage_that_no_known_query_near_moved_keeps_all_its_weight() -> None:
+    assert adapted_weights(np.array([0, 0.2, 0.9], np.float32), 0.25).tolist() == [1, 1, 0.25]
+
+
+# What a ranker's score does to the first stage's.
+
+
+def test_a_rankers_score_alone_where_no_known_query_counts() -> None:
+    scores = np.array([0.3, 0.9], np.float32)
+    assert stand_in({"dense": np.zeros(2, np.float32)}, scores) is scores
+
+
+@given(seeds)
+def test_votes_raise_a_rankers_score_as_they_raise_the_dense_one(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    dense, scores = (draw.uniform(-1, 1, 6).astype(np.float32) for _ in range(2))
+    boosts = np.where(draw.random(6) < 0.5, 0, draw.random(6)).astype(np.float32)
+    columns = {"dense": dense, "fused": raised(dense, boosts), "boost": boosts}
+    found = stand_in(columns, scores)
+    np.testing.assert_array_equal(found, raised(scores, boosts))
+    np.testing.assert_array_equal(found[boosts == 0], scores[boosts == 0])
+    np.testing.assert_array_equal(stand_in(columns, dense), columns["fused"])
+
+
+def test_of_a_moved_passage_a_ranker_gets_the_part_that_dense_has() -> None:
+    dense, fused, scores, weight = (
+        np.array(column, np.float32) for column in ([0.2, 0.6], [0.5, 0.6], [0.4, 0.1], [0.4, 1.0])
+    )
+    columns = {"dense": dense, "fused": fused, "dense_weight": weight}
+    np.testing.assert_allclose(stand_in(columns, scores), [0.58, 0.1], atol=1e-6)
 
 
 # Candidates.

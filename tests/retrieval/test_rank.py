@@ -17,6 +17,8 @@ from lurcher.bundle.passages import Condition, Passage, Passages
 from lurcher.errors import FieldError
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
+from lurcher.models.neighbours.nearness import nearness
+from lurcher.models.neighbours.votes import boost, raised
 from lurcher.models.ranker.maxsim import LATE_WEIGHT
 from lurcher.retrieval.capabilities import CANDIDATES
 from lurcher.retrieval.costs import CostModel
@@ -101,9 +103,15 @@ def reference(
     scored = {}
     similarities = maxsim_reference(snapshot.bundle, query.text, [rows[id_] for id_ in ids])
     for hit, maxsim in zip(candidates, similarities, strict=True):
-        final = hit.score + dense_weight * LATE_WEIGHT * (maxsim - hit.scores["dense"])
-        scored[hit.id] = (maxsim, final)
+        final = hit.scores["dense"] + LATE_WEIGHT * (maxsim - hit.scores["dense"])
+        scored[hit.id] = (maxsim, with_votes(final, hit, dense_weight))
     return dict(sorted(scored.items(), key=lambda one: -one[1][1]))
+
+
+def with_votes(score: float, hit: Hit, dense_weight: float) -> float:
+    """``score`` raised by what known queries say of ``hit``, with the weight lambda."""
+    added = boost(np.float32([hit.scores.get("neighbours", 0)]), dense_weight)
+    return float(raised(np.float32([score]), added)[0])
 
 
 def assert_as_reference(snapshot: Snapshot, query: Query, dense_weight: float = 1.0) -> None:
@@ -135,8 +143,12 @@ def test_votes_keep_their_part(known: Snapshot, weight: float) -> None:
     )
     assert_as_reference(known, query, weight)
     for hit in ask(known, query).hits:
-        assert "neighbours" in hit.scores
-        assert_stands_in(hit, weight)
+        scores = hit.scores
+        blend = scores["dense"] + LATE_WEIGHT * (scores["maxsim"] - scores["dense"])
+        assert (
+            hit.score == scores["rank"] == pytest.approx(with_votes(blend, hit, weight), abs=1e-5)
+        )
+        assert scores["fused"] == pytest.approx(with_votes(scores["dense"], hit, weight), abs=1e-5)
 
 
 @pytest.mark.parametrize("weight", [None, 0.0, 0.25, 1.0])
@@ -154,7 +166,8 @@ def test_moved_passages_keep_their_part_and_others_are_ranked_alone(
     unmoved = [one for one in found if one.scores["neighbours"] == 0]
     assert (len(unmoved), len(found)) == (52, 60)
     for one in found:
-        assert_stands_in(one, 1.0 if one.scores["neighbours"] == 0 else moved)
+        near = float(nearness(np.float32([one.scores["neighbours"]]))[0])
+        assert_stands_in(one, 1 - near * (1 - moved))
     alone = ask(few, replace(query, neighbours="off", dense_weight=None)).hits
     scores = {one.id: one.score for one in alone}
     for one in unmoved:
@@ -168,16 +181,15 @@ def assert_stands_in(hit: Hit, weight: float) -> None:
     assert hit.score == scores["rank"] == pytest.approx(wanted, abs=1e-5)
 
 
-def test_where_votes_alone_count_ranking_orders_what_they_leave_open(few: Snapshot) -> None:
-    found = ask(few, Query(TICKET.format(7919), 60, neighbours="voting", dense_weight=0.0)).hits
+def test_what_votes_leave_open_is_scored_as_if_there_were_none(few: Snapshot) -> None:
+    query = Query(TICKET.format(7919), 60, neighbours="voting", dense_weight=0.0)
+    found = ask(few, query).hits
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
-    silent = [one for one in found if one.score == 0]
+    silent = [one for one in found if one.scores["neighbours"] == 0]
     assert 0 < len(silent) < len(found)
-    own = [
-        (1 - LATE_WEIGHT) * one.scores["dense"] + LATE_WEIGHT * one.scores["maxsim"]
-        for one in silent
-    ]
-    assert own == sorted(own, reverse=True)
+    alone = {one.id: one.score for one in ask(few, replace(query, neighbours="off")).hits}
+    for one in silent:
+        assert one.score == pytest.approx(alone[one.id], abs=1e-6)
     dense = [one.scores["dense"] for one in silent]
     assert dense != sorted(dense, reverse=True)
 
@@ -337,7 +349,9 @@ def test_a_decoder_ranks_what_late_interaction_ranked(snapshot: Snapshot) -> Non
 def test_known_queries_keep_their_part_beside_a_decoder(known: Snapshot) -> None:
     query = Query(TICKET, top_k=60, neighbours="voting", dense_weight=0.0)
     off, deep = ask(known, replace(query, rank="off")), ask(known, replace(query, rank="decoder"))
+    alone = ask(known, replace(query, rank="decoder", neighbours="off"))
     fused = {one.id: one.scores["fused"] for one in off.hits}
-    for one in deep.hits:  # where the vectors count nothing, neither does what stands in for them
-        assert one.score == pytest.approx(one.scores["fused"], abs=1e-6)
+    ranked = {one.id: one.score for one in alone.hits}
+    for one in deep.hits:
         assert one.scores["fused"] == pytest.approx(fused[one.id], abs=1e-6)
+        assert one.score == pytest.approx(with_votes(ranked[one.id], one, 0.0), abs=1e-4)

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from lurcher.models.neighbours.votes import boost, raised
 from tests.server.serving import Client, assert_problem, running, settings
 from tests.tickets import TICKET
 
@@ -62,7 +64,8 @@ def test_lambda_weighs_the_passages_own_score(known: Client) -> None:
         assert [h["id"] for h in all_dense["hits"]] == [h["id"] for h in bare]
         for hit in known.search(text, neighbours={"mode": "voting", "lambda": 0.25}).json()["hits"]:
             scores = hit["scores"]
-            wanted = 0.25 * scores["dense"] + 0.75 * scores["neighbours"]
+            added = boost(np.float32([scores["neighbours"]]), 0.25)
+            (wanted,) = raised(np.float32([scores["dense"]]), added).tolist()
             assert scores["fused"] == pytest.approx(wanted, abs=1e-5)
 
 

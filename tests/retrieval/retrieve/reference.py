@@ -10,6 +10,8 @@ import numpy as np
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.neighbours import VotingSettings
 from lurcher.bundle.vectors import Vectors
+from lurcher.models.neighbours.nearness import FAR, NEAR
+from lurcher.models.neighbours.votes import raised
 
 # Lively: nearly every neighbour speaks, and few are heard.
 VOTING = VotingSettings(neighbours=5, temperature=0.1, margin=-0.2, dense_weight=0.5)
@@ -54,9 +56,10 @@ class Reference:
         """The sums (n,) of what known queries vote."""
         similarities = np.array([query @ known for known in self.known], float)
         best = np.argsort(-similarities)[: voting.neighbours]
-        force = np.exp(similarities[best] / voting.temperature)
+        near = np.clip((similarities[best] - FAR) / (NEAR - FAR), 0, 1)
+        force = near * np.exp(similarities[best] / voting.temperature)
         votes = np.zeros(len(self.passages))
-        for i, weight in zip(best, force / max(force.sum(), 1e-30), strict=True):
+        for i, weight in zip(best, near * force / max(force.sum(), 1e-30), strict=True):
             for row, label in self.answers[i].items():
                 own = float(self.known[i] @ self.passages[row])
                 votes[row] += weight * max(0, similarities[i] - own - voting.margin) * label
@@ -71,13 +74,16 @@ class Reference:
             return dense
         if mode == "voting":
             weight = voting.dense_weight if weight is None else weight
-            return weight * dense + (1 - weight) * self.votes(query, voting)
+            votes = self.votes(query, voting).astype(np.float32)
+            return raised(dense, votes * (1 - weight) / max(weight, 0.01))
         weight = self.adapted_weight if weight is None else weight
-        moved = self.passages.copy()
+        found = dense.copy()
         for row in {row for own in self.answers for row in own}:
             total = sum(
                 own[row] * v for v, own in zip(self.known, self.answers, strict=True) if row in own
             )
-            moved[row] = unit(weight * self.passages[row] + (1 - weight) * unit(np.asarray(total)))
-        found: Vectors = moved @ query
+            mean = unit(np.asarray(total))
+            moved = unit(weight * self.passages[row] + (1 - weight) * mean) @ query
+            near = min(max((mean @ query - FAR) / (NEAR - FAR), 0), 1)
+            found[row] += near * (moved - dense[row])
         return found

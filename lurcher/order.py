@@ -1,0 +1,55 @@
+"""The one order of what is found: by score, the highest first, and of equal scores by row, the lowest first.
+
+Rows are the order of the corpus. Passages of one text must have one score, or chance would order them, and a
+sum of floats depends on how it is added up: by what stands beside it in a matrix product, by a vector unit's
+remainder, by how many are asked for. So whatever orders passages gets scores that depend on nothing else
+(``inner_products``, and ``lurcher.models.ranker.maxsim``), and takes what differs by less than ``EQUAL`` as
+equal (``evened``), as vectors of one text that were computed in different company do.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+
+# Ten times what float32 loses in a score near 1, and a hundredth of what the codes of an index lose.
+EQUAL = 5e-7
+
+
+def inner_products(vectors: Floats, vector: Floats) -> Floats:
+    """The inner product (n,) of each of ``vectors`` (n, d) with ``vector`` (d,).
+
+    Each is summed alone and in one order, unlike those of a matrix product: equal vectors get equal numbers,
+    to the last bit, wherever they stand and whatever stands beside them.
+    """
+    products: Floats = np.einsum("ij,j->i", vectors, vector)
+    return products
+
+
+def best_first(scores: Floats, rows: Integers, k: int | None = None) -> Integers:
+    """The places of the best ``k``, None for all: by ``scores`` (n,), descending, then by ``rows`` (n,)."""
+    places: Integers = np.lexsort((rows, -scores))[:k]
+    return places
+
+
+def evened(scores: Floats) -> Floats:
+    """``scores`` (n,) where all that lie within ``EQUAL`` below another are as high as the highest such."""
+    if len(scores) < 2:
+        return scores
+    order = np.argsort(-scores, kind="stable")
+    descending = scores[order]
+    apart = descending[:-1] - descending[1:]
+    if not ((apart > 0) & (apart <= EQUAL)).any():
+        return scores
+    # The few that are nearly equal, one group after the other: each begins at its highest.
+    start = 0
+    while start < len(descending):
+        end = start + int(np.searchsorted(-descending[start:], EQUAL - descending[start], "right"))
+        descending[start:end] = descending[start]
+        start = end
+    equal = np.empty_like(scores)
+    equal[order] = descending
+    return equal
