@@ -61,7 +61,10 @@ def search(
     for hit in result.hits:
         if as_json:
             fields = {"id": hit.id, "score": hit.score, "title": hit.title, "text": hit.text,
-                      "metadata": hit.passage.metadata, "duplicates": hit.duplicates}  # fmt: skip
+                      "metadata": hit.passage.metadata, "duplicates": hit.duplicates,
+                      "document": hit.passage.document, "section": hit.passage.section,
+                      "start": hit.passage.start, "end": hit.passage.end,
+                      "anchor": hit.passage.anchor, "url": hit.passage.url}  # fmt: skip
             print_json(fields)
         else:
             console.print(f"{hit.score:.3f}  ", end="", style="bold")

@@ -152,7 +152,15 @@ def _check_sums(
 def _hit(found: FoundHit, body: SearchOptions) -> Hit:
     """Return a hit with the parts to include; parts that are not set are not in the reply."""
     passage, explanation, include = found.passage, found.explanation, body.include
-    hit = Hit(id=passage.id, score=round(found.score, 6), title=passage.heading)
+    hit = Hit(
+        id=passage.id, score=round(found.score, 6), title=passage.heading,
+        document=passage.document, section=list(passage.section), start=passage.start,
+        end=passage.end,
+    )  # fmt: skip
+    if passage.anchor:
+        hit.anchor = passage.anchor
+    if passage.url:
+        hit.url = passage.url
     if body.fold:
         hit.duplicates = found.duplicates
     if "text" in include:

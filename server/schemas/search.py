@@ -178,7 +178,19 @@ class Hit(BaseModel):
     score: float = Field(
         description="What the hits are ordered by: the score of the last stage that ran."
     )
-    title: str
+    title: str = Field(description="The document's title and the passage's section in one line.")
+    document: str = Field(
+        description="Id of the document that the passage is a part of; its own if it is all of it."
+    )
+    section: list[str] = Field(description="The headings above the passage, outermost first.")
+    start: int = Field(
+        description="Where the passage starts in the document's text, in Unicode code points."
+    )
+    end: int = Field(description="Where it ends there; not included.")
+    anchor: str = Field(default="", description="Of its section in the document, if there is one.")
+    url: str = Field(
+        default="", description="A link to it, if the bundle was built with `--url-prefix`."
+    )
     text: str = Field(default="", description="If included.")
     metadata: dict[str, Any] = Field(default={}, description="If included.")
     scores: Scores | None = Field(default=None, description="If included.")

@@ -171,7 +171,7 @@ def test_search_shows_hits_for_a_program(run: Run, small_bundle: Path) -> None:
     hits = [json.loads(line) for line in shown.splitlines()]
     assert len(hits) == 3
     assert hits[0]["id"].startswith("de-food-")
-    assert set(hits[0]) == {"id", "score", "title", "text", "metadata", "duplicates"}
+    assert set(hits[0]) >= {"id", "title", "text", "metadata", "duplicates", "document", "url"}
     assert all(h["metadata"]["lang"] == "de" and h["metadata"]["year"] >= 2010 for h in hits)
 
 

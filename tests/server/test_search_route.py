@@ -10,6 +10,9 @@ import pytest
 
 from tests.server.serving import Client, assert_problem
 
+# What each hit has.
+BARE = {"id", "score", "title", "document", "section", "start", "end"}
+
 CAT = "The cat sleeps on the warm windowsill"
 
 
@@ -30,7 +33,7 @@ def test_reply_has_the_documented_parts(live: Client) -> None:
     assert body["degraded"] == []
     assert len(body["hits"]) == 10
     first = body["hits"][0]
-    assert set(first) == {"id", "score", "title", "text", "metadata", "scores"}
+    assert set(first) == {*BARE, "text", "metadata", "scores"}
     assert re.fullmatch(r"en-animals-\d", first["id"])
     assert first["text"].startswith(CAT)
     assert first["metadata"]["lang"] == "en"
@@ -58,9 +61,9 @@ def test_timings_are_in_the_body_and_in_a_header(live: Client) -> None:
 )
 def test_include_picks_the_parts_of_a_hit(live: Client, part: str) -> None:
     (hit,) = live.search(CAT, top_k=1, include=[part]).json()["hits"]
-    assert set(hit) == {"id", "score", "title", part}
+    assert set(hit) == {*BARE, part}
     (bare,) = live.search(CAT, top_k=1, include=[]).json()["hits"]
-    assert set(bare) == {"id", "score", "title"}
+    assert set(bare) == BARE
 
 
 def test_highlight_marks_the_sentence_by_code_points(live: Client) -> None:
