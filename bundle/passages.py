@@ -271,6 +271,17 @@ class Passages:
             found.update(self._query(f"SELECT id, row FROM passages WHERE id IN ({marks})", part))  # noqa: S608 (only marks)
         return found
 
+    def parts(self, documents: Sequence[str]) -> dict[str, list[str]]:
+        """The ids of the passages of each of ``documents`` that was split; others are left out."""
+        found: dict[str, list[str]] = {}
+        for start in range(0, len(documents) if self._placed else 0, _ROWS_A_QUERY):
+            part = documents[start : start + _ROWS_A_QUERY]
+            marks = ",".join("?" * len(part))
+            sql = f"SELECT document, id FROM passages WHERE document IN ({marks}) ORDER BY row"  # noqa: S608 (only marks)
+            for document, id_ in self._query(sql, part):
+                found.setdefault(document, []).append(id_)
+        return found
+
     def rows(self, conditions: Sequence[Condition]) -> Rows:
         """The rows, ascending, of all passages that meet every condition; all rows, if there is none.
 

@@ -148,12 +148,15 @@ def evaluate(
             answerer = opened.enter_context(open_answerer(target, options))
             found = evaluate_answers(answerer, questions, read_answers(queries), limit)
         else:
-            searcher = opened.enter_context(open_searcher(target, neighbours, rank, candidates))
+            named = {id_ for grades in judged.values() for id_ in grades}
+            searcher = opened.enter_context(
+                open_searcher(target, neighbours, rank, candidates, named)
+            )
             other = None
             if against is not None or against_rank is not None:
                 theirs = (target, neighbours) if against is None else (against, "auto")
                 other = opened.enter_context(
-                    open_searcher(*theirs, against_rank or "auto", candidates)
+                    open_searcher(*theirs, against_rank or "auto", candidates, named)
                 )
             found = measure(searcher, texts, judged, limit, other)
     if json_file is not None:

@@ -1,8 +1,12 @@
-"""One way to search a bundle on disk or a server at a URL: texts in, ranked passage ids out."""
+"""One way to search a bundle on disk or a server at a URL: texts in, ranked ids out.
+
+Judgements may name passages, or documents that were split: of these the best passage counts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +20,9 @@ from lurcher.retrieval.query import NeighbourMode, RankMode
 Ranking = list[tuple[str, float]]
 
 _BATCH = 64
+
+# How the id of a part of a document ends.
+_PART = re.compile(r"#\d+$")
 
 
 class Searcher(Protocol):
@@ -33,15 +40,20 @@ class Searcher(Protocol):
 class BundleSearcher:
     """A bundle, searched in this process."""
 
-    def __init__(self, path: Path, options: SearchOptions) -> None:
-        self._options = options
+    def __init__(self, path: Path, options: SearchOptions, judged: Collection[str] = ()) -> None:
+        self._options, self._judged = options, judged
         self._collection = lurcher.open(path)
         self.name = self._collection.manifest.name
 
     def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
         """Passage ids with scores, best first, for each query."""
         results = self._collection.search_many(queries, k, **self._options)
-        return [[(hit.id, hit.score) for hit in result.hits] for result in results]
+        return [
+            _ranking(
+                ((hit.id, hit.passage.document, hit.score) for hit in result.hits), self._judged
+            )
+            for result in results
+        ]
 
     def known(self, ids: Sequence[str]) -> set[str]:
         """Which of the passages ``ids`` the bundle has."""
@@ -55,7 +67,8 @@ class BundleSearcher:
 class ServerSearcher:
     """A running server, reached by ``/v1/search/batch``."""
 
-    def __init__(self, url: str, options: SearchOptions) -> None:
+    def __init__(self, url: str, options: SearchOptions, judged: Collection[str] = ()) -> None:
+        self._judged = judged
         self._options = {**options, "neighbours": {"mode": options["neighbours"]}, "include": []}
         self._remote = Remote(url)
         self.name = url
@@ -69,7 +82,8 @@ class ServerSearcher:
             for item in self._remote.post("/v1/search/batch", body)["results"]:
                 if "error" in item:
                     raise ServiceError(f"{self.name}: {item['error']['detail']}")
-                rankings.append([(hit["id"], hit["score"]) for hit in item["hits"]])
+                hits = ((hit["id"], hit["document"], hit["score"]) for hit in item["hits"])
+                rankings.append(_ranking(hits, self._judged))
         return rankings
 
     def known(self, _: Sequence[str]) -> None:
@@ -98,16 +112,31 @@ class _AtMost:
 
 @contextmanager
 def open_searcher(
-    target: str, neighbours: NeighbourMode = "auto", rank: RankMode = "auto", candidates: int | None = None
+    target: str, neighbours: NeighbourMode = "auto", rank: RankMode = "auto",
+    candidates: int | None = None, judged: Collection[str] = (),
 ) -> Iterator[Searcher]:  # fmt: skip
     """A searcher of ``target``, a URL or the path of a bundle, open for the time of the block.
 
+    A hit that is not itself ``judged`` counts as its document, each once. If none of the ids looks like a
+    part's, hits are grouped by document, so that there are as many as ever.
     With ``candidates``, no more passages than these are found, unless ``rank`` is off.
     """
     if rank == "off":
         candidates = None
     options: SearchOptions = {"neighbours": neighbours, "rank": rank, "candidates": candidates}
+    if judged and not any(_PART.search(id_) for id_ in judged):
+        options["group_by"] = "document"
     with closing(
-        ServerSearcher(target, options) if is_url(target) else BundleSearcher(Path(target), options)
+        ServerSearcher(target, options, judged)
+        if is_url(target)
+        else BundleSearcher(Path(target), options, judged)
     ) as searcher:
         yield searcher if candidates is None else _AtMost(searcher, candidates)
+
+
+def _ranking(hits: Iterable[tuple[str, str, float]], judged: Collection[str]) -> Ranking:
+    """The ranking of ``hits`` (id, document, score): by document, but for those that are ``judged``."""
+    best: dict[str, float] = {}
+    for id_, document, score in hits:
+        best.setdefault(document if judged and id_ not in judged else id_, score)
+    return list(best.items())

@@ -261,8 +261,8 @@ class PassageView:
         return self._passages.get(rows_of(self._passages, ids).tolist())
 
     def known(self, ids: Sequence[str]) -> set[str]:
-        """Which of ``ids`` are ids of passages."""
-        return set(self._passages.rows_of(ids))
+        """Which of ``ids`` are ids of passages, or of documents that were split."""
+        return {*self._passages.rows_of(ids), *self._passages.parts(ids)}
 
 
 def _check_query(field: str, text: str) -> None:

@@ -15,6 +15,30 @@ _SHOWN = 3
 _LEAST = np.finfo(np.float32).tiny
 
 
+def with_parts(
+    known: Sequence[Known], parts_of: Callable[[Sequence[str]], dict[str, list[str]]]
+) -> list[Known]:
+    """The queries with the labels of documents given to each of their passages that has none itself.
+
+    ``parts_of`` gives the ids of the passages of documents that were split.
+    """
+    parts = parts_of(list({label for query in known for label in query.labels}))
+    if not parts:
+        return list(known)
+    return [
+        replace(
+            query,
+            labels={
+                part: weight
+                for label, weight in query.labels.items()
+                for part in parts.get(label, ())
+            }
+            | {label: weight for label, weight in query.labels.items() if label not in parts},
+        )
+        for query in known
+    ]
+
+
 def to_labels(
     known: Sequence[Known], rows_of: Callable[[Sequence[str]], dict[str, int]], skip_unknown: bool
 ) -> tuple[list[Known], Labels, int]:

@@ -41,7 +41,7 @@ from lurcher.bundle.vectors import (
 )
 from lurcher.errors import FieldError
 from lurcher.index_builder.judged.known import Known
-from lurcher.index_builder.judged.labels import to_labels
+from lurcher.index_builder.judged.labels import to_labels, with_parts
 from lurcher.index_builder.neighbours.choose import Choice, choose
 from lurcher.index_builder.neighbours.splits import (
     JudgedQueries,
@@ -105,8 +105,8 @@ def add_neighbours(
     """
     check_similarity(old.manifest.encoder)
     faiss.omp_set_num_threads(available_cpus())
-    rows_of = old.passages.rows_of
-    queries, labels, _ = to_labels(judged.known, rows_of, options.skip_unknown)
+    rows_of, parts = old.passages.rows_of, old.passages.parts
+    queries, labels, _ = to_labels(with_parts(judged.known, parts), rows_of, options.skip_unknown)
     encoder, reader = (
         Encoder.load(old.path / ENCODER, "teacher", available_cpus()),
         old.query_encoder(available_cpus()),
@@ -120,7 +120,9 @@ def add_neighbours(
     report.stage("choosing", None)
     if judged.development:
         tuned_on = judged.development[0].source
-        tried, relevant, _ = to_labels(judged.development, rows_of, options.skip_unknown)
+        tried, relevant, _ = to_labels(
+            with_parts(judged.development, parts), rows_of, options.skip_unknown
+        )
         some = sample(len(tried), seed)
         vectors = _encoded(reader, [tried[i] for i in some], "development queries", report)
         development = [Split(known, JudgedQueries(vectors, relevant.select(some)))]

@@ -13,7 +13,7 @@ from lurcher.bundle.passages import Passage, PassageWriter
 from lurcher.errors import CorpusError
 from lurcher.index_builder.build_context import BuildContext
 from lurcher.index_builder.corpus.records import Record
-from lurcher.index_builder.judged.labels import to_labels
+from lurcher.index_builder.judged.labels import to_labels, with_parts
 from lurcher.index_builder.split import Splitter
 
 # As many of text are split together; it bounds the memory.
@@ -50,8 +50,8 @@ def check_judged(context: BuildContext) -> None:
     """Raise FieldError if judgements do not fit the passages: better now than after encoding."""
     options = context.options
     if options.judged is not None:
-        rows_of = context.passages.rows_of
-        to_labels(options.judged.known, rows_of, options.neighbours.skip_unknown)
+        known = with_parts(options.judged.known, context.passages.parts)
+        to_labels(known, context.passages.rows_of, options.neighbours.skip_unknown)
 
 
 def _store(context: BuildContext) -> int:

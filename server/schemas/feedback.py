@@ -15,7 +15,13 @@ class FeedbackPair(Body):
     """A passage that answers a query."""
 
     query: Annotated[Text, Field(min_length=1, examples=["who invented the telescope"])]
-    passage: Annotated[Text, Field(min_length=1, description="The id of the passage.")]
+    passage: Annotated[
+        Text,
+        Field(
+            min_length=1,
+            description="The id of a passage, or of a document for all of its passages.",
+        ),
+    ]
     weight: Annotated[
         FiniteFloat,
         Field(gt=0, le=1_000, description="How certain or how frequent the judgement is."),
