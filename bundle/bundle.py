@@ -84,7 +84,9 @@ class Bundle:
             if coded is None
             else TokenStore.open(path, SEGMENT, coded, manifest.encoder, manifest.passages)
         )
-        copies = read_copies(path, COPIES, manifest.passages)
+        # Format 2 has none.
+        named = COPIES in manifest.files
+        copies = read_copies(path, COPIES, manifest.passages) if named else None
         reading, states = _reading(path, manifest, tokens), _states(path, manifest)
         known = manifest.neighbours
         passages = Passages(path / PASSAGES)

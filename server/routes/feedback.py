@@ -63,9 +63,7 @@ async def give_feedback(
         known = await asyncio.to_thread(_named, serving.passages, wanted)
     pairs = tuple(Pair(p.query, id_, p.weight) for p in body.pairs for id_ in known[p.passage])
     if len(pairs) > service.settings.max_queries:
-        raise too_many(
-            "pairs, one for each passage of a document,", len(pairs), service.settings.max_queries
-        )
+        raise too_many("pairs", len(pairs), service.settings.max_queries)
     refused = tuple(i for i, pair in enumerate(body.pairs) if not known[pair.passage])
     key = idempotency_key or token_hex(16)
     digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()[:32]

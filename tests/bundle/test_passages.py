@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -306,3 +306,29 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path, content: bytes) -> 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BundleCorrupt, match=r"passages\.db"):
         Passages(tmp_path / "passages.db")
+
+
+def test_in_a_file_of_format_2_each_passage_is_a_document(tmp_path: Path) -> None:
+    path = tmp_path / "passages.db"
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executescript("""
+            CREATE TABLE passages(row INTEGER PRIMARY KEY, id TEXT, title TEXT, text TEXT, metadata TEXT);
+            CREATE TABLE attributes(field TEXT, value, row INTEGER);
+            INSERT INTO passages VALUES (0, 'a', 'T', 'text', '{"f": 1}');
+        """)
+    opened = Passages(path)
+    assert opened.get([0]) == [Passage("a", "text", "T", {"f": 1}, "a", (), 0, 4)]
+    assert opened.contents([0]) == ["T text"]
+    assert opened.documents(np.array([0])) == ["a"]
+    assert opened.parts(["a"]) == {}
+    opened.close()
+
+
+def test_places_come_back_as_they_went_in() -> None:
+    parts = [
+        Passage(f"d#{n}", "t", "T", {}, "d", ("A", "B > C"), n, n + 1, "x", "u") for n in (1, 2)
+    ]
+    with written([*parts, Passage("e", "")]) as opened:
+        assert opened.get(range(2)) == parts
+        assert opened.parts(["d", "e", "d#1"]) == {"d": ["d#1", "d#2"]}
+        assert opened.contents([0]) == ["T > A > B > C t"]
