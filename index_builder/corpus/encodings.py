@@ -108,9 +108,7 @@ def _bad_bytes(error: UnicodeError) -> tuple[str, int]:
     bad = error.object[error.start]
     if error.encoding == "charmap" and 0x80 <= bad < 0xA0:
         return chr(bad), error.start + 1  # what Windows leaves undefined is a control in browsers
-    # A byte that may be good by itself, such as a quote, must not go with the bad one before it.
-    end = error.end if error.encoding.startswith("utf-16") else error.start + 1
-    return chr(0xDC00 + bad) if bad >= 0x80 else "\udcff", end
+    return chr(0xDC00 + bad) if bad >= 0x80 else "\udcff", error.end
 
 
 codecs.register_error(BAD_BYTES, _bad_bytes)

@@ -16,7 +16,7 @@ from lurcher.index_builder.corpus.json_values import read_json_values
 
 ONE = {"id": "1", "text": "one", "n": [1, {"a": "}],"}]}
 TWO = {"id": "2", "text": 'a "quoted" \\ one', "n": []}
-PASSAGES = [
+DOCUMENTS = [
     Document(one["id"], one["text"], metadata={"n": one["n"]}) for one in (ONE, TWO)  # type: ignore[arg-type] # JSON
 ]  # fmt: skip
 
@@ -50,12 +50,14 @@ def read(folder: Path, content: str | bytes) -> list[Record]:
 @pytest.mark.parametrize("zipped", [False, True])
 def test_lists_and_objects(tmp_path: Path, content: str, lines: list[int], zipped: bool) -> None:
     found = read(tmp_path, gzip.compress(content.encode()) if zipped else content)
-    assert [record.document for record in found] == PASSAGES
+    assert [record.document for record in found] == DOCUMENTS
     assert [record.line for record in found] == lines
 
 
 def test_one_indented_object_and_an_empty_list(tmp_path: Path) -> None:
-    assert [record.document for record in read(tmp_path, json.dumps(ONE, indent=4))] == PASSAGES[:1]
+    assert [record.document for record in read(tmp_path, json.dumps(ONE, indent=4))] == DOCUMENTS[
+        :1
+    ]
     assert read(tmp_path, "[\n]") == []
     assert read(tmp_path, "") == []
 
@@ -94,13 +96,13 @@ def test_what_was_written_is_read_in_chunks_of_any_size(
 def test_a_bad_object_spoils_no_other(tmp_path: Path, bad: str, reason: str) -> None:
     content = f"[\n{json.dumps(ONE)},\n{bad}\n,{json.dumps(TWO)}]"
     first, second, last = read(tmp_path, content)
-    assert [first.document, last.document] == PASSAGES
+    assert [first.document, last.document] == DOCUMENTS
     assert (second.line, second.reason, second.raw) == (3 if bad else 4, reason, bad)
 
 
 def test_a_bracket_that_never_closes_says_how_far_it_reaches(tmp_path: Path) -> None:
     good, bad = read(tmp_path, f'[{json.dumps(ONE)},\n{{"id": "x",\n{json.dumps(TWO)}]\n')
-    assert good.document == PASSAGES[0]
+    assert good.document == DOCUMENTS[0]
     assert (bad.line, bad.reason) == (
         2,
         "the file ends before this object or its list does; the object ends on line 3",
@@ -115,10 +117,17 @@ def test_a_list_that_never_ends_is_a_bad_record(tmp_path: Path, content: str) ->
     assert last.reason == "the file ends before this object or its list does"
 
 
+@pytest.mark.parametrize("end", [",]", ", \n]"])
+def test_a_comma_too_many_is_a_bad_record(tmp_path: Path, end: str) -> None:
+    good, bad = read(tmp_path, f"[{json.dumps(ONE)}{end}")
+    assert good.document == DOCUMENTS[0]
+    assert bad.reason == "nothing before a comma or the end of a list"
+
+
 @pytest.mark.parametrize("junk", ["]", ",", "junk", "}", "1 2"])
 def test_what_stands_beside_a_list_is_a_bad_record(tmp_path: Path, junk: str) -> None:
     before, first, second, after = read(tmp_path, f"[]{junk}\n{json.dumps([ONE, TWO])}\n{junk}")
-    assert [first.document, second.document] == PASSAGES
+    assert [first.document, second.document] == DOCUMENTS
     assert (before.line, before.raw, after.line, after.raw) == (1, junk, 3, junk)
 
 
