@@ -27,6 +27,9 @@ AT_NIGHT = settings().max_examples >= settings.get_profile("nightly").max_exampl
 RECORDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 TEXTS = (".txt", ".md", ".mdx", ".rst", ".html", ".htm", ".xhtml", ".ipynb", ".eml")
 
+# These have comments, and a file of nothing else is no document.
+HIDING = (".md", ".mdx", ".rst", ".ipynb")
+
 # What readers stumble over, beside whatever hypothesis thinks of.
 ODD = (
     '"', '""', "'", ",", "\t", ";", "\r", "\n", "\r\n", "\\", "\\u", "{", "}", "[", "]", "<", "<!--", "-->",
@@ -218,6 +221,8 @@ def test_each_corpus_is_read_or_refused_in_a_line(
     if content.startswith(b"\x1f\x8b"):
         content = gzip.decompress(content)
     numbers = {int(token[2:-1]) for token in TOKEN.findall(content.replace(b"\0", b""))}
+    if corpus.suffix in HIDING and not records:
+        return
     if corpus.suffix in TEXTS:
         assert bad or all(f"zq{number}x" in shown for number in numbers)
     else:
@@ -235,7 +240,7 @@ def test_nothing_of_a_spoilt_file_vanishes_unsaid(
     file = tmp_path_factory.getbasetemp() / f"spoilt{corpus.suffix}"
     file.write_bytes(content)
     records = said(file, corpus)
-    if records is None:
+    if records is None or (corpus.suffix in HIDING and not records):
         return
     shown = told(records)
     covered = lines_of(records)
