@@ -5,14 +5,16 @@
     passages(row INTEGER PRIMARY KEY, id TEXT UNIQUE, title TEXT, text TEXT, metadata TEXT,
              document TEXT, section TEXT, start INTEGER, "end" INTEGER, anchor TEXT, url TEXT)
     attributes(field TEXT, value, row INTEGER)    one line for each filterable metadata value
+    kinds(field TEXT, kind TEXT, passages INTEGER)    in how many passages a field holds each kind of value
     progress(records INTEGER, skipped INTEGER)    one line: how far the build read the corpus
 
 ``row`` counts from 0 in corpus order and is the passage's position in the vectors file.
 ``document`` is NULL where the passage is all of its document, and has its id; ``section`` a JSON list, NULL
 for (); ``start`` and ``end`` are offsets in the document's text; ``anchor`` and ``url`` are NULL for "".
 ``metadata`` is a JSON object. Its scalars, and the scalars of its lists, are filterable; they stand
-in ``attributes`` with their SQLite type (true and false as 1 and 0). A nested object is stored and
-returned, not filterable; nor is an integer of more than 64 bits.
+in ``attributes`` with their SQLite type (true and false as 1 and 0), names and texts in Unicode's form NFC.
+Nested objects and lists, and more than 64 numbers in one list, are stored and returned, not filterable;
+``bundle/attributes.py`` says what becomes of each kind. Files of format 2 have no ``kinds``.
 """
 
 from __future__ import annotations
@@ -20,20 +22,24 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lurcher.errors import BundleCorrupt, FieldError
+from lurcher.bundle.attributes import Kind, attributes
+from lurcher.bundle.conditions import Condition, Scalar, sql_test
+from lurcher.bundle.filter_fields import FilterFields
+from lurcher.errors import BundleCorrupt
 
-Scalar = str | int | float | bool
+__all__ = ["Condition", "Passage", "PassageWriter", "Passages", "Rows", "Scalar"]
+
 Rows = npt.NDArray[np.int64]
 
-_INT64 = 2**63  # SQLite holds no larger integer
 _ROWS_A_QUERY = 10_000  # SQLite allows 32,766 values in one statement
 
 
@@ -86,28 +92,6 @@ def _content(title: str, section: Sequence[str], text: str) -> str:
     return f"{heading(title, section)} {text}".strip()
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One test of one metadata field; a passage passes if any of the field's values does.
-
-    ``op`` is ``in`` (``value`` a tuple of scalars), or ``range`` (``value`` the four bounds
-    ``(gt, gte, lt, lte)``, None where there is no bound).
-    """
-
-    field: str
-    op: Literal["in", "range"]
-    value: tuple[Scalar | None, ...]
-
-
-def _attributes(row: int, metadata: dict[str, Any]) -> Iterator[tuple[str, Scalar, int]]:
-    for name, value in metadata.items():
-        for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, str | float) or (
-                isinstance(item, int) and -_INT64 <= item < _INT64
-            ):
-                yield name, item, row
-
-
 def _line(row: int, p: Passage) -> tuple[Any, ...]:
     """The line of a passage in the table."""
     return (
@@ -138,6 +122,9 @@ class PassageWriter:
             CREATE INDEX IF NOT EXISTS by_document ON passages(document)
                 WHERE document IS NOT NULL;
             CREATE TABLE IF NOT EXISTS attributes(field TEXT NOT NULL, value, row INTEGER NOT NULL);
+            CREATE TABLE IF NOT EXISTS kinds(
+                field TEXT NOT NULL, kind TEXT NOT NULL, passages INTEGER NOT NULL,
+                PRIMARY KEY (field, kind)) WITHOUT ROWID;
             CREATE TABLE IF NOT EXISTS progress(records INTEGER NOT NULL, skipped INTEGER NOT NULL);
         """)
         self.count: int = self._db.execute("SELECT count(*) FROM passages").fetchone()[0]
@@ -159,18 +146,25 @@ class PassageWriter:
             f"INSERT INTO passages VALUES ({','.join('?' * 11)})",  # noqa: S608 (only marks)
             [_line(row, p) for row, p in zip(rows, passages, strict=True)],
         )
-        self._db.executemany(
-            "INSERT INTO attributes VALUES (?, ?, ?)",
-            [
-                line
-                for row, p in zip(rows, passages, strict=True)
-                for line in _attributes(row, p.metadata)
-            ],
-        )
+        self._append_attributes(rows, passages)
         self._db.execute("DELETE FROM progress")
         self._db.execute("INSERT INTO progress VALUES (?, ?)", (records, skipped))
         self._db.execute("COMMIT")
         self.count, self.records, self.skipped = rows.stop, records, skipped
+
+    def _append_attributes(self, rows: Iterable[int], passages: Sequence[Passage]) -> None:
+        lines: list[tuple[str, Scalar, int]] = []
+        held: Counter[tuple[str, Kind]] = Counter()
+        for row, passage in zip(rows, passages, strict=True):
+            values, kinds = attributes(passage.metadata)
+            lines += [(name, value, row) for name, value in values]
+            held.update(kinds)
+        self._db.executemany("INSERT INTO attributes VALUES (?, ?, ?)", lines)
+        self._db.executemany(
+            "INSERT INTO kinds VALUES (?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET passages = passages + excluded.passages",
+            [(name, kind, count) for (name, kind), count in held.items()],
+        )
 
     def finish(self) -> None:
         """Index the attributes and leave one plain file.
@@ -199,12 +193,22 @@ class Passages:
             self._db = sqlite3.connect(uri, uri=True, check_same_thread=False)
             self._db.execute(f"PRAGMA mmap_size = {path.stat().st_size}")  # no read call a page
             self.count: int = self._query("SELECT count(*) FROM passages")[0][0]
-            self.fields: list[str] = [r[0] for r in self._query(_DISTINCT_FIELDS)]
+            self._fields = self._filter_fields()
             columns = {column[1] for column in self._query("PRAGMA table_info(passages)")}
         except sqlite3.DatabaseError as error:
             raise BundleCorrupt(path.parent, path.name, str(error)) from error
         # A file of format 2 has no column about documents: each of its passages is one.
         self._placed = "document" in columns
+
+    @property
+    def fields(self) -> list[str]:
+        """The names of the fields that a filter may use, in order."""
+        return self._fields.names
+
+    def _filter_fields(self) -> FilterFields:
+        if self._query("SELECT 1 FROM sqlite_master WHERE name = 'kinds'"):
+            return FilterFields(self._query("SELECT field, kind, passages FROM kinds"))
+        return FilterFields(self._query(_KINDS_OF_2), form=str)
 
     def _query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
@@ -285,20 +289,14 @@ class Passages:
     def rows(self, conditions: Sequence[Condition]) -> Rows:
         """The rows, ascending, of all passages that meet every condition; all rows, if there is none.
 
-        Raises FieldError for a field that no passage has.
+        Raises FieldError for a field that no passage has, and for a value that cannot be compared with what
+        the field holds.
         """
         if not conditions:
             return np.arange(self.count)
         selects, values = [], []
-        for condition in conditions:
-            if condition.field not in self.fields:
-                known = ", ".join(self.fields[:_FIELDS_NAMED]) or "none"
-                if len(self.fields) > _FIELDS_NAMED:
-                    known += f" and {len(self.fields) - _FIELDS_NAMED} more"
-                raise FieldError(
-                    f"filter.{condition.field}", f"no passage has this field; there are: {known}"
-                )
-            test, bound = _test(condition)
+        for condition in map(self._fields.resolve, conditions):
+            test, bound = sql_test(condition)
             selects.append(f"SELECT row FROM attributes WHERE field = ? AND {test}")  # noqa: S608 (fixed texts)
             values += [condition.field, *bound]
         with self._lock:  # straight from the cursor: a list of millions of tuples would be large
@@ -310,8 +308,6 @@ class Passages:
         self._db.close()
 
 
-# Fields that an error lists.
-_FIELDS_NAMED = 20
 _COLUMNS = 'row, id, title, text, metadata, document, section, start, "end", anchor, url'
 _COLUMNS_OF_2 = "row, id, title, text, metadata, NULL, NULL, 0, -1, NULL, NULL"
 
@@ -320,27 +316,12 @@ def _path(section: str | None) -> tuple[str, ...]:
     return tuple(json.loads(section)) if section else ()
 
 
-# A skip scan: one index look-up a field instead of a pass over every value.
-_DISTINCT_FIELDS = """
+# Format 2 does not say what fields hold, and has texts as they came: any value is compared. A skip scan, one
+# index look-up a field instead of a pass over every value.
+_KINDS_OF_2 = """
     WITH RECURSIVE f(name) AS (
         SELECT min(field) FROM attributes
         UNION ALL SELECT (SELECT min(field) FROM attributes WHERE field > name) FROM f
         WHERE name IS NOT NULL)
-    SELECT name FROM f WHERE name IS NOT NULL"""
-
-
-def _test(condition: Condition) -> tuple[str, list[Scalar]]:
-    if condition.op == "in":
-        values = [v for v in condition.value if v is not None]
-        marks = ",".join("?" * len(values))
-        return f"value IN ({marks})", values
-    bounds = [
-        (sign, value)
-        for sign, value in zip((">", ">=", "<", "<="), condition.value, strict=True)
-        if value is not None
-    ]
-    # SQLite sorts every number before every text: without the type test, a range of numbers
-    # that is open above would take in all texts.
-    kind = "'text'" if isinstance(bounds[0][1], str) else "'integer', 'real'"
-    tests = [f"value {sign} ?" for sign, _ in bounds] + [f"typeof(value) IN ({kind})"]
-    return " AND ".join(tests), [value for _, value in bounds]
+    SELECT name, kind, 0 FROM f, (SELECT 'text' AS kind UNION SELECT 'number')
+    WHERE name IS NOT NULL"""

@@ -77,6 +77,13 @@ def build(
             help="What the corpus calls a record's id, text or title, such as text=body; can be repeated.",
         ),
     ] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=TYPE,...",
+            help="Types of columns in CSV or TSV: integer, float, boolean or text; default: as cells are.",
+        ),
+    ] = None,
     queries: Annotated[
         Path | None,
         typer.Option(help="Judged queries to put into the bundle, as in adapt; with --qrels."),
@@ -151,6 +158,7 @@ def build(
     from lurcher.index_builder.build import BuildOptions, skipped_file
     from lurcher.index_builder.build import build as build_bundle
     from lurcher.index_builder.corpus import FieldNames, ReadOptions, bundle_name
+    from lurcher.index_builder.corpus.cell_types import parse_types
     from lurcher.index_builder.neighbours import NeighbourOptions
     from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
 
@@ -171,7 +179,7 @@ def build(
         answer_bits=answer_bits,
         judged=read_sources(judged, skip_unknown=skip_unknown) if judged else None,
         neighbours=NeighbourOptions(skip_unknown=skip_unknown), url_prefix=url_prefix,
-        reading=ReadOptions(encoding, delimiter, FieldNames.parse(field or [])),
+        reading=ReadOptions(encoding, delimiter, FieldNames.parse(field or []), parse_types(types or [])),
     )  # fmt: skip
     with progress() as bar:
         manifest = build_bundle(corpus, target, options, bar)

@@ -68,6 +68,8 @@ def _check_options(kind: Kind, reading: ReadOptions) -> None:
     """Raise FieldError for an option that a corpus of this kind has no use for."""
     if reading.delimiter is not None and kind not in ("csv", "tsv"):
         raise FieldError("delimiter", f"is for CSV and TSV; this corpus is {_NAMES[kind]}")
+    if reading.types and kind not in ("csv", "tsv"):
+        raise FieldError("types", f"are for CSV and TSV; this corpus is {_NAMES[kind]}")
     if reading.encoding is not None and kind == "parquet":
         raise FieldError("encoding", "is for texts; Parquet files say what they hold")
     if reading.fields.given() and kind == "texts":

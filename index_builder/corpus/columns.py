@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lurcher.errors import CorpusError
@@ -33,3 +33,19 @@ def check_columns(
         raise CorpusError(path, line, f"no column is called 'text'; there are: {there}")
     if len(set(names)) < len(names):
         raise CorpusError(path, line, f"two columns have the same name; there are: {there}")
+
+
+def check_typed(
+    path: Path, line: int, names: Sequence[str], fields: FieldNames, typed: Iterable[str]
+) -> None:
+    """Nothing, if the columns ``typed`` are there and are metadata; else raises CorpusError."""
+    for name in typed:
+        if name not in names:
+            there = ", ".join(map(shown, names))
+            raise CorpusError(
+                path, line, f"no column is called {shown(name)}, to have a type; there are: {there}"
+            )
+        if name in fields.own():
+            raise CorpusError(
+                path, line, f"column {shown(name)} is not metadata, which alone has types"
+            )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lurcher.errors import FieldError
+from lurcher.index_builder.corpus.cell_types import CellType
 from lurcher.index_builder.corpus.encodings import Encoding, encoding_of
 from lurcher.index_builder.corpus.passage import BadRecord, shown
 
@@ -42,6 +43,11 @@ class FieldNames:
         """The names that differ from the usual ones, by the usual one."""
         names = {"id": self.id, "text": self.text, "title": self.title}
         return {own: name for own, name in names.items() if name is not None}
+
+    def own(self) -> set[str]:
+        """What the corpus calls a record's id, text and title: fields that are not metadata."""
+        ids = {"id", "_id"} if self.id is None else {self.id}
+        return {*ids, self.text or "text", self.title or "title"}
 
     def rename(self, fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The record with the usual names; and what had one of these names before, which is metadata.
@@ -80,6 +86,7 @@ class ReadOptions:
     encoding   label of the texts' encoding; it overrules what files declare, but not a byte order mark
     delimiter  what separates the cells of a CSV or TSV file; None: as the file's name or first line says
     fields     what the corpus calls a record's id, text and title
+    types      types of columns of a CSV or TSV file; the others are found
 
     Raises FieldError for a value that cannot be.
     """
@@ -87,6 +94,7 @@ class ReadOptions:
     encoding: str | None = None
     delimiter: str | None = None
     fields: FieldNames = field(default_factory=FieldNames)
+    types: Mapping[str, CellType] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.encoding is not None and encoding_of(self.encoding) is None:

@@ -12,10 +12,13 @@ import csv
 import re
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from lurcher.errors import CorpusError
-from lurcher.index_builder.corpus.columns import check_columns
+from lurcher.index_builder.corpus.cell_types import CellType, TypeFinder, convert
+from lurcher.index_builder.corpus.columns import check_columns, check_typed
 from lurcher.index_builder.corpus.lines import RAW, Line, read_lines
 from lurcher.index_builder.corpus.options import ReadOptions
 from lurcher.index_builder.corpus.passage import BadRecord, document_of
@@ -32,48 +35,96 @@ _MAX_LINES = 100_000
 _SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?\r?\n?', re.IGNORECASE)
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row as it stands in the file: its cells, or the reason why it has none."""
+
+    line: int
+    raw: str
+    cells: list[str] = field(default_factory=list)
+    reason: str | None = None
+    # A quote that never closes takes rows with it; this says how far.
+    reach: str = ""
+
+
 def read_table(path: Path, delimiter: str, reading: ReadOptions | None = None) -> Iterator[Record]:
     """One record for each row below the header; ``line`` is the one on which the row starts.
 
     Cells are separated by what ``reading`` says, else by what a ``sep=`` line above the header says, else by
-    ``delimiter``. Raises CorpusError where the header cannot be used.
+    ``delimiter``. The file is read twice, first for the types of its columns. Raises CorpusError where the
+    header cannot be used.
     """
     reading = reading or ReadOptions()
+    rows = _rows(path, delimiter, reading)
+    header = next(rows, None)
+    if header is None:
+        return
+    names = header.cells
+    check_columns(path, header.line, names, reading.fields)
+    check_typed(path, header.line, names, reading.fields, reading.types)
+    types = _types(path, delimiter, reading, names)
+    for row in rows:
+        try:
+            if row.reason:
+                raise BadRecord(row.reason)
+            cells = convert(dict(zip(names, row.cells, strict=True)), types, reading.types)
+            document = document_of(*reading.fields.rename(cells))
+        except BadRecord as error:
+            yield Record(path, row.line, reason=f"{error}{row.reach}", raw=row.raw)
+        else:
+            yield Record(path, row.line, document)
+
+
+def _types(
+    path: Path, delimiter: str, reading: ReadOptions, names: list[str]
+) -> dict[str, CellType]:
+    """The type of each column of metadata, by all rows that have as many cells as the header."""
+    metadata = [name for name in names if name not in reading.fields.own()]
+    finder = TypeFinder(name for name in metadata if name not in reading.types)
+    if not finder.decided:
+        for row in islice(_rows(path, delimiter, reading), 1, None):
+            if row.reason is None:
+                finder.add(dict(zip(names, row.cells, strict=True)))
+            if finder.decided:
+                break
+    return finder.types() | dict(reading.types)
+
+
+def _rows(path: Path, delimiter: str, reading: ReadOptions) -> Iterator[_Row]:
+    """The header, then the rows below it, each with as many cells or a reason; nothing of an empty file.
+
+    Raises CorpusError for a header that is no row.
+    """
     source = _Source(path, reading)
     noted = source.take_separator_line()
     delimiter = reading.separator or noted or delimiter
     source.holds = delimiter == "\t"
     rows = csv.reader(source, delimiter=delimiter, strict=True)
-    header: list[str] | None = None
+    cells: int | None = None
     while True:
         start = source.begin_record()
         try:
-            if header is None or delimiter != "\t":
+            if cells is None or delimiter != "\t":
                 row = _next_row(rows)
             else:
-                row = _next_tabbed_row(rows, source, len(header))
+                row = _next_tabbed_row(rows, source, cells)
             if row is None:
                 return
             if source.fault:
                 raise BadRecord(source.fault)
             if len(row) <= 1 and not "".join(row).strip():
                 continue
-            if header is None:
-                check_columns(path, start, row, reading.fields)
-                header = row
-                continue
-            if len(row) != len(header):
-                raise BadRecord(_count(row, len(header)))
-            fields, displaced = reading.fields.rename(dict(zip(header, row, strict=True)))
-            document = document_of(fields, displaced)
+            if cells is None:
+                cells = len(row)
+            if len(row) != cells:
+                raise BadRecord(_count(row, cells))
         except BadRecord as error:
-            # A quote that never closes takes rows with it; say how far.
-            end = f"; the row ends on line {source.line}" if source.line > start else ""
-            if header is None:
-                raise CorpusError(path, start, f"the header row: {error}{end}") from None
-            yield Record(path, start, reason=f"{error}{end}", raw=source.raw.rstrip("\r\n"))
+            reach = source.reach(start)
+            if cells is None:
+                raise CorpusError(path, start, f"the header row: {error}{reach}") from None
+            yield _Row(start, source.shown, reason=str(error), reach=reach)
         else:
-            yield Record(path, start, document)
+            yield _Row(start, source.shown, row, reach=source.reach(start))
 
 
 class _Source:
@@ -114,6 +165,15 @@ class _Source:
         self._returned.extendleft(reversed(others))
         self.begin_record()
         self._take(first)
+
+    @property
+    def shown(self) -> str:
+        """The record's text, cut, without its line end."""
+        return self.raw.rstrip("\r\n")
+
+    def reach(self, start: int) -> str:
+        """How far the record goes that began on line ``start``; empty if no further."""
+        return f"; the row ends on line {self.line}" if self.line > start else ""
 
     def __iter__(self) -> Iterator[str]:
         return self

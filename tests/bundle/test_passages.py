@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lurcher.bundle.passages import Condition, Passage, Passages, PassageWriter, Scalar
+from lurcher.bundle.passages import Condition, Passage, Passages, PassageWriter
 from lurcher.errors import BundleCorrupt, FieldError
+from tests.bundle.written import written
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 numbers = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
@@ -28,21 +27,6 @@ passages = st.lists(
     max_size=8,
     unique_by=lambda p: p.id,
 )
-
-
-@contextmanager
-def written(passages: Sequence[Passage]) -> Iterator[Passages]:
-    """A finished file of ``passages``, opened."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "passages.db"
-        writer = PassageWriter(path)
-        writer.append(passages, len(passages), 0)
-        writer.finish()
-        opened = Passages(path)
-        try:
-            yield opened
-        finally:
-            opened.close()
 
 
 @given(passages)
@@ -92,84 +76,7 @@ def test_odd_characters_survive_in_every_place(text: str) -> None:
         assert not opened.rows([Condition(f"f{text}", "in", (text[:1] + "x",))]).size
 
 
-# Filters. The twin below is the definition of what a filter means.
-
-Bounds = tuple[Scalar | None, ...]
-OPERATORS: list[Callable[[Any, Any], bool]] = [
-    lambda a, b: a > b,
-    lambda a, b: a >= b,
-    lambda a, b: a < b,
-    lambda a, b: a <= b,
-]
-
-
-def passes(value: Any, condition: Condition) -> bool:
-    """Whether one value of a field passes."""
-    if condition.op == "in":
-        return any(
-            isinstance(v, str) == isinstance(value, str) and v == value for v in condition.value
-        )
-    return all(
-        isinstance(bound, str) == isinstance(value, str) and test(value, bound)
-        for test, bound in zip(OPERATORS, condition.value, strict=True)
-        if bound is not None
-    )
-
-
-def twin(passages: list[Passage], conditions: list[Condition]) -> list[int]:
-    """The rows that pass every condition, by the plain meaning of the words."""
-
-    def values(passage: Passage, field: str) -> list[Any]:
-        value = passage.metadata.get(field)
-        return [
-            v
-            for v in (value if isinstance(value, list) else [value])
-            if isinstance(v, str | float) or (isinstance(v, int) and -(2**63) <= v < 2**63)
-        ]
-
-    return [
-        row
-        for row, passage in enumerate(passages)
-        if all(any(passes(v, c) for v in values(passage, c.field)) for c in conditions)
-    ]
-
-
-# Few different values, so that filters match; and the edges of each type.
-some_text = st.sampled_from(["", "a", "B", "b", "ä", "zz", "10", "😀"])
-some_number = st.sampled_from(
-    [0, 1, -1, 2, 10, 2**53 + 1, 2**63 - 1, -(2**63), 0.0, -0.5, 1.0, 1.5, 2.0**53, 1e300]
-)
-some_scalar = some_text | some_number | st.booleans()
-some_value = (
-    some_scalar | st.none() | st.lists(some_scalar | st.none(), max_size=3) | st.just(2**64)
-)
-FIELDS = ["f", "g"]
-
-
-def bounds(of: st.SearchStrategy[Any]) -> st.SearchStrategy[Bounds]:
-    side = st.none() | of
-    return st.tuples(side, side, side, side).filter(lambda b: any(v is not None for v in b))
-
-
-conditions = st.builds(
-    Condition, st.sampled_from(FIELDS), st.just("in"), st.lists(some_scalar, max_size=3).map(tuple)
-) | st.builds(
-    Condition, st.sampled_from(FIELDS), st.just("range"), bounds(some_text) | bounds(some_number)
-)
-
-
-@given(
-    st.lists(st.dictionaries(st.sampled_from(FIELDS), some_value), max_size=12),
-    st.lists(conditions, max_size=3),
-)
-def test_a_filter_means_what_its_plain_twin_says(
-    metadata: list[dict[str, Any]], conditions: list[Condition]
-) -> None:
-    # The last passage makes both fields known.
-    metadata = [*metadata, {"f": "nothing else", "g": "has this"}]
-    stored = [Passage(str(i), "", metadata=m) for i, m in enumerate(metadata)]
-    with written(stored) as opened:
-        assert opened.rows(conditions).tolist() == twin(stored, conditions)
+# Filters; test_filters_by_twin.py has their meaning in full.
 
 
 @pytest.fixture(scope="module")
@@ -196,8 +103,8 @@ def library() -> Iterator[Passages]:
         (Condition("ok", "in", (True,)), [0]),
         (Condition("ok", "in", (0,)), [1]),
         (Condition("year", "in", (1999.0,)), [0]),
-        (Condition("year", "range", (None, 1999, None, None)), [0, 1]),
-        (Condition("year", "range", (1999, None, None, None)), [1]),
+        (Condition("year", "range", (None, 1999, None, None)), [0, 1, 3]),
+        (Condition("year", "range", (1999, None, None, None)), [1, 3]),
         (Condition("year", "range", (None, None, 2005.5, None)), [0]),
         (Condition("year", "range", (None, 1999, None, 2005.5)), [0, 1]),
         (Condition("year", "range", (None, "a", None, None)), [2]),
@@ -219,15 +126,10 @@ def test_without_a_condition_every_passage_passes(library: Passages) -> None:
     assert library.rows([]).tolist() == [0, 1, 2, 3]
 
 
-def test_an_integer_beyond_64_bits_is_kept_but_not_filterable(library: Passages) -> None:
-    assert library.get([3])[0].metadata["year"] == 2**64
-    assert 3 not in library.rows([Condition("year", "range", (0, None, None, None))])
-
-
 def test_an_unknown_field_is_an_error_that_names_those_there_are(library: Passages) -> None:
     with pytest.raises(FieldError, match="there are: lang, ok, tags, year") as caught:
-        library.rows([Condition("place", "in", ("en",))])
-    assert caught.value.field == "filter.place"
+        library.rows([Condition("places", "in", ("en",))])
+    assert caught.value.field == "filter.places"
 
 
 def test_an_error_names_no_more_fields_than_can_be_read() -> None:

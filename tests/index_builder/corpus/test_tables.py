@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lurcher.errors import CorpusError
 from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.corpus.lines import MAX_BYTES
+from lurcher.index_builder.corpus.options import ReadOptions
 from lurcher.index_builder.corpus.records import Record
 from lurcher.index_builder.corpus.tables import MAX_CELL, read_table
 
@@ -19,10 +20,12 @@ from lurcher.index_builder.corpus.tables import MAX_CELL, read_table
 CELL = st.text(st.characters(exclude_characters="\r", exclude_categories=["Cs"]), max_size=20)
 
 
-def read(folder: Path, content: bytes, delimiter: str = ",") -> list[Record]:
+def read(
+    folder: Path, content: bytes, delimiter: str = ",", reading: ReadOptions | None = None
+) -> list[Record]:
     path = folder / "corpus.csv"
     path.write_bytes(content)
-    return list(read_table(path, delimiter))
+    return list(read_table(path, delimiter, reading))
 
 
 @given(
@@ -39,9 +42,10 @@ def test_what_was_written_is_read(
     out = io.StringIO()
     csv.writer(out, delimiter=delimiter).writerows([("_id", "title", "text", "year"), *rows])
     content = gzip.compress(out.getvalue().encode()) if zipped else out.getvalue().encode()
-    found = read(tmp_path_factory.mktemp("csv"), content, delimiter)
+    reading = ReadOptions(types={"year": "text"})
+    found = read(tmp_path_factory.mktemp("csv"), content, delimiter, reading)
     assert [record.document for record in found] == [
-        Document(id_, text, title, {"year": year}) for id_, title, text, year in rows
+        Document(id_, text, title, {"year": year or None}) for id_, title, text, year in rows
     ]
 
 

@@ -1,0 +1,129 @@
+"""Which fields filters can name and what each holds: a condition that cannot be met is refused, not empty."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from lurcher.bundle.attributes import MAX_NUMBERS, Kind, fits_64_bits, nfc
+from lurcher.bundle.conditions import Condition, Scalar
+from lurcher.errors import FieldError
+
+# Fields that an error lists, and characters of a name or value that it shows.
+_NAMED = 20
+_SHOWN = 80
+
+# What passages have besides metadata.
+_BESIDE = ("id", "title", "text", "document", "section", "start", "end", "anchor", "url")
+
+_NUMERIC: frozenset[Kind] = frozenset({"number", "boolean", "big"})
+_COMPARED: frozenset[Kind] = _NUMERIC | {"text"}
+
+_KINDS: dict[Kind, str] = {
+    "text": "texts",
+    "number": "numbers",
+    "boolean": "true or false",
+    "big": "integers of more than 64 bits",
+    "null": "null",
+    "empty list": "an empty list",
+    "object": "an object",
+    "list": "a list of lists",
+    "numbers": f"a list of more than {MAX_NUMBERS} numbers",
+}
+
+_WHY: dict[Kind, str] = {
+    "object": "nested fields cannot be filtered on",
+    "list": "nested lists cannot be filtered on",
+    "numbers": "long lists of numbers are kept and returned, but not indexed",
+}
+
+
+class FilterFields:
+    """The fields of all passages' metadata, with the kinds of values that each holds."""
+
+    def __init__(
+        self, held: Iterable[tuple[str, Kind, int]], form: Callable[[str], str] = nfc
+    ) -> None:
+        """Take, for each field and kind, the number of passages that hold it; ``form`` is that of texts."""
+        self._form = form
+        self._held: dict[str, dict[Kind, int]] = defaultdict(dict)
+        for field, kind, passages in held:
+            self._held[field][kind] = passages
+        self.names = sorted(name for name, held in self._held.items() if _COMPARED & held.keys())
+
+    def resolve(self, condition: Condition) -> Condition:
+        """The condition in the form in which fields and texts are stored.
+
+        Raises FieldError where its field holds nothing that can be compared with its values.
+        """
+        name = self._form(condition.field)
+        if name not in self._held:
+            raise FieldError(f"filter.{condition.field}", self._unknown(name))
+        held = self._held[name]
+        if not _COMPARED & held.keys():
+            raise FieldError(f"filter.{condition.field}", f"is {_listed(held)}{_why(held)}")
+        for value in condition.given:
+            if refusal := _refusal(value, held):
+                raise FieldError(f"filter.{condition.field}", refusal)
+        values = tuple(self._form(v) if isinstance(v, str) else v for v in condition.value)
+        return replace(condition, field=name, value=values)
+
+    def _unknown(self, name: str) -> str:
+        outer = name.partition(".")[0]
+        if "object" in self._held.get(outer, {}):
+            passages = _passages(self._held[outer]["object"])
+            return f"{_cut(outer)} is an object in {passages}; {_WHY['object']}"
+        there = ", ".join(map(_cut, self.names[:_NAMED])) or "none"
+        if len(self.names) > _NAMED:
+            there += f" and {len(self.names) - _NAMED:,} more"
+        if name in _BESIDE:
+            return f"is not metadata, which alone is filtered on; there are: {there}"
+        return f"no passage has this field; there are: {there}"
+
+
+def _refusal(value: Scalar, held: dict[Kind, int]) -> str | None:
+    """Why a field that holds these kinds cannot be compared with the value; None if it can."""
+    if isinstance(value, str):
+        if "text" in held:
+            return None
+        wanted = "a number" if "number" in held or "big" in held else "true or false"
+        return f"{_given(value)} is a text, but this field holds {_listed(held)}; compare with {wanted}"
+    if "numbers" in held:
+        return f"cannot be compared with {_given(value)}: it holds {_listed(held)}{_why(held)}"
+    if not _NUMERIC & held.keys():
+        kind = "not a text" if isinstance(value, bool) else "a number"
+        return (
+            f"{_given(value)} is {kind}, but this field holds {_listed(held)}; compare with a text"
+        )
+    if "big" in held and not fits_64_bits(value):
+        return (
+            f"cannot be compared with {_given(value)}: it holds {_listed(held)}, "
+            "which are compared with numbers of 64 bits only"
+        )
+    return None
+
+
+def _listed(held: dict[Kind, int]) -> str:
+    """What a field holds, and in how many passages."""
+    return ", ".join(
+        f"{what} in {_passages(held[kind])}" for kind, what in _KINDS.items() if kind in held
+    )
+
+
+def _why(held: dict[Kind, int]) -> str:
+    """Why some of what a field holds cannot be compared."""
+    return "".join(f"; {why}" for kind, why in _WHY.items() if kind in held)
+
+
+def _passages(count: int) -> str:
+    return f"{count:,} passage{'' if count == 1 else 's'}"
+
+
+def _given(value: Scalar) -> str:
+    return _cut(json.dumps(value, ensure_ascii=False))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
