@@ -112,12 +112,22 @@ def test_filter_that_three_of_sixty_pass_returns_those_three(live: Client) -> No
         ({"lang": "en", "flag": True, "year": {"gte": 2010}}, 5),
         ({"lang": "xx"}, 0),
         ({"year": {"gt": 5, "lt": 5}}, 0),
-        ({"lang": {"gt": 1}}, 0),
         ({"year": {"lt": 100000000000000000000}}, 60),
     ],
 )
 def test_filters_hold(live: Client, wanted: dict[str, Any], count: int) -> None:
     assert len(ids(live, CAT, top_k=200, filter=wanted)) == count
+
+
+def test_a_filter_that_nothing_can_meet_says_what_its_field_holds(live: Client) -> None:
+    reply = live.search(CAT, filter={"lang": {"gt": 1}})
+    assert reply.status == 422
+    assert reply.json()["errors"] == [
+        {
+            "field": "filter.lang",
+            "reason": "1 is a number, but this field holds texts in 60 passages; compare with a text",
+        }
+    ]
 
 
 def test_unknown_filter_field_is_named_with_those_there_are(live: Client) -> None:
