@@ -76,6 +76,23 @@ class Figures(_Part):
     recall_queries: Count  # how many sampled queries that was measured on
 
 
+class Coverage(_Part):
+    """How much of the corpus is searched."""
+
+    documents: Count
+    split_documents: Count  # of more than one passage
+    characters: Count  # of the documents' texts, without white space
+    characters_read: Count  # of these, in a passage that the encoder reads to its end
+    passages_by_kind: dict[str, Count]  # by how the file's name ends
+    files_left_out: dict[str, Count]  # of a folder, by how their names end
+    unfamiliar_passages: Count  # of more than a third of tokens that the encoder does not know
+
+    @property
+    def share_read(self) -> float:
+        """The share of characters that are read; 1 if there are none."""
+        return self.characters_read / self.characters if self.characters else 1.0
+
+
 class Swap(_Part):
     """What was measured when another query encoder was put into the bundle.
 
@@ -98,6 +115,7 @@ class Manifest(_Part):
     encoder: EncoderConfig
     build: BuildSettings
     figures: Figures
+    coverage: Coverage | None = None  # None in format 2
     swap: Swap | None = None
     tokens: TokenSettings | None = None
     ranker: DecoderConfig | RankerConfig | None = None

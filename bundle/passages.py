@@ -6,7 +6,8 @@
              document TEXT, section TEXT, start INTEGER, "end" INTEGER, anchor TEXT, url TEXT)
     attributes(field TEXT, value, row INTEGER)    one line for each filterable metadata value
     kinds(field TEXT, kind TEXT, passages INTEGER)    in how many passages a field holds each kind of value
-    progress(records INTEGER, skipped INTEGER)    one line: how far the build read the corpus
+    progress(records, skipped, characters, read)  one line: how far the build read the corpus, how many
+                                                  characters it has so far, and how many passages have
 
 ``row`` counts from 0 in corpus order and is the passage's position in the vectors file.
 ``document`` is NULL where the passage is all of its document, and has its id; ``section`` a JSON list, NULL
@@ -23,7 +24,7 @@ import json
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,12 +126,17 @@ class PassageWriter:
             CREATE TABLE IF NOT EXISTS kinds(
                 field TEXT NOT NULL, kind TEXT NOT NULL, passages INTEGER NOT NULL,
                 PRIMARY KEY (field, kind)) WITHOUT ROWID;
-            CREATE TABLE IF NOT EXISTS progress(records INTEGER NOT NULL, skipped INTEGER NOT NULL);
+            CREATE TABLE IF NOT EXISTS progress(
+                records INTEGER NOT NULL, skipped INTEGER NOT NULL,
+                characters INTEGER NOT NULL, read INTEGER NOT NULL);
         """)
         self.count: int = self._db.execute("SELECT count(*) FROM passages").fetchone()[0]
-        done = self._db.execute("SELECT records, skipped FROM progress").fetchone()
-        self.records: int = done[0] if done else 0
-        self.skipped: int = done[1] if done else 0
+        done = self._db.execute("SELECT * FROM progress").fetchone()
+        self.records: int
+        self.skipped: int
+        self.characters: int
+        self.read: int
+        self.records, self.skipped, self.characters, self.read = done or (0, 0, 0, 0)
 
     def owners(self, ids: Iterable[str]) -> dict[str, str]:
         """Those of ``ids`` that a passage or a document in the file has already, and the document's id."""
@@ -138,8 +144,13 @@ class PassageWriter:
         found = {one: self._db.execute(query, (one,)).fetchone() for one in ids}
         return {one: line[0] for one, line in found.items() if line is not None}
 
-    def append(self, passages: Sequence[Passage], records: int, skipped: int) -> None:
-        """Add ``passages`` and note that ``records`` of the corpus are now read, in one transaction."""
+    def append(
+        self, passages: Sequence[Passage], records: int, skipped: int, characters: int = 0, read: int = 0
+    ) -> None:  # fmt: skip
+        """Add ``passages`` and note that ``records`` of the corpus are now read, in one transaction.
+
+        ``characters`` are how many these have, and ``read`` how many of them are in a passage.
+        """
         rows = range(self.count, self.count + len(passages))
         self._db.execute("BEGIN")
         self._db.executemany(
@@ -148,9 +159,11 @@ class PassageWriter:
         )
         self._append_attributes(rows, passages)
         self._db.execute("DELETE FROM progress")
-        self._db.execute("INSERT INTO progress VALUES (?, ?)", (records, skipped))
+        progress = (records, skipped, characters, read)
+        self._db.execute("INSERT INTO progress VALUES (?, ?, ?, ?)", progress)
         self._db.execute("COMMIT")
-        self.count, self.records, self.skipped = rows.stop, records, skipped
+        self.count = rows.stop
+        self.records, self.skipped, self.characters, self.read = progress
 
     def _append_attributes(self, rows: Iterable[int], passages: Sequence[Passage]) -> None:
         lines: list[tuple[str, Scalar, int]] = []
@@ -274,6 +287,11 @@ class Passages:
             marks = ",".join("?" * len(part))
             found.update(self._query(f"SELECT id, row FROM passages WHERE id IN ({marks})", part))  # noqa: S608 (only marks)
         return found
+
+    def document_sizes(self) -> Iterator[tuple[str, int]]:
+        """The id of each document, and how many passages it has."""
+        document = "coalesce(document, id)" if self._placed else "id"
+        yield from self._query(f"SELECT {document}, count(*) FROM passages GROUP BY 1")  # noqa: S608 (fixed names)
 
     def parts(self, documents: Sequence[str]) -> dict[str, list[str]]:
         """The ids of the passages of each of ``documents`` that was split; others are left out."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import resource
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lurcher.cli.console import console, progress, warn
+from lurcher.cli.console import console, print_json, progress, warn
 from lurcher.cli.options import KnownQrels, SkipUnknown, pair
-from lurcher.cli.sections import print_neighbours
+from lurcher.cli.sections import print_coverage, print_neighbours
 from lurcher.errors import FieldError
 
 if TYPE_CHECKING:
+    from lurcher.bundle.manifest import Manifest
     from lurcher.index_builder.options import TokenOptions
 
 app = typer.Typer()
@@ -152,6 +153,9 @@ def build(
             help="Bits per token for the reader; default: what the reader was trained on."
         ),
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was built as one JSON object.")
+    ] = False,
 ) -> None:
     """Turn a corpus into a bundle. If it is killed, give the same command again to continue."""
     from lurcher.index_builder.adapt import read_sources
@@ -183,6 +187,9 @@ def build(
     )  # fmt: skip
     with progress() as bar:
         manifest = build_bundle(corpus, target, options, bar)
+    if as_json:
+        print_json({"bundle": str(target), **_summary(manifest)})
+        return
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     console.print(
         f"{target}: {manifest.passages:,} passages in {time.monotonic() - start:,.0f} s, "
@@ -194,12 +201,20 @@ def build(
             f"{manifest.figures.skipped_records:,} bad records set aside in {skipped_file(target)}"
         )
         console.print(skipped, highlight=False)
+    print_coverage(manifest)
     print_neighbours(manifest)
     if manifest.figures.recall_at_100 < recall:
         warn(
             f"the index finds {manifest.figures.recall_at_100:.3f} of exact search's first 100, "
             f"less than {recall}; another --index may do better"
         )
+
+
+def _summary(manifest: Manifest) -> dict[str, Any]:
+    """What ``--json`` prints of a bundle: its passages, what was measured, and what of the corpus is read."""
+    return manifest.model_dump(mode="json", include={"passages", "name", "figures", "coverage"}) | {
+        "passages": manifest.passages
+    }
 
 
 def _token_options(none: bool, bits: int | None, keep_ratio: float | None) -> TokenOptions | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lurcher.cli.console import console, errors
+from lurcher.cli.console import console, errors, print_json
 from lurcher.cli.options import BundlePath
-from lurcher.cli.sections import kept, print_neighbours, print_section
+from lurcher.cli.sections import kept, print_coverage, print_neighbours, print_section
 
 if TYPE_CHECKING:
     from lurcher.bundle.manifest import Manifest
@@ -17,12 +17,20 @@ app = typer.Typer()
 
 
 @app.command("inspect")
-def inspect_bundle(bundle: BundlePath) -> None:
+def inspect_bundle(
+    bundle: BundlePath,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the manifest as one JSON object.")
+    ] = False,
+) -> None:
     """Show a bundle's parts, their sizes, and what was measured when it was built."""
     from lurcher.bundle.manifest import read_manifest
 
     manifest = read_manifest(bundle)
     document = manifest.model_dump(mode="json", exclude_none=True)
+    if as_json:
+        print_json(document | {"passages": manifest.passages})
+        return
     files = document.pop("files")
     student = document["encoder"].pop("student", {})
     student.pop("figures", None)
@@ -33,6 +41,7 @@ def inspect_bundle(bundle: BundlePath) -> None:
         print_section(title, {k: v for k, v in values.items() if v not in ("", {}, [])})
     if manifest.encoder.student is not None:
         print_section("student against teacher", kept(manifest.encoder.student))
+    print_coverage(manifest)
     _print_tokens(manifest)
     if manifest.ranker is not None:
         measured = getattr(manifest.ranker, "figures", {})  # a T5 was not trained here

@@ -44,6 +44,29 @@ def warn_of_loss(student: StudentConfig) -> None:
         warn(f"nobody measured how much of its teacher's quality {student.name} keeps")
 
 
+def print_coverage(manifest: Manifest) -> None:
+    """Print how much of the corpus is searched, and warn of what is not, or not well."""
+    covered = manifest.coverage
+    if covered is None:
+        return
+    kinds = [f"{kind} {n:,}" for kind, n in covered.passages_by_kind.items()]
+    rows = {
+        "documents": f"{covered.documents:,}, of which {covered.split_documents:,} were split",
+        "characters read": f"{covered.share_read:.1%} of {covered.characters:,}",
+        "passages by kind of file": ", ".join(kinds),
+    }
+    if covered.files_left_out:
+        left = [f"{kind} {n:,}" for kind, n in covered.files_left_out.items()]
+        rows["files left out"] = ", ".join(left)
+    print_section("coverage", rows)
+    if covered.unfamiliar_passages:
+        warn(
+            f"the encoder's tokeniser knows less than two thirds of {covered.unfamiliar_passages:,} of "
+            f"{manifest.passages:,} passages, so searches find them badly; if they are in another language, "
+            "build with --encoder and an encoder for it (`lurcher export`)"
+        )
+
+
 def print_neighbours(manifest: Manifest) -> None:
     """Print a bundle's known queries, and the settings that were chosen."""
     known = manifest.neighbours

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ from lurcher.bundle.bundle import ENCODER, READER, SEGMENT, Bundle
 from lurcher.bundle.manifest import (
     FORMAT_VERSION,
     BuildSettings,
+    Coverage,
     Figures,
     Manifest,
     Segment,
@@ -25,12 +27,14 @@ from lurcher.bundle.state_codecs import load_codec
 from lurcher.bundle.state_store import describe_states
 from lurcher.bundle.token_store import describe_tokens
 from lurcher.index_builder.build_context import BuildContext
+from lurcher.index_builder.corpus.detect import detect
+from lurcher.index_builder.corpus.kinds import files_left_out, kind_of_file
 from lurcher.index_builder.neighbours import add_neighbours
 from lurcher.index_builder.ranker_files import ranker_in
 from lurcher.index_builder.stages.build_index import factory_of
-from lurcher.index_builder.stages.encode_passages import EMPTY, TRUNCATED, flagged
+from lurcher.index_builder.stages.encode_passages import EMPTY, TRUNCATED, UNFAMILIAR, flagged
 from lurcher.index_builder.stages.encode_states import state_form
-from lurcher.index_builder.stages.store_passages import SKIPPED
+from lurcher.index_builder.stages.store_passages import STORED
 from lurcher.index_builder.stages.tune_search import SEARCH_EFFORT
 from lurcher.models.encoders.config import load_config
 from lurcher.models.reader.reader import load_reader_config
@@ -51,6 +55,7 @@ def seal(context: BuildContext) -> Manifest:
             seed=options.seed,
         ),
         figures=_figures(context),
+        coverage=_coverage(context),
         **_stores(context),
         ranker=ranker_in(root),
         reader=None if context.models.reader is None else load_reader_config(root / READER),
@@ -68,9 +73,30 @@ def _figures(context: BuildContext) -> Figures:
     return Figures(
         empty_passages=flagged(scratch, EMPTY),
         truncated_passages=flagged(scratch, TRUNCATED),
-        skipped_records=json.loads((scratch / SKIPPED).read_text()),
+        skipped_records=json.loads((scratch / STORED).read_text())["skipped"],
         **json.loads((scratch / SEARCH_EFFORT).read_text()),
     )
+
+
+def _coverage(context: BuildContext) -> Coverage:
+    """How much of the corpus is searched."""
+    stored = json.loads((context.scratch / STORED).read_text())
+    # Files of texts are documents, whose ids are their paths; any other corpus is one file.
+    texts = detect(context.corpus).kind == "texts"
+    file = context.files[0].name
+    folder = texts and context.corpus.is_dir()
+    left_out = files_left_out(context.corpus, context.files) if folder else {}
+    kinds: Counter[str] = Counter()
+    documents = split = 0
+    for id_, passages in context.passages.document_sizes():
+        kinds[kind_of_file(id_ if texts else file)] += passages
+        documents, split = documents + 1, split + (passages > 1)
+    return Coverage(
+        documents=documents, split_documents=split, characters=stored["characters"],
+        characters_read=stored["read"], passages_by_kind=dict(sorted(kinds.items())),
+        files_left_out=left_out,
+        unfamiliar_passages=flagged(context.scratch, UNFAMILIAR),
+    )  # fmt: skip
 
 
 def _stores(context: BuildContext) -> dict[str, Any]:

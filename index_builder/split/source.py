@@ -9,6 +9,7 @@ from itertools import takewhile
 
 import numpy as np
 
+from lurcher.bundle.passages import Passage
 from lurcher.index_builder.corpus.document import Document, Section
 from lurcher.index_builder.split.units import Ints
 
@@ -104,6 +105,16 @@ def _runs(document: Document) -> Runs:
     starts, ends = zip(*found or [(0, 0)], strict=True)
     lengths = np.array(ends, np.int64) - np.array(starts, np.int64)
     return Runs(np.array(starts, np.int64), np.concatenate([[0], np.cumsum(lengths)]))
+
+
+def characters(document: Document, passages: Sequence[Passage]) -> tuple[int, int]:
+    """How many characters ``document`` has, and ``passages`` of it; blanks and hidden parts do not count."""
+    pieces, last = [], 0
+    for start, end in document.hidden:
+        pieces += [document.text[last:start], " " * (end - max(start, last))]
+        last = max(end, last)
+    text = "".join([*pieces, document.text[last:]])
+    return visible_characters(text), visible_characters(text, [(p.start, p.end) for p in passages])
 
 
 def visible_characters(text: str, spans: Sequence[tuple[int, int]] | None = None) -> int:

@@ -1,8 +1,8 @@
 """Stage ``vectors``: passages to vectors and tokens, the long one; goes on at any passage.
 
 Plain files grow side by side, one entry a passage in row order: ``vectors.f32`` (d float32 each), the token
-store's and the reading store's, and ``flags.u8`` (TRUNCATED, EMPTY). The flags are written last, so their
-number is how many passages are done.
+store's and the reading store's, and ``flags.u8`` (TRUNCATED, EMPTY, UNFAMILIAR). The flags are written last,
+so their number is how many passages are done.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from lurcher.models.tokens.passages import encode_passages
 VECTORS_FILE, FLAGS_FILE = "vectors.f32", "flags.u8"  # below the workspace's scratch folder
 TRUNCATED = 1  # longer than the encoder reads
 EMPTY = 2  # neither title nor text
+UNFAMILIAR = 4  # more than a third of its tokens stand for what the tokeniser does not know
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ def run(context: BuildContext) -> None:
                 vectors, kept = coding.encode(encoder, read, context.report.advance, alone)
             vectors[empty] = 0.0
             flags = np.array([one.truncated for one in read]) * TRUNCATED + empty * EMPTY
+            flags += _unfamiliar(encoder, read) * UNFAMILIAR
             outputs.append(kept, vectors, flags.tolist())
     finally:
         outputs.close()
@@ -210,6 +212,15 @@ def copies(tokens: PassageTokens, chunk: int) -> npt.NDArray[np.bool_]:
     _, which, counts = np.unique(hashes, return_inverse=True, return_counts=True)
     found: npt.NDArray[np.bool_] = counts[which] > 1
     return found
+
+
+def _unfamiliar(encoder: Encoder, tokens: Sequence[Tokens]) -> npt.NDArray[np.bool_]:
+    """Of which texts (n,) the tokeniser knows less than two thirds."""
+    own = [
+        np.array(one.ids[part])
+        for one, part in zip(tokens, encoder.own_slices(tokens), strict=True)
+    ]
+    return np.array([3 * np.count_nonzero(ids == encoder.unknown) > len(ids) for ids in own], bool)
 
 
 def _coding(context: BuildContext) -> Coding | None:

@@ -15,12 +15,13 @@ from lurcher.index_builder.build_context import BuildContext
 from lurcher.index_builder.corpus.records import Record
 from lurcher.index_builder.judged.labels import to_labels, with_parts
 from lurcher.index_builder.split import Splitter
+from lurcher.index_builder.split.source import characters
 
 # As many of text are split together; it bounds the memory.
 _CHARACTERS = 4_000_000
 
-# Below the workspace's scratch folder: how many bad records were set aside.
-SKIPPED = "skipped.json"
+# Below the workspace's scratch folder: what ``_store`` counted.
+STORED = "stored.json"
 
 
 def skipped_file(out: Path) -> Path:
@@ -42,8 +43,7 @@ def depends_on(context: BuildContext) -> object:
 def run(context: BuildContext) -> None:
     """Store the passages. Raises CorpusError."""
     (context.bundle / PASSAGES).parent.mkdir(parents=True, exist_ok=True)
-    skipped = _store(context)
-    (context.scratch / SKIPPED).write_text(json.dumps(skipped))
+    (context.scratch / STORED).write_text(json.dumps(_store(context)))
 
 
 def check_judged(context: BuildContext) -> None:
@@ -54,8 +54,8 @@ def check_judged(context: BuildContext) -> None:
         to_labels(known, context.passages.rows_of, options.neighbours.skip_unknown)
 
 
-def _store(context: BuildContext) -> int:
-    """Store every good record; how many bad ones were set aside."""
+def _store(context: BuildContext) -> dict[str, int]:
+    """Store every good record; how many were set aside, how many characters there are and are read."""
     report = context.report
     report.stage("reading", None)
     aside = skipped_file(context.workspace.out)
@@ -65,17 +65,20 @@ def _store(context: BuildContext) -> int:
             _truncate_lines(aside, writer.skipped)
             records = islice(context.records, writer.records, None)
             for batch in _batched(records, context.chunk_size):
-                good, bad = _sift(batch, context.models.splitter, writer)
+                good, bad, counts = _sift(batch, context.models.splitter, writer)
                 if bad and not context.options.skip_bad_lines:
                     raise CorpusError(bad[0].file, bad[0].line, bad[0].reason or "")
                 skipped.writelines(_describe(record) for record in bad)
                 skipped.flush()
-                writer.append(good, writer.records + len(batch), writer.skipped + len(bad))
+                writer.append(
+                    good, writer.records + len(batch), writer.skipped + len(bad),
+                    writer.characters + counts[0], writer.read + counts[1],
+                )  # fmt: skip
                 report.advance(len(batch))
         if not writer.count:
             raise CorpusError(context.corpus, None, "no passage in it")
         writer.finish()
-        return writer.skipped
+        return {"skipped": writer.skipped, "characters": writer.characters, "read": writer.read}
     finally:
         writer.close()
         if not aside.stat().st_size:
@@ -84,8 +87,11 @@ def _store(context: BuildContext) -> int:
 
 def _sift(
     batch: Sequence[Record], splitter: Splitter, writer: PassageWriter
-) -> tuple[list[Passage], list[Record]]:
-    """The passages of the good records, and the bad ones; one whose ids are another's is a bad one."""
+) -> tuple[list[Passage], list[Record], tuple[int, int]]:
+    """The passages of the good records, and the bad ones; characters of the good ones, and how many are read.
+
+    A record whose ids are another's is a bad one.
+    """
     documents = [record.document for record in batch if record.document is not None]
     split = iter(splitter.split(documents))
     owners: dict[
@@ -93,6 +99,7 @@ def _sift(
     ] = {}  # the ids of this batch's documents and passages, and whose they are
     good: list[Passage] = []
     bad: list[Record] = []
+    total = read = 0
     for record in batch:
         if record.document is None:
             bad.append(record)
@@ -105,7 +112,9 @@ def _sift(
             continue
         owners |= dict.fromkeys(ids, id_)
         good += passages
-    return good, bad
+        more, covered = characters(record.document, passages)
+        total, read = total + more, read + covered
+    return good, bad, (total, read)
 
 
 def _taken(document: str, id_: str, owner: str) -> str:

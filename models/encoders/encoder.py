@@ -172,6 +172,11 @@ class Encoder:
             list(self._pool.map(encode, batches))
 
     @property
+    def unknown(self) -> int | None:
+        """The id of the token that stands for what the tokeniser does not know; None if it knows all."""
+        return self._tokenizer.unknown
+
+    @property
     def room(self) -> int:
         """How many tokens of a text it reads: ``max_tokens`` without special tokens and the prompt's."""
         return self.config.max_tokens - sum(self._around)

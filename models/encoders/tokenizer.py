@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,6 +53,15 @@ class Tokenizer:
             Tokens(e.ids, bool(e.overflowing) or len(text) > self._max_chars)
             for e, text in zip(encodings, texts, strict=True)
         ]
+
+    @cached_property
+    def unknown(self) -> int | None:
+        """The id of the token that stands for what it does not know; None if it knows all."""
+        model = json.loads(self._tokenizer.to_str())["model"]
+        if "unk_id" in model:  # a unigram model's
+            return None if model["unk_id"] is None else int(model["unk_id"])
+        token = model.get("unk_token")
+        return None if token is None else self._tokenizer.token_to_id(token)
 
     @cached_property
     def _whole(self) -> HubTokenizer:
