@@ -98,7 +98,7 @@ def build(
     overlap: Annotated[
         int | None,
         typer.Option(
-            help="Tokens that neighbouring passages share; default: 15 in 100 of the window."
+            help="Tokens that neighbouring passages share; default: 10 in 100 of the window."
         ),
     ] = None,
     url_prefix: Annotated[

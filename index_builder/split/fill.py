@@ -12,7 +12,7 @@ from lurcher.index_builder.split.units import Units
 
 # How full a passage has to be to end at such a boundary; the first kind that there is one of is taken.
 _FULL_ENOUGH = (
-    (Level.PARAGRAPH, 0.5), (Level.SENTENCE, 0.65), (Level.LINE, 0.75), (Level.WORD, 0.0)
+    (Level.PARAGRAPH, 0.7), (Level.SENTENCE, 0.8), (Level.LINE, 0.85), (Level.WORD, 0.0)
 )  # fmt: skip
 
 # A passage ends with its section if it is that full; if not, it goes on with the next section.
