@@ -18,7 +18,7 @@ PREFIX = "LURCHER_"
 # LURCHER_PORT=tcp://10.43.98.242:8080, LURCHER_SERVICE_HOST, LURCHER_PORT_8080_TCP_ADDR and so on.
 _SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S+")
 _OF_SERVICE_LINK = re.compile(
-    r"(.*_)?SERVICE_(HOST|PORT(_\w+)?)|(.*_)?PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?"
+    r"(?:^|_)(?:SERVICE_(?:HOST\Z|PORT(?:\Z|_\w))|PORT(?:\Z|_\d+_(?:TCP|UDP|SCTP)(?:\Z|_\w)))"
 )
 
 
@@ -50,7 +50,7 @@ def from_environment(
         elif name in names:
             values[name] = _decoded(name, variable, text) if name in lists else text
             places[name] = f"in {variable}"
-        elif not _OF_SERVICE_LINK.fullmatch(name.upper()):
+        elif not _OF_SERVICE_LINK.search(name.upper()):
             warn(f"{variable} is ignored: {unknown(name, names)}")
     return Given(values, places)
 

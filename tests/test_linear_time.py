@@ -17,12 +17,16 @@ from pathlib import Path
 import pytest
 
 from lurcher.evaluation.answer_measures import f1
+from lurcher.index_builder.corpus.document import Document
+from lurcher.index_builder.split import Splitter
+from lurcher.models.encoders.encoder import Encoder
 from lurcher.retrieval.answer_words import widened
 from lurcher.retrieval.folding import folded
 from lurcher.retrieval.highlights import query_words
 from lurcher.retrieval.questions import is_question
 from lurcher.text import normalised
 from tests.limits import within_a_minute
+from tests.tiny import TINY
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = (
@@ -47,6 +51,7 @@ WORST: dict[str, list[tuple[str, str]]] = {
     "lurcher.retrieval.folding._MANY_OF_EVERY_MARK": [("", "\U0001e944\u0e48"), ("", "a" + "\u0301" * 29)],
     "lurcher.retrieval.highlights._RUN": [("", "a猫")],
     "lurcher.bundle.manifest._CHECKSUM": [("", '"checksum": "'), ('"checksum": "', "0")],
+    "lurcher.server.sources._OF_SERVICE_LINK": [("", "_SERVICE_PORT"), ("", "_PORT_1_TCP"), ("PORT_", "1")],
     "lurcher.evaluation.answer_measures._ARTICLES": [("", "a "), ("", "th")],
 }  # fmt: skip
 
@@ -55,6 +60,8 @@ NOT_SEARCHED = {
     "lurcher.retrieval.answer_words": "sees some hundred signs: MOST, and what a reader points at",
     "lurcher.index_builder.corpus.folder._UNDERLINE": "is matched at the start of a line",
 }
+
+SPLITTER = Splitter(Encoder.load(TINY, "passage", 1))
 
 # `lurcher/` links to the packages beside it.
 LINKED = {("lurcher", package) for package in PACKAGES}
@@ -115,8 +122,9 @@ def test_what_is_worst_is_told_of_patterns_that_are_there() -> None:
         normalised,
         lambda text: widened(text, len(text) // 2, len(text) // 2 + 1),
         lambda text: f1(text, [text]),
+        lambda text: SPLITTER.split([Document("d", text)]),
     ],
-    ids=["is_question", "folded", "query_words", "normalised", "widened", "f1"],
+    ids=["is_question", "folded", "query_words", "normalised", "widened", "f1", "split"],
 )
 def test_a_function_reads_a_long_text_of_the_worst(
     work: Callable[[str], object], piece: str

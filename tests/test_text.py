@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lurcher.index_builder.corpus.split import split
 from lurcher.retrieval.highlights import best_sentence, query_words
 from lurcher.retrieval.sentences import sentence_around
 from lurcher.text import sentence_ends, sentences
@@ -86,9 +85,8 @@ def test_each_mark_that_ends_a_sentence_ends_a_span(text: str) -> None:
         sentences,
         lambda text: sentence_around(text, len(text) // 2, len(text) // 2 + 1),
         lambda text: best_sentence(query_words("cat 猫"), text),
-        lambda text: list(split(text, 200, 40)),
     ],
-    ids=["sentences", "sentence_around", "best_sentence", "split"],
+    ids=["sentences", "sentence_around", "best_sentence"],
 )
 def test_a_long_text_of_the_worst_is_read(work: Callable[[str], object], piece: str) -> None:
     with within_a_minute():
