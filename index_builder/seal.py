@@ -120,6 +120,7 @@ def _add_known_queries(context: BuildContext, manifest: Manifest) -> Manifest:
     """The manifest with the known queries, which are put into the bundle; it is whole without them."""
     root, options = context.bundle, context.options
     assert options.judged is not None  # noqa: S101 (the caller asked)
+    context.fail_point("known queries: begun")
     with closing(Bundle.open(root, check_hashes=False)) as bundle:
         settings = add_neighbours(bundle, options.judged, options.neighbours, root, context.report)
     files = {"neighbours": settings, "files": list_files(root)}

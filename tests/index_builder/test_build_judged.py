@@ -12,7 +12,7 @@ import pytest
 
 from lurcher.bundle.bundle import Bundle, verify
 from lurcher.bundle.manifest import read_manifest
-from lurcher.errors import FieldError
+from lurcher.errors import BundleError, FieldError
 from lurcher.index_builder.adapt import adapt, read_sources
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
 from tests.index_builder.test_resume import Recorder
@@ -61,18 +61,17 @@ def test_judgements_of_another_corpus_fail_before_anything_is_encoded(
 
 
 def test_a_rerun_goes_on_with_judgements_that_fit(
-    small_corpus: Path, judged: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_corpus: Path, judged: Judged, tmp_path: Path
 ) -> None:
     """What was encoded when the judgements, or the disk, gave up is kept."""
     out = tmp_path / "out.lurcher"
 
-    def full_disk(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
+    def full_disk(place: str) -> None:
+        if place == "known queries: begun":
+            raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patched:
-        patched.setattr("lurcher.index_builder.neighbours.write.np.save", full_disk)
-        with pytest.raises(Exception, match="No space left on device"):
-            build(small_corpus, out, TinyOptions(judged=judged))
+    with pytest.raises(BundleError, match="No space left on device"):
+        build(small_corpus, out, TinyOptions(judged=judged), fail_point=full_disk)
     left = json.loads((tmp_path / "out.lurcher.partial" / "build.json").read_text())
     assert left["vectors"].startswith("done")
     manifest = build(small_corpus, out, TinyOptions())

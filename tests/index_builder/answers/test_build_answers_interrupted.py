@@ -21,23 +21,32 @@ from tests.index_builder.killing import build_in_pieces, interrupt, run
 from tests.index_builder.test_resume import Recorder, interrupted
 
 
-@pytest.mark.parametrize(("stage", "at"), [("calibrating", 0), ("encoding", 16), ("encoding", 60)])
+# The fail point, how often it is passed, and how many passages are encoded then.
+@pytest.mark.parametrize(
+    ("place", "times", "encoded"),
+    [
+        ("reading coder: begun", 1, 0),
+        ("vectors: begun", 1, 0),
+        ("vectors.f32: passages appended", 2, 16),
+        ("vectors: written", 1, 60),
+    ],
+)
 def test_an_interrupted_build_ends_in_the_same_bytes(
-    small_corpus: Path, undisturbed: Path, out: Path, stage: str, at: int
+    small_corpus: Path, undisturbed: Path, out: Path, place: str, times: int, encoded: int
 ) -> None:
-    interrupted(small_corpus, out, stage, at, ANSWERS)
+    interrupt(small_corpus, out, place, times, options=ANSWERS)
     recorder = Recorder()
     build_in_pieces(small_corpus, out, ANSWERS, recorder)
     assert content(out) == content(undisturbed)
     assert read_manifest(out).reading == read_manifest(undisturbed).reading
-    assert recorder.resumed["encoding"] == (0 if stage == "calibrating" else at)
+    assert recorder.resumed["encoding"] == encoded
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_files_cut_anywhere_are_gone_on_with_to_the_same_bytes(
     small_corpus: Path, undisturbed: Path, out: Path, seed: int
 ) -> None:
-    interrupted(small_corpus, out, "encoding", 48, ANSWERS)
+    interrupted(small_corpus, out, "encoding", 49, ANSWERS)
     partial, draw = out.with_name(f"{out.name}.partial"), random.Random(seed)
     files = reading_files(partial / "bundle", SEGMENT)
     others = [*token_files(partial / "bundle", SEGMENT), partial / "scratch" / FLAGS_FILE]

@@ -16,7 +16,7 @@ from lurcher.bundle.manifest import read_manifest
 from lurcher.bundle.token_store import CODER, token_files
 from lurcher.index_builder.options import TokenOptions
 from lurcher.index_builder.stages.encode_passages import FLAGS_FILE, VECTORS_FILE
-from tests.index_builder.killing import build_in_pieces
+from tests.index_builder.killing import build_in_pieces, interrupt
 from tests.index_builder.test_resume import Recorder, interrupted
 from tests.index_builder.tokens.stores import content
 from tests.tiny import TinyOptions
@@ -38,26 +38,33 @@ def test_more_passages_than_a_chunk_are_coded_in_row_order(
         assert (np.unpackbits(some) == np.unpackbits(same)).mean() > 0.98
 
 
+# The fail point, how often it is passed, and how many passages are encoded then.
 @pytest.mark.parametrize(
-    ("stage", "at"), [("calibrating", 0), ("encoding", 0), ("encoding", 16), ("encoding", 60)]
+    ("place", "times", "encoded"),
+    [
+        ("token coder: begun", 1, 0),
+        ("vectors: begun", 1, 0),
+        ("vectors.f32: passages appended", 2, 16),
+        ("vectors: written", 1, 60),
+    ],
 )
 def test_an_interrupted_build_ends_in_the_same_bytes(
-    small_corpus: Path, undisturbed: Path, out: Path, stage: str, at: int
+    small_corpus: Path, undisturbed: Path, out: Path, place: str, times: int, encoded: int
 ) -> None:
-    interrupted(small_corpus, out, stage, at)
+    interrupt(small_corpus, out, place, times)
     recorder = Recorder()
     build_in_pieces(small_corpus, out, report=recorder)
     assert content(out) == content(undisturbed)
     assert read_manifest(out).tokens == read_manifest(undisturbed).tokens
-    assert ("calibrating" in recorder.stages) == (stage == "calibrating")
-    assert recorder.resumed["encoding"] == (0 if stage == "calibrating" else at)
+    assert ("calibrating" in recorder.stages) == (place == "token coder: begun")
+    assert recorder.resumed["encoding"] == encoded
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_files_cut_anywhere_are_gone_on_with_to_the_same_bytes(
     small_corpus: Path, undisturbed: Path, out: Path, seed: int
 ) -> None:
-    interrupted(small_corpus, out, "encoding", 48)
+    interrupted(small_corpus, out, "encoding", 49)
     partial, draw = out.with_name(f"{out.name}.partial"), random.Random(seed)
     files = token_files(partial / "bundle", SEGMENT)
     files += [partial / "scratch" / name for name in (VECTORS_FILE, FLAGS_FILE)]

@@ -94,7 +94,9 @@ def test_states_are_gone_when_a_passage_is_coded(
     monkeypatch.setattr(TokenCoder, "code", watched)
     encoder = Encoder.load(TINY, "passage", 1)
     coding = Coding(TokenCoder.load(small_bundle / CODER), 0.5)
-    vectors, coded = coding.encode(encoder, encoder.tokenise([r["text"] for r in small_records]))
-    assert len(vectors) == len(coded) == 60
-    assert len(batches) > 5
+    counted: list[int] = []
+    tokens = encoder.tokenise([r["text"] for r in small_records])
+    vectors, coded = coding.encode(encoder, tokens, counted.append)
+    assert len(vectors) == len(coded) == sum(counted) == 60
+    assert len(batches) == len(counted) > 5
     assert max(alive) <= 2
