@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -79,24 +80,41 @@ def test_texts_score_as_the_passages_that_have_them(
 
 @pytest.mark.parametrize("server", ["odd", "prompted"])
 def test_odd_texts_score_as_odd_passages(server: str, request: pytest.FixtureRequest) -> None:
-    """An empty one, one of one token, one that is too long; and each side may have its own prompt."""
+    """An empty one, one of one token, parts of a long one; and each side may have its own prompt."""
     client: Client = request.getfixturevalue(server)
+    kind = "plain" if server == "odd" else server
     query = "the telescope of Galileo"
-    stored = scores(rerank(client, query, passages=[record["id"] for record in ODD]))
-    reply = rerank(client, query, documents=[content(record) for record in ODD])
+    with closing(Bundle.open(request.getfixturevalue(f"{kind}_odd_bundle"))) as bundle:
+        passages = bundle.passages.get(range(bundle.passages.count))
+    names = [one.id for one in passages]
+    stored = scores(rerank(client, query, passages=names))
+    reply = rerank(client, query, documents=[one.content for one in passages])
     brought = scores(reply)
     for place, score in stored.items():
-        assert brought[place] == pytest.approx(score, abs=ALIKE), ODD[place]["id"]
-    names = [record["id"] for record in ODD]
+        assert brought[place] == pytest.approx(score, abs=ALIKE), names[place]
     assert brought[names.index("empty")] == brought[names.index("blank")] == -0.75
     assert set(list(brought)[:2]) == {names.index("titled"), names.index("one")}
-    assert reply.json()["meta"]["truncated_documents"] == [names.index("long")]
+    assert reply.json()["meta"]["truncated_documents"] == []
+
+
+@pytest.mark.parametrize("server", ["odd", "prompted"])
+def test_of_a_text_that_is_too_long_the_end_is_not_read(
+    server: str, request: pytest.FixtureRequest
+) -> None:
+    query = "the telescope of Galileo"
+    (long,) = (content(record) for record in ODD if record["id"] == "long")
+    documents = ["a telescope", long, f"{long} {query}"]
+    reply = rerank(request.getfixturevalue(server), query, documents=documents)
+    assert reply.json()["meta"]["truncated_documents"] == [1, 2]
+    found = scores(reply)
+    assert found[0] > found[1] == pytest.approx(found[2], abs=ALIKE)
 
 
 def test_codes_of_a_text_are_those_that_the_build_wrote(prompted_odd_bundle: Path) -> None:
     bundle = Bundle.open(prompted_odd_bundle)
     assert bundle.tokens is not None
-    encoded = Snapshot(bundle, 1).encode_documents([Document(content(record)) for record in ODD])
+    contents = bundle.passages.contents(range(bundle.passages.count))
+    encoded = Snapshot(bundle, 1).encode_documents([Document(text) for text in contents])
     for row, one in enumerate(encoded):
         written, _ = bundle.tokens.gather(np.array([row]))
         assert one.coded.codes.shape == written.shape
