@@ -235,23 +235,7 @@ class Passages:
             marks = ",".join("?" * len(part))
             columns = _COLUMNS if self._placed else _COLUMNS_OF_2
             sql = f"SELECT {columns} FROM passages WHERE row IN ({marks})"  # noqa: S608 (fixed names and marks)
-            for (
-                row,
-                id_,
-                title,
-                text,
-                metadata,
-                document,
-                section,
-                start,
-                end,
-                *links,
-            ) in self._query(sql, part):
-                anchor, url = (link or "" for link in links)
-                found[row] = Passage(
-                    id_, text, title, json.loads(metadata), document or "", _path(section), start,
-                    end, anchor, url,
-                )  # fmt: skip
+            found |= {line[0]: _passage(*line[1:]) for line in self._query(sql, part)}
         return [found[int(row)] for row in rows]
 
     def contents(self, rows: Sequence[int]) -> list[str]:
@@ -304,6 +288,12 @@ class Passages:
                 found.setdefault(document, []).append(id_)
         return found
 
+    def of_document(self, document: str) -> list[Passage]:
+        """The passages of the document with that id, in the order of its text; none if there is no such."""
+        test = "document = ?1 OR document IS NULL AND id = ?1" if self._placed else "id = ?1"
+        rows = self._query(f"SELECT row FROM passages WHERE {test} ORDER BY row", (document,))  # noqa: S608 (fixed texts)
+        return self.get([row for (row,) in rows])
+
     def rows(self, conditions: Sequence[Condition]) -> Rows:
         """The rows, ascending, of all passages that meet every condition; all rows, if there is none.
 
@@ -328,6 +318,16 @@ class Passages:
 
 _COLUMNS = 'row, id, title, text, metadata, document, section, start, "end", anchor, url'
 _COLUMNS_OF_2 = "row, id, title, text, metadata, NULL, NULL, 0, -1, NULL, NULL"
+
+
+def _passage(
+    id_: str, title: str, text: str, metadata: str, document: str | None, section: str | None,
+    start: int, end: int, anchor: str | None, url: str | None,
+) -> Passage:  # fmt: skip
+    return Passage(
+        id_, text, title, json.loads(metadata), document or "", _path(section), start, end,
+        anchor or "", url or "",
+    )  # fmt: skip
 
 
 def _path(section: str | None) -> tuple[str, ...]:

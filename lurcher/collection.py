@@ -260,6 +260,16 @@ class PassageView:
         """The passages with ``ids``, in that order. Raises FieldError for an id that no passage has."""
         return self._passages.get(rows_of(self._passages, ids).tolist())
 
+    def of_document(self, document: str) -> list[Passage]:
+        """The passages of the document with that id, in the order of its text.
+
+        ``lurcher.bundle.documents.joined`` makes its text of them. Raises FieldError if there is no such.
+        """
+        found = self._passages.of_document(document)
+        if not found:
+            raise FieldError("document", f"no document has the id {document!r}")
+        return found
+
     def known(self, ids: Sequence[str]) -> set[str]:
         """Which of ``ids`` are ids of passages, or of documents that were split."""
         return {*self._passages.rows_of(ids), *self._passages.parts(ids)}

@@ -17,7 +17,7 @@ from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server import errors, keys
 from lurcher.server.middleware import Observe
 from lurcher.server.requests import Normalise, ReadBody
-from lurcher.server.routes import answer, bundle, feedback, health, page, rerank, search
+from lurcher.server.routes import answer, bundle, documents, feedback, health, page, rerank, search
 from lurcher.server.schemas.problems import Problem
 from lurcher.server.serving import OpenSnapshot, Service
 from lurcher.server.settings import Settings
@@ -88,6 +88,7 @@ def create_app(
         (search.router, keys.to_search(settings)),
         (answer.router, keys.to_search(settings)),
         (rerank.router, keys.to_search(settings)),
+        (documents.router, keys.to_search(settings)),
         (bundle.router, keys.to_search(settings)),
         (feedback.reading, keys.to_search(settings)),
         (feedback.writing, keys.to_write(settings)),

@@ -39,9 +39,9 @@ def walk_routes(routes: Iterable[Any]) -> Iterator[Route]:
 
 
 def routes() -> list[tuple[str, str]]:
-    """Method and path of each, those of people and of scrapers included."""
+    """Method and path of each as OpenAPI has it, those of people and of scrapers included."""
     found = walk_routes(APP.routes)
-    return sorted({(m, r.path) for r in found for m in (r.methods or set()) - {"HEAD"}})
+    return sorted({(m, r.path_format) for r in found for m in (r.methods or set()) - {"HEAD"}})
 
 
 def fields() -> list[str]:

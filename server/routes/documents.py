@@ -1,0 +1,39 @@
+"""``GET /v1/documents/{id}``: what a hit is a part of."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from lurcher.bundle.documents import joined
+from lurcher.server.errors import responses
+from lurcher.server.schemas.documents import DocumentReply, Part
+from lurcher.server.serving import Service
+
+router = APIRouter(tags=["bundle"])
+
+
+@router.get("/v1/documents/{id:path}", response_model=DocumentReply, responses=responses(404, 503))
+async def document(id: str, request: Request) -> Response:
+    """Return the text of a document, and which of its parts are passages."""
+    service: Service = request.app.state.service
+    with service.lease() as serving:
+        passages = await asyncio.to_thread(serving.passages.of_document, id)
+        name = serving.bundle
+    if not passages:
+        raise HTTPException(404, f"no document has the id {id!r}")
+    parts = [
+        Part(
+            id=one.id, section=list(one.section), start=one.start, end=one.end, anchor=one.anchor,
+            url=one.url,
+        )
+        for one in passages
+    ]  # fmt: skip
+    first = passages[0]
+    reply = DocumentReply(
+        id=id, title=first.title, text=joined(passages), metadata=first.metadata, passages=parts,
+        bundle=name,
+    )  # fmt: skip
+    # As it is: validation by the response model would make all of it twice.
+    return Response(reply.model_dump_json(), media_type="application/json")
