@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.running import Run, output
 from tests.tiny import build
+from tests.unsplit import unsplit
 
 FILLER = "The filter was cleaned in spring and nothing else was done. " * 8
 RECORDS = [
@@ -25,7 +26,8 @@ RECORDS = [
 def bundle(tmp_path_factory: pytest.TempPathFactory, write_jsonl: Any) -> Path:
     folder = tmp_path_factory.mktemp("excerpts")
     out = folder / "pumps.lurcher"
-    build(write_jsonl(folder / "pumps.jsonl", RECORDS), out)
+    with unsplit():
+        build(write_jsonl(folder / "pumps.jsonl", RECORDS), out)
     return out
 
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 PAGE = Path(__file__).parents[2] / "server" / "ui" / "index.html"
-NO_VALUE = "a value that no passage has"
+NO_VALUE = 1  # a year that no passage has
 ATTACK = "<script>window.pwned=1</script><img src=x onerror='window.pwned=1'>"
 LONG_WORD = "antidisestablishmentarianism" * 20
 
