@@ -162,7 +162,7 @@ def build(
     from lurcher.index_builder.build import BuildOptions, skipped_file
     from lurcher.index_builder.build import build as build_bundle
     from lurcher.index_builder.corpus import FieldNames, ReadOptions, bundle_name
-    from lurcher.index_builder.corpus.cell_types import parse_types
+    from lurcher.index_builder.corpus.tables.cell_types import parse_types
     from lurcher.index_builder.neighbours import NeighbourOptions
     from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
 

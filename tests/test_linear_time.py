@@ -60,9 +60,9 @@ WORST: dict[str, list[tuple[str, str]]] = {
 # What never searches a long text, and why. It is matched at the start of one all the same.
 NOT_SEARCHED = {
     "lurcher.retrieval.answer_words": "sees some hundred signs: MOST, and what a reader points at",
-    "lurcher.index_builder.corpus.front_matter._YAML_LINE": "is matched at the start of a line",
-    "lurcher.index_builder.corpus.rst._ADORNMENT": "is matched at the start of a line",
-    "lurcher.index_builder.corpus.cell_types._PAIR": "is matched where the pair before it ends",
+    "lurcher.index_builder.corpus.markdown.front_matter._YAML_LINE": "is matched at the start of a line",
+    "lurcher.index_builder.corpus.texts.rst._ADORNMENT": "is matched at the start of a line",
+    "lurcher.index_builder.corpus.tables.cell_types._PAIR": "is matched where the pair before it ends",
 }
 
 SPLITTER = Splitter(Encoder.load(TINY, "passage", 1))

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from lurcher.errors import FieldError
 from lurcher.index_builder.corpus.detect import Kind, bundle_name, detect
-from lurcher.index_builder.corpus.folder import read_folder
-from lurcher.index_builder.corpus.json_values import holds_values, read_json_values
-from lurcher.index_builder.corpus.jsonl import read_jsonl
+from lurcher.index_builder.corpus.json_files.lines import read_jsonl
+from lurcher.index_builder.corpus.json_files.objects import holds_values, read_json_values
 from lurcher.index_builder.corpus.options import FieldNames, ReadOptions
-from lurcher.index_builder.corpus.parquet import read_parquet
 from lurcher.index_builder.corpus.records import Record
-from lurcher.index_builder.corpus.tables import read_table
+from lurcher.index_builder.corpus.tables.delimited import read_table
+from lurcher.index_builder.corpus.tables.parquet import read_parquet
+from lurcher.index_builder.corpus.texts.folder import read_folder
 
 __all__ = [
     "FieldNames",

@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple, NoReturn
 
 from lurcher.errors import CorpusError
 from lurcher.index_builder.corpus.records import Record
-from lurcher.index_builder.corpus.text_kinds import TEXT_KINDS
-from lurcher.index_builder.corpus.text_tree import text_files
+from lurcher.index_builder.corpus.texts.kinds import TEXT_KINDS
+from lurcher.index_builder.corpus.texts.tree import text_files
 
 Kind = Literal["jsonl", "json", "csv", "tsv", "parquet", "texts"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lurcher.errors import FieldError
-from lurcher.index_builder.corpus.cell_types import CellType
-from lurcher.index_builder.corpus.encodings import Encoding, encoding_of
+from lurcher.index_builder.corpus.encoding.labels import Encoding, encoding_of
 from lurcher.index_builder.corpus.passage import BadRecord, shown
+from lurcher.index_builder.corpus.tables.cell_types import CellType
 
 _OWN = ("id", "text", "title")
 _TAB = ("tab", "\\t")

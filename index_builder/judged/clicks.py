@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lurcher.errors import CorpusError, FieldError
-from lurcher.index_builder.corpus.lines import read_lines
+from lurcher.index_builder.corpus.encoding.lines import read_lines
 from lurcher.index_builder.judged.known import Known, query_id, weight_fault
 from lurcher.index_builder.judged.seen import Seen
 from lurcher.text import is_blank, lone_surrogate, normalised

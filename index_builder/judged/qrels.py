@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lurcher.errors import CorpusError
 from lurcher.evaluation.judgements import judgement_fields, read_queries
-from lurcher.index_builder.corpus.lines import read_lines
+from lurcher.index_builder.corpus.encoding.lines import read_lines
 from lurcher.index_builder.judged.known import Known, weight_fault
 from lurcher.text import is_blank
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from lurcher.bundle.passages import Condition, Passage
 from lurcher.errors import CorpusError, FieldError
 from lurcher.index_builder.corpus import FieldNames, ReadOptions, read_corpus
-from lurcher.index_builder.corpus.cell_types import TypeFinder, convert, parse_types
 from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.corpus.passage import BadRecord
 from lurcher.index_builder.corpus.records import Record
+from lurcher.index_builder.corpus.tables.cell_types import TypeFinder, convert, parse_types
 from tests.bundle.written import written
 
 BIG = "9223372036854775808"  # one more than 64 bits hold

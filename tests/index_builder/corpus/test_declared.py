@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lurcher.index_builder.corpus import ReadOptions, read_corpus
-from lurcher.index_builder.corpus.declared import (
+from lurcher.index_builder.corpus.encoding.declared import (
     declared_in_comment,
     declared_in_html,
     declared_in_xhtml,

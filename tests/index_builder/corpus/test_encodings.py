@@ -8,8 +8,8 @@ import pytest
 
 from lurcher.errors import FieldError
 from lurcher.index_builder.corpus import ReadOptions, Record, read_corpus
-from lurcher.index_builder.corpus.encodings import _LABELS, Encoding, encoding_of
-from lurcher.index_builder.corpus.lines import Line, read_lines
+from lurcher.index_builder.corpus.encoding.labels import _LABELS, Encoding, encoding_of
+from lurcher.index_builder.corpus.encoding.lines import Line, read_lines
 
 
 def named(label: str) -> Encoding:

@@ -6,7 +6,7 @@ import pytest
 
 from lurcher.index_builder.corpus import read_corpus
 from lurcher.index_builder.corpus.document import Document, Section
-from lurcher.index_builder.corpus.folder import read_folder
+from lurcher.index_builder.corpus.texts.folder import read_folder
 
 
 def test_each_kind_of_file(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lurcher.index_builder.corpus.front_matter import front_matter
+from lurcher.index_builder.corpus.markdown.front_matter import front_matter
 
 
 @pytest.mark.parametrize(

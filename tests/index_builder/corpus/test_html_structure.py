@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lurcher.index_builder.corpus.html_text import read_html
+from lurcher.index_builder.corpus.html.page import read_html
 from lurcher.index_builder.corpus.markup import Section
 
 PAGE = """

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lurcher.index_builder.corpus.html_text import read_html
+from lurcher.index_builder.corpus.html.page import read_html
 from lurcher.index_builder.corpus.passage import BadRecord
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lurcher.errors import CorpusError
 from lurcher.index_builder.corpus import FieldNames, ReadOptions, Record, read_corpus
 from lurcher.index_builder.corpus.document import Document
-from lurcher.index_builder.corpus.json_values import read_json_values
+from lurcher.index_builder.corpus.json_files.objects import read_json_values
 
 ONE = {"id": "1", "text": "one", "n": [1, {"a": "}],"}]}
 TWO = {"id": "2", "text": 'a "quoted" \\ one', "n": []}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.index_builder.corpus.document import Document
-from lurcher.index_builder.corpus.jsonl import read_jsonl
+from lurcher.index_builder.corpus.json_files.lines import read_jsonl
 from lurcher.index_builder.corpus.records import Record
 
 GOOD = b'{"id": "ok", "text": "fine"}\n'

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.errors import CorpusError
-from lurcher.index_builder.corpus.lines import Line, read_lines
+from lurcher.index_builder.corpus.encoding.lines import Line, read_lines
 
 BOM = b"\xef\xbb\xbf"
 TEXT = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]))

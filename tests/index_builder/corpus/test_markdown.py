@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lurcher.index_builder.corpus.markdown import read_markdown
+from lurcher.index_builder.corpus.markdown.structure import read_markdown
 from lurcher.index_builder.corpus.markup import Markup
 
 PAGE = """\

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lurcher.index_builder.corpus.html_text import read_html
-from lurcher.index_builder.corpus.markdown import read_markdown
+from lurcher.index_builder.corpus.html.page import read_html
+from lurcher.index_builder.corpus.html.xhtml import to_html
+from lurcher.index_builder.corpus.markdown.structure import read_markdown
 from lurcher.index_builder.corpus.markup import Markup
-from lurcher.index_builder.corpus.rst import read_rst
-from lurcher.index_builder.corpus.xhtml import to_html
+from lurcher.index_builder.corpus.texts.rst import read_rst
 
 MARKDOWN = [
     "---\n",

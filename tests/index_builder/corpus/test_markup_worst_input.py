@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from lurcher.index_builder.corpus.front_matter import front_matter
-from lurcher.index_builder.corpus.markdown import read_markdown
-from lurcher.index_builder.corpus.markdown_headings import heading_text, split_anchor
-from lurcher.index_builder.corpus.markdown_hidden import hidden_in_html, hidden_in_prose
+from lurcher.index_builder.corpus.html.xhtml import to_html
+from lurcher.index_builder.corpus.markdown.front_matter import front_matter
+from lurcher.index_builder.corpus.markdown.headings import heading_text, split_anchor
+from lurcher.index_builder.corpus.markdown.hidden import hidden_in_html, hidden_in_prose
+from lurcher.index_builder.corpus.markdown.structure import read_markdown
 from lurcher.index_builder.corpus.markup import MAX_HEADING
-from lurcher.index_builder.corpus.rst import read_rst
-from lurcher.index_builder.corpus.xhtml import to_html
+from lurcher.index_builder.corpus.texts.rst import read_rst
 
 # In characters. Of quadratic time the small size would take long enough to be seen.
 SIZES = pytest.mark.parametrize("size", [2**14, pytest.param(2**20, marks=pytest.mark.nightly)])

@@ -11,8 +11,8 @@ import pytest
 
 from lurcher.errors import CorpusError
 from lurcher.index_builder.corpus.document import Document
-from lurcher.index_builder.corpus.parquet import BATCH, read_parquet
 from lurcher.index_builder.corpus.records import Record
+from lurcher.index_builder.corpus.tables.parquet import BATCH, read_parquet
 
 
 def read(folder: Path, columns: dict[str, Any]) -> list[Record]:

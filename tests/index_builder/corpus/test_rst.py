@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lurcher.index_builder.corpus.rst import read_rst
+from lurcher.index_builder.corpus.texts.rst import read_rst
 
 PAGE = """\
 .. This licence is a comment,

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from lurcher.errors import CorpusError
 from lurcher.index_builder.corpus.document import Document
-from lurcher.index_builder.corpus.lines import MAX_BYTES
+from lurcher.index_builder.corpus.encoding.lines import MAX_BYTES
 from lurcher.index_builder.corpus.options import ReadOptions
 from lurcher.index_builder.corpus.records import Record
-from lurcher.index_builder.corpus.tables import MAX_CELL, read_table
+from lurcher.index_builder.corpus.tables.delimited import MAX_CELL, read_table
 
 # The csv writer does not quote a cell for a bare carriage return, so it cannot be read back.
 CELL = st.text(st.characters(exclude_characters="\r", exclude_categories=["Cs"]), max_size=20)

@@ -10,7 +10,7 @@ import pytest
 
 from lurcher.errors import CorpusError
 from lurcher.index_builder.corpus import bundle_name, corpus_files, read_corpus
-from lurcher.index_builder.corpus.text_tree import text_files
+from lurcher.index_builder.corpus.texts.tree import text_files
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from lurcher.index_builder.corpus.html_text import read_html
-from lurcher.index_builder.corpus.xhtml import to_html
+from lurcher.index_builder.corpus.html.page import read_html
+from lurcher.index_builder.corpus.html.xhtml import to_html
 
 
 def test_a_page_that_html_would_read_otherwise() -> None:

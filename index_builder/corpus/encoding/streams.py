@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from lurcher.index_builder.corpus.encodings import (
+from lurcher.index_builder.corpus.encoding.labels import (
     BAD_BYTES,
     MARK_BYTES,
     UTF8,

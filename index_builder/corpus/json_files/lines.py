@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lurcher.index_builder.corpus.document import Document
-from lurcher.index_builder.corpus.json_text import json_object
-from lurcher.index_builder.corpus.lines import RAW, read_lines
+from lurcher.index_builder.corpus.encoding.lines import RAW, read_lines
+from lurcher.index_builder.corpus.json_files.parsing import json_object
 from lurcher.index_builder.corpus.options import FieldNames, ReadOptions, merged
 from lurcher.index_builder.corpus.passage import BadRecord, document_of, kind_of
 from lurcher.index_builder.corpus.records import Record

@@ -17,12 +17,12 @@ from itertools import islice
 from pathlib import Path
 
 from lurcher.errors import CorpusError
-from lurcher.index_builder.corpus.cell_types import CellType, TypeFinder, convert
-from lurcher.index_builder.corpus.columns import check_columns, check_typed
-from lurcher.index_builder.corpus.lines import RAW, Line, read_lines
+from lurcher.index_builder.corpus.encoding.lines import RAW, Line, read_lines
 from lurcher.index_builder.corpus.options import ReadOptions
 from lurcher.index_builder.corpus.passage import BadRecord, document_of
 from lurcher.index_builder.corpus.records import Record
+from lurcher.index_builder.corpus.tables.cell_types import CellType, TypeFinder, convert
+from lurcher.index_builder.corpus.tables.columns import check_columns, check_typed
 
 # Characters in one cell. The csv module's own 131,072 is less than a long document; without any
 # limit, one quote that never closes would draw the rest of the file into memory.

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lurcher.errors import CorpusError
-from lurcher.index_builder.corpus.encodings import Encoding, fault
-from lurcher.index_builder.corpus.jsonl import json_document
-from lurcher.index_builder.corpus.lines import MAX_BYTES, RAW, read_lines
+from lurcher.index_builder.corpus.encoding.labels import Encoding, fault
+from lurcher.index_builder.corpus.encoding.lines import MAX_BYTES, RAW, read_lines
+from lurcher.index_builder.corpus.encoding.streams import GZIP_ERRORS, open_utf8
+from lurcher.index_builder.corpus.json_files.lines import json_document
 from lurcher.index_builder.corpus.options import ReadOptions
 from lurcher.index_builder.corpus.passage import BadRecord
 from lurcher.index_builder.corpus.records import Record
-from lurcher.index_builder.corpus.streams import GZIP_ERRORS, open_utf8
 
 CHUNK = 2**18  # bytes
 _MARK = b"\xef\xbb\xbf"

@@ -7,17 +7,17 @@ from itertools import pairwise
 
 from markdown_it.token import Token
 
-from lurcher.index_builder.corpus.front_matter import front_matter
-from lurcher.index_builder.corpus.markdown_headings import HtmlHeadings, heading_text, split_anchor
-from lurcher.index_builder.corpus.markdown_hidden import (
+from lurcher.index_builder.corpus.markdown.front_matter import front_matter
+from lurcher.index_builder.corpus.markdown.headings import HtmlHeadings, heading_text, split_anchor
+from lurcher.index_builder.corpus.markdown.hidden import (
     hidden_in_code,
     hidden_in_html,
     hidden_in_prose,
     next_mark,
 )
-from lurcher.index_builder.corpus.markdown_parser import block_parser
+from lurcher.index_builder.corpus.markdown.parser import block_parser
+from lurcher.index_builder.corpus.markdown.slugs import Slugs
 from lurcher.index_builder.corpus.markup import MAX_HEADING, Heading, Markup, Range, outline
-from lurcher.index_builder.corpus.slugs import Slugs
 
 _PARSER = block_parser()
 

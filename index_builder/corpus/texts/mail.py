@@ -12,10 +12,10 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
-from lurcher.index_builder.corpus.declared import declared_in_html
-from lurcher.index_builder.corpus.encodings import UTF8, Encoding, encoding_of
+from lurcher.index_builder.corpus.encoding.declared import declared_in_html
+from lurcher.index_builder.corpus.encoding.file import decode
+from lurcher.index_builder.corpus.encoding.labels import UTF8, Encoding, encoding_of
 from lurcher.index_builder.corpus.passage import BadRecord
-from lurcher.index_builder.corpus.text_file import decode
 
 # Python takes time with the square of these; RFC 5322 allows lines of 998.
 _MAX_HEADER = 16_384

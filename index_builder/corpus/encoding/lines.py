@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from lurcher.errors import CorpusError
-from lurcher.index_builder.corpus.encodings import UTF8, Encoding, fault
-from lurcher.index_builder.corpus.streams import GZIP_ERRORS, open_utf8
+from lurcher.index_builder.corpus.encoding.labels import UTF8, Encoding, fault
+from lurcher.index_builder.corpus.encoding.streams import GZIP_ERRORS, open_utf8
 
 # What one record may make the reader hold in memory. A passage of 1 MB is 6 MB where JSON
 # escapes every character, so no real line comes near.

@@ -9,7 +9,7 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from lurcher.index_builder.corpus.html_text import read_html
+from lurcher.index_builder.corpus.html.page import read_html
 from lurcher.index_builder.corpus.markup import MAX_HEADING, Heading, Range, one_line
 from lurcher.index_builder.corpus.passage import BadRecord
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from lurcher.index_builder.corpus.html_anchors import Anchors
-from lurcher.index_builder.corpus.html_blocks import Blocks
-from lurcher.index_builder.corpus.html_limits import check_size
+from lurcher.index_builder.corpus.html.anchors import Anchors
+from lurcher.index_builder.corpus.html.blocks import Blocks
+from lurcher.index_builder.corpus.html.limits import check_size
 from lurcher.index_builder.corpus.markup import MAX_HEADING, Heading, Markup, outline
 
 _DROPPED = frozenset({"script", "style", "template", "noscript", "iframe", "noembed", "noframes"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lurcher.index_builder.corpus.json_text import json_object
+from lurcher.index_builder.corpus.json_files.parsing import json_object
 from lurcher.index_builder.corpus.passage import BadRecord, kind_of
 
 _TICKS = re.compile(r"^[ ]{0,3}(`{3,}+)", re.MULTILINE)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from lurcher.index_builder.corpus.records import Record
-from lurcher.index_builder.corpus.text_kinds import TEXT_KINDS, text_suffix
+from lurcher.index_builder.corpus.texts.kinds import TEXT_KINDS, text_suffix
 
 Scan = Callable[[Path], AbstractContextManager[Iterable["os.DirEntry[str]"]]]
 

@@ -10,22 +10,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lurcher.index_builder.corpus.declared import (
+from lurcher.index_builder.corpus.encoding.declared import (
     UnreadEncoding,
     declared_in_comment,
     declared_in_html,
     declared_in_xhtml,
 )
-from lurcher.index_builder.corpus.encodings import Encoding
-from lurcher.index_builder.corpus.html_text import read_html
-from lurcher.index_builder.corpus.mail import read_mail
-from lurcher.index_builder.corpus.markdown import read_markdown
+from lurcher.index_builder.corpus.encoding.file import decode, read_bytes
+from lurcher.index_builder.corpus.encoding.labels import Encoding
+from lurcher.index_builder.corpus.html.page import read_html
+from lurcher.index_builder.corpus.html.xhtml import to_html
+from lurcher.index_builder.corpus.markdown.structure import read_markdown
 from lurcher.index_builder.corpus.markup import Markup
-from lurcher.index_builder.corpus.notebook import notebook_markdown
 from lurcher.index_builder.corpus.passage import BadRecord
-from lurcher.index_builder.corpus.rst import read_rst
-from lurcher.index_builder.corpus.text_file import decode, read_bytes
-from lurcher.index_builder.corpus.xhtml import to_html
+from lurcher.index_builder.corpus.texts.mail import read_mail
+from lurcher.index_builder.corpus.texts.notebook import notebook_markdown
+from lurcher.index_builder.corpus.texts.rst import read_rst
 
 
 class Content(NamedTuple):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lurcher.index_builder.corpus.encodings import (
+from lurcher.index_builder.corpus.encoding.labels import (
     BAD_BYTES,
     UTF8,
     Encoding,
     encoding_of_mark,
     fault,
 )
+from lurcher.index_builder.corpus.encoding.streams import GZIP_ERRORS, open_plain
 from lurcher.index_builder.corpus.passage import BadRecord
-from lurcher.index_builder.corpus.streams import GZIP_ERRORS, open_plain
 
 
 def read_bytes(file: Path, limit: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lurcher.index_builder.corpus.encodings import UTF8, Encoding, encoding_of
+from lurcher.index_builder.corpus.encoding.labels import UTF8, Encoding, encoding_of
 
 # Browsers look for a declaration in the first 1,024 bytes, and go on to find it while they parse the head.
 _PRESCAN = 1024

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from lurcher.errors import CorpusError
-from lurcher.index_builder.corpus.columns import check_columns
-from lurcher.index_builder.corpus.lines import RAW
+from lurcher.index_builder.corpus.encoding.lines import RAW
 from lurcher.index_builder.corpus.options import FieldNames, ReadOptions, merged
 from lurcher.index_builder.corpus.passage import BadRecord, document_of
 from lurcher.index_builder.corpus.records import Record
+from lurcher.index_builder.corpus.tables.columns import check_columns
 
 # Rows held at once: few enough that passages of 1 MB fit, enough that pyarrow's calls cost little.
 BATCH = 256

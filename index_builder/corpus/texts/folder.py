@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from lurcher.index_builder.corpus.lines import MAX_BYTES
+from lurcher.index_builder.corpus.encoding.lines import MAX_BYTES
 from lurcher.index_builder.corpus.options import ReadOptions
 from lurcher.index_builder.corpus.passage import BadRecord, document_of
 from lurcher.index_builder.corpus.records import Record
-from lurcher.index_builder.corpus.text_kinds import read_text_file
+from lurcher.index_builder.corpus.texts.kinds import read_text_file
 
 
 def read_folder(

@@ -1,0 +1,1 @@
+"""Bytes to text, in the encoding that a file has."""

@@ -1,0 +1,1 @@
+"""JSON, a record an object: lines, lists and objects over several lines."""

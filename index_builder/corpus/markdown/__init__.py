@@ -1,0 +1,1 @@
+"""Markdown: the source as it is, with the structure in it."""
