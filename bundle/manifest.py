@@ -84,7 +84,7 @@ class Coverage(_Part):
     characters: Count  # of the documents' texts, without white space
     characters_read: Count  # of these, in a passage that the encoder reads to its end
     passages_by_kind: dict[str, Count]  # by how the file's name ends
-    files_left_out: dict[str, Count]  # of a folder, by how their names end
+    files_left_out: dict[str, Count]  # of a folder, by how their names end; blank ones, too
     unfamiliar_passages: Count  # of more than a third of tokens that the encoder does not know
 
     @property

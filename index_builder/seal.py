@@ -34,7 +34,7 @@ from lurcher.index_builder.ranker_files import ranker_in
 from lurcher.index_builder.stages.build_index import factory_of
 from lurcher.index_builder.stages.encode_passages import EMPTY, TRUNCATED, UNFAMILIAR, flagged
 from lurcher.index_builder.stages.encode_states import state_form
-from lurcher.index_builder.stages.store_passages import STORED
+from lurcher.index_builder.stages.store_passages import STORED, files_set_aside
 from lurcher.index_builder.stages.tune_search import SEARCH_EFFORT
 from lurcher.models.encoders.config import load_config
 from lurcher.models.reader.reader import load_reader_config
@@ -85,12 +85,15 @@ def _coverage(context: BuildContext) -> Coverage:
     texts = detect(context.corpus).kind == "texts"
     file = context.files[0].name
     folder = texts and context.corpus.is_dir()
-    left_out = files_left_out(context.corpus, context.files) if folder else {}
+    told = files_set_aside(context.workspace.out) if folder else set()
     kinds: Counter[str] = Counter()
     documents = split = 0
     for id_, passages in context.passages.document_sizes():
         kinds[kind_of_file(id_ if texts else file)] += passages
         documents, split = documents + 1, split + (passages > 1)
+        if folder:
+            told.add(context.corpus / id_)
+    left_out = files_left_out(context.corpus, told) if folder else {}
     return Coverage(
         documents=documents, split_documents=split, characters=stored["characters"],
         characters_read=stored["read"], passages_by_kind=dict(sorted(kinds.items())),

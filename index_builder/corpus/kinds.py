@@ -1,4 +1,4 @@
-"""Kinds of files, told by how their names end; and how many of a folder are no part of its corpus."""
+"""Kinds of files, told by how their names end; and how many of a folder are no document."""
 
 from __future__ import annotations
 

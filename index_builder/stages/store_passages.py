@@ -29,6 +29,15 @@ def skipped_file(out: Path) -> Path:
     return out.with_name(out.name + ".skipped.jsonl")
 
 
+def files_set_aside(out: Path) -> set[Path]:
+    """The files of which there are bad records in ``skipped_file``."""
+    file = skipped_file(out)
+    if not file.exists():
+        return set()
+    with file.open(encoding="utf-8") as lines:
+        return {Path(json.loads(line)["file"]) for line in lines}
+
+
 def depends_on(context: BuildContext) -> object:
     """The corpus as it is on disk, and how it is split: by what the encoder reads, too."""
     options = context.options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 from lurcher.bundle.manifest import Coverage, read_manifest
 from lurcher.cli import app
 from lurcher.index_builder.corpus.kinds import files_left_out, kind_of_file
-from tests.tiny import BY_TINY
+from tests.tiny import BY_TINY, TinyOptions, build
 
 SENTENCE = "The cat sleeps on the warm sill while rain falls. "
 
@@ -48,6 +49,22 @@ def test_what_was_read_and_what_was_left_out_is_said(tmp_path: Path) -> None:
     )
     document = json.loads(CliRunner().invoke(app, ["inspect", str(out), "--json"]).stdout)
     assert document["coverage"]["characters_read"] == size
+
+
+def test_files_with_nothing_to_read_are_left_out_and_bad_ones_are_skipped(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for name, content in (
+        ("a.txt", b"hello"), ("blank.txt", b" \n"), ("empty.html", b""), ("empty.txt.gz", gzip.compress(b"")),
+        ("comment.md", b"<!-- to do -->\n"), ("bad.txt", b"caf\xe9"), ("image.png", b"x"),
+    ):  # fmt: skip
+        (corpus / name).write_bytes(content)
+    manifest = build(corpus, tmp_path / "b.lurcher", TinyOptions(skip_bad_lines=True, tokens=None))
+    assert manifest.coverage is not None
+    assert manifest.coverage.files_left_out == {
+        ".html": 1, ".md": 1, ".png": 1, ".txt": 1, ".txt.gz": 1
+    }  # fmt: skip
+    assert (manifest.coverage.documents, manifest.figures.skipped_records) == (1, 1)
 
 
 def test_a_corpus_that_is_one_file_has_one_kind(tmp_path: Path) -> None:
