@@ -54,7 +54,7 @@ class ReadPassage:
         if found is None:
             return None
         _, part, place = found
-        whole = self.passage.title if part == "title" else self.passage.text
+        whole = self.passage.heading if part == "title" else self.passage.text
         start, end = widened(whole, *place)
         return (whole[start:end], part, (start, end)) if says_something(whole[start:end]) else None
 

@@ -19,6 +19,7 @@ ROUTES = [
     "POST /v1/answer",
     "POST /v1/rerank",
     "POST /v2/rerank",
+    "GET /v1/documents/{id}",
     "GET /v1/bundle",
     "GET /v1/feedback",
     "POST /v1/feedback",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from selenium.webdriver import Chrome
 
 from tests.e2e.browsing import PATIENCE, QUERY, Page, watched
-from tests.e2e.page_stub import ANSWER, ATTACK, SENTENCE, Stub
+from tests.e2e.page_stub import ANSWER, ATTACK, NO_VALUE, SENTENCE, Stub
 from tests.server.pointing import Pointing, pointing
 from tests.server.serving import running, settings
 
@@ -207,7 +208,7 @@ def test_probabilities_from_another_corpus_are_said_to_be(stubbed: Page, reading
 
 
 def test_where_nothing_is_found_nothing_is_read(stubbed: Page, reading: Stub) -> None:
-    stubbed.open(q=QUERY, filter='{"year": "a value that no passage has"}')
+    stubbed.open(q=QUERY, filter=json.dumps({"year": NO_VALUE}))
     assert stubbed.seen("#empty")
     assert stubbed.script("return fetch('v1/bundle').then(() => 0)") == 0
     assert reading.of("POST", "/v1/answer") == []

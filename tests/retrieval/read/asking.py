@@ -63,4 +63,4 @@ def by_passage(result: SearchResult) -> dict[str, Answer]:
 
 
 def whole(one: Answer) -> str:
-    return one.passage.title if one.part == "title" else one.passage.text
+    return one.passage.heading if one.part == "title" else one.passage.text

@@ -97,11 +97,12 @@ def test_no_blank_stands_at_either_end_of_an_answer(
     assert read.words(Span(0, first, last, 0.0)) == words
 
 
-@given(title=texts, text=texts, data=st.data())
+@given(title=texts, section=st.lists(texts, max_size=2), text=texts, data=st.data())
 def test_words_of_any_span_are_part_of_the_passage(
-    encoder: Encoder, title: str, text: str, data: st.DataObject
+    encoder: Encoder, title: str, section: list[str], text: str, data: st.DataObject
 ) -> None:
-    passage = Passage("id", text, title)
+    passage = Passage("id", text, title, section=tuple(section))
+    title = passage.heading
     spans = encoder.own_spans(passage.content)
     if not spans:
         return
@@ -115,6 +116,10 @@ def test_words_of_any_span_are_part_of_the_passage(
         return
     words, part, span = found
     assert (title if part == "title" else text)[slice(*span)] == words == words.strip() != ""
+    shown = read.answer(Span(0, first, last, 0.0))
+    if shown is not None:
+        words_shown, part, span = shown
+        assert (title if part == "title" else text)[slice(*span)] == words_shown
     # Nothing is there that was not meant, but for marks upon the last letter.
     meant = passage.content[spans[first][0] :]
     assert words in meant
