@@ -11,6 +11,7 @@ import numpy as np
 
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.bundle.neighbours import VotingSettings
+from lurcher.bundle.parts import nearest_parts
 from lurcher.bundle.passages import Condition, Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import FieldError, LurcherError
@@ -50,6 +51,7 @@ from lurcher.retrieval.stages.group import Deepen, Group
 from lurcher.retrieval.stages.rank import Rank
 from lurcher.retrieval.stages.read import Read
 from lurcher.retrieval.stages.retrieve import Encode, Fuse, Planned, Retrieve
+from lurcher.text import normalised
 
 
 class Snapshot:
@@ -214,6 +216,17 @@ class Snapshot:
         if self._reranker is None:
             raise FieldError("documents", NO_TOKENS)
         return self._reranker
+
+    def nearest_parts(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
+        """The id of the passage nearest to the query, for pairs of a query and a document that was split.
+
+        Queries that count as the same in feedback have the same one.
+        """
+        texts = list(dict.fromkeys(normalised(query) for query, _ in pairs))
+        rows = {text: row for row, text in enumerate(texts)}
+        asked = [(rows[normalised(query)], document) for query, document in pairs]
+        vectors = self._queries.encode(texts)
+        return nearest_parts(asked, vectors, self.bundle.passages, self.bundle.vectors)
 
     def learn(self, changes: Sequence[Change]) -> None:
         """Take in what is judged relevant; the next search knows it."""

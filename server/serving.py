@@ -59,7 +59,9 @@ class Serving:
         self.manifest, self.passages = snapshot.bundle.manifest, snapshot.bundle.passages
         self.capabilities = snapshot.capabilities
         self._leases, self._retired = 0, False
-        handlers = (self._learn, self._search, self._encode_documents, self._rerank)
+        handlers = (
+            self._learn, self._search, self._encode_documents, self._rerank, self._nearest_parts,
+        )  # fmt: skip
         self._batcher = Batcher(handlers, settings.batch_size, settings.max_waiting, snapshot.costs)
         self._questions = ConcurrencyLimiter(
             "question", _QUESTIONS, settings.max_waiting, snapshot.costs
@@ -143,6 +145,12 @@ class Serving:
             raise deadline_passed(seconds) from error
         return scores, [i for i, one in enumerate(encoded) if one.truncated]
 
+    async def nearest_parts(
+        self, pairs: Sequence[tuple[str, str]], is_disconnected: IsDisconnected
+    ) -> list[str]:
+        """Return the ids that ``Snapshot.nearest_parts`` gives. Raises NotReady or QueueFull."""
+        return await self._all(self._nearest_parts, pairs, is_disconnected, exempt=False)
+
     async def learn(self, changes: Sequence[Change]) -> None:
         """Make searches that begin afterwards use ``changes``, in order, however long it takes.
 
@@ -214,6 +222,9 @@ class Serving:
     def _rerank(self, requests: Sequence[RerankRequest]) -> Sequence[RerankScores | LurcherError]:
         with self._metrics.stage_seconds.labels("rerank").time():
             return self._snapshot.rerank(requests)
+
+    def _nearest_parts(self, pairs: Sequence[tuple[str, str]]) -> Sequence[str]:
+        return self._snapshot.nearest_parts(pairs)
 
     def _learn(self, changes: Sequence[Change]) -> Sequence[LurcherError | None]:
         error: LurcherError | None = None

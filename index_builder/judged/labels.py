@@ -8,6 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from lurcher.bundle.labels import Labels
+from lurcher.bundle.parts import nearest_parts, split_documents
+from lurcher.bundle.passages import Passages
+from lurcher.bundle.vectors import VectorIndex, Vectors
 from lurcher.errors import FieldError
 from lurcher.index_builder.judged.known import Known
 
@@ -15,28 +18,42 @@ _SHOWN = 3
 _LEAST = np.finfo(np.float32).tiny
 
 
-def with_parts(
-    known: Sequence[Known], parts_of: Callable[[Sequence[str]], dict[str, list[str]]]
-) -> list[Known]:
-    """The queries with the labels of documents given to each of their passages that has none itself.
+def named(passages: Passages) -> Callable[[Sequence[str]], dict[str, int]]:
+    """What gives the rows of passages by id, and for the id of a document that was split its first row.
 
-    ``parts_of`` gives the ids of the passages of documents that were split.
+    With it, ``to_labels`` tells what judgements name before it is known which passage of a document is meant.
     """
-    parts = parts_of(list({label for query in known for label in query.labels}))
-    if not parts:
-        return list(known)
-    return [
-        replace(
-            query,
-            labels={
-                part: weight
-                for label, weight in query.labels.items()
-                for part in parts.get(label, ())
-            }
-            | {label: weight for label, weight in query.labels.items() if label not in parts},
-        )
-        for query in known
+
+    def rows_of(ids: Sequence[str]) -> dict[str, int]:
+        first = {document: own[0] for document, own in passages.parts(ids).items()}
+        rows = passages.rows_of([*ids, *first.values()])
+        found = {document: rows[part] for document, part in first.items()}
+        return found | {id_: rows[id_] for id_ in ids if id_ in rows}
+
+    return rows_of
+
+
+def at_nearest_parts(
+    known: Sequence[Known], queries: Vectors, passages: Passages, index: VectorIndex
+) -> list[Known]:
+    """The queries with the labels of documents given to the passage of each that is nearest to the query.
+
+    ``queries`` (n, d) are their vectors. A passage that is judged itself keeps its own label.
+    """
+    ids = list({label for query in known for label in query.labels})
+    documents = split_documents(passages, ids)
+    asked = [
+        (row, label)
+        for row, query in enumerate(known)
+        for label in query.labels
+        if label in documents
     ]
+    labels = [dict(query.labels) for query in known]
+    for (row, document), part in zip(
+        asked, nearest_parts(asked, queries, passages, index), strict=True
+    ):
+        labels[row].setdefault(part, labels[row].pop(document))
+    return [replace(query, labels=own) for query, own in zip(known, labels, strict=True)]
 
 
 def to_labels(

@@ -41,7 +41,7 @@ from lurcher.bundle.vectors import (
 )
 from lurcher.errors import FieldError
 from lurcher.index_builder.judged.known import Known
-from lurcher.index_builder.judged.labels import to_labels, with_parts
+from lurcher.index_builder.judged.labels import at_nearest_parts, named, to_labels
 from lurcher.index_builder.neighbours.choose import Choice, choose
 from lurcher.index_builder.neighbours.splits import (
     JudgedQueries,
@@ -105,13 +105,14 @@ def add_neighbours(
     """
     check_similarity(old.manifest.encoder)
     faiss.omp_set_num_threads(available_cpus())
-    rows_of, parts = old.passages.rows_of, old.passages.parts
-    queries, labels, _ = to_labels(with_parts(judged.known, parts), rows_of, options.skip_unknown)
+    queries, _, _ = to_labels(judged.known, named(old.passages), options.skip_unknown)
     encoder, reader = (
         Encoder.load(old.path / ENCODER, "teacher", available_cpus()),
         old.query_encoder(available_cpus()),
     )
-    known = JudgedQueries(_encoded(encoder, queries, "known queries", report), labels)
+    vectors = _encoded(encoder, queries, "known queries", report)
+    queries, labels = _located(old, queries, vectors)
+    known = JudgedQueries(vectors, labels)
     seed = old.manifest.build.seed
     # Searches are encoded by the bundle's own query encoder, which may be a student.
     as_searches = known.vectors
@@ -120,12 +121,11 @@ def add_neighbours(
     report.stage("choosing", None)
     if judged.development:
         tuned_on = judged.development[0].source
-        tried, relevant, _ = to_labels(
-            with_parts(judged.development, parts), rows_of, options.skip_unknown
-        )
-        some = sample(len(tried), seed)
-        vectors = _encoded(reader, [tried[i] for i in some], "development queries", report)
-        development = [Split(known, JudgedQueries(vectors, relevant.select(some)))]
+        tried, _, _ = to_labels(judged.development, named(old.passages), options.skip_unknown)
+        tried = [tried[i] for i in sample(len(tried), seed)]
+        vectors = _encoded(reader, tried, "development queries", report)
+        _, relevant = _located(old, tried, vectors)
+        development = [Split(known, JudgedQueries(vectors, relevant))]
     elif len(queries) >= _LEAST:
         tuned_on = "known queries held out"
         _, texts = np.unique([normalised(query.text) for query in queries], return_inverse=True)
@@ -140,7 +140,7 @@ def add_neighbours(
     labelled = np.unique(labels.rows)
     own_sums = label_sums(known, labelled)
     means = unit(own_sums)
-    labels.save(made / LABELS, _labelled_ids(queries, rows_of))
+    labels.save(made / LABELS, _labelled_ids(queries, old.passages.rows_of))
     np.save(made / SCORES, label_scores(old.vectors, known))
     np.save(made / MEANS, means)
     np.save(made / LENGTHS, np.linalg.norm(own_sums, axis=1))
@@ -155,6 +155,13 @@ def add_neighbours(
     )  # fmt: skip
     adapted_effort = _write_adapted(old, choice, labelled, means, made, reader, report)
     return _settings(judged, queries, labels, choice, tuned_on, effort, adapted_effort)
+
+
+def _located(old: Bundle, queries: Sequence[Known], vectors: Vectors) -> tuple[list[Known], Labels]:
+    """The queries with their labels at passages, and their Labels; all that they name is in the bundle."""
+    located = at_nearest_parts(queries, vectors, old.passages, old.vectors)
+    found, labels, _ = to_labels(located, old.passages.rows_of, skip_unknown=False)
+    return found, labels
 
 
 def _labelled_ids(queries: Sequence[Known], rows_of: RowsOf) -> list[str]:

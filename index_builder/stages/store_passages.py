@@ -13,7 +13,7 @@ from lurcher.bundle.passages import Passage, PassageWriter
 from lurcher.errors import CorpusError
 from lurcher.index_builder.build_context import BuildContext
 from lurcher.index_builder.corpus.records import Record
-from lurcher.index_builder.judged.labels import to_labels, with_parts
+from lurcher.index_builder.judged.labels import named, to_labels
 from lurcher.index_builder.split import Splitter
 from lurcher.index_builder.split.source import characters
 
@@ -59,8 +59,8 @@ def check_judged(context: BuildContext) -> None:
     """Raise FieldError if judgements do not fit the passages: better now than after encoding."""
     options = context.options
     if options.judged is not None:
-        known = with_parts(options.judged.known, context.passages.parts)
-        to_labels(known, context.passages.rows_of, options.neighbours.skip_unknown)
+        skip = options.neighbours.skip_unknown
+        to_labels(options.judged.known, named(context.passages), skip)
 
 
 def _store(context: BuildContext) -> dict[str, int]:

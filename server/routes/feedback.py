@@ -14,6 +14,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from starlette.exceptions import HTTPException
 
+from lurcher.bundle.parts import split_documents
 from lurcher.bundle.passages import Passages
 from lurcher.errors import FieldError
 from lurcher.feedback.records import Pair, Removal, Submission
@@ -60,11 +61,16 @@ async def give_feedback(
     with service.lease() as serving:
         _check(body, serving.bundle, service.settings)
         wanted = list({pair.passage for pair in body.pairs})
-        known = await asyncio.to_thread(_named, serving.passages, wanted)
-    pairs = tuple(Pair(p.query, id_, p.weight) for p in body.pairs for id_ in known[p.passage])
-    if len(pairs) > service.settings.max_queries:
-        raise too_many("pairs", len(pairs), service.settings.max_queries)
-    refused = tuple(i for i, pair in enumerate(body.pairs) if not known[pair.passage])
+        known, split = await asyncio.to_thread(_named, serving.passages, wanted)
+        asked = [(pair.query, pair.passage) for pair in body.pairs if pair.passage in split]
+        nearest = await serving.nearest_parts(asked, request.is_disconnected) if asked else []
+    parts, taken = iter(nearest), known | split
+    pairs = tuple(
+        Pair(p.query, next(parts) if p.passage in split else p.passage, p.weight)
+        for p in body.pairs
+        if p.passage in taken
+    )
+    refused = tuple(i for i, pair in enumerate(body.pairs) if pair.passage not in taken)
     key = idempotency_key or token_hex(16)
     digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()[:32]
     submission = Submission(client_of(request), time.time(), key, pairs, digest, refused)
@@ -102,10 +108,9 @@ async def count_feedback(request: Request) -> FeedbackCounts:
     return FeedbackCounts(**asdict(_feedback(request.app.state.service).status))
 
 
-def _named(passages: Passages, ids: list[str]) -> dict[str, list[str]]:
-    """The passages that each of ``ids`` stands for: that one, those of a document, or none."""
-    rows, parts = passages.rows_of(ids), passages.parts(ids)
-    return {id_: [id_] if id_ in rows else parts.get(id_, []) for id_ in ids}
+def _named(passages: Passages, ids: list[str]) -> tuple[set[str], set[str]]:
+    """Those of ``ids`` that are passages, and those that are documents that were split."""
+    return set(passages.rows_of(ids)), split_documents(passages, ids)
 
 
 def _feedback(service: Service) -> FeedbackService:

@@ -19,7 +19,7 @@ class FeedbackPair(Body):
         Text,
         Field(
             min_length=1,
-            description="The id of a passage, or of a document for all of its passages.",
+            description="The id of a passage; or of a document, for its passage nearest to the query.",
         ),
     ]
     weight: Annotated[

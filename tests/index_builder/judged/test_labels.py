@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from lurcher.bundle.labels import Labels
 from lurcher.errors import FieldError
 from lurcher.index_builder.judged import Known, to_labels
-from lurcher.index_builder.judged.labels import with_parts
 
 ROWS = {"a": 5, "b": 0, "c": 3, "d": 9}
 
@@ -105,10 +104,3 @@ def test_without_strangers_nothing_is_left_out_and_all_passages_are_asked_for_on
     assert labels.indptr.tolist() == [0, 1, 3]
     assert labels.rows.tolist() == [5, 3, 5]
     assert labels.weights.tolist() == [1, 0.25, 1]
-
-
-def test_a_document_stands_for_its_passages() -> None:
-    known = [Known("q", "text", {"d": 2.0, "d#2": 5.0, "e": 1.0}, "s"), KEPT]
-    found = with_parts(known, lambda _: {"d": ["d#1", "d#2"]})
-    assert found[0].labels == {"d#1": 2.0, "d#2": 5.0, "e": 1.0}
-    assert found[1] == KEPT
