@@ -22,7 +22,7 @@ class Section(NamedTuple):
 class Part(NamedTuple):
     """A passage that a record brought itself: where it stands in the document's text, and what it is called.
 
-    ``title`` "" stands for the document's.
+    ``title`` is a heading below those of ``section``; "" for none.
     """
 
     start: int

@@ -10,7 +10,7 @@ from itertools import takewhile
 import numpy as np
 
 from lurcher.bundle.passages import Passage
-from lurcher.index_builder.corpus.document import Document, Section
+from lurcher.index_builder.corpus.document import Document, Part, Section
 from lurcher.index_builder.split.units import Ints
 
 
@@ -75,9 +75,16 @@ def sources_of(document: Document) -> Iterator[Source]:
     for part in document.parts:
         runs = Runs(np.array([part.start]), np.array([0, part.end - part.start]))
         yield Source(
-            document, part.title or document.title, document.text[part.start : part.end], runs,
-            (Section(0, part.section),), (0,),
+            document, document.title, document.text[part.start : part.end], runs,
+            (Section(0, _headings(document, part)),), (0,),
         )  # fmt: skip
+
+
+def _headings(document: Document, part: Part) -> tuple[str, ...]:
+    """The section path of ``part``: its own title is the innermost heading, unless that is said already."""
+    if part.title in ("", document.title, *part.section[-1:]):
+        return part.section
+    return (*part.section, part.title)
 
 
 def _whole(document: Document) -> Source:

@@ -178,7 +178,7 @@ def test_a_record_may_bring_its_passages() -> None:
         place += len(one) + 2
     found = split(text, title="Doc", parts=tuple(parts))
     check(Document("d", text), found)
-    assert (found[0].heading, found[0].text) == ("First > S > 0", "one")
+    assert (found[0].heading, found[0].text) == ("Doc > S > 0 > First", "one")
     assert (found[-1].heading, found[-1].text) == ("Doc > S > 2", "three")
     assert {passage.heading for passage in found[1:-1]} == {"Doc > S > 1"}
 
