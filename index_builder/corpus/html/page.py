@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from lurcher.index_builder.corpus.html.anchors import Anchors
 from lurcher.index_builder.corpus.html.blocks import Blocks
+from lurcher.index_builder.corpus.html.hidden import hidden_elements
 from lurcher.index_builder.corpus.html.limits import check_size
 from lurcher.index_builder.corpus.markup import MAX_HEADING, Heading, Markup, outline
 
-_DROPPED = frozenset({"script", "style", "template", "noscript", "iframe", "noembed", "noframes"})
+# Browsers show none of their text; that of a film is for browsers that cannot play it.
+_DROPPED = frozenset(
+    [
+        "script",
+        "style",
+        "template",
+        "noscript",
+        "iframe",
+        "noembed",
+        "noframes",
+        "datalist",
+        "audio",
+        "video",
+    ]
+)
 
 _PARAGRAPHS = """
     address article aside blockquote body caption center dd details dialog dir div dl dt fieldset
@@ -24,6 +39,14 @@ _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 # They separate words without ending a paragraph.
 _GAPS = frozenset({"br", "td", "th"})
 
+# Boxes of their own, on a line with others.
+_BOXES = frozenset(["button", "input", "label", "meter", "object", "output", "progress", "select"])
+
+# In a drawing or a formula each is in a place of its own.
+_DRAWINGS = frozenset({"svg", "math"})
+_PLACED = frozenset({"text", "textpath", "desc", "mtd", "mtr", "annotation"})
+_MOVES = frozenset({"x", "y", "dx", "dy"})  # what puts a part of a text elsewhere
+
 # What documentation tools put behind a heading as a link to itself.
 _PERMALINKS = frozenset({"¶", "#", "§", "🔗", "¶\ufe0e", "🔗\ufe0e"})
 
@@ -32,28 +55,31 @@ def read_html(page: str) -> Markup:
     """Text of the page with its structure; offsets index that text, not the page.
 
     Blank lines separate paragraphs; other white space is one space, except in preformatted text, which
-    keeps its lines. Malformed pages are read as browsers read them. The title is the page's, else its
-    first ``<h1>``, else its first heading. Raises BadRecord for a page with so many nested elements, or
-    attributes of one element, that parsing it would take minutes.
+    keeps its lines. Malformed pages are read as browsers read them. What the markup hides is not read. The
+    title is the page's, else its first ``<h1>``, else its first heading. Raises BadRecord for a page with so
+    many nested elements, or attributes of one element, that parsing it would take minutes.
     """
     check_size(page)
     root = LexborHTMLParser(page, scripting=True).root
     text = _Text()
-    for node, entered in _walk(root) if root is not None else ():
+    for node, entered in _walk(root, hidden_elements(root)) if root is not None else ():
         text.enter(node) if entered else text.leave(node)
     return text.markup()
 
 
-def _walk(root: LexborNode) -> Iterator[tuple[LexborNode, bool]]:
-    """Each node when it is entered (True) and when it is left (False), without what is dropped."""
+def _walk(root: LexborNode, hidden: Collection[int]) -> Iterator[tuple[LexborNode, bool]]:
+    """Each node when it is entered (True) and when it is left (False), without what is dropped or hidden."""
     node, depth = root, 0
     while True:
-        yield node, True
-        child = None if node.tag in _DROPPED else node.child
+        skipped = node.mem_id in hidden
+        if not skipped:
+            yield node, True
+        child = None if skipped or node.tag in _DROPPED else node.child
         if child is not None:
             node, depth = child, depth + 1
             continue
-        yield node, False
+        if not skipped:
+            yield node, False
         while depth and node.next is None:
             parent = node.parent
             if parent is None:
@@ -107,7 +133,9 @@ class _Text:
             self._blocks.enter(tag, self._next(), len(self._headings))
         elif tag in _GAPS:
             self._parts.append("\n" if self._preformatted else " ")
-        elif tag == "svg":
+        elif self._stands_apart(node, tag):
+            self._parts.append(" ")
+        elif tag in _DRAWINGS:
             self._drawings += 1
         elif tag == "a" and self._heading:
             _drop_permalink(node)
@@ -124,11 +152,17 @@ class _Text:
             if tag in _HEADINGS:
                 self._heading = 0
             self._blocks.leave(tag, self._length, len(self._headings))
-        elif tag in _GAPS and tag != "br":
+        elif (tag in _GAPS and tag != "br") or self._stands_apart(node, tag):
             self._parts.append(" ")
-        elif tag == "svg":
+        elif tag in _DRAWINGS:
             self._drawings -= 1
         self._anchors.leave(tag)
+
+    def _stands_apart(self, node: LexborNode, tag: str) -> bool:
+        """Whether a reader sees a gap around an element that ends no paragraph."""
+        if tag == "tspan":
+            return not _MOVES.isdisjoint(node.attributes)
+        return tag in _BOXES or (self._drawings > 0 and tag in _PLACED)
 
     def _next(self) -> int:
         """Where the next paragraph will start."""

@@ -51,7 +51,7 @@ def test_a_page() -> None:
             ("", "try <script>run()</script>\n\nz"),
         ),
         ("<iframe><p>old</iframe><noscript><p>off</noscript>x", ("", "x")),
-        ("<p>a<style>b</style>c<svg><style>d</style><text>e</text></svg>", ("", "ace")),
+        ("<p>a<style>b</style>c<svg><style>d</style><text>e</text></svg>", ("", "ac e")),
         ("a<![if !IE]>b<![endif]>c<![odd[ d ]]>e", ("", "abce")),
         ("x<![CDATA[y]]>z", ("", "xz")),
         ("<script>never closed <p>text", ("", "")),
