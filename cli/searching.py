@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,12 +13,6 @@ import lurcher
 from lurcher.cli.console import console, print_json, warn
 from lurcher.cli.extras import needing
 from lurcher.cli.options import BundlePath, NeighboursOption, RankMode, RankOption
-
-if TYPE_CHECKING:
-    from lurcher.retrieval.results import Hit
-
-# Characters of a hit that are printed.
-_EXCERPT = 300
 
 app = typer.Typer()
 
@@ -49,6 +43,7 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per hit.")] = False,
 ) -> None:
     """Answer one query without a server."""
+    from lurcher.retrieval.printed import print_hit
     from lurcher.retrieval.query import check_candidates
 
     if rank != "off":  # by the flag's own name
@@ -67,19 +62,11 @@ def search(
                       "anchor": hit.passage.anchor, "url": hit.passage.url}  # fmt: skip
             print_json(fields)
         else:
-            console.print(f"{hit.score:.3f}  ", end="", style="bold")
-            console.print(hit.title or hit.id, markup=False, highlight=False, style="cyan")
-            console.print(f"       {_excerpt(hit)}", markup=False, highlight=False)
+            name, found = hit.passage.url or hit.id, hit.explanation.highlights or ()
+            print_hit(console, hit.score, hit.title, name, hit.text, found)
             if hit.duplicates:
                 more = f"and {hit.duplicates:,} more with nearly this text"
                 console.print(f"       {more}", style="dim", highlight=False)
-
-
-def _excerpt(hit: Hit) -> str:
-    """The sentence of ``hit`` that shares most with the query, or how its text begins, on one line."""
-    start, end = (hit.explanation.highlights or [(0, len(hit.text))])[0]
-    text = " ".join(hit.text[start:end].split())
-    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
 
 
 @app.command("eval")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.text import Text
 
-from lurcher.printable import printable
+from lurcher.retrieval.printed import print_hit
 
 QUESTIONS = (
     "run a function later in another thread",
@@ -34,20 +34,20 @@ def ask(url: str, console: Console) -> None:
             raise TimeoutError(f"{url} did not get ready")
         time.sleep(0.05)
     for question in QUESTIONS:
-        status, reply = _request(connection, "POST", "/v1/search", {"query": question, "top_k": 3})
+        status, reply = _request(connection, "POST", "/v1/search", _search(question))
         if status != 200:
             raise RuntimeError(f"{url} answered {status}: {reply['detail']}")
         spent = reply["timings_ms"]["total"]
         console.print(Text(f"\n{question}", "bold"), Text(f"{spent:.1f} ms", "dim"))
         for hit in reply["hits"]:
-            first = printable(" ".join(hit["text"].split())[:90])
-            line = (
-                Text(f"  {hit['score']:.3f}  ")
-                .append(printable(hit["title"]), "cyan")
-                .append(f"  {first}", "dim")
-            )
-            console.print(line, no_wrap=True, overflow="ellipsis")
+            spans = [(span["start"], span["end"]) for span in hit["highlights"]]
+            name = hit.get("url") or hit["id"]
+            print_hit(console, hit["score"], hit["title"], name, hit["text"], spans)
     connection.close()
+
+
+def _search(question: str) -> dict[str, Any]:
+    return {"query": question, "top_k": 3, "include": ["text", "highlights"]}
 
 
 def _request(

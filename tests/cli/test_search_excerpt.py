@@ -34,7 +34,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, write_jsonl: Any) -> Path:
 def shown(run: Run, bundle: Path, query: str, title: str) -> str:
     """What is printed of the hit with ``title``, on one line however wide the console."""
     lines = output(run("search", bundle, query)).splitlines()
-    titles = [at for at, line in enumerate(lines) if line.endswith(f"  {title}")]
+    titles = [at for at, line in enumerate(lines) if f"  {title}  " in line]
     (start,) = titles
     rest = lines[start + 1 :]
     until = next((at for at, line in enumerate(rest) if line[:1].isdigit()), len(rest))
