@@ -170,6 +170,17 @@ def write_manifest(root: Path, manifest: Manifest) -> None:
     (root / MANIFEST).write_text(f"{head}{checksum}{tail}", encoding="utf-8")
 
 
+def _why_none(root: Path) -> str:
+    """Why there is no bundle at ``root``, and how to make one."""
+    if root.is_dir():
+        what = f"no {MANIFEST} in it, so it is not a bundle"
+    elif root.exists():
+        what = "is a file, not a bundle"
+    else:
+        return f"no such folder; make one with `lurcher build CORPUS {root}`"
+    return f"{what}; if it is a corpus, build it with `lurcher build {root}`"
+
+
 def read_manifest(root: Path) -> Manifest:
     """The manifest of the bundle at ``root``.
 
@@ -177,8 +188,7 @@ def read_manifest(root: Path) -> Manifest:
     """
     file = root / MANIFEST
     if not file.is_file():
-        what = f"no {MANIFEST} in it, so it is not a bundle" if root.is_dir() else "no such folder"
-        raise BundleNotFound(root, f"{what}; make one with `lurcher build CORPUS {root}`")
+        raise BundleNotFound(root, _why_none(root))
     raw = file.read_bytes()
     try:
         found: Any = json.loads(raw)

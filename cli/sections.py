@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lurcher.cli.console import console, warn
@@ -49,15 +50,13 @@ def print_coverage(manifest: Manifest) -> None:
     covered = manifest.coverage
     if covered is None:
         return
-    kinds = [f"{kind} {n:,}" for kind, n in covered.passages_by_kind.items()]
     rows = {
         "documents": f"{covered.documents:,}, of which {covered.split_documents:,} were split",
         "characters read": f"{covered.share_read:.1%} of {covered.characters:,}",
-        "passages by kind of file": ", ".join(kinds),
+        "passages by kind of file": _by_kind(covered.passages_by_kind),
     }
     if covered.files_left_out:
-        left = [f"{kind} {n:,}" for kind, n in covered.files_left_out.items()]
-        rows["files left out"] = ", ".join(left)
+        rows["files left out"] = _by_kind(covered.files_left_out)
     print_section("coverage", rows)
     if covered.unfamiliar_passages:
         warn(
@@ -65,6 +64,13 @@ def print_coverage(manifest: Manifest) -> None:
             f"{manifest.passages:,} passages, so searches find them badly; if they are in another language, "
             "build with --encoder and an encoder for it (`lurcher export`)"
         )
+
+
+def _by_kind(counts: Mapping[str, int]) -> str:
+    """Counts by how files' names end, in one line."""
+    return ", ".join(
+        f"{'without a suffix' if kind == 'none' else kind} {n:,}" for kind, n in counts.items()
+    )
 
 
 def print_neighbours(manifest: Manifest) -> None:

@@ -10,6 +10,8 @@ from lurcher.bundle.passages import Passages, Rows
 from lurcher.errors import FieldError
 from lurcher.text import lone_surrogate
 
+_NAMED = 3
+
 
 def check_unicode(field: str, texts: Sequence[str]) -> None:
     """Raise FieldError for the first of the ``texts`` in ``field`` that UTF-8 cannot hold."""
@@ -37,9 +39,21 @@ def check_share(field: str, value: float) -> None:
 
 
 def rows_of(passages: Passages, ids: Sequence[str]) -> Rows:
-    """The rows (n,) of ``passages`` with ``ids``. Raises FieldError for an id that no passage has."""
+    """The rows (n,) of ``passages`` with ``ids``.
+
+    Raises FieldError for an id that no passage has; if a document has it, it names passages of that.
+    """
     rows = passages.rows_of(list(dict.fromkeys(ids)))
     for i, id_ in enumerate(ids):
         if id_ not in rows:
-            raise FieldError(f"passages.{i}", "no passage has this id")
+            raise FieldError(f"passages.{i}", _no_passage(passages, id_))
     return np.array([rows[id_] for id_ in ids], np.int64)
+
+
+def _no_passage(passages: Passages, id_: str) -> str:
+    """Why no passage has the id."""
+    parts = passages.parts([id_]).get(id_)
+    if parts is None:
+        return "no passage has this id"
+    more = ", …" if len(parts) > _NAMED else ""
+    return f"is a document of {len(parts):,} passages: {', '.join(parts[:_NAMED])}{more}"

@@ -117,8 +117,9 @@ class Settings(BaseModel):
     @field_validator("log_level", "log_format", "engine", mode="before")
     @classmethod
     def _any_case(cls, value: Any) -> Any:
-        """Words are taken in any case: other servers want LOG_LEVEL in capitals."""
-        return value.strip().lower() if isinstance(value, str) else value
+        """Words are taken in any case, as is WARN: other servers want LOG_LEVEL so."""
+        word = value.strip().lower() if isinstance(value, str) else value
+        return "warning" if word == "warn" else word
 
     @field_validator("host")
     @classmethod

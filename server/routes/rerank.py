@@ -114,9 +114,10 @@ def _check(body: RerankRequest, serving: Serving, settings: Settings) -> None:
     if body.documents is None and body.rank_fields is not None:
         raise FieldError("rank_fields", "is for documents; passages are as the build read them")
     if None not in (body.top_n, body.top_k) and body.top_n != body.top_k:
-        raise FieldError(
-            "top_k", "is another name of top_n, and has another value: give one of them"
+        reason = (
+            f"is {body.top_k}, and top_n is {body.top_n}: two names of one number, give one of them"
         )
+        raise FieldError("top_k", reason)
     check_text("query", body.query, settings.max_query_chars)
     field = "documents" if body.passages is None else "passages"
     count, limit = len(body.documents or body.passages or []), settings.max_candidates

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -145,8 +146,18 @@ def test_verify_lists_every_damaged_file(bundle: Path) -> None:
 
 
 def test_a_folder_that_is_no_bundle_is_told_from_none_at_all(tmp_path: Path) -> None:
-    for path, reason in ((tmp_path, "not a bundle"), (tmp_path / "none", "no such folder")):
-        with pytest.raises(BundleNotFound, match=f"{reason}; make one with `lurcher build"):
+    file, none = tmp_path / "long.jsonl", tmp_path / "none"
+    file.write_text("{}")
+    for path, reason, advice in (
+        (tmp_path, "not a bundle", f"if it is a corpus, build it with `lurcher build {tmp_path}`"),
+        (
+            file,
+            "is a file, not a bundle",
+            f"if it is a corpus, build it with `lurcher build {file}`",
+        ),
+        (none, "no such folder", f"make one with `lurcher build CORPUS {none}`"),
+    ):
+        with pytest.raises(BundleNotFound, match=re.escape(f"{reason}; {advice}")):
             Bundle.open(path)
         with pytest.raises(BundleNotFound, match=reason):
             verify(path)

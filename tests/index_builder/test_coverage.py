@@ -43,7 +43,7 @@ def test_what_was_read_and_what_was_left_out_is_said(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, ["inspect", str(out)])
     assert "3, of which 1 were split" in shown.output
     assert f"100.0% of {size:,}" in shown.output
-    assert ".png 2, .tar.gz 1, none 1" in shown.output
+    assert ".png 2, .tar.gz 1, without a suffix 1" in shown.output
     assert f"less than two thirds of 1 of {manifest.passages} passages" in " ".join(
         shown.output.split()
     )

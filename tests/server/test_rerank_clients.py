@@ -81,7 +81,7 @@ def test_title_and_text_score_as_the_passage_that_has_them(
         ({"documents": [{"a": "\ud800"}], "rank_fields": ["a"]}, "documents.0.a", "Unicode"),
         ({"documents": ["a"], "rank_fields": []}, "rank_fields", "at least 1"),
         ({"passages": ["en-food-0"], "rank_fields": ["title"]}, "rank_fields", "documents"),
-        ({"documents": ["a"], "top_n": 1, "top_k": 2}, "top_k", "top_n"),
+        ({"documents": ["a"], "top_n": 1, "top_k": 2}, "top_k", "is 2, and top_n is 1"),
         ({"documents": ["a"], "top_k": 0}, "top_k", "greater"),
         ({"documents": ["a"], "priority": 1_000}, "priority", "less"),
         ({"documents": ["a"], "priority": True}, "priority", "integer"),

@@ -75,7 +75,7 @@ def test_name_of_a_variable_may_be_in_any_case(warned: list[str]) -> None:
     assert from_environment(given, NAMES, [], warned.append).values == {"port": "2", "host": "::1"}
 
 
-@pytest.mark.parametrize("written", ["WARNING", "Warning", " warning "])
+@pytest.mark.parametrize("written", ["WARNING", "Warning", " warning ", "WARN"])
 def test_words_are_taken_in_any_case(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
     monkeypatch.setenv("LURCHER_LOG_LEVEL", written)
     monkeypatch.setenv("LURCHER_LOG_FORMAT", "JSON")
