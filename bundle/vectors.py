@@ -17,6 +17,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from lurcher.bundle.index_codes import add_vectors, reconstructed
 from lurcher.bundle.passages import Rows
 from lurcher.errors import BundleCorrupt, FieldError
 from lurcher.order import best_first, evened, inner_products
@@ -104,7 +105,7 @@ def build_index(vectors: Vectors, factory: str, seed: int, progress: Progress) -
             sample = np.random.default_rng(seed).choice(count, size, replace=False)
             _train(index, np.ascontiguousarray(vectors[np.sort(sample)]))
         for rows in chunks(count):
-            index.add(np.ascontiguousarray(vectors[rows]))
+            add_vectors(index, np.ascontiguousarray(vectors[rows]))
             progress(rows.stop - rows.start)
         _allow_reconstruction(index)
         index.reconstruct(0)
@@ -213,8 +214,7 @@ class VectorIndex:
 
     def vectors(self, rows: Rows) -> Vectors:
         """The vectors (n, d) of ``rows``, as ``stored`` has them."""
-        vectors: Vectors = self._index.reconstruct_batch(rows)
-        return vectors
+        return reconstructed(self._index, rows)
 
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
         """Scores (B, m) float32 and rows (B, m) int64, best first, m = min(k, count); row -1 for none."""
@@ -309,7 +309,8 @@ class VectorIndex:
 
     def _scan(self, query: Vectors, k: int, allowed: Rows) -> tuple[Vectors, Rows]:
         if k < len(allowed):
-            parts = [self.vectors(allowed[part]) @ query for part in chunks(len(allowed))]
+            reconstruct = self._index.reconstruct_batch  # fast; `_best` scores again what may be in
+            parts = [reconstruct(allowed[part]) @ query for part in chunks(len(allowed))]
             products = np.concatenate(parts)
             kth = np.partition(products, len(products) - k)[len(products) - k]
             allowed = allowed[products >= kth - _slack(kth)]
@@ -350,8 +351,7 @@ class _Stored:
         return int(self._index.ntotal)
 
     def __getitem__(self, rows: slice, /) -> Vectors:
-        vectors: Vectors = self._index.reconstruct_batch(np.arange(rows.start, rows.stop))
-        return vectors
+        return reconstructed(self._index, np.arange(rows.start, rows.stop))
 
 
 def _core(index: faiss.Index) -> faiss.Index:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faiss
 import numpy as np
 import pytest
 
@@ -48,6 +49,25 @@ def wanted(index: VectorIndex, query: Vectors, k: int, rows: Rows) -> tuple[Vect
     scores = inner_products(index.vectors(rows), query)
     best = best_first(scores, rows, k)
     return scores[best], rows[best]
+
+
+@pytest.mark.parametrize("threads", [2, 4])
+@pytest.mark.parametrize("factory", ["PCA48,Flat", "PCA48,Flat,RFlat"])
+def test_copies_have_one_vector_however_many_threads_transform_them(
+    stored: Vectors, factory: str, threads: int
+) -> None:
+    """A matrix product that threads share out is summed otherwise where a share ends."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(threads)
+    try:
+        index = VectorIndex(build_index(stored, factory, 0, lambda _: None))
+        values, which, counts = np.unique(stored, axis=0, return_inverse=True, return_counts=True)
+        copies = np.flatnonzero(which == counts.argmax())
+        for found in (index.vectors(copies), index.stored()[0 : index.count][copies]):
+            assert len(np.unique(found, axis=0)) == 1
+        assert len(np.unique(index.vectors(np.arange(index.count)), axis=0)) == len(values)
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 @pytest.mark.parametrize("k", [1, 5, 100, 999, 1_000, 1_003, 1_500, 4_000])
