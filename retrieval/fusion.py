@@ -72,13 +72,14 @@ def adapted_weights(mean: Vectors, weight: float) -> Vectors:
     return 1 - nearness(mean) * np.float32(1 - weight)
 
 
-def stand_in(columns: Mapping[str, Vectors], scores: Vectors) -> Vectors:
+def stand_in(columns: Mapping[str, Vectors], scores: Vectors, bent: bool = True) -> Vectors:
     """The first stage's scores with ``scores`` (C,), a ranker's, in the place of ``dense``.
 
-    ``columns`` are the candidates'. What known queries add to a passage's score stays.
+    ``columns`` are the candidates'. What known queries add to a passage's score stays. ``bent`` is that of
+    ``raised``: whether the ranker's scores have the scale of cosines.
     """
     if "boost" in columns:
-        return raised(scores, columns["boost"])
+        return raised(scores, columns["boost"], bent)
     if "fused" in columns:
         return columns["fused"] + columns["dense_weight"] * (scores - columns["dense"])
     return scores

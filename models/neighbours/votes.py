@@ -32,6 +32,9 @@ A sum may leave the scale of cosines, so what is above .8 is bent to stay below 
     raised(s, b) = max(s, x)                                   x = s + b up to c = .8
     raised(s, b) = max(s, c + (1 - c) y / (1 + y))             y = (x - c) / (1 - c) above
 
+A ranker's scores may go beyond 1 by themselves (a decoder's run from .9 to 1.9). There is no scale to stay
+on, and no bend: ``raised(s, b, bent=False) = s + b``, or known queries would do nothing there.
+
 Votes are kept flat: one entry for each label of each neighbour of each query of a batch.
 """
 
@@ -95,12 +98,14 @@ def boost(neighbours: Array, dense_weight: float) -> Array:
     return neighbours * np.float32((1 - dense_weight) / max(dense_weight, _LEAST_WEIGHT))
 
 
-def raised(scores: Array, boosts: Array) -> Array:
-    """``scores`` (n,) raised by ``boosts`` (n,), at least 0, but not beyond the scale of cosines."""
-    together = scores + boosts
+def raised(scores: Array, boosts: Array, bent: bool = True) -> Array:
+    """``scores`` (n,) raised by ``boosts`` (n,), at least 0; ``bent`` keeps cosines on their scale."""
+    together = np.asarray(scores + boosts, np.float32)
+    if not bent:
+        return together
     above = np.maximum(together - _BENT, 0) / (1 - _BENT)
-    bent = np.where(above > 0, _BENT + (1 - _BENT) * above / (1 + above), together)
-    return np.maximum(scores, bent)
+    lowered = np.where(above > 0, _BENT + (1 - _BENT) * above / (1 + above), together)
+    return np.maximum(scores, lowered)
 
 
 _LEAST_WEIGHT = 0.01

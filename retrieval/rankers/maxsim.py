@@ -54,7 +54,7 @@ class MaxSimRanker:
             score = self._decoder.scores(
                 features.states, features.weights, features.projected, codes, counts, score
             )
-        return _ranking(candidates, similarity, score)
+        return _ranking(candidates, similarity, score, bent=self._decoder is None)
 
 
 class ReaderRanker:
@@ -87,7 +87,8 @@ class ReaderRanker:
             same = np.setdiff1d(np.flatnonzero(rank == rank[places[-1]]), places)
             best[same] = best[places[-1]]
         score = blend(candidates.columns["dense"], similarity) + np.float32(READER_WEIGHT) * best
-        return replace(_ranking(candidates, similarity, score), read_passages=read)
+        ranking = _ranking(candidates, similarity, score, bent=False)
+        return replace(ranking, read_passages=read)
 
 
 def _token_features(state: QueryState) -> TokenFeatures:
@@ -96,7 +97,10 @@ def _token_features(state: QueryState) -> TokenFeatures:
     return features
 
 
-def _ranking(candidates: Candidates, similarity: Vectors, score: Vectors) -> Ranking:
-    """The order by ``score`` (C,), which takes the place of dense; ``similarity`` (C,) is maxsim."""
-    rank = evened(stand_in(candidates.columns, score))
+def _ranking(candidates: Candidates, similarity: Vectors, score: Vectors, bent: bool) -> Ranking:
+    """The order by ``score`` (C,), which takes the place of dense; ``similarity`` (C,) is maxsim.
+
+    ``bent`` says that ``score`` has the scale of cosines.
+    """
+    rank = evened(stand_in(candidates.columns, score, bent))
     return Ranking({"maxsim": similarity, "rank": rank}, best_first(rank, candidates.rows))

@@ -155,6 +155,7 @@ def test_votes_raise_a_rankers_score_as_they_raise_the_dense_one(seed: int) -> N
     columns = {"dense": dense, "fused": raised(dense, boosts), "boost": boosts}
     found = stand_in(columns, scores)
     np.testing.assert_array_equal(found, raised(scores, boosts))
+    np.testing.assert_array_equal(stand_in(columns, scores + 1, bent=False), scores + 1 + boosts)
     np.testing.assert_array_equal(found[boosts == 0], scores[boosts == 0])
     np.testing.assert_array_equal(stand_in(columns, dense), columns["fused"])
 
