@@ -1,6 +1,6 @@
 """Vectors into the codes of a FAISS index and back, where equal vectors get equal codes.
 
-FAISS applies a transform (PCA, OPQ) to all vectors as one matrix product, which threads share out, and the last
+FAISS applies a transform (PCA, OPQ) to all vectors as one matrix product that threads share out, and the last
 rows of a share are summed in another order than the others: with two threads, three of 1,000 copies of one
 vector differed in their last bits. So vectors are transformed one at a time, both ways, at some 20 us each.
 """

@@ -18,6 +18,7 @@ from lurcher.errors import FieldError, LurcherError
 from lurcher.feedback.online import Change, OnlineIndex
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.engines import EngineName
+from lurcher.models.neighbours.adapted import unit
 from lurcher.retrieval.capabilities import NO_TOKENS, Capabilities
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.duplicates import folded
@@ -53,6 +54,12 @@ from lurcher.retrieval.stages.read import Read
 from lurcher.retrieval.stages.retrieve import Encode, Fuse, Planned, Retrieve
 from lurcher.text import normalised
 
+# Words about different things, in any order: what their vectors have in common is that they are words.
+_UNRELATED = (
+    "tree", "phone", "window", "coffee", "bank", "horse", "paper", "summer",
+    "engine", "doctor", "school", "beach", "bread", "sword", "planet", "music",
+)  # fmt: skip
+
 
 class Snapshot:
     """An opened bundle that answers queries; call it from one thread at a time."""
@@ -85,7 +92,7 @@ class Snapshot:
             if tokens is None or self._passages is None
             else Reranker(self._queries, self._passages, tokens, bundle.vectors)
         )
-        known = KnownQueries(bundle.neighbours, self._online)
+        known = KnownQueries(bundle.neighbours, self._online, self._common_direction())
         voting = self._voting(known)
         retrievers: dict[RetrieverName, Retriever] = {
             "dense": DenseRetriever(bundle.vectors),
@@ -124,6 +131,10 @@ class Snapshot:
         if reader is None or bundle.reading is None or bundle.tokens is None or encoder is None:
             return None
         return PassageReader(reader, bundle.reading, bundle.tokens.coder, bundle.passages, encoder)
+
+    def _common_direction(self) -> Vectors:
+        """The direction (d,) that all words have in common by the query encoder, at norm 1."""
+        return unit(self.encode_queries(_UNRELATED).mean(axis=0))
 
     def _voting(self, known: KnownQueries) -> dict[RetrieverName, VotingRetriever]:
         found: dict[RetrieverName, VotingRetriever] = {

@@ -60,6 +60,7 @@ class Votes:
     row: Integers  # (n,) the passage
     known_score: Array  # (n,) <q_i, p_j>
     label: Array  # (n,) y_ij
+    own: Array | None = None  # (B, k) own similarities, where a common direction is known
 
     @property
     def query(self) -> Integers:
@@ -73,9 +74,12 @@ class Votes:
         return replace(self, similarities=similarities)
 
 
-def weights(similarities: Array, temperature: float) -> Array:
-    """The weights w_i (B, k) of neighbours by their ``similarities`` (B, k); 0 where one is -inf."""
-    near = nearness(similarities)
+def weights(similarities: Array, temperature: float, own: Array | None = None) -> Array:
+    """The weights w_i (B, k) of neighbours by their ``similarities`` (B, k); 0 where one is -inf.
+
+    Which are near is told by their ``own`` similarities (B, k), if there are any.
+    """
+    near = nearness(similarities if own is None else own)
     finite = np.where(near > 0, similarities, np.float32(-1))
     force = near * np.exp((finite - finite.max(axis=1, keepdims=True, initial=-1)) / temperature)
     total = force.sum(axis=1, keepdims=True)
@@ -85,7 +89,7 @@ def weights(similarities: Array, temperature: float) -> Array:
 def margin_votes(votes: Votes, temperature: float, margin: float) -> Array:
     """What each entry of ``votes`` adds to its passage's neighbour score, (n,)."""
     excess = votes.similarities.ravel()[votes.neighbour] - votes.known_score - margin
-    weight = weights(votes.similarities, temperature).ravel()[votes.neighbour]
+    weight = weights(votes.similarities, temperature, votes.own).ravel()[votes.neighbour]
     return np.asarray(weight * np.maximum(excess, 0) * votes.label, np.float32)
 
 

@@ -7,6 +7,7 @@ bundle's count on are the latter's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import VectorIndex, Vectors
 from lurcher.feedback.online import OnlineIndex
 from lurcher.models.neighbours.adapted import unit
+from lurcher.models.neighbours.nearness import own_similarities
 from lurcher.models.neighbours.votes import Votes, margin_votes
 from lurcher.retrieval.query import Candidates
 from lurcher.retrieval.results import ContributingNeighbour
@@ -27,8 +29,11 @@ _NAMED, _LOOKED_AT = 3, 1_000
 class KnownQueries:
     """Known queries of a bundle and of a running server; call it from one thread at a time."""
 
-    def __init__(self, bundle: Neighbours | None, online: OnlineIndex) -> None:
-        self._bundle, self._online = bundle, online
+    def __init__(
+        self, bundle: Neighbours | None, online: OnlineIndex, common: Vectors | None = None
+    ) -> None:
+        """``common`` (d,) is the direction that all words have in common, None for none."""
+        self._bundle, self._online, self._common = bundle, online, common
         self._base = 0 if bundle is None else bundle.queries.count
 
     def means(self, rows: Rows) -> Vectors:
@@ -79,7 +84,24 @@ class KnownQueries:
             order = np.lexsort((named, -merged), axis=1)[:, :k]
             merged = np.take_along_axis(merged, order, axis=1)
             named = np.take_along_axis(named, order, axis=1)
-        return Votes(merged, named, *self._labels(merged, named))
+        votes = Votes(merged, named, *self._labels(merged, named))
+        if self._common is None or not merged.size:
+            return votes
+        known = self._products(named, np.isfinite(merged), self._common)
+        own = own_similarities(merged, (vectors @ self._common)[:, None], known)
+        return replace(votes, own=own)
+
+    def _products(self, numbers: Rows, some: npt.NDArray[np.bool_], vector: Vectors) -> Vectors:
+        """The inner products (B, k) of known queries with ``vector`` (d,), 0 but for ``some``."""
+        products = np.zeros(numbers.shape, np.float32)
+        inside = some & (numbers < self._base)
+        if self._bundle is not None and inside.any():
+            products[inside] = self._bundle.queries.vectors(numbers[inside]) @ vector
+        outside = some & ~inside
+        if outside.any():
+            learnt = self._online.vectors((numbers[outside] - self._base).tolist())
+            products[outside] = learnt @ vector
+        return products
 
     @staticmethod
     def _nearest(index: VectorIndex, vectors: Vectors, k: int) -> tuple[Vectors, Rows]:

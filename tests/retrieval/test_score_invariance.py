@@ -85,6 +85,22 @@ def test_votes_of_queries_that_are_not_near_count_for_nothing(
         np.testing.assert_allclose(after.score, dense.columns["dense"], atol=MOVED)
 
 
+@given(SEEDS, VOTING, st.floats(0.3, 0.7))
+def test_words_that_are_near_only_as_all_words_are_do_not_vote(
+    seed: int, voting: VotingSettings, shared: float
+) -> None:
+    draw = np.random.default_rng(seed)
+    passages = unit(draw.standard_normal((PASSAGES, DIMENSION)))
+    # Each word has ``shared`` of the common direction, and a direction of its own.
+    axes = np.linalg.qr(draw.standard_normal((DIMENSION, DIMENSION)))[0].T.astype(np.float32)
+    words = np.sqrt(1 - shared) * axes[1:] + np.sqrt(shared) * axes[0]
+    others = learnt(words[1:], draw.integers(0, PASSAGES, len(words) - 1).tolist(), passages)
+    assert (words[1:] @ words[0] > FAR).all()
+    retriever = VotingRetriever(KnownQueries(None, others, axes[0]), voting, of_bundle=False)
+    (voted,) = retriever.search(words[:1], [PASSAGES], [None])
+    assert not voted.columns["neighbours"].any()
+
+
 @given(SEEDS, st.floats(0, 1))
 def test_passages_moved_by_queries_that_are_not_near_are_where_they_were(
     seed: int, weight: float
