@@ -203,7 +203,7 @@ def filters(scores: Vectors) -> dict[str, Rows]:
     }
 
 
-@pytest.mark.parametrize("k", [1, 10, 100])
+@pytest.mark.parametrize("k", [10, *(pytest.param(k, marks=pytest.mark.nightly) for k in (1, 100))])
 @pytest.mark.parametrize("name", list(filters(np.zeros(25_000, np.float32))))
 def test_a_filter_holds_at_any_selectivity_and_wherever_what_passes_lies(
     large: tuple[VectorIndex, Vectors], name: str, k: int

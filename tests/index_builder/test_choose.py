@@ -349,7 +349,9 @@ def kept(trial: Trial, off: Trial) -> float:
     return min(float(getattr(trial, name) / getattr(off, name)) for name in figures)
 
 
-@pytest.mark.parametrize("keep", [0.0, 0.5, 0.9, 0.99, 1.0])
+@pytest.mark.parametrize(
+    "keep", [0.99, *(pytest.param(k, marks=pytest.mark.nightly) for k in (0.0, 0.5, 0.9, 1.0))]
+)
 def test_what_is_chosen_keeps_enough_where_nobody_asked(keep: float) -> None:
     index, split, unseen = contradiction()
     choice = choose(index, [split], [unseen], keep)

@@ -190,7 +190,7 @@ def check_build(root: Path, content: Corpus | Folder, options: BuildOptions) -> 
     assert verify(out) == []
 
 
-@settings(max_examples=5_000 if AT_NIGHT else 16)
+@settings(max_examples=5_000 if AT_NIGHT else 8)
 @given(
     corpora(RECORDS, REPEATS, BAD_IDS) | corpora(RECORDS + TEXTS, REPEATS) | folders, build_options
 )

@@ -78,8 +78,10 @@ def test_records_are_read_on_from_the_last_transaction(small_corpus: Path, out: 
 
 @pytest.mark.parametrize(
     ("stage", "at"),
-    [("reading", 0), ("reading", 32), ("encoding", 0), ("encoding", 17), ("encoding", 60),
-     ("indexing", 0), ("indexing", 60), ("tuning", 0), ("tuning", 1)],
+    [("reading", 32), ("encoding", 17), ("tuning", 0),
+     *(pytest.param(*place, marks=pytest.mark.nightly)
+       for place in [("reading", 0), ("encoding", 0), ("encoding", 60), ("indexing", 0),
+                     ("indexing", 60), ("tuning", 1)])],
 )  # fmt: skip
 def test_an_interrupted_build_ends_as_an_undisturbed_one(
     small_corpus: Path, small_bundle: Path, out: Path, stage: str, at: int

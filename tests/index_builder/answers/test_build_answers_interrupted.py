@@ -42,6 +42,7 @@ def test_an_interrupted_build_ends_in_the_same_bytes(
     assert recorder.resumed["encoding"] == encoded
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(4))
 def test_files_cut_anywhere_are_gone_on_with_to_the_same_bytes(
     small_corpus: Path, undisturbed: Path, out: Path, seed: int
@@ -69,6 +70,7 @@ PLACES: dict[str, tuple[str, int, str]] = {
 }
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", PLACES)
 def test_interrupted_between_two_steps_a_build_goes_on_to_the_same_bytes(
     small_corpus: Path, undisturbed: Path, out: Path, name: str

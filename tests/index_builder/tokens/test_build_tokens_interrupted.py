@@ -38,6 +38,7 @@ def test_more_passages_than_a_chunk_are_coded_in_row_order(
         assert (np.unpackbits(some) == np.unpackbits(same)).mean() > 0.98
 
 
+@pytest.mark.nightly
 # The fail point, how often it is passed, and how many passages are encoded then.
 @pytest.mark.parametrize(
     ("place", "times", "encoded"),
@@ -60,6 +61,7 @@ def test_an_interrupted_build_ends_in_the_same_bytes(
     assert recorder.resumed["encoding"] == encoded
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(5))
 def test_files_cut_anywhere_are_gone_on_with_to_the_same_bytes(
     small_corpus: Path, undisturbed: Path, out: Path, seed: int
