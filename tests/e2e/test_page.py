@@ -130,6 +130,7 @@ def test_refused_field_is_explained_with_the_request_id(page: Page) -> None:
     assert page.all(".hit") == []
 
 
+@pytest.mark.nightly
 def test_nothing_overflows_on_a_phone(page: Page) -> None:
     page.width(360, 740)
     for address in (
