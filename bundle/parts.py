@@ -11,7 +11,7 @@ from lurcher.bundle.vectors import VectorIndex, Vectors
 
 
 def nearest_parts(
-    asked: Sequence[tuple[int, str]], queries: Vectors, passages: Passages, index: VectorIndex
+    pairs: Sequence[tuple[int, str]], queries: Vectors, passages: Passages, index: VectorIndex
 ) -> list[str]:
     """The id of the passage nearest to the query, for each pair of a query and a document that was split.
 
@@ -19,7 +19,7 @@ def nearest_parts(
     largest inner product of the vectors; of equals, the first in the text.
     """
     by_document: dict[str, list[int]] = {}
-    for place, (_, document) in enumerate(asked):
+    for place, (_, document) in enumerate(pairs):
         by_document.setdefault(document, []).append(place)
     parts = passages.parts(list(by_document))
     found: dict[int, str] = {}
@@ -27,11 +27,6 @@ def nearest_parts(
         ids = parts[document]
         rows = passages.rows_of(ids)
         vectors = index.vectors(np.array([rows[id_] for id_ in ids]))
-        scores = queries[[asked[place][0] for place in places]] @ vectors.T
+        scores = queries[[pairs[place][0] for place in places]] @ vectors.T
         found |= zip(places, (ids[best] for best in scores.argmax(1).tolist()), strict=True)
-    return [found[place] for place in range(len(asked))]
-
-
-def split_documents(passages: Passages, ids: Sequence[str]) -> set[str]:
-    """Those of ``ids`` that no passage has, but a document that was split."""
-    return passages.parts(ids).keys() - passages.rows_of(ids).keys()
+    return [found[place] for place in range(len(pairs))]

@@ -41,7 +41,7 @@ __all__ = ["Condition", "Passage", "PassageWriter", "Passages", "Rows", "Scalar"
 
 Rows = npt.NDArray[np.int64]
 
-_ROWS_A_QUERY = 10_000  # SQLite allows 32,766 values in one statement
+_VALUES_A_QUERY = 10_000  # SQLite allows 32,766 values in one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +207,12 @@ class Passages:
             self._db.execute(f"PRAGMA mmap_size = {path.stat().st_size}")  # no read call a page
             self.count: int = self._query("SELECT count(*) FROM passages")[0][0]
             self._fields = self._filter_fields()
-            columns = {column[1] for column in self._query("PRAGMA table_info(passages)")}
+            if "document" not in {
+                name for _, name, *_ in self._query("PRAGMA table_info(passages)")
+            }:
+                self._db.execute(_PASSAGES_OF_2)
         except sqlite3.DatabaseError as error:
             raise BundleCorrupt(path.parent, path.name, str(error)) from error
-        # A file of format 2 has no column about documents: each of its passages is one.
-        self._placed = "document" in columns
 
     @property
     def fields(self) -> list[str]:
@@ -227,72 +228,58 @@ class Passages:
         with self._lock:
             return self._db.execute(sql, values).fetchall()
 
+    def _among(self, sql: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+        """The lines of ``sql``, in which ``({})`` stands for a list of ``values``, asked a part at a time."""
+        for start in range(0, len(values), _VALUES_A_QUERY):
+            part = values[start : start + _VALUES_A_QUERY]
+            yield from self._query(sql.format(",".join("?" * len(part))), part)
+
     def get(self, rows: Sequence[int]) -> list[Passage]:
         """The passages at ``rows``, in that order."""
-        found: dict[int, Passage] = {}
-        for start in range(0, len(rows), _ROWS_A_QUERY):
-            part = [int(row) for row in rows[start : start + _ROWS_A_QUERY]]
-            marks = ",".join("?" * len(part))
-            columns = _COLUMNS if self._placed else _COLUMNS_OF_2
-            sql = f"SELECT {columns} FROM passages WHERE row IN ({marks})"  # noqa: S608 (fixed names and marks)
-            found |= {line[0]: _passage(*line[1:]) for line in self._query(sql, part)}
-        return [found[int(row)] for row in rows]
+        order = [int(row) for row in rows]
+        found = {row: _passage(*columns) for row, *columns in self._among(_WHOLE, order)}
+        return [found[row] for row in order]
 
     def contents(self, rows: Sequence[int]) -> list[str]:
         """What is encoded of the passages at ``rows``, in that order."""
-        found: dict[int, str] = {}
-        for start in range(0, len(rows), _ROWS_A_QUERY):
-            part = [int(row) for row in rows[start : start + _ROWS_A_QUERY]]
-            marks = ",".join("?" * len(part))
-            section = "section" if self._placed else "NULL"
-            sql = f"SELECT row, title, {section}, text FROM passages WHERE row IN ({marks})"  # noqa: S608 (fixed names and marks)
-            found |= {
-                row: _content(title, _path(path), text)
-                for row, title, path, text in self._query(sql, part)
-            }
-        return [found[int(row)] for row in rows]
+        order = [int(row) for row in rows]
+        sql = "SELECT row, title, section, text FROM passages WHERE row IN ({})"
+        found = {
+            row: _content(title, _path(section), text)
+            for row, title, section, text in self._among(sql, order)
+        }
+        return [found[row] for row in order]
 
     def documents(self, rows: Rows) -> list[str]:
         """The id of the document that each of the passages at ``rows`` (n,) is of."""
-        found: dict[int, str] = {}
-        for start in range(0, len(rows), _ROWS_A_QUERY):
-            part = rows[start : start + _ROWS_A_QUERY].tolist()
-            marks = ",".join("?" * len(part))
-            document = "coalesce(document, id)" if self._placed else "id"
-            sql = f"SELECT row, {document} FROM passages WHERE row IN ({marks})"  # noqa: S608 (fixed names and marks)
-            found.update(self._query(sql, part))
-        return [found[row] for row in rows.tolist()]
+        order = rows.tolist()
+        sql = "SELECT row, coalesce(document, id) FROM passages WHERE row IN ({})"
+        found = dict(self._among(sql, order))
+        return [found[row] for row in order]
 
     def rows_of(self, ids: Sequence[str]) -> dict[str, int]:
         """The row of each of ``ids``; those that no passage has are left out."""
-        found: dict[str, int] = {}
-        for start in range(0, len(ids), _ROWS_A_QUERY):
-            part = ids[start : start + _ROWS_A_QUERY]
-            marks = ",".join("?" * len(part))
-            found.update(self._query(f"SELECT id, row FROM passages WHERE id IN ({marks})", part))  # noqa: S608 (only marks)
-        return found
+        return dict(self._among("SELECT id, row FROM passages WHERE id IN ({})", ids))
 
-    def document_sizes(self) -> Iterator[tuple[str, int]]:
+    def document_sizes(self) -> list[tuple[str, int]]:
         """The id of each document, and how many passages it has."""
-        document = "coalesce(document, id)" if self._placed else "id"
-        yield from self._query(f"SELECT {document}, count(*) FROM passages GROUP BY 1")  # noqa: S608 (fixed names)
+        return self._query("SELECT coalesce(document, id), count(*) FROM passages GROUP BY 1")
 
     def parts(self, documents: Sequence[str]) -> dict[str, list[str]]:
         """The ids of the passages of each of ``documents`` that was split; others are left out."""
+        sql = "SELECT document, id FROM passages WHERE document IN ({}) ORDER BY row"
         found: dict[str, list[str]] = {}
-        for start in range(0, len(documents) if self._placed else 0, _ROWS_A_QUERY):
-            part = documents[start : start + _ROWS_A_QUERY]
-            marks = ",".join("?" * len(part))
-            sql = f"SELECT document, id FROM passages WHERE document IN ({marks}) ORDER BY row"  # noqa: S608 (only marks)
-            for document, id_ in self._query(sql, part):
-                found.setdefault(document, []).append(id_)
+        for document, id_ in self._among(sql, documents):
+            found.setdefault(document, []).append(id_)
         return found
 
     def of_document(self, document: str) -> list[Passage]:
         """The passages of the document with that id, in the order of its text; none if there is no such."""
-        test = "document = ?1 OR document IS NULL AND id = ?1" if self._placed else "id = ?1"
-        rows = self._query(f"SELECT row FROM passages WHERE {test} ORDER BY row", (document,))  # noqa: S608 (fixed texts)
-        return self.get([row for (row,) in rows])
+        ids = self.parts([document]).get(document)
+        sql = "SELECT row FROM passages WHERE id = ? AND document IS NULL"
+        if ids is None:
+            return self.get([row for (row,) in self._query(sql, (document,))])
+        return self.get(sorted(self.rows_of(ids).values()))
 
     def rows(self, conditions: Sequence[Condition]) -> Rows:
         """The rows, ascending, of all passages that meet every condition; all rows, if there is none.
@@ -316,8 +303,16 @@ class Passages:
         self._db.close()
 
 
-_COLUMNS = 'row, id, title, text, metadata, document, section, start, "end", anchor, url'
-_COLUMNS_OF_2 = "row, id, title, text, metadata, NULL, NULL, 0, -1, NULL, NULL"
+_WHOLE = """
+    SELECT row, id, title, text, metadata, document, section, start, "end", anchor, url
+    FROM passages WHERE row IN ({})"""
+
+# A file of format 2 has no column about documents: each of its passages is one. The view stands before the
+# table of that name.
+_PASSAGES_OF_2 = """
+    CREATE TEMP VIEW passages AS
+    SELECT *, NULL AS document, NULL AS section, 0 AS start, -1 AS "end", NULL AS anchor, NULL AS url
+    FROM main.passages"""
 
 
 def _passage(

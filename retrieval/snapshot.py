@@ -235,9 +235,9 @@ class Snapshot:
         """
         texts = list(dict.fromkeys(normalised(query) for query, _ in pairs))
         rows = {text: row for row, text in enumerate(texts)}
-        asked = [(rows[normalised(query)], document) for query, document in pairs]
+        by_row = [(rows[normalised(query)], document) for query, document in pairs]
         vectors = self._queries.encode(texts)
-        return nearest_parts(asked, vectors, self.bundle.passages, self.bundle.vectors)
+        return nearest_parts(by_row, vectors, self.bundle.passages, self.bundle.vectors)
 
     def learn(self, changes: Sequence[Change]) -> None:
         """Take in what is judged relevant; the next search knows it."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from lurcher.bundle.labels import Labels
-from lurcher.bundle.parts import nearest_parts, split_documents
+from lurcher.bundle.parts import nearest_parts
 from lurcher.bundle.passages import Passages
 from lurcher.bundle.vectors import VectorIndex, Vectors
 from lurcher.errors import FieldError
@@ -41,8 +41,8 @@ def at_nearest_parts(
     ``queries`` (n, d) are their vectors. A passage that is judged itself keeps its own label.
     """
     ids = list({label for query in known for label in query.labels})
-    documents = split_documents(passages, ids)
-    asked = [
+    documents = passages.parts(ids).keys()
+    pairs = [
         (row, label)
         for row, query in enumerate(known)
         for label in query.labels
@@ -50,7 +50,7 @@ def at_nearest_parts(
     ]
     labels = [dict(query.labels) for query in known]
     for (row, document), part in zip(
-        asked, nearest_parts(asked, queries, passages, index), strict=True
+        pairs, nearest_parts(pairs, queries, passages, index), strict=True
     ):
         labels[row].setdefault(part, labels[row].pop(document))
     return [replace(query, labels=own) for query, own in zip(known, labels, strict=True)]

@@ -14,7 +14,6 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from starlette.exceptions import HTTPException
 
-from lurcher.bundle.parts import split_documents
 from lurcher.bundle.passages import Passages
 from lurcher.errors import FieldError
 from lurcher.feedback.records import Pair, Removal, Submission
@@ -62,8 +61,8 @@ async def give_feedback(
         _check(body, serving.bundle, service.settings)
         wanted = list({pair.passage for pair in body.pairs})
         known, split = await asyncio.to_thread(_named, serving.passages, wanted)
-        asked = [(pair.query, pair.passage) for pair in body.pairs if pair.passage in split]
-        nearest = await serving.nearest_parts(asked, request.is_disconnected) if asked else []
+        named = [(pair.query, pair.passage) for pair in body.pairs if pair.passage in split]
+        nearest = await serving.nearest_parts(named, request.is_disconnected) if named else []
     parts, taken = iter(nearest), known | split
     pairs = tuple(
         Pair(p.query, next(parts) if p.passage in split else p.passage, p.weight)
@@ -110,7 +109,7 @@ async def count_feedback(request: Request) -> FeedbackCounts:
 
 def _named(passages: Passages, ids: list[str]) -> tuple[set[str], set[str]]:
     """Those of ``ids`` that are passages, and those that are documents that were split."""
-    return set(passages.rows_of(ids)), split_documents(passages, ids)
+    return set(passages.rows_of(ids)), set(passages.parts(ids))
 
 
 def _feedback(service: Service) -> FeedbackService:
