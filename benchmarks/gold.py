@@ -75,10 +75,8 @@ def main(
         ]
         if not query_ids:
             raise InputError("no question with answers has a passage in the bundle")
-        encoder, side = (
-            used.query_encoder(available_cpus()),
-            Encoder.load(used.path / ENCODER, "passage", available_cpus()),
-        )
+        encoder = used.query_encoder(available_cpus())
+        side = Encoder.load(used.path / ENCODER, "passage", available_cpus())
         serving = PassageReader(reader, store, tokens.coder, used.passages, side)
         needed = sorted({rows[ids[query]] for query in query_ids})
         golds = _golds(used.passages, store, tokens.coder, side, needed)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from lurcher.bundle.attributes import MAX_NUMBERS, Kind, fits_64_bits, nfc
 from lurcher.bundle.conditions import Condition, Scalar
 from lurcher.errors import FieldError
+from lurcher.text import cut
 
 # Fields that an error lists, and characters of a name or value that it shows.
 _NAMED = 20
@@ -74,8 +75,8 @@ class FilterFields:
         outer = name.partition(".")[0]
         if "object" in self._held.get(outer, {}):
             passages = _passages(self._held[outer]["object"])
-            return f"{_cut(outer)} is an object in {passages}; {_WHY['object']}"
-        there = ", ".join(map(_cut, self.names[:_NAMED])) or "none"
+            return f"{cut(outer, _SHOWN)} is an object in {passages}; {_WHY['object']}"
+        there = ", ".join(cut(name, _SHOWN) for name in self.names[:_NAMED]) or "none"
         if len(self.names) > _NAMED:
             there += f" and {len(self.names) - _NAMED:,} more"
         if name in _BESIDE:
@@ -122,8 +123,4 @@ def _passages(count: int) -> str:
 
 
 def _given(value: Scalar) -> str:
-    return _cut(json.dumps(value, ensure_ascii=False))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    return cut(json.dumps(value, ensure_ascii=False), _SHOWN)

@@ -43,7 +43,7 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per hit.")] = False,
 ) -> None:
     """Answer one query without a server."""
-    from lurcher.retrieval.printed import print_hit
+    from lurcher.printed import print_hit
     from lurcher.retrieval.query import check_candidates
 
     if rank != "off":  # by the flag's own name
@@ -122,8 +122,8 @@ def evaluate(
         from lurcher.evaluation.evaluate import evaluate_answers
         from lurcher.evaluation.searchers import open_searcher
     from lurcher.evaluation.answer_measures import read_answers
-    from lurcher.evaluation.coverage import missing_queries
     from lurcher.evaluation.judgements import read_qrels, read_queries
+    from lurcher.evaluation.missing import missing_queries
 
     texts, judged = read_queries(queries), read_qrels(qrels)
     with ExitStack() as opened:

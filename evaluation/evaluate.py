@@ -16,9 +16,9 @@ import numpy as np
 from lurcher.errors import InputError
 from lurcher.evaluation.answer_measures import calibration_error, exact_match, f1
 from lurcher.evaluation.answerers import Answerer
-from lurcher.evaluation.coverage import missing_queries, relevant_passages, unknown_passages
 from lurcher.evaluation.judgements import Qrels
 from lurcher.evaluation.measures import DEPTH, Figure, interval, per_query
+from lurcher.evaluation.missing import missing_queries, relevant_passages, unknown_passages
 from lurcher.evaluation.searchers import Ranking, Searcher
 
 

@@ -28,7 +28,7 @@ from lurcher.bundle.state_store import describe_states
 from lurcher.bundle.token_store import describe_tokens
 from lurcher.index_builder.build_context import BuildContext
 from lurcher.index_builder.corpus.detect import detect
-from lurcher.index_builder.corpus.kinds import files_left_out, kind_of_file
+from lurcher.index_builder.corpus.left_out import files_left_out, kind_of_file
 from lurcher.index_builder.neighbours import add_neighbours
 from lurcher.index_builder.ranker_files import ranker_in
 from lurcher.index_builder.stages.build_index import factory_of

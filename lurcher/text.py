@@ -37,10 +37,8 @@ UNSPACED = (
 )
 _UNSPACED_SIGN = re.compile(f"[{UNSPACED}]")
 _THAI_BLANK = re.compile(r"(?<=[\u0e00-\u0eff])\s++(?=[\u0e00-\u0eff])")
-_THAI_SENTENCE = (
-    40  # code points, below which a blank in Thai or Lao is taken to stand between phrases
-)
-
+# In code points; after fewer, a blank in Thai or Lao is taken to stand between phrases.
+_THAI_SENTENCE = 40
 
 # What Unicode counts among letters, marks and symbols though it shows nothing: joiner and fillers, variation
 # selectors, the empty Braille pattern.
@@ -70,6 +68,11 @@ def is_blank(text: str) -> bool:
 def normalised(text: str) -> str:
     """``text`` as known queries are compared: runs of white space as one space, case folded."""
     return " ".join(text.split()).casefold()
+
+
+def cut(text: str, most: int) -> str:
+    """``text``, with an ellipsis for what is beyond ``most`` characters, which it has at most."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def sentences(text: str) -> list[tuple[int, int]]:

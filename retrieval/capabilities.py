@@ -89,8 +89,9 @@ class Capabilities:
             depth = max(depth, CANDIDATES if query.candidates is None else query.candidates)
         if neighbours == "off":
             return Plan(ranker, neighbours, ("dense",), depth, depth)
-        tuned, asked = self._tuned_weight(neighbours), query.dense_weight
-        weight = tuned if asked is None else asked
+        weight = query.dense_weight
+        if weight is None:
+            weight = self._tuned_weight(neighbours)
         if neighbours != "adapted":
             return Plan(ranker, neighbours, ("dense", neighbours), depth, depth, weight)
         # The adapted index finds what known queries have brought near, the other what they have moved away

@@ -64,5 +64,5 @@ def _or_null(schema: JsonSchemaValue) -> JsonSchemaValue:
     if _NULL in choices:
         return schema
     about = {name: schema[name] for name in _ANNOTATIONS if name in schema}
-    asked = {name: value for name, value in schema.items() if name not in about}
-    return {"anyOf": [*(choices or [asked]), _NULL], **about}
+    rest = {name: value for name, value in schema.items() if name not in about}
+    return {"anyOf": [*(choices or [rest]), _NULL], **about}

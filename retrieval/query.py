@@ -166,5 +166,5 @@ class QueryState:
     written: WrittenAnswer | None = None
     degraded: tuple[str, ...] = ()
     stands_for: Rows | None = (
-        None  # where texts are folded: passages that each of ``allow`` stands for
+        None  # passages that each of ``allow`` stands for, where texts are folded
     )

@@ -19,6 +19,7 @@ from lurcher.feedback.online import Change, OnlineIndex
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.engines import EngineName
 from lurcher.models.neighbours.adapted import unit
+from lurcher.models.neighbours.nearness import UNRELATED_WORDS
 from lurcher.retrieval.capabilities import NO_TOKENS, Capabilities
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.duplicates import folded
@@ -53,12 +54,6 @@ from lurcher.retrieval.stages.rank import Rank
 from lurcher.retrieval.stages.read import Read
 from lurcher.retrieval.stages.retrieve import Encode, Fuse, Planned, Retrieve
 from lurcher.text import normalised
-
-# Words about different things, in any order: what their vectors have in common is that they are words.
-_UNRELATED = (
-    "tree", "phone", "window", "coffee", "bank", "horse", "paper", "summer",
-    "engine", "doctor", "school", "beach", "bread", "sword", "planet", "music",
-)  # fmt: skip
 
 
 class Snapshot:
@@ -134,7 +129,7 @@ class Snapshot:
 
     def _common_direction(self) -> Vectors:
         """The direction (d,) that all words have in common by the query encoder, at norm 1."""
-        return unit(self.encode_queries(_UNRELATED).mean(axis=0))
+        return unit(self.encode_queries(UNRELATED_WORDS).mean(axis=0))
 
     def _voting(self, known: KnownQueries) -> dict[RetrieverName, VotingRetriever]:
         found: dict[RetrieverName, VotingRetriever] = {

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.text import Text
 
-from lurcher.retrieval.printed import print_hit
+from lurcher.printed import print_hit
 
 QUESTIONS = (
     "run a function later in another thread",

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, NoReturn
 
 from lurcher.errors import CorpusError
 from lurcher.index_builder.corpus.records import Record
-from lurcher.index_builder.corpus.texts.kinds import TEXT_KINDS
+from lurcher.index_builder.corpus.texts.kinds import TEXT_KINDS, kind_suffix
 from lurcher.index_builder.corpus.texts.tree import text_files
 
 Kind = Literal["jsonl", "json", "csv", "tsv", "parquet", "texts"]
@@ -47,7 +47,7 @@ def detect(path: Path) -> Found:
         path.open("rb").close()
     except OSError as error:
         _unreadable(error)
-    suffix = _suffix(path)
+    suffix = kind_suffix(path)
     if suffix not in _KINDS:
         raise CorpusError(
             path,
@@ -67,10 +67,6 @@ def bundle_name(corpus: Path) -> str:
         name = name[: -len(".gz")]
     suffix = Path(name).suffix
     return name.removesuffix(suffix) if suffix.lower() in _KINDS else name
-
-
-def _suffix(path: Path) -> str:
-    return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
 def _detect_folder(root: Path) -> Found:

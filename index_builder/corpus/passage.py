@@ -6,8 +6,10 @@ import math
 from typing import Any
 
 from lurcher.index_builder.corpus.document import Document, Part
+from lurcher.text import cut
 
 MAX_ID_BYTES = 512
+_SHOWN = 80  # characters of a name or value in a reason
 
 # Fixed, and far below the interpreter's recursion limit: whether a record is good may not depend
 # on how deep the caller's stack is, and the bundle has to write the metadata as JSON again.
@@ -38,7 +40,7 @@ def kind_of(value: object) -> str:
 
 def shown(name: str) -> str:
     """The name in quotes, cut and escaped so that it fits any message and any output."""
-    return repr(name if len(name) <= 80 else f"{name[:79]}…")
+    return repr(cut(name, _SHOWN))
 
 
 def document_of(fields: dict[str, Any], nested: dict[str, Any]) -> Document:

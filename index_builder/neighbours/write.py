@@ -106,10 +106,8 @@ def add_neighbours(
     check_similarity(old.manifest.encoder)
     faiss.omp_set_num_threads(available_cpus())
     queries, _, _ = to_labels(judged.known, named(old.passages), options.skip_unknown)
-    encoder, reader = (
-        Encoder.load(old.path / ENCODER, "teacher", available_cpus()),
-        old.query_encoder(available_cpus()),
-    )
+    encoder = Encoder.load(old.path / ENCODER, "teacher", available_cpus())
+    reader = old.query_encoder(available_cpus())
     vectors = _encoded(encoder, queries, "known queries", report)
     queries, labels = _located(old, queries, vectors)
     known = JudgedQueries(vectors, labels)

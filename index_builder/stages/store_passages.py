@@ -103,9 +103,8 @@ def _sift(
     """
     documents = [record.document for record in batch if record.document is not None]
     split = iter(splitter.split(documents))
-    owners: dict[
-        str, str
-    ] = {}  # the ids of this batch's documents and passages, and whose they are
+    # The ids of this batch's documents and passages, and whose they are.
+    owners: dict[str, str] = {}
     good: list[Passage] = []
     bad: list[Record] = []
     total = read = 0

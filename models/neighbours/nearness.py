@@ -27,6 +27,13 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float32]
 
 FAR, NEAR = 0.25, 0.35
+_TINY = np.float32(1e-6)
+
+# Words about different things, in any order: what their vectors have in common is that they are words.
+UNRELATED_WORDS = (
+    "tree", "phone", "window", "coffee", "bank", "horse", "paper", "summer",
+    "engine", "doctor", "school", "beach", "bread", "sword", "planet", "music",
+)  # fmt: skip
 
 
 def nearness(similarities: Array) -> Array:
@@ -43,6 +50,3 @@ def own_similarities(similarities: Array, common: Array, known_common: Array) ->
     one, other = np.maximum(common, 0), np.maximum(known_common, 0)
     rest = np.sqrt(np.maximum((1 - one**2) * (1 - other**2), _TINY))
     return np.asarray(np.minimum(similarities, (similarities - one * other) / rest), np.float32)
-
-
-_TINY = np.float32(1e-6)

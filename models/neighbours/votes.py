@@ -49,6 +49,9 @@ from lurcher.models.neighbours.nearness import Array, nearness
 
 Integers = npt.NDArray[np.int64]
 
+_LEAST_WEIGHT = 0.01
+_BENT = np.float32(0.8)
+
 
 @dataclass(frozen=True, slots=True)
 class Votes:
@@ -110,7 +113,3 @@ def raised(scores: Array, boosts: Array, bent: bool = True) -> Array:
     above = np.maximum(together - _BENT, 0) / (1 - _BENT)
     lowered = np.where(above > 0, _BENT + (1 - _BENT) * above / (1 + above), together)
     return np.maximum(scores, lowered)
-
-
-_LEAST_WEIGHT = 0.01
-_BENT = np.float32(0.8)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lurcher.bundle.passages import Passages
+from lurcher.bundle.passages import Passages, Rows
 from lurcher.retrieval.query import QueryState
 
 # A stage at which no query fails.
@@ -38,12 +38,10 @@ class Deepen:
                 (deeper,) = stage([deeper])
             found = deeper.candidates
             documents = self._passages.documents(found.rows)
-        first: dict[str, int] = {}
-        for place, document in enumerate(documents):
-            first.setdefault(document, place)
+        first = _first_of_each(documents)
         # Ranking costs by the candidate, and of a document that is found late one passage is enough.
-        further = [place for place in first.values() if place >= ranked][:wanted]
-        return replace(state, candidates=found.take(np.array([*range(ranked), *further], np.int64)))
+        further = first[first >= ranked][:wanted]
+        return replace(state, candidates=found.take(np.r_[:ranked, further]))
 
 
 class Group:
@@ -57,8 +55,11 @@ class Group:
         return [self._grouped(state) if state.query.group_by else state for state in states]
 
     def _grouped(self, state: QueryState) -> QueryState:
-        first: dict[str, int] = {}
-        for place, document in enumerate(self._passages.documents(state.candidates.rows)):
-            first.setdefault(document, place)
-        places = list(first.values())[: state.query.top_k]
-        return replace(state, candidates=state.candidates.take(np.array(places, np.int64)))
+        first = _first_of_each(self._passages.documents(state.candidates.rows))
+        return replace(state, candidates=state.candidates.take(first[: state.query.top_k]))
+
+
+def _first_of_each(documents: Sequence[str]) -> Rows:
+    """The places (n,), ascending, at which one of ``documents`` stands for the first time."""
+    places = {document: place for place, document in reversed(list(enumerate(documents)))}
+    return np.sort(np.fromiter(places.values(), np.int64, len(places)))

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from lurcher.bundle.manifest import Coverage, read_manifest
 from lurcher.cli import app
-from lurcher.index_builder.corpus.kinds import files_left_out, kind_of_file
+from lurcher.index_builder.corpus.left_out import files_left_out, kind_of_file
 from tests.tiny import BY_TINY, TinyOptions, build
 
 SENTENCE = "The cat sleeps on the warm sill while rain falls. "

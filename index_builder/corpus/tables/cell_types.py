@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
+from lurcher.bundle.attributes import fits_64_bits
 from lurcher.errors import FieldError
 from lurcher.index_builder.corpus.passage import BadRecord, shown
 
@@ -127,7 +128,7 @@ def _int64(cell: str) -> int | None:
     if len(digits) > _DIGITS:
         return None
     value = -int(digits or "0") if cell[0] == "-" else int(digits or "0")
-    return value if -(2**63) <= value < 2**63 else None
+    return value if fits_64_bits(value) else None
 
 
 def _float(cell: str) -> float | None:

@@ -44,7 +44,7 @@ def read_text_file(file: Path, encoding: Encoding | None, limit: int) -> Content
     ``encoding`` overrules what the file declares. Raises BadRecord, also where there are ``limit`` bytes.
     """
     try:
-        content = TEXT_KINDS[text_suffix(file)](read_bytes(file, limit), encoding)
+        content = TEXT_KINDS[kind_suffix(file)](read_bytes(file, limit), encoding)
     except UnreadEncoding as error:
         raise BadRecord(f"it declares the encoding {error}, which browsers do not read") from None
     if content.markup.title:
@@ -52,8 +52,8 @@ def read_text_file(file: Path, encoding: Encoding | None, limit: int) -> Content
     return content._replace(markup=replace(content.markup, title=_stem(file)))
 
 
-def text_suffix(file: Path) -> str:
-    """The suffix that tells a text file's kind; ``.gz`` after it does not count."""
+def kind_suffix(file: Path) -> str:
+    """The suffix, in lower case, that tells a file's kind; ``.gz`` after it does not count."""
     return Path(file.name.lower().removesuffix(".gz")).suffix
 
 

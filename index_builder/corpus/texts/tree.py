@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from lurcher.index_builder.corpus.records import Record
-from lurcher.index_builder.corpus.texts.kinds import TEXT_KINDS, text_suffix
+from lurcher.index_builder.corpus.texts.kinds import TEXT_KINDS, kind_suffix
 
 Scan = Callable[[Path], AbstractContextManager[Iterable["os.DirEntry[str]"]]]
 
@@ -38,7 +38,7 @@ def text_files(root: Path, scan: Scan = os.scandir) -> tuple[list[Path], list[Re
             try:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(path)
-                elif text_suffix(path) in TEXT_KINDS and _is_ours(path, inside):
+                elif kind_suffix(path) in TEXT_KINDS and _is_ours(path, inside):
                     found.append(path)
             except OSError as error:
                 faults.append(_fault(path, error))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from lurcher.errors import InputError
-from lurcher.evaluation.coverage import missing_queries, relevant_passages, unknown_passages
 from lurcher.evaluation.evaluate import evaluate
+from lurcher.evaluation.missing import missing_queries, relevant_passages, unknown_passages
 from lurcher.evaluation.searchers import Ranking
 
 pytest.importorskip("ir_measures", reason="the extra [eval] is not installed")

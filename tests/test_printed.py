@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from lurcher.retrieval.printed import print_hit
+from lurcher.printed import print_hit
 
 TEXT = "A first sentence. The valve\tleaks\n oil. A last one."
 
