@@ -19,6 +19,7 @@ from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.metrics import Metrics
 from lurcher.server.serving import OpenSnapshot, Service, Serving
+from tests.server.admission.batches import stays
 from tests.server.serving import Gate, settings
 
 Found = list[tuple[SearchResult, float] | LurcherError]
@@ -36,11 +37,6 @@ class Closing:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._passages, name)
-
-
-async def stays() -> bool:
-    """A client that is there."""
-    return False
 
 
 def serve(

@@ -10,14 +10,7 @@ import pytest
 from lurcher.errors import DeadlinePassed, QueueFull
 from lurcher.retrieval.costs import CostModel
 from lurcher.server.admission.concurrency_limiter import ConcurrencyLimiter
-
-
-async def stays() -> bool:
-    return False
-
-
-async def disconnected() -> bool:
-    return True
+from tests.server.admission.batches import disconnected, stays
 
 
 def limit(at_once: int, capacity: int, costs: CostModel | None = None) -> ConcurrencyLimiter:

@@ -1,0 +1,97 @@
+"""A batcher with a worker that a test can hold up, and ways to ask it for work."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from lurcher.errors import FieldError, LurcherError
+from lurcher.retrieval.costs import CostModel
+from lurcher.server.admission.batching import Batcher, Handler
+
+PATIENCE = 30.0
+
+Answer = tuple[str, float] | LurcherError
+
+
+async def stays() -> bool:
+    return False
+
+
+async def disconnected() -> bool:
+    return True
+
+
+class Worker:
+    """Answers each work with its upper case; stands before its gate while that is shut."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self._loop = asyncio.get_running_loop()
+        self._begun: asyncio.Queue[None] = asyncio.Queue()
+
+    def __call__(self, works: Sequence[str]) -> Sequence[str | LurcherError]:
+        self.batches.append(list(works))
+        self._loop.call_soon_threadsafe(self._begun.put_nowait, None)
+        assert self.gate.wait(PATIENCE)
+        if "crash" in works:
+            raise ZeroDivisionError("a bug in the core")
+        if "short" in works:
+            return []
+        return [FieldError("query", "bad") if w == "bad" else w.upper() for w in works]
+
+    async def begun(self) -> None:
+        await asyncio.wait_for(self._begun.get(), PATIENCE)
+
+
+@asynccontextmanager
+async def at_work(size: int = 4, capacity: int = 8) -> AsyncIterator[tuple[Batcher, Worker]]:
+    """A batcher that asks for every client, and its idle worker."""
+    worker = Worker()
+    batcher = Batcher([worker], size, capacity, CostModel(), ask_after=0)
+    try:
+        yield batcher, worker
+    finally:
+        worker.gate.set()
+        await batcher.stop()
+
+
+@asynccontextmanager
+async def busy(size: int = 4, capacity: int = 8) -> AsyncIterator[tuple[Batcher, Worker]]:
+    """A batcher whose worker stands before its gate with the work ``first``."""
+    async with at_work(size, capacity) as (batcher, worker):
+        worker.gate.clear()
+        first = asyncio.create_task(ask(batcher, worker, "first"))
+        await worker.begun()
+        yield batcher, worker
+        worker.gate.set()
+        await asyncio.gather(first, return_exceptions=True)
+
+
+def ask(
+    batcher: Batcher,
+    worker: Handler[str, str],
+    *works: str,
+    seconds: float = PATIENCE,
+    client: Callable[[], Awaitable[bool]] = stays,
+) -> Awaitable[list[Answer]]:
+    return batcher.submit(worker, works, seconds, client)
+
+
+async def queue(
+    batcher: Batcher, worker: Handler[str, str], *works: str, **options: object
+) -> asyncio.Task[list[Answer]]:
+    """A task that asks for ``works``, which wait by now."""
+    before = batcher.waiting
+    task = asyncio.ensure_future(ask(batcher, worker, *works, **options))  # type: ignore[arg-type] # passed on
+    while batcher.waiting == before and not task.done():
+        await asyncio.sleep(0)
+    return task
+
+
+def results(answers: Sequence[Answer]) -> list[str | type[LurcherError]]:
+    return [type(a) if isinstance(a, LurcherError) else a[0] for a in answers]
