@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from lurcher.retrieval.folding import word_set
+from lurcher.folding import word_set
 from lurcher.retrieval.results import Span
 from lurcher.text import UNSPACED
 

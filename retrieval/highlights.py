@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from lurcher.retrieval.folding import WORD, folded
+from lurcher.folding import WORD, folded
 from lurcher.text import UNSPACED, sentences
 
 # What is compared by pairs of signs: scripts without blanks, and Hangul, which writes particles and the parts

@@ -13,7 +13,7 @@ length of the query.
 
 from __future__ import annotations
 
-from lurcher.retrieval.folding import word_set
+from lurcher.folding import word_set
 
 # Question marks that are nothing else, wherever they stand: those of Spanish, Armenian, Arabic, Ethiopic,
 # Limbu, Vai, Bamum, Chakma; doubled, full width, small, upright and reversed ones, interrobangs, emoji.

@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 
 from lurcher.evaluation.answer_measures import f1
+from lurcher.folding import folded
 from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.split import Splitter
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.retrieval.answer_words import widened
-from lurcher.retrieval.folding import folded
 from lurcher.retrieval.highlights import query_words
 from lurcher.retrieval.questions import is_question
 from lurcher.text import normalised
@@ -49,8 +49,8 @@ _TRIED = 2
 WORST: dict[str, list[tuple[str, str]]] = {
     "lurcher.text._STOP": [("", '."'), ("", "。」"), ("", "x. ")],
     "lurcher.text._THAI_BLANK": [("ก", " "), ("", "ก ")],
-    "lurcher.retrieval.folding._MANY_MARKS": [("", "\u0e38\u0e48"), ("", "a" + "\u0301" * 29)],
-    "lurcher.retrieval.folding._MANY_OF_EVERY_MARK": [("", "\U0001e944\u0e48"), ("", "a" + "\u0301" * 29)],
+    "lurcher.folding._MANY_MARKS": [("", "\u0e38\u0e48"), ("", "a" + "\u0301" * 29)],
+    "lurcher.folding._MANY_OF_EVERY_MARK": [("", "\U0001e944\u0e48"), ("", "a" + "\u0301" * 29)],
     "lurcher.retrieval.highlights._RUN": [("", "a猫")],
     "lurcher.bundle.manifest._CHECKSUM": [("", '"checksum": "'), ('"checksum": "', "0")],
     "lurcher.server.sources._OF_SERVICE_LINK": [("", "_SERVICE_PORT"), ("", "_PORT_1_TCP"), ("PORT_", "1")],

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lurcher.retrieval.folding import folded
+from lurcher.folding import folded
 from lurcher.retrieval.highlights import best_sentence, best_sentences, query_words
 from lurcher.text import sentences
 
