@@ -22,6 +22,7 @@ import Stemmer
 
 from lurcher.folding import WORD, folded
 from lurcher.models.lexical.languages import Language, function_words
+from lurcher.models.lexical.names import parts_of_names, words_and_names
 from lurcher.text import UNSPACED
 
 # Whoever stores terms stores this number with them, and compares: it rises when the same text becomes other
@@ -40,21 +41,10 @@ _PAIRED_SIGN = re.compile(f"[{_PAIRED}]")
 # From here on one of them can be a word: Han, kana, Hangul. Before are alphabets.
 _IDEOGRAPHS = "\u3005"
 
-# A word with those that signs join to it, and what makes "C++", "C#" and "Ca2+".
-_JOINED = r"::|\+\+|:/{2,3}|:\\|->|/[?#~.]|[-./\\:+#@&=%?~]|(?<=\d),(?=\d)"
-_TOKEN = re.compile(rf"{WORD.pattern}(?:(?:{_JOINED}){WORD.pattern})*+(?:[+#]{{1,2}}(?![\w+#]))?")
-_ASCII_TOKEN = re.compile(_TOKEN.pattern.replace(WORD.pattern, r"\w+"), re.ASCII)
-_JOINTS = re.compile(r"[-./\\:+#@&=%?~,_>]+")
-# A path or an address joins names with dots, and those join names with dashes.
-_WIDE_JOINTS = re.compile(r"->|[/\\:@&=%?~#]+")
-_NARROW_JOINTS = re.compile(r"[.,+]+")
-_DOTTED_NAME = re.compile(r"""(?:^|(?<=[(\["'`<]))\.[^\W\d_]\w*""")  # .NET, .gitignore
-_POSSESSIVE = re.compile(r"(?<=\w)['’]s(?!\w)")
+# What an apostrophe ties to a word: "'s", "n't", "I'm"; "l'eau", "qu'il".
+_TIED = re.compile(r"(?<=\w)['’](?:[stdm]|ll|re|ve)(?!\w)|(?<!\w)(?:[cdjlmnst]|qu)['’](?=\w)")
 # Hyphen and minus sign, which compatibility forms leave.
 _DASHES = {0x2010: "-", 0x2212: "-"}
-
-# Parts of a name by its capitals and digits; "URLs" is one.
-_PARTS = re.compile(r"\d+|[A-Z]{2,}s(?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 # Remembered pieces, about 400 bytes each: nine in ten pieces of a Wikipedia text are among so many.
 _REMEMBERED = 1 << 15
@@ -115,13 +105,20 @@ class Analyser:
 
     def _analyse(self, piece: str) -> _Analysed:
         """The terms of ``piece``, which has no white space in it."""
-        if piece.isascii() and piece.isalpha() and (piece.islower() or piece.istitle()):
-            return self._analysed([piece.lower()], [], [], [])
+        word = piece.strip('",;:!?()[]').rstrip(".")
+        if (
+            word.isascii()
+            and word.isalpha()
+            and (word.islower() or word.istitle() or word.isupper())
+        ):
+            word = word.lower()
+            stem = (self._term(word),)
+            return _Analysed(stem, (), stem, stem if self._tells(word) else ())
         plain = folded(piece)
         if not piece.isascii():
             plain = plain.translate(_DASHES)
         if "'" in plain or "’" in plain:
-            plain = _POSSESSIVE.sub("", plain)
+            plain = _TIED.sub("", plain)
         words: list[str] = []
         names: list[str] = []
         singles: list[str] = []
@@ -133,13 +130,12 @@ class Analyser:
                         [sign for sign in word if sign >= _IDEOGRAPHS] if len(word) > 1 else []
                     )
                 continue
-            for token in (_ASCII_TOKEN if run.isascii() else _TOKEN).findall(run):
-                parts = [part for part in _JOINTS.split(token) if part]
-                words += parts
-                if parts != [token]:
-                    names += _names(token, parts)
-            names += _DOTTED_NAME.findall(run)
-        return self._analysed(words, names, _parts(piece), singles)
+            found, named = words_and_names(run)
+            words += found
+            names += named
+        runs = [piece] if piece.isascii() else _RUN.findall(piece)
+        parts = [part for run in runs for part in parts_of_names(run)]
+        return self._analysed(words, names, parts, singles)
 
     def _analysed(
         self, words: list[str], names: list[str], parts: list[str], singles: list[str]
@@ -165,6 +161,11 @@ class Analyser:
         return _clipped(word) if len(word) > MAX_TERM else self._stem(word)
 
 
+def is_paired(term: str) -> bool:
+    """Whether ``term`` is a sign, or two, of a script without blanks or of Hangul."""
+    return _PAIRED_SIGN.match(term) is not None
+
+
 def _stemmer(language: Language) -> Callable[[str], str]:
     """What stems a word of ``language``; for "none" what returns it as it is."""
     if language == "none":
@@ -177,54 +178,6 @@ def _stemmer(language: Language) -> Callable[[str], str]:
             return str(stemmer.stemWord(word))
 
     return stem
-
-
-def _names(token: str, parts: list[str]) -> Iterator[str]:
-    """``token``, whose words are ``parts``, and the names in it that have joints themselves.
-
-    Of "https://a.org/b-c.py" these are "a.org", "b-c.py" and "b-c".
-    """
-    whole = _bare(token)
-    letters = "".join(parts)
-    if (
-        len(letters) == len(parts) > 1
-        and letters.isalpha()
-        and set(_JOINTS.findall(whole)) == {"."}
-    ):
-        yield letters  # U.S.A. is USA
-        return
-    words = set(parts)
-    for wide in (whole, *_WIDE_JOINTS.split(whole)):
-        if wide and wide not in words:
-            yield wide
-    for wide in _WIDE_JOINTS.split(whole):
-        for narrow in map(_bare, _NARROW_JOINTS.split(wide)):
-            if narrow and narrow not in words:
-                yield narrow
-
-
-def _bare(name: str) -> str:
-    """``name`` without underscores around it, which mark it up, unless there are two on each side."""
-    return name if name.startswith("__") and name.endswith("__") else name.strip("_")
-
-
-def _parts(piece: str) -> list[str]:
-    """The parts of camel case, and of letters and digits, in the ASCII words of ``piece``, in small letters.
-
-    Letters that stand alone are left out.
-    """
-    if piece.islower() and not any(map(str.isdigit, piece)):
-        return []
-    words = WORD.findall(piece) if piece.isascii() else (
-        word for run in _RUN.findall(piece) for word in WORD.findall(run) if word.isascii()
-    )  # fmt: skip
-    found: list[str] = []
-    for word in words:
-        for name in word.split("_") if len(word) <= MAX_TERM else ():
-            parts = _PARTS.findall(name)
-            if len(parts) > 1:
-                found += [part.lower() for part in parts if len(part) > 1 or part.isdigit()]
-    return found
 
 
 def _clipped(term: str) -> str:

@@ -6,6 +6,7 @@ auxiliaries, question words), which lies beside this module in ``function_words/
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
@@ -13,18 +14,30 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from lurcher.errors import FieldError
-from lurcher.folding import WORD, folded, word_set
+from lurcher.folding import WORD, folded
 
-Language = Literal["english", "french", "german", "spanish", "none"]
+Language = Literal[
+    "arabic", "danish", "dutch", "english", "finnish", "french", "german", "greek", "hindi",
+    "hungarian", "italian", "norwegian", "portuguese", "romanian", "russian", "spanish", "swedish",
+    "turkish", "none",
+]  # fmt: skip
 LANGUAGES: tuple[Language, ...] = get_args(Language)
-_WITH_WORDS = tuple(language for language in LANGUAGES if language != "none")
 
 # ISO 639-1.
-_CODES: dict[str, Language] = {"en": "english", "fr": "french", "de": "german", "es": "spanish"}
+_CODES: dict[str, Language] = {
+    "ar": "arabic", "da": "danish", "de": "german", "el": "greek", "en": "english", "es": "spanish",
+    "fi": "finnish", "fr": "french", "hi": "hindi", "hu": "hungarian", "it": "italian", "nb": "norwegian",
+    "nl": "dutch", "nn": "norwegian", "no": "norwegian", "pt": "portuguese", "ro": "romanian",
+    "ru": "russian", "sv": "swedish", "tr": "turkish",
+}  # fmt: skip
 
-# A text has a language if at least so many of its words are function words of it; most texts have twice as
-# many, and lists of names or code half as many.
+# A text has a language if at least this share of its words are function words of it: most texts have twice as
+# many, and code and lists of names half as many, or fewer.
 _LEAST_SHARE = 0.2
+# These write on to a word what others say by a word of its own.
+_LEAST_SHARE_OF: dict[Language, float] = dict.fromkeys(
+    ("arabic", "finnish", "hungarian", "turkish"), 0.1
+)
 # With fewer words than this a text does not tell.
 _LEAST_WORDS = 8
 # A corpus has a language if at least this share of its words stands in texts of it.
@@ -49,10 +62,7 @@ def parse_language(text: str) -> Language:
 @cache
 def function_words(language: Language) -> frozenset[str]:
     """The folded function words of ``language``; of "none" there are none."""
-    if language == "none":
-        return frozenset()
-    path = Path(__file__).parent / "function_words" / f"{language}.txt"
-    return word_set(folded(path.read_text(encoding="utf-8")))
+    return frozenset(folded(word) for word in _list(language).split())
 
 
 def detect_language(texts: Iterable[str]) -> Language:
@@ -64,7 +74,7 @@ def detect_language(texts: Iterable[str]) -> Language:
     """
     words_in: Counter[Language] = Counter()
     for text in texts:
-        words = WORD.findall(folded(text[:_READ_CHARS]))
+        words = _telling(text[:_READ_CHARS])
         if len(words) >= _LEAST_WORDS:
             words_in[_language_of(words)] += len(words)
     if not words_in:
@@ -74,8 +84,28 @@ def detect_language(texts: Iterable[str]) -> Language:
 
 
 def _language_of(words: list[str]) -> Language:
-    counts = {
-        language: sum(map(function_words(language).__contains__, words)) for language in _WITH_WORDS
-    }
-    best = max(_WITH_WORDS, key=counts.__getitem__)
-    return best if counts[best] >= _LEAST_SHARE * len(words) else "none"
+    counts = {language: sum(map(_written(language).__contains__, words)) for language in LANGUAGES}
+    best = max(LANGUAGES, key=counts.__getitem__)
+    least = _LEAST_SHARE_OF.get(best, _LEAST_SHARE)
+    return best if counts[best] >= least * len(words) else "none"
+
+
+@cache
+def _written(language: Language) -> frozenset[str]:
+    """The function words of ``language`` with their accents: without them, Vietnamese has Romanian ones."""
+    return frozenset(_telling(_list(language)))
+
+
+def _list(language: Language) -> str:
+    """The function words of ``language``, between white space."""
+    if language == "none":
+        return ""
+    return (Path(__file__).parent / "function_words" / f"{language}.txt").read_text(
+        encoding="utf-8"
+    )
+
+
+def _telling(text: str) -> list[str]:
+    """The words of ``text``, but for single Latin letters: in code they are names."""
+    words = WORD.findall(unicodedata.normalize("NFC", text).casefold())
+    return [word for word in words if len(word) > 1 or not word.isascii()]
