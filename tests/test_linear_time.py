@@ -23,6 +23,7 @@ from lurcher.folding import folded
 from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.split import Splitter
 from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.lexical.analyser import Analyser
 from lurcher.retrieval.answer_words import widened
 from lurcher.retrieval.highlights import query_words
 from lurcher.retrieval.questions import is_question
@@ -51,7 +52,12 @@ WORST: dict[str, list[tuple[str, str]]] = {
     "lurcher.text._THAI_BLANK": [("ก", " "), ("", "ก ")],
     "lurcher.folding._MANY_MARKS": [("", "\u0e38\u0e48"), ("", "a" + "\u0301" * 29)],
     "lurcher.folding._MANY_OF_EVERY_MARK": [("", "\U0001e944\u0e48"), ("", "a" + "\u0301" * 29)],
-    "lurcher.retrieval.highlights._RUN": [("", "a猫")],
+    "lurcher.models.lexical.analyser._RUN": [("", "a猫")],
+    "lurcher.models.lexical.analyser._TIED": [("", "a's"), ("", "l'")],
+    "lurcher.models.lexical.names._TOKEN": [("", "a."), ("a", "->"), ("", "é++"), ("", "1,")],
+    "lurcher.models.lexical.names._ASCII_TOKEN": [("", "a."), ("a", "->"), ("", "a++"), ("", "1,")],
+    "lurcher.models.lexical.names._DOTTED_NAME": [("", "(.a")],
+    "lurcher.models.lexical.names._PARTS": [("", "Ab"), ("", "URLs")],
     "lurcher.bundle.manifest._CHECKSUM": [("", '"checksum": "'), ('"checksum": "', "0")],
     "lurcher.server.sources._OF_SERVICE_LINK": [("", "_SERVICE_PORT"), ("", "_PORT_1_TCP"), ("PORT_", "1")],
     "lurcher.evaluation.answer_measures._ARTICLES": [("", "a "), ("", "th")],
@@ -65,6 +71,7 @@ NOT_SEARCHED = {
     "lurcher.index_builder.corpus.tables.cell_types._PAIR": "is matched where the pair before it ends",
 }
 
+ENGLISH = Analyser("english")
 SPLITTER = Splitter(Encoder.load(TINY, "passage", 1))
 
 # `lurcher/` links to the packages beside it.
@@ -132,12 +139,24 @@ def test_what_is_told_of_patterns_is_told_of_such_that_are_there() -> None:
         is_question,
         folded,
         query_words,
+        ENGLISH.terms,
+        ENGLISH.query_terms,
         normalised,
         lambda text: widened(text, len(text) // 2, len(text) // 2 + 1),
         lambda text: f1(text, [text]),
         lambda text: SPLITTER.split([Document("d", text)]),
     ],
-    ids=["is_question", "folded", "query_words", "normalised", "widened", "f1", "split"],
+    ids=[
+        "is_question",
+        "folded",
+        "query_words",
+        "terms",
+        "query_terms",
+        "normalised",
+        "widened",
+        "f1",
+        "split",
+    ],
 )
 def test_a_function_reads_a_long_text_of_the_worst(
     work: Callable[[str], object], piece: str
