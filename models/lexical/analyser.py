@@ -41,12 +41,12 @@ _PAIRED_SIGN = re.compile(f"[{_PAIRED}]")
 # From here on one of them can be a word: Han, kana, Hangul. Before are alphabets.
 _IDEOGRAPHS = "\u3005"
 
-# What an apostrophe ties to a word: "'s", "n't", "I'm"; "l'eau", "qu'il".
+# What an apostrophe ties to a word: "it's", "don't", "I'm"; "l'eau", "qu'il".
 _TIED = re.compile(r"(?<=\w)['’](?:[stdm]|ll|re|ve)(?!\w)|(?<!\w)(?:[cdjlmnst]|qu)['’](?=\w)")
 # Hyphen and minus sign, which compatibility forms leave.
 _DASHES = {0x2010: "-", 0x2212: "-"}
 
-# Remembered pieces, about 400 bytes each: nine in ten pieces of a Wikipedia text are among so many.
+# Remembered pieces, about 400 bytes each: seven in eight pieces of Wikipedia are found there.
 _REMEMBERED = 1 << 15
 
 

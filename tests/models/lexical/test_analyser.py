@@ -135,7 +135,7 @@ def test_a_text_has_the_terms_of_its_pieces(texts: list[str]) -> None:
 
 
 def test_threads_share_an_analyser() -> None:
-    texts = [" ".join(f"running{n}s wander{n}ing" for n in range(k, k + 400)) for k in range(16)]
+    texts = [" ".join(f"running{n}s wander{n}ing" for n in range(k, k + 100)) for k in range(8)]
     expected = [Analyser("english").terms(text) for text in texts]
     shared = Analyser("english")
     with ThreadPoolExecutor(8) as threads:
