@@ -10,6 +10,7 @@
         passages.db              ids, titles, texts, metadata                  bundle.passages
         vectors.faiss            one vector a passage, by row                  bundle.vectors
         copies.npy               which passages have nearly the same text      bundle.copies
+        lexical.*                which passages have each term, unless left out   bundle.lexical_index
         tokens.*                 packed 1-bit tokens, unless left out          bundle.token_store
         reading.*                the tokens in more detail, if it answers      bundle.reading_store
         states.*                 a T5's states of the passages, if one ranks   bundle.state_store
@@ -29,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lurcher.bundle.copies import read_copies
+from lurcher.bundle.lexical_index import LexicalIndex
 from lurcher.bundle.manifest import MANIFEST, Manifest, changed_files, read_manifest
 from lurcher.bundle.neighbours import QUERIES, Neighbours
 from lurcher.bundle.passages import Passages, Rows
@@ -62,6 +64,7 @@ class Bundle:
     passages: Passages
     vectors: VectorIndex
     copies: Rows | None  # (n,) the first row with nearly the same text; None: no two are alike
+    lexical: LexicalIndex | None
     tokens: TokenStore | None
     reading: ReadingStore | None
     states: StateStore | None
@@ -77,6 +80,10 @@ class Bundle:
         if check_hashes:
             for file, reason in changed_files(path, manifest).items():
                 raise BundleCorrupt(path, file, reason)
+        terms = manifest.lexical
+        lexical = (
+            None if terms is None else LexicalIndex.open(path, SEGMENT, terms, manifest.passages)
+        )
         vectors = VectorIndex.open(path / VECTORS, manifest.figures.search_effort)
         coded = manifest.tokens
         tokens = (
@@ -99,7 +106,9 @@ class Bundle:
         except BaseException:
             passages.close()
             raise
-        bundle = cls(path, manifest, passages, vectors, copies, tokens, reading, states, neighbours)
+        bundle = cls(
+            path, manifest, passages, vectors, copies, lexical, tokens, reading, states, neighbours
+        )
         for problem in bundle.inconsistencies():
             bundle.close()
             raise problem

@@ -106,6 +106,10 @@ class JaggedWriter:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
         for file in self._files:
             file.close()
 
@@ -125,17 +129,30 @@ class JaggedWriter:
         ``columns`` has each column's entries passage by passage; ``others`` are the further numbers of the
         index, each of every passage.
         """
-        for column, file, entries in zip(
-            self._layout.columns, self._files[:-1], columns, strict=True
-        ):
-            file.writelines(one.astype(column.dtype, copy=False).tobytes() for one in entries)
+        flat = [
+            [one.astype(column.dtype, copy=False) for one in entries]
+            for column, entries in zip(self._layout.columns, columns, strict=True)
+        ]
+        counts = [[len(one) for one in columns[0]], *others]
+        self._write(flat, np.array(counts, self._layout.count_type).T)
+
+    def append_flat(self, columns: Sequence[Array], counts: Array) -> None:
+        """Write the next passages: each column's entries in one array, and the index (n, len(counts))."""
+        flat = [
+            [entries.astype(column.dtype, copy=False)]
+            for column, entries in zip(self._layout.columns, columns, strict=True)
+        ]
+        self._write(flat, counts.astype(self._layout.count_type))
+
+    def _write(self, columns: Sequence[Sequence[Array]], counts: Array) -> None:
+        """Write pieces of each column's entries, then the numbers of the index (n, len(counts))."""
+        for file, pieces in zip(self._files[:-1], columns, strict=True):
+            file.writelines(piece.tobytes() for piece in pieces)
             file.flush()
         self._fail_point(f"{self._layout.index}: entries written")
-        counts = [[len(one) for one in columns[0]], *others]
-        numbers = np.array(counts, self._layout.count_type).T  # (passages, len(counts))
-        self._files[-1].write(numbers.tobytes())
+        self._files[-1].write(counts.tobytes())
         self._files[-1].flush()
-        self.passages += len(numbers)
+        self.passages += len(counts)
         self._fail_point(f"{self._layout.index}: passages appended")
 
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lurcher.bundle.lexical_index import LexicalSettings
 from lurcher.bundle.neighbours import NeighbourSettings
 from lurcher.bundle.reading_store import ReadingSettings
 from lurcher.bundle.state_store import StateSettings
@@ -27,9 +28,10 @@ from lurcher.models.ranker.decoder import DecoderConfig
 from lurcher.models.ranker.seq2seq import RankerConfig
 from lurcher.models.reader.reader import ReaderConfig
 
-# Format 3 says of passages which document they are a part of. In one of format 2 each is a document.
-FORMAT_VERSION = 3
-READABLE = frozenset({2, FORMAT_VERSION})
+# Format 3 says of passages which document they are a part of; in one of format 2 each is a document. Format 4
+# may have a lexical index.
+FORMAT_VERSION = 4
+READABLE = frozenset({2, 3, FORMAT_VERSION})
 MANIFEST = "manifest.json"
 
 _NO_CHECKSUM = "0" * 64
@@ -117,6 +119,7 @@ class Manifest(_Part):
     figures: Figures
     coverage: Coverage | None = None  # None in format 2
     swap: Swap | None = None
+    lexical: LexicalSettings | None = None
     tokens: TokenSettings | None = None
     ranker: DecoderConfig | RankerConfig | None = None
     states: StateSettings | None = None
@@ -198,10 +201,11 @@ def read_manifest(root: Path) -> Manifest:
     if isinstance(written_in, int) and written_in not in READABLE:
         by = found.get("lurcher_version", "another version")
         upgrade = "upgrade lurcher, or " if written_in > FORMAT_VERSION else ""
+        *others, last = sorted(READABLE)
         raise BundleVersionError(
             root,
-            f"{MANIFEST}: format {written_in}, written by lurcher {by}; this version reads formats"
-            f" {' and '.join(map(str, sorted(READABLE)))}: {upgrade}build the bundle again",
+            f"{MANIFEST}: format {written_in}, written by lurcher {by}; this version reads formats "
+            f"{', '.join(map(str, others))} and {last}: {upgrade}build the bundle again",
         )
     stated = _CHECKSUM.search(raw)
     blank = _CHECKSUM.sub(b'"checksum": "%b"' % _NO_CHECKSUM.encode(), raw)

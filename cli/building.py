@@ -16,7 +16,7 @@ from lurcher.errors import FieldError
 
 if TYPE_CHECKING:
     from lurcher.bundle.manifest import Manifest
-    from lurcher.index_builder.options import TokenOptions
+    from lurcher.index_builder.options import LexicalOptions, TokenOptions
 
 app = typer.Typer()
 
@@ -107,6 +107,19 @@ def build(
             help="What comes before a document's id or path in the link to it that hits have."
         ),
     ] = "",
+    no_lexical: Annotated[
+        bool,
+        typer.Option(
+            "--no-lexical", help="Leave out the lexical index, which finds passages by their words."
+        ),
+    ] = False,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            help="Language whose words are stemmed, such as german; 'none': none. Default: the corpus's, if "
+            "it is clear."
+        ),
+    ] = None,
     no_tokens: Annotated[
         bool,
         typer.Option(
@@ -184,6 +197,7 @@ def build(
         judged=read_sources(judged, skip_unknown=skip_unknown) if judged else None,
         neighbours=NeighbourOptions(skip_unknown=skip_unknown), url_prefix=url_prefix,
         reading=ReadOptions(encoding, delimiter, FieldNames.parse(field or []), parse_types(types or [])),
+        lexical=_lexical_options(no_lexical, language),
     )  # fmt: skip
     with progress() as bar:
         manifest = build_bundle(corpus, target, options, bar)
@@ -215,6 +229,16 @@ def _summary(manifest: Manifest) -> dict[str, Any]:
     return manifest.model_dump(mode="json", include={"passages", "name", "figures", "coverage"}) | {
         "passages": manifest.passages
     }
+
+
+def _lexical_options(none: bool, language: str | None) -> LexicalOptions | None:
+    """The options of the lexical index, None to leave it out. Raises FieldError."""
+    from lurcher.index_builder.options import LexicalOptions
+    from lurcher.models.lexical.languages import parse_language
+
+    if none and language is not None:
+        raise FieldError("no_lexical", "leaves nothing to set --language for")
+    return None if none else LexicalOptions(None if language is None else parse_language(language))
 
 
 def _token_options(none: bool, bits: int | None, keep_ratio: float | None) -> TokenOptions | None:

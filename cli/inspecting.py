@@ -42,6 +42,7 @@ def inspect_bundle(
     if manifest.encoder.student is not None:
         print_section("student against teacher", kept(manifest.encoder.student))
     print_coverage(manifest)
+    _print_lexical(manifest)
     _print_tokens(manifest)
     if manifest.ranker is not None:
         measured = getattr(manifest.ranker, "figures", {})  # a T5 was not trained here
@@ -58,6 +59,24 @@ def inspect_bundle(
     per_passage = total / max(1, manifest.passages)
     print_section("bytes", {path: f"{file['bytes']:>15,}" for path, file in files.items()})
     print_section("total", {"bytes": f"{total:,}", "bytes a passage": f"{per_passage:,.0f}"})
+
+
+def _print_lexical(manifest: Manifest) -> None:
+    """Print what the lexical index holds, and its size."""
+    lexical = manifest.lexical
+    if lexical is None:
+        return
+    passages = max(1, lexical.passages)
+    rows = {
+        "language": lexical.language,
+        "terms": f"{lexical.terms:,}",
+        "postings": f"{lexical.postings:,}, {lexical.postings / passages:,.1f} a passage",
+        "average length": f"{lexical.average_length:,.1f} words",
+        "k1, b, title weight": f"{lexical.k1}, {lexical.b}, {lexical.title_weight}",
+        "bytes": f"{lexical.bytes:,}",
+        "bytes a passage": f"{lexical.bytes / passages:,.1f}",
+    }
+    print_section("lexical", rows)
 
 
 def _print_tokens(manifest: Manifest) -> None:

@@ -9,6 +9,7 @@ from lurcher.bundle.state_codecs import Form
 from lurcher.errors import FieldError
 from lurcher.index_builder.corpus.options import ReadOptions
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
+from lurcher.models.lexical.languages import Language
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.models.tokens.coder import check_bits
 
@@ -35,6 +36,13 @@ class TokenOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class LexicalOptions:
+    """The options of the lexical index; ``language`` None: the corpus's, if it is clear."""
+
+    language: Language | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class BuildOptions:
     """The options of a build.
 
@@ -46,6 +54,7 @@ class BuildOptions:
     url_prefix   what comes before a document's id in a link to it; "" for no links
     reading      how the corpus is read where it does not tell itself
     student      folder of a student that reads queries instead of the encoder
+    lexical      options of the lexical index; None leaves it out
     tokens       options of the token store; None leaves it out, and all ranking by tokens with it
     ranker       folder of a decoder or a T5; None: the encoder's own decoder, if it fits
     states       how a T5's states are stored; None: as float16
@@ -75,6 +84,7 @@ class BuildOptions:
     reading: ReadOptions = field(default_factory=ReadOptions)
     neighbours: NeighbourOptions = field(default_factory=NeighbourOptions)
     url_prefix: str = ""
+    lexical: LexicalOptions | None = field(default_factory=LexicalOptions)
 
     def __post_init__(self) -> None:
         if not 0 < self.recall <= 1:

@@ -34,6 +34,7 @@ from lurcher.index_builder.ranker_files import ranker_in
 from lurcher.index_builder.stages.build_index import factory_of
 from lurcher.index_builder.stages.encode_passages import EMPTY, TRUNCATED, UNFAMILIAR, flagged
 from lurcher.index_builder.stages.encode_states import state_form
+from lurcher.index_builder.stages.index_terms import noted_settings
 from lurcher.index_builder.stages.store_passages import STORED, files_set_aside
 from lurcher.index_builder.stages.tune_search import SEARCH_EFFORT
 from lurcher.models.encoders.config import load_config
@@ -56,6 +57,7 @@ def seal(context: BuildContext) -> Manifest:
         ),
         figures=_figures(context),
         coverage=_coverage(context),
+        lexical=noted_settings(context),
         **_stores(context),
         ranker=ranker_in(root),
         reader=None if context.models.reader is None else load_reader_config(root / READER),

@@ -13,7 +13,13 @@ from typing import Any
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.fail_points import FailPoint, carry_on
-from lurcher.bundle.manifest import Manifest, list_files, lurcher_version, write_manifest
+from lurcher.bundle.manifest import (
+    FORMAT_VERSION,
+    Manifest,
+    list_files,
+    lurcher_version,
+    write_manifest,
+)
 from lurcher.errors import BundleError, FieldError
 from lurcher.index_builder.workspace import publish
 from lurcher.models.encoders.merge import link_or_copy
@@ -59,6 +65,7 @@ def derive(
                     link_or_copy(old.path / part, made / part)
             changes = write(made)
             stamp = {
+                "format_version": FORMAT_VERSION,
                 "lurcher_version": lurcher_version(),
                 "name": out.name.removesuffix(".lurcher"),
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),

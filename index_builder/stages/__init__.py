@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lurcher.bundle.bundle import COPIES, PASSAGES, SEGMENT, VECTORS
+from lurcher.bundle.lexical_index import lexical_files
 from lurcher.bundle.reading_store import READING_CODER, reading_files
 from lurcher.bundle.state_codecs import SIGNS
 from lurcher.bundle.state_store import state_files
@@ -21,6 +22,7 @@ from lurcher.index_builder.stages import (
     find_copies,
     fit_reading_coder,
     fit_token_coder,
+    index_terms,
     store_passages,
     tune_search,
 )
@@ -39,6 +41,11 @@ STAGES = (
     Stage("judgements", ("passages",), (), store_passages.check_judged),
     Stage(
         "copies", ("passages",), (f"{BUNDLE}/{COPIES}",), find_copies.run, find_copies.depends_on
+    ),
+    Stage(
+        "lexical", ("passages",),
+        (f"{SCRATCH}/{index_terms.LEXICAL_NOTES}", *map(str, lexical_files(_bundle, SEGMENT))),
+        index_terms.run, index_terms.depends_on,
     ),
     Stage(
         "token coder", ("passages",), (f"{BUNDLE}/{CODER}",),

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from lurcher.bundle.bundle import COPIES, PASSAGES, RANKER, SEGMENT, VECTORS, Bundle, verify
+from lurcher.bundle.lexical_index import lexical_files
 from lurcher.bundle.manifest import MANIFEST, list_files, read_manifest, write_manifest
 from lurcher.bundle.passages import Condition
 from lurcher.bundle.token_store import CODER
@@ -34,6 +35,7 @@ FILES = [
     *(f"{SEGMENT}/tokens.{part}" for part in ("bin", "idx", "pos")),
     VECTORS,
     COPIES,
+    *(str(file) for file in lexical_files(Path(), SEGMENT)),
     CODER,
     *(f"{RANKER}/{name}" for name in ("decoder.json", "pair.onnx", "query.onnx")),
 ]
@@ -166,8 +168,8 @@ def test_a_folder_that_is_no_bundle_is_told_from_none_at_all(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("version", "advice"),
     [
-        (1, "reads formats 2 and 3: build the bundle again"),
-        (4, "reads formats 2 and 3: upgrade lurcher, or build the bundle again"),
+        (1, "reads formats 2, 3 and 4: build the bundle again"),
+        (5, "reads formats 2, 3 and 4: upgrade lurcher, or build the bundle again"),
     ],
 )
 def test_a_bundle_of_another_format_says_what_to_do(

@@ -147,7 +147,7 @@ def test_a_field_that_cannot_be_is_named(
         b"\xff\xfe",
         b"{}",
         b'{"format_version": 2}',
-        b'{"format_version": 3}',
+        b'{"format_version": 4}',
         b"\x00" * 9,
     ],
 )
@@ -158,13 +158,13 @@ def test_what_is_no_manifest_is_corrupt(tmp_path: Path, content: bytes) -> None:
     assert caught.value.file == MANIFEST
 
 
-@pytest.mark.parametrize("version", [0, 1, 4])
+@pytest.mark.parametrize("version", [0, 1, 5])
 def test_another_format_is_told_before_anything_else_in_it_is_read(
     tmp_path: Path, version: int
 ) -> None:
     (tmp_path / MANIFEST).write_text(f'{{"format_version": {version}, "whatever": "comes then"}}')
     with pytest.raises(
-        BundleVersionError, match="another version; this version reads formats 2 and 3"
+        BundleVersionError, match="another version; this version reads formats 2, 3 and 4"
     ):
         read_manifest(tmp_path)
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from lurcher.bundle.bundle import ENCODER, SEGMENT, VECTORS, Bundle, verify
+from lurcher.bundle.lexical_index import lexical_files
 from lurcher.bundle.manifest import MANIFEST
 from lurcher.bundle.token_store import CODER
 from lurcher.index_builder.stages.encode_passages import FLAGS_FILE
@@ -50,7 +51,8 @@ def undisturbed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 def assert_same(out: Path, undisturbed: Path) -> None:
     assert verify(out) == []
-    for file in [VECTORS, CODER, *(f"{SEGMENT}/tokens.{part}" for part in ("bin", "pos", "idx"))]:
+    tokens = (f"{SEGMENT}/tokens.{part}" for part in ("bin", "pos", "idx"))
+    for file in [VECTORS, CODER, *tokens, *lexical_files(Path(), SEGMENT)]:
         assert (out / file).read_bytes() == (undisturbed / file).read_bytes(), file
     with closing(Bundle.open(out)) as one, closing(Bundle.open(undisturbed)) as other:
         assert one.passages.count == COUNT

@@ -1,0 +1,309 @@
+"""The lexical index: which passages have each term, and how much, memory-mapped (see ``jagged``).
+
+::
+
+    segments/000000/
+      lexical.terms      the terms in UTF-8, one after the other, in the order of their bytes
+      lexical.terms.idx  per term, how many bytes it has
+      lexical.rows       per term, the rows of the passages that have it, ascending
+      lexical.steps      per row, how much of the term's share the passage has, in steps of 1 / 256
+      lexical.idx        per term, how many rows it has
+
+Rows and counts are unsigned integers of as few bytes as the number of passages needs. A term is found by
+bisection; in memory are two numbers a term, and every 256th term. Scores are sums in double precision, term
+after term, rarest first, so that a passage has the same score to the last bit however it is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from lurcher.bundle.fail_points import FailPoint, carry_on
+from lurcher.bundle.jagged import Column, JaggedLayout, JaggedStore, JaggedWriter, count_type
+from lurcher.bundle.passages import Rows
+from lurcher.errors import BundleCorrupt, BundleVersionError
+from lurcher.models.lexical.analyser import ANALYSER_VERSION, Analyser
+from lurcher.models.lexical.bm25 import (
+    STEPS,
+    Counts,
+    Doubles,
+    Floats,
+    Steps,
+    first_within,
+    inverse_frequency,
+)
+from lurcher.models.lexical.languages import parse_language
+from lurcher.order import first_places
+
+# About 5 ms.
+POSTINGS_A_QUERY = 800_000
+# One term in so many is in memory.
+_SAMPLED = 256
+# Looking a row up among a term's rows takes as long as adding so many postings.
+_POSTINGS_A_ROW = 16
+_AGAIN = "build the bundle again (`lurcher build`)"
+
+VOCABULARY = JaggedLayout(
+    (Column("lexical.terms", np.dtype(np.uint8)),),
+    "lexical.terms.idx",
+    ("bytes",),
+    np.dtype(np.uint16),
+)
+
+
+def postings_layout(passages: int) -> JaggedLayout:
+    """The files of the postings of so many ``passages``."""
+    columns = (
+        Column("lexical.rows", count_type(max(0, passages - 1))),
+        Column("lexical.steps", np.dtype(np.uint8)),
+    )
+    return JaggedLayout(columns, "lexical.idx", ("postings",), count_type(passages))
+
+
+def lexical_files(bundle: Path, segment: str) -> list[Path]:
+    """The files of the index of ``segment``."""
+    return [*VOCABULARY.files(bundle / segment), *postings_layout(0).files(bundle / segment)]
+
+
+class LexicalSettings(BaseModel):
+    """What the manifest says of the lexical index."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    language: str = Field(description="of the passages: how words are stemmed; 'none': not at all")
+    analyser: int = Field(ge=1, description="version of what makes terms of a text")
+    k1: float = Field(ge=0)
+    b: float = Field(ge=0, le=1)
+    title_weight: float = Field(
+        ge=0, description="how often a term counts that stands in title or section"
+    )
+    passages: int = Field(ge=0, description="of which frequencies were counted")
+    average_length: float = Field(ge=0, description="of a passage, in words")
+    terms: int = Field(ge=0)
+    term_bytes: int = Field(ge=0, description="of the terms in UTF-8")
+    postings: int = Field(ge=0, description="pairs of a term and a passage that has it")
+    bytes: int = Field(ge=0, description="of all files")
+
+
+class LexicalWriter:
+    """Appends terms, in the order of their bytes, to the index of a segment."""
+
+    def __init__(self, segment: Path, passages: int, fail_point: FailPoint = carry_on) -> None:
+        """Open or create the files in the folder ``segment``."""
+        self._terms = JaggedWriter(segment, VOCABULARY, fail_point)
+        self._postings = JaggedWriter(segment, postings_layout(passages), fail_point)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._terms.close()
+        self._postings.close()
+
+    def append(self, terms: Sequence[bytes], counts: Counts, rows: Rows, steps: Steps) -> None:
+        """Write the next ``terms``: how many rows each has, (t,), then all rows and steps, (n,)."""
+        letters = np.frombuffer(b"".join(terms), np.uint8)
+        self._terms.append_flat([letters], np.array([[len(term)] for term in terms], np.int64))
+        self._postings.append_flat([rows, steps], counts[:, None])
+
+
+def describe_lexical(
+    bundle: Path, segment: str, language: str, passages: int, average_length: float,
+    k1: float, b: float, title_weight: float,
+) -> LexicalSettings:  # fmt: skip
+    """What the manifest says of the index that was written for ``segment``."""
+    folder, postings = bundle / segment, postings_layout(passages)
+    (letters,), size = VOCABULARY.measure(folder)
+    (pairs,), more = postings.measure(folder)
+    return LexicalSettings(
+        language=language, analyser=ANALYSER_VERSION, k1=k1, b=b, title_weight=title_weight,
+        passages=passages, average_length=average_length, terms=len(VOCABULARY.read_index(folder)),
+        term_bytes=letters, postings=pairs, bytes=size + more,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QueryTerms:
+    """The terms of a query as an index has them.
+
+    A term that no passage has keeps its part of the sum of idf. A term that is left out, because reading it
+    would take too long, counts as if the query had not had it.
+    """
+
+    terms: tuple[str, ...]  # asked for, in that order, each once
+    places: Rows  # (t,) int64 of each in the vocabulary, -1 where no passage has it
+    frequency: Counts  # (t,) int64, how many passages have each
+    idf: Floats  # (t,)
+    read: Rows  # (r,) int64, which of them are read: the rarest that passages have, rarest first
+    left_out: int  # how many that passages have are not read
+    idf_sum: float  # of all that count; 0 if there are none
+
+    @property
+    def postings(self) -> int:
+        """How many postings a search reads."""
+        return int(self.frequency[self.read].sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LexicalIndex:
+    """The lexical index of an opened bundle; safe to share between threads."""
+
+    settings: LexicalSettings
+    analyser: Analyser
+    vocabulary: JaggedStore
+    postings: JaggedStore
+    _bundle: Path
+    _rows_file: str
+    _sampled: list[bytes]  # every 256th term
+
+    @classmethod
+    def open(
+        cls, bundle: Path, segment: str, settings: LexicalSettings, passages: int
+    ) -> LexicalIndex:
+        """The index of ``segment`` in ``bundle``, which has ``passages`` passages.
+
+        Raises BundleVersionError for terms that another version made, and BundleCorrupt.
+        """
+        if settings.analyser != ANALYSER_VERSION:
+            upgrade = "upgrade lurcher, or " if settings.analyser > ANALYSER_VERSION else ""
+            raise BundleVersionError(
+                bundle,
+                f"{segment}/{VOCABULARY.columns[0].file}: terms of analyser {settings.analyser}, this "
+                f"version makes those of {ANALYSER_VERSION}: {upgrade}{_AGAIN}",
+            )
+        layout = postings_layout(passages)
+        if settings.passages != passages:
+            reason = f"is of {settings.passages} passages, the bundle has {passages}: {_AGAIN}"
+            raise BundleCorrupt(bundle, f"{segment}/{layout.index}", reason)
+        terms = settings.terms
+        try:
+            vocabulary = JaggedStore.open(bundle, segment, VOCABULARY, terms, settings.term_bytes)
+            postings = JaggedStore.open(bundle, segment, layout, terms, settings.postings)
+        except BundleCorrupt as error:
+            reason = error.reason.removeprefix(f"{error.file}: ")
+            raise BundleCorrupt(bundle, error.file, f"{reason}: {_AGAIN}") from error
+        analyser = Analyser(parse_language(settings.language))
+        sampled = [_slice(vocabulary, place) for place in range(0, terms, _SAMPLED)]
+        rows = f"{segment}/{layout.columns[0].file}"
+        return cls(settings, analyser, vocabulary, postings, bundle, rows, sampled)
+
+    @property
+    def count(self) -> int:
+        """How many passages it is of."""
+        return self.settings.passages
+
+    def look_up(self, terms: Sequence[str], limit: int = POSTINGS_A_QUERY) -> QueryTerms:
+        """``terms`` as the index has them; those that occur twice count once.
+
+        The rarest are read, as many as have together at most ``limit`` postings, and always one.
+        """
+        asked = tuple(dict.fromkeys(terms))
+        places = np.array([self._place(term) for term in asked], np.int64)
+        starts = self.postings.starts
+        frequency = np.where(places < 0, 0, starts[places + 1] - starts[places])
+        held = frequency > 0
+        idf = inverse_frequency(frequency, self.count)
+        # Of equal frequency by place, so that the order of words in a query does not count.
+        rarest = np.lexsort((places, frequency))
+        rarest = rarest[held[rarest]]
+        read = rarest[: first_within(frequency[rarest], limit)]
+        counted = [*idf[~held], *idf[read]]
+        return QueryTerms(
+            asked, places, frequency, idf.astype(np.float32), read, len(rarest) - len(read),
+            math.fsum(counted),
+        )  # fmt: skip
+
+    def top(self, query: QueryTerms, k: int, allow: Rows | None = None) -> tuple[Floats, Rows]:
+        """Scores (n,) and rows (n,) of the best ``k`` passages at most, best first, then by row.
+
+        Passages without any of the terms are not among them. ``allow`` are the rows, ascending, that may be;
+        None: all. Raises BundleCorrupt.
+        """
+        if allow is not None and len(allow) * len(query.read) * _POSTINGS_A_ROW < query.postings:
+            scores = self.scores(query, allow)
+        else:
+            scores = _scores(self._sums(query), query)
+            scores = scores if allow is None else scores[allow]
+        places = first_places(scores, k)
+        places = places[scores[places] > 0]
+        return scores[places], places if allow is None else allow[places]
+
+    def scores(self, query: QueryTerms, rows: Rows) -> Floats:
+        """The score of each of ``rows`` (n,), 0 for those without any of the terms."""
+        sums = np.zeros(len(rows))
+        for place, share in self._shares(query):
+            held, steps = self._rows_and_steps(place)
+            found = np.searchsorted(held, rows.astype(held.dtype)).clip(max=len(held) - 1)
+            sums += np.where(held[found] == rows, steps[found] * share, 0.0)
+        return _scores(sums, query)
+
+    def rows_with_all(self, terms: Sequence[str]) -> Rows:
+        """The rows, ascending, of all passages that have every one of ``terms``; none if there is no term."""
+        places = [self._place(term) for term in dict.fromkeys(terms)]
+        if not places or min(places) < 0:
+            return np.zeros(0, np.int64)
+        rarest, *others = sorted((self._rows_and_steps(place)[0] for place in places), key=len)
+        rows = rarest
+        for held in others:
+            found = np.searchsorted(held, rows).clip(max=len(held) - 1)
+            rows = rows[held[found] == rows]
+        return rows.astype(np.int64)
+
+    def _place(self, word: str) -> int:
+        """The place of the term ``word`` in the vocabulary, -1 if it is not there."""
+        term = word.encode(errors="surrogatepass")  # half a character is in no vocabulary
+        block = bisect_left(self._sampled, term)
+        if block < len(self._sampled) and self._sampled[block] == term:
+            return block * _SAMPLED
+        first, end = max(0, block - 1) * _SAMPLED, min(block * _SAMPLED, self.settings.terms)
+        place = bisect_left(range(end), term, first, key=self._term)
+        return place if place < end and self._term(place) == term else -1
+
+    def _term(self, place: int) -> bytes:
+        return _slice(self.vocabulary, place)
+
+    def _rows_and_steps(self, place: int) -> tuple[Rows, Steps]:
+        """The rows of the term at ``place``, unsigned, and the steps of each."""
+        first, end = self.postings.starts[place : place + 2].tolist()
+        rows, steps = self.postings.columns
+        return rows[first:end], steps[first:end]
+
+    def _shares(self, query: QueryTerms) -> list[tuple[int, float]]:
+        """Place and idf a step of each term that is read, in their order."""
+        idf = inverse_frequency(query.frequency[query.read], self.count) / STEPS
+        return list(zip(query.places[query.read].tolist(), idf.tolist(), strict=True))
+
+    def _sums(self, query: QueryTerms) -> Doubles:
+        """The sum of each passage, (count,)."""
+        rows, parts = np.empty(query.postings, np.int64), np.empty(query.postings)
+        first = 0
+        for place, share in self._shares(query):
+            held, steps = self._rows_and_steps(place)
+            end = first + len(held)
+            rows[first:end] = held
+            np.multiply(steps, share, out=parts[first:end])
+            first = end
+        # Adds them up in this order.
+        sums = np.bincount(rows, parts, self.count).astype(np.float64, copy=False)
+        if len(sums) > self.count:
+            reason = f"names row {len(sums) - 1} of {self.count} passages: {_AGAIN}"
+            raise BundleCorrupt(self._bundle, self._rows_file, reason)
+        return sums
+
+
+def _slice(vocabulary: JaggedStore, place: int) -> bytes:
+    first, end = vocabulary.starts[place : place + 2].tolist()
+    term: bytes = vocabulary.columns[0][first:end].tobytes()
+    return term
+
+
+def _scores(sums: Doubles, query: QueryTerms) -> Floats:
+    return (sums / query.idf_sum if query.idf_sum else sums).astype(np.float32)
