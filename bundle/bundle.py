@@ -247,6 +247,8 @@ def verify(path: Path) -> list[str]:
         try:
             vector = bundle.query_encoder(1).encode(["a trial query"])
             bundle.vectors.search(vector, 1)
+            if (index := bundle.lexical) is not None:
+                index.top(index.look_up(index.analyser.query_terms("a trial query")), 1)
             bundle.decoder(1)
             bundle.t5(1)
             bundle.reader(1)

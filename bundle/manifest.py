@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lurcher.bundle.lexical_index import LexicalSettings
+from lurcher.bundle.lexical_files import LexicalSettings
 from lurcher.bundle.neighbours import NeighbourSettings
 from lurcher.bundle.reading_store import ReadingSettings
 from lurcher.bundle.state_store import StateSettings

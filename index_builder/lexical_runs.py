@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lurcher.bundle.lexical_index import LexicalWriter
+from lurcher.bundle.lexical_files import LexicalWriter
 from lurcher.models.lexical.analyser import Terms
 from lurcher.models.lexical.bm25 import Floats, saturation_steps
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lurcher.bundle.bundle import COPIES, PASSAGES, SEGMENT, VECTORS
-from lurcher.bundle.lexical_index import lexical_files
+from lurcher.bundle.lexical_files import lexical_files
 from lurcher.bundle.reading_store import READING_CODER, reading_files
 from lurcher.bundle.state_codecs import SIGNS
 from lurcher.bundle.state_store import state_files

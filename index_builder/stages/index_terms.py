@@ -9,7 +9,7 @@ from dataclasses import astuple
 import numpy as np
 
 from lurcher.bundle.bundle import SEGMENT
-from lurcher.bundle.lexical_index import (
+from lurcher.bundle.lexical_files import (
     LexicalSettings,
     LexicalWriter,
     describe_lexical,
@@ -53,9 +53,10 @@ def run(context: BuildContext) -> None:
     language = options.language or _detected(context)
     collected = RunWriter(runs, TITLE_WEIGHT)
     analyser = Analyser(language)
-    for passage in _passages(context):
-        collected.add(analyser.terms(passage.text), analyser.terms(passage.heading))
-        report.advance(1)
+    for passages in _passages(context):
+        for passage in passages:
+            collected.add(analyser.terms(passage.text), analyser.terms(passage.heading))
+        report.advance(len(passages))
     collected.flush()
     context.fail_point("lexical: runs written")
     lengths = np.frombuffer(collected.lengths, np.float32)
@@ -76,11 +77,11 @@ def noted_settings(context: BuildContext) -> LexicalSettings | None:
     return LexicalSettings.model_validate_json((context.scratch / LEXICAL_NOTES).read_text())
 
 
-def _passages(context: BuildContext) -> Iterator[Passage]:
-    """All passages, in order."""
+def _passages(context: BuildContext) -> Iterator[list[Passage]]:
+    """All passages, in order, some at a time."""
     count = context.passages.count
     for start in range(0, count, _TOGETHER):
-        yield from context.passages.get(range(start, min(start + _TOGETHER, count)))
+        yield context.passages.get(range(start, min(start + _TOGETHER, count)))
 
 
 def _detected(context: BuildContext) -> Language:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from lurcher.bundle.bundle import COPIES, PASSAGES, RANKER, SEGMENT, VECTORS, Bundle, verify
-from lurcher.bundle.lexical_index import lexical_files
+from lurcher.bundle.lexical_files import lexical_files
 from lurcher.bundle.manifest import MANIFEST, list_files, read_manifest, write_manifest
 from lurcher.bundle.passages import Condition
 from lurcher.bundle.token_store import CODER

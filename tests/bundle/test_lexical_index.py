@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lurcher.bundle.lexical_index import (
-    LexicalIndex,
+from lurcher.bundle.lexical_files import (
     LexicalSettings,
     LexicalWriter,
     describe_lexical,
     lexical_files,
 )
+from lurcher.bundle.lexical_index import LexicalIndex
 from lurcher.errors import BundleCorrupt, BundleVersionError
 from lurcher.index_builder.lexical_runs import RunWriter, merge_runs
 from lurcher.models.lexical.analyser import ANALYSER_VERSION, Terms

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from lurcher.bundle.bundle import SEGMENT, Bundle, verify
-from lurcher.bundle.lexical_index import LexicalIndex, lexical_files
+from lurcher.bundle.lexical_files import lexical_files
+from lurcher.bundle.lexical_index import LexicalIndex
 from lurcher.bundle.manifest import FORMAT_VERSION, read_manifest, write_manifest
 from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.index_builder.options import LexicalOptions

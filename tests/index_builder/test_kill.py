@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lurcher.bundle.bundle import ENCODER, SEGMENT, VECTORS, Bundle, verify
-from lurcher.bundle.lexical_index import lexical_files
+from lurcher.bundle.lexical_files import lexical_files
 from lurcher.bundle.manifest import MANIFEST
 from lurcher.bundle.token_store import CODER
 from lurcher.index_builder.stages.encode_passages import FLAGS_FILE
