@@ -52,8 +52,8 @@ from lurcher.retrieval.query import (
 )
 from lurcher.retrieval.rankers import Ranker
 from lurcher.retrieval.rankers.maxsim import MaxSimRanker, ReaderRanker
+from lurcher.retrieval.stages.encode import token_features
 from lurcher.retrieval.stages.rank import Rank
-from lurcher.retrieval.stages.retrieve import token_features
 from lurcher.threads import available_cpus
 
 _DEPTHS = (100, 1_000)
@@ -138,7 +138,7 @@ def _stages(
     tokens = encoder.tokenise(query_texts)
     vectors, states = encoder.encode_states(tokens)
     features = [
-        QueryFeatures(text, vector, token_features(encoder, store, text, found))
+        QueryFeatures(text, vector, token_features=token_features(encoder, store, text, found))
         for text, vector, found in zip(tokens, vectors, states, strict=True)
     ]
     candidates = [

@@ -68,7 +68,7 @@ class BuildSettings(_Part):
 
 
 class Figures(_Part):
-    """What the build measured on what it wrote; a swap changes the search effort alone."""
+    """What the build measured on what it wrote; a swap changes the search effort and the lexical gain."""
 
     empty_passages: Count  # neither title nor text: kept, but nothing finds them
     truncated_passages: Count  # longer than the encoder reads; found by their beginning
@@ -76,6 +76,8 @@ class Figures(_Part):
     search_effort: int | None  # efSearch or nprobe; None for an exact index
     recall_at_100: float  # of the index at that effort, against exact search
     recall_queries: Count  # how many sampled queries that was measured on
+    # How much better words find the passages' own phrases than vectors do, in MRR@100.
+    lexical_gain: float | None = None
 
 
 class Coverage(_Part):

@@ -16,6 +16,13 @@ BundlePath = Annotated[
 # For searching.
 
 # As in retrieval.query, whose import is slow.
+RetrieveMode = Literal["auto", "hybrid", "dense", "lexical"]
+RetrieveOption = Annotated[
+    RetrieveMode,
+    typer.Option(
+        help="What finds candidates: vectors (dense), words (lexical) or both (hybrid); auto: what there is."
+    ),
+]
 RankMode = Literal["auto", "off", "maxsim", "decoder", "t5", "reader"]
 RankOption = Annotated[
     RankMode,

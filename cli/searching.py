@@ -12,7 +12,14 @@ import typer
 import lurcher
 from lurcher.cli.console import console, print_json, warn
 from lurcher.cli.extras import needing
-from lurcher.cli.options import BundlePath, NeighboursOption, RankMode, RankOption
+from lurcher.cli.options import (
+    BundlePath,
+    NeighboursOption,
+    RankMode,
+    RankOption,
+    RetrieveMode,
+    RetrieveOption,
+)
 
 app = typer.Typer()
 
@@ -25,12 +32,18 @@ def search(
     filter_: Annotated[
         str | None, typer.Option("--filter", help="Conditions on metadata, as JSON.")
     ] = None,
+    retrieve: RetrieveOption = "auto",
+    query_syntax: Annotated[
+        Literal["plain", "phrase"],
+        typer.Option(help="phrase: hits have what QUERY has in quotes, word by word."),
+    ] = "plain",
     neighbours: NeighboursOption = "auto",
     rank: RankOption = "auto",
     candidates: Annotated[
         int | None,
         typer.Option(
-            min=1, help="How many passages to rank; default: 100, or --top-k if that is larger."
+            min=1,
+            help="How many passages to rank; default: 100 (75 if words find some), or --top-k if larger.",
         ),
     ] = None,
     fold: Annotated[
@@ -50,8 +63,9 @@ def search(
         check_candidates("--top-k", top_k, candidates)
     with lurcher.open(bundle) as collection:
         result = collection.search(
-            query, top_k, filter=filter_, neighbours=neighbours, rank=rank, candidates=candidates,
-            fold=fold, group_by=group_by, include=() if as_json else ("highlights",),
+            query, top_k, filter=filter_, retrieve=retrieve, query_syntax=query_syntax,
+            neighbours=neighbours, rank=rank, candidates=candidates, fold=fold, group_by=group_by,
+            include=() if as_json else ("highlights",),
         )  # fmt: skip
     for hit in result.hits:
         if as_json:
@@ -99,11 +113,18 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option(help="Another bundle or URL to compare with, query by query.")
     ] = None,
+    retrieve: RetrieveOption = "auto",
     neighbours: NeighboursOption = "auto",
     rank: RankOption = "auto",
     candidates: Annotated[
         int | None,
         typer.Option(min=1, help="How many passages to rank; no more are found. Default: 100."),
+    ] = None,
+    against_retrieve: Annotated[
+        RetrieveMode | None,
+        typer.Option(
+            help="What finds candidates in --against; without --against, compare BUNDLE with itself."
+        ),
     ] = None,
     against_rank: Annotated[
         RankMode | None,
@@ -120,7 +141,7 @@ def evaluate(
         from lurcher.evaluation.answerers import AnswerOptions, open_answerer
         from lurcher.evaluation.evaluate import evaluate as measure
         from lurcher.evaluation.evaluate import evaluate_answers
-        from lurcher.evaluation.searchers import open_searcher
+        from lurcher.evaluation.searchers import SearchWith, open_searcher
     from lurcher.evaluation.answer_measures import read_answers
     from lurcher.evaluation.judgements import read_qrels, read_queries
     from lurcher.evaluation.missing import missing_queries
@@ -131,20 +152,21 @@ def evaluate(
             for warning in missing_queries(list(judged), texts):
                 warn(warning)
             questions = {id_: texts[id_] for id_ in judged if id_ in texts}
-            options = AnswerOptions(read_depth, min_score, rank)
+            options = AnswerOptions(read_depth, min_score, rank, retrieve)
             answerer = opened.enter_context(open_answerer(target, options))
             found = evaluate_answers(answerer, questions, read_answers(queries), limit)
         else:
             named = {id_ for grades in judged.values() for id_ in grades}
             searcher = opened.enter_context(
-                open_searcher(target, neighbours, rank, candidates, named)
+                open_searcher(target, SearchWith(neighbours, rank, candidates, retrieve), named)
             )
             other = None
-            if against is not None or against_rank is not None:
-                theirs = (target, neighbours) if against is None else (against, "auto")
-                other = opened.enter_context(
-                    open_searcher(*theirs, against_rank or "auto", candidates, named)
-                )
+            if against is not None or against_rank is not None or against_retrieve is not None:
+                theirs = SearchWith(
+                    neighbours if against is None else "auto", against_rank or "auto", candidates,
+                    against_retrieve or "auto",
+                )  # fmt: skip
+                other = opened.enter_context(open_searcher(against or target, theirs, named))
             found = measure(searcher, texts, judged, limit, other)
     if json_file is not None:
         json_file.write_text(json.dumps(found.as_dict(), indent=1) + "\n")

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 import lurcher
 from lurcher.evaluation.remote import Remote, is_url
-from lurcher.retrieval.query import RankMode
+from lurcher.retrieval.query import RankMode, RetrieveMode
 
 
 class Answer(NamedTuple):
@@ -27,6 +27,7 @@ class AnswerOptions:
     read_depth: int = 10
     min_score: float | None = None
     rank: RankMode = "auto"
+    retrieve: RetrieveMode = "auto"
 
 
 class Answerer(Protocol):

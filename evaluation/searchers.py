@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,7 @@ import lurcher
 from lurcher.collection import SearchOptions
 from lurcher.errors import ServiceError
 from lurcher.evaluation.remote import Remote, is_url
-from lurcher.retrieval.query import NeighbourMode, RankMode
+from lurcher.retrieval.query import NeighbourMode, RankMode, RetrieveMode
 
 Ranking = list[tuple[str, float]]
 
@@ -23,6 +24,16 @@ _BATCH = 64
 
 # How the id of a part of a document ends.
 _PART = re.compile(r"#\d+$")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchWith:
+    """How queries are searched for."""
+
+    neighbours: NeighbourMode = "auto"
+    rank: RankMode = "auto"
+    candidates: int | None = None
+    retrieve: RetrieveMode = "auto"
 
 
 class Searcher(Protocol):
@@ -112,19 +123,20 @@ class _AtMost:
 
 @contextmanager
 def open_searcher(
-    target: str, neighbours: NeighbourMode = "auto", rank: RankMode = "auto",
-    candidates: int | None = None, judged: Collection[str] = (),
-) -> Iterator[Searcher]:  # fmt: skip
+    target: str, how: SearchWith | None = None, judged: Collection[str] = ()
+) -> Iterator[Searcher]:
     """A searcher of ``target``, a URL or the path of a bundle, open for the time of the block.
 
-    A hit that is not itself ``judged`` counts as its document, each once. If none of the ids looks like a
-    part's, hits are grouped by document, so that there are as many as ever.
+    A hit that is not itself ``judged`` counts as its document, each once.
     With ``candidates``, no more passages than these are found, unless ``rank`` is off.
     """
-    if rank == "off":
-        candidates = None
-    options: SearchOptions = {"neighbours": neighbours, "rank": rank, "candidates": candidates}
-    if judged and not any(_PART.search(id_) for id_ in judged):
+    how = how or SearchWith()
+    candidates = None if how.rank == "off" else how.candidates
+    options: SearchOptions = {
+        "neighbours": how.neighbours, "rank": how.rank, "candidates": candidates,
+        "retrieve": how.retrieve,
+    }  # fmt: skip
+    if judges_documents(judged):
         options["group_by"] = "document"
     with closing(
         ServerSearcher(target, options, judged)
@@ -132,6 +144,14 @@ def open_searcher(
         else BundleSearcher(Path(target), options, judged)
     ) as searcher:
         yield searcher if candidates is None else _AtMost(searcher, candidates)
+
+
+def judges_documents(judged: Collection[str]) -> bool:
+    """Whether none of the ids ``judged`` looks like a part's.
+
+    Hits are then grouped by document, so that there are as many as ever.
+    """
+    return bool(judged) and not any(_PART.search(id_) for id_ in judged)
 
 
 def _ranking(hits: Iterable[tuple[str, str, float]], judged: Collection[str]) -> Ranking:

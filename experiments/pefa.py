@@ -31,7 +31,7 @@ from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.evaluation.judgements import Qrels, read_qrels, read_queries
 from lurcher.evaluation.measures import DEPTH, per_query
-from lurcher.evaluation.searchers import open_searcher
+from lurcher.evaluation.searchers import SearchWith, open_searcher
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.judged.known import Known
 from lurcher.index_builder.judged.labels import to_labels
@@ -158,7 +158,7 @@ def _measure(one: _Set, bundles: Path, data: Path) -> Iterator[Row]:
                 "auto": settings.mode,
             }
             for mode in chosen:
-                with open_searcher(str(made), mode, "off") as searcher:
+                with open_searcher(str(made), SearchWith(mode, "off")) as searcher:
                     found = searcher.search(test.texts, DEPTH)
                 yield Row(title, f"ours, {mode}", chosen[mode], _figures(found, test))
 

@@ -35,6 +35,7 @@ from lurcher.index_builder.stages.build_index import factory_of
 from lurcher.index_builder.stages.encode_passages import EMPTY, TRUNCATED, UNFAMILIAR, flagged
 from lurcher.index_builder.stages.encode_states import state_form
 from lurcher.index_builder.stages.index_terms import noted_settings
+from lurcher.index_builder.stages.measure_gain import noted_gain
 from lurcher.index_builder.stages.store_passages import STORED, files_set_aside
 from lurcher.index_builder.stages.tune_search import SEARCH_EFFORT
 from lurcher.models.encoders.config import load_config
@@ -77,6 +78,7 @@ def _figures(context: BuildContext) -> Figures:
         truncated_passages=flagged(scratch, TRUNCATED),
         skipped_records=json.loads((scratch / STORED).read_text())["skipped"],
         **json.loads((scratch / SEARCH_EFFORT).read_text()),
+        lexical_gain=noted_gain(context),
     )
 
 

@@ -32,8 +32,10 @@ from lurcher.retrieval.query import (
     GroupBy,
     NeighbourMode,
     Query,
+    QuerySyntax,
     RankMode,
     ReadOptions,
+    RetrieveMode,
     check_candidates,
     check_text,
 )
@@ -47,13 +49,17 @@ from lurcher.threads import thread_count
 class SearchOptions(TypedDict, total=False):
     """What a search may say besides its query.
 
-    ``filter`` has conditions on metadata, as a dict or as JSON. ``candidates`` of the first stage are ranked
-    by ``rank``. ``neighbours`` says whether and how known queries count, and ``dense_weight`` (lambda) what a
-    passage's own score counts beside them. ``include`` asks for explanations of the hits. ``fold`` shows one
-    of all passages with nearly the same text, ``group_by`` the best passage of each document.
+    ``filter`` has conditions on metadata, as a dict or as JSON. ``retrieve`` says whether vectors
+    (``dense``), words (``lexical``) or both (``hybrid``) find candidates. With ``query_syntax`` "phrase",
+    hits have what the query has in quotes. ``candidates`` of the first stage are ranked by ``rank``.
+    ``neighbours`` says whether and how known queries count, and ``dense_weight`` (lambda) what a passage's
+    own score counts beside them. ``include`` asks for explanations of the hits. ``fold`` shows one of all
+    passages with nearly the same text, ``group_by`` the best passage of each document.
     """
 
     filter: Mapping[str, Any] | str | None
+    retrieve: RetrieveMode
+    query_syntax: QuerySyntax
     rank: RankMode
     candidates: int | None
     neighbours: NeighbourMode
@@ -209,6 +215,7 @@ class Collection:
             "", wanted, parse_filter({} if wanted_filter is None else wanted_filter),
             options.get("neighbours", "auto"), options.get("dense_weight"), rank, candidates,
             extras=extras, fold=options.get("fold", False), group_by=options.get("group_by"),
+            retrieve=options.get("retrieve", "auto"), query_syntax=options.get("query_syntax", "plain"),
         )  # fmt: skip
 
     def _run(self, queries: Sequence[Query]) -> list[SearchResult]:
@@ -229,6 +236,8 @@ def _check(options: SearchOptions) -> None:
         if name not in SearchOptions.__annotations__:
             known = ", ".join(SearchOptions.__annotations__)
             raise FieldError(name, f"there is no such option; there are: {known}")
+    check_choice("retrieve", options.get("retrieve", "auto"), get_args(RetrieveMode))
+    check_choice("query_syntax", options.get("query_syntax", "plain"), get_args(QuerySyntax))
     check_choice("rank", options.get("rank", "auto"), get_args(RankMode))
     check_choice("neighbours", options.get("neighbours", "auto"), get_args(NeighbourMode))
     group_by = options.get("group_by")

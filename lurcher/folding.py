@@ -41,7 +41,8 @@ def _marks(first: int, end: int) -> str:
 _MARKS = _marks(0x300, 0x10000)
 # Letters, digits and the marks on them; Python's own \w leaves out marks, such as vowels of Hindi. Beyond the
 # basic plane whole blocks of scripts with marks: a class with many parts there is searched one by one.
-WORD = re.compile(rf"[\w{_MARKS}\U00010a01-\U00011fff\U0001e000-\U0001e95f]+")
+SIGNS = rf"\w{_MARKS}\U00010a01-\U00011fff\U0001e000-\U0001e95f"
+WORD = re.compile(f"[{SIGNS}]+")
 # No language puts more than 30 marks in a row (UAX #15, "Stream-Safe Text Format"), and Python sorts a run of
 # them in time quadratic in its length.
 _MANY_MARKS = re.compile(f"([{_MARKS}]{{30}})[{_MARKS}]++")

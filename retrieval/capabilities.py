@@ -8,10 +8,23 @@ from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.neighbours import NeighbourSettings, VotingSettings
 from lurcher.errors import FieldError
 from lurcher.models.ranker.decoder import DecoderConfig
-from lurcher.retrieval.query import NeighbourPlan, Plan, Query, RankerName, RankMode, RetrieverName
+from lurcher.retrieval.query import (
+    NeighbourPlan,
+    Plan,
+    Query,
+    RankerName,
+    RankMode,
+    RetrieveMode,
+    RetrieverName,
+)
 
 # How many of the first stage's hits are ranked, unless a query asks for more hits than these.
 CANDIDATES = 100
+# The same where two indexes found them: among so few is as much of what is relevant.
+HYBRID_CANDIDATES = 75
+# What the lexical score counts beside a ranker's, times what the build measured: how much better words find
+# the passages' own phrases than vectors do.
+LEXICAL_WEIGHT = 0.5
 # How many candidates the adapted index is asked for, at least: their order is made anew by how near the query
 # is to the known ones of each.
 _REORDERED_DEPTH = 100
@@ -22,6 +35,8 @@ NO_DECODER = (
 )
 NO_T5 = "this bundle has no T5; `lurcher build --ranker` adds one"
 NO_READER = "this bundle has no reader; `lurcher build --answers` makes one that has"
+NO_LEXICAL = "this bundle has no lexical index; `lurcher build` makes one that has"
+NO_VECTORS_ASKED = "known queries are found by vectors, which `retrieve: lexical` does not read"
 NO_KNOWN_QUERIES = "this bundle has no known queries to adapt its passages to: see `lurcher adapt`"
 
 
@@ -29,6 +44,7 @@ NO_KNOWN_QUERIES = "this bundle has no known queries to adapt its passages to: s
 class Capabilities:
     """Which parts a bundle has.
 
+    ``lexical`` is the measured gain of the lexical index (``Figures.lexical_gain``), None without one.
     ``calibrated`` says whether the probabilities of its reader were measured on its own passages.
     """
 
@@ -37,6 +53,7 @@ class Capabilities:
     t5: bool
     reader: bool
     known: NeighbourSettings | None
+    lexical: float | None = None
     calibrated: bool = False
 
     @classmethod
@@ -50,6 +67,7 @@ class Capabilities:
             t5=bundle.states is not None,
             reader=reader is not None,
             known=None if bundle.neighbours is None else bundle.neighbours.settings,
+            lexical=None if bundle.lexical is None else manifest.figures.lexical_gain or 0.0,
             calibrated=reader is not None and reader.calibration_corpus == manifest.corpus_hash,
         )
 
@@ -78,30 +96,61 @@ class Capabilities:
         except FieldError:
             return False
 
+    def default_candidates(self, rank: RankMode, retrieve: RetrieveMode) -> int | None:
+        """How many candidates are ranked where a query does not say; None if it is not ranked."""
+        if not self.ranks(rank):
+            return None
+        hybrid = retrieve in ("auto", "hybrid") and self.lexical is not None
+        return HYBRID_CANDIDATES if hybrid else CANDIDATES
+
     def plan(self, query: Query, learnt: bool = False) -> Plan:
         """How ``query`` is answered. Raises FieldError for what this bundle cannot do.
 
         ``learnt`` says that there are known queries which the server has learnt since the bundle was made.
         """
-        ranker, neighbours = self.ranker(query.rank), self._neighbours(query, learnt)
-        depth = query.top_k
-        if ranker is not None:
-            depth = max(depth, CANDIDATES if query.candidates is None else query.candidates)
-        if neighbours == "off":
-            return Plan(ranker, neighbours, ("dense",), depth, depth)
+        if query.query_syntax == "phrase" and self.lexical is None:
+            raise FieldError("query_syntax", NO_LEXICAL)
+        ranker, found_by = self.ranker(query.rank), self._found_by(query.retrieve)
+        neighbours = self._neighbours(query, learnt, found_by)
+        depth, lexical_weight = query.top_k, None
+        if "lexical" in found_by:
+            lexical_weight = LEXICAL_WEIGHT * max(0.0, self.lexical or 0.0)
+        default = self.default_candidates(query.rank, query.retrieve)
+        if default is not None:
+            depth = max(depth, default if query.candidates is None else query.candidates)
+        # Of two lists each is asked for enough to make one of what is good in both.
+        deep = max(depth, CANDIDATES) if len(found_by) > 1 else depth
         weight = query.dense_weight
-        if weight is None:
+        if neighbours == "off":
+            weight = None
+        elif weight is None:
             weight = self._tuned_weight(neighbours)
-        if neighbours != "adapted":
-            return Plan(ranker, neighbours, ("dense", neighbours), depth, depth, weight)
-        # The adapted index finds what known queries have brought near, the other what they have moved away
-        # from queries unlike them. What was learnt since may move passages that neither finds.
-        found_by: tuple[RetrieverName, ...] = ("adapted", "dense")
-        retrievers = (*found_by, "voting") if learnt else found_by
-        deep = max(depth, _REORDERED_DEPTH)
-        return Plan(ranker, neighbours, retrievers, deep, depth, weight)
+        if neighbours == "adapted":
+            # The adapted index finds what known queries have brought near, the other what they have moved
+            # away from queries unlike them. What was learnt since may move passages that neither finds.
+            found_by = ("adapted", *found_by, *(("voting",) if learnt else ()))
+            deep = max(depth, _REORDERED_DEPTH)
+        elif neighbours != "off":
+            found_by = (*found_by, neighbours)
+        return Plan(ranker, neighbours, found_by, deep, depth, weight, lexical_weight)
 
-    def _neighbours(self, query: Query, learnt: bool) -> NeighbourPlan:
+    def _found_by(self, retrieve: RetrieveMode) -> tuple[RetrieverName, ...]:
+        """The indexes that find candidates. Raises FieldError for one that the bundle has not."""
+        if retrieve == "auto":
+            return ("dense",) if self.lexical is None else ("dense", "lexical")
+        if retrieve == "dense":
+            return ("dense",)
+        if self.lexical is None:
+            raise FieldError("retrieve", NO_LEXICAL)
+        return ("lexical",) if retrieve == "lexical" else ("dense", "lexical")
+
+    def _neighbours(
+        self, query: Query, learnt: bool, found_by: tuple[RetrieverName, ...]
+    ) -> NeighbourPlan:
+        if "dense" not in found_by:
+            if query.neighbours in ("adapted", "voting"):
+                raise FieldError("neighbours.mode", NO_VECTORS_ASKED)
+            return "off"
         online: NeighbourPlan = "online" if learnt else "off"
         if query.neighbours == "auto":
             tuned = "off" if self.known is None else self.known.mode

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 # Seconds per unit before anything was measured, by kind of work.
 _INITIAL = {
+    "lexical": 1e-8,  # a posting of a term of the query
     "maxsim": 5e-7,  # a candidate and a token of the query
     "decoder": 5e-6,
     "t5": 5e-4,

@@ -18,50 +18,83 @@ from lurcher.models.neighbours.votes import boost, raised
 from lurcher.order import best_first, evened, inner_products
 from lurcher.retrieval.query import Candidates
 
-# The vectors (n, d) of rows (n,).
-VectorsOf = Callable[[Rows], Vectors]
+# The scores (n,) of rows (n,).
+ScoresOf = Callable[[Rows], Vectors]
+
+# What the lexical score counts more for a query that is nothing but a name.
+NAMED_WEIGHT = 1.5
+# What the lexical score counts beside ``dense``, over what it counts beside a ranker's score: late
+# interaction sees many of the words itself.
+UNRANKED = 2.0
 
 
-def fuse_votes(
-    dense: Candidates, voted: Candidates, vector: Vectors, vectors: VectorsOf, weight: float, k: int
-) -> Candidates:
-    """The best ``k`` of the union of both, each raised by its votes; ``weight`` is lambda.
+def filled(name: str, found: Candidates | None, rows: Rows, scores: ScoresOf) -> Candidates:
+    """All of ``rows`` (n,), ascending, with the column ``name``.
 
-    ``dense`` has the column of that name, ``voted`` the column ``neighbours``; each passage's inner product
-    with the query's ``vector`` (d,) is computed where ``dense`` does not have it. Votes only raise scores, so
-    that of the passages without any no more than the first ``k`` can be among the best.
+    It is that of ``found``, whose rows are among them, and for the others ``scores`` computes it.
     """
-    some = voted.columns["neighbours"] > 0
-    voted = voted.take(np.flatnonzero(some))
-    rows = np.union1d(dense.rows, voted.rows)  # (n,) ascending
-    neighbours = np.zeros(len(rows), np.float32)
-    neighbours[np.searchsorted(rows, voted.rows)] = voted.columns["neighbours"]
-    products = np.full(len(rows), np.nan, np.float32)
-    products[np.searchsorted(rows, dense.rows)] = dense.columns["dense"]
-    missing = np.isnan(products)
-    products[missing] = inner_products(vectors(rows[missing]), vector)
+    column = np.full(len(rows), np.nan, np.float32)
+    if found is not None:
+        column[np.searchsorted(rows, found.rows)] = found.columns[name]
+    missing = np.isnan(column)
+    if missing.any():
+        column[missing] = scores(rows[missing])
+    return Candidates(rows, {name: column})
+
+
+def fuse_votes(candidates: Candidates, voted: Candidates, weight: float) -> Candidates:
+    """``candidates``, among whose rows, ascending, are those of ``voted``, each raised by its votes.
+
+    ``candidates`` have the column ``dense``, ``voted`` the column ``neighbours``; ``weight`` is lambda.
+    """
+    neighbours = np.zeros(len(candidates.rows), np.float32)
+    neighbours[np.searchsorted(candidates.rows, voted.rows)] = voted.columns["neighbours"]
     boosts = boost(neighbours, weight)
-    fused = evened(raised(products, boosts))
-    columns = {"dense": products, "neighbours": neighbours, "fused": fused, "boost": boosts}
-    return Candidates(rows, columns).take(best_first(fused, rows, k))
+    fused = raised(candidates.columns["dense"], boosts)
+    return candidates.given(neighbours=neighbours, fused=fused, boost=boosts)
 
 
 def fuse_adapted(
-    rows: Rows, passages: Vectors, means: Vectors, vector: Vectors, weight: float, k: int
+    candidates: Candidates, passages: Vectors, means: Vectors, vector: Vectors, weight: float
 ) -> Candidates:
-    """The best ``k`` of ``rows`` (n,), each passage moved towards the mean of its known queries.
+    """``candidates`` (n,) with the column ``dense``, each moved towards the mean of its known queries.
 
     ``passages`` and ``means`` (n, d) are theirs, a mean of zeros where there is no known query; ``weight`` is
     lambda.
     """
-    dense, mean = inner_products(passages, vector), inner_products(means, vector)
+    mean = inner_products(means, vector)
     agreement = np.einsum("nd,nd->n", passages, means)
-    fused = evened(gated_scores(dense, mean, agreement, weight))
-    columns = {
-        "dense": dense, "neighbours": mean, "fused": fused,
-        "dense_weight": adapted_weights(mean, weight),
-    }  # fmt: skip
-    return Candidates(rows, columns).take(best_first(fused, rows, k))
+    fused = gated_scores(candidates.columns["dense"], mean, agreement, weight)
+    weights = adapted_weights(mean, weight)
+    return candidates.given(neighbours=mean, fused=fused, adapted=fused, dense_weight=weights)
+
+
+def lexical_weight(of_corpus: float, named: float) -> float:
+    """What the lexical score counts beside a ranker's, for a query of which the share ``named`` is names.
+
+    The cube keeps it small for a question that has a name in it: other words tell as well what is meant.
+    """
+    return of_corpus + NAMED_WEIGHT * named**3
+
+
+def fuse_lexical(candidates: Candidates, weight: float) -> Candidates:
+    """``candidates`` with the column ``lexical``, which counts ``weight`` beside a ranker's score.
+
+    The lexical score has a scale of its own, 0 to 1 (``bundle.lexical_index``), so that what it adds depends
+    on no other candidate. Rank fusion and scores over the query's best were tried and lose to it
+    (docs/lexical.md).
+    """
+    columns = candidates.columns
+    share = np.float32(weight) * columns["lexical"]
+    fused = columns.get("fused", columns["dense"]) + np.float32(UNRANKED) * share
+    return candidates.given(fused=fused, lexical_share=share)
+
+
+def best(candidates: Candidates, k: int) -> Candidates:
+    """The best ``k`` of ``candidates``; what differs by nothing stays in the order of the corpus."""
+    name = "fused" if "fused" in candidates.columns else "dense"
+    score = evened(candidates.columns[name])
+    return candidates.given(**{name: score}).take(best_first(score, candidates.rows, k))
 
 
 def adapted_weights(mean: Vectors, weight: float) -> Vectors:
@@ -75,11 +108,11 @@ def adapted_weights(mean: Vectors, weight: float) -> Vectors:
 def stand_in(columns: Mapping[str, Vectors], scores: Vectors, bent: bool = True) -> Vectors:
     """The first stage's scores with ``scores`` (C,), a ranker's, in the place of ``dense``.
 
-    ``columns`` are the candidates'. What known queries add to a passage's score stays. ``bent`` is that of
-    ``raised``: whether the ranker's scores have the scale of cosines.
+    ``columns`` are the candidates'. What known queries and words add to a passage's score stays. ``bent`` is
+    that of ``raised``: whether the ranker's scores have the scale of cosines.
     """
     if "boost" in columns:
-        return raised(scores, columns["boost"], bent)
-    if "fused" in columns:
-        return columns["fused"] + columns["dense_weight"] * (scores - columns["dense"])
-    return scores
+        scores = raised(scores, columns["boost"], bent)
+    elif "adapted" in columns:
+        scores = columns["adapted"] + columns["dense_weight"] * (scores - columns["dense"])
+    return scores + columns["lexical_share"] if "lexical_share" in columns else scores

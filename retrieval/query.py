@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from lurcher.bundle.lexical_index import QueryTerms
 from lurcher.bundle.passages import Condition, Passage, Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import FieldError
@@ -25,7 +26,11 @@ RankerName = Literal["maxsim", "decoder", "t5", "reader"]
 NeighbourMode = Literal["auto", "off", "adapted", "voting"]
 # `online` lets only those known queries vote that the server has learnt since the bundle was made.
 NeighbourPlan = Literal["off", "adapted", "voting", "online"]
-RetrieverName = Literal["dense", "adapted", "voting", "online"]
+RetrieverName = Literal["dense", "lexical", "adapted", "voting", "online"]
+# `auto` is `hybrid` where the bundle has both indexes, and the one that it has where it has one.
+RetrieveMode = Literal["auto", "hybrid", "dense", "lexical"]
+# `plain`: no sign of a query means anything but itself. `phrase`: quotes enclose a phrase (``phrases``).
+QuerySyntax = Literal["plain", "phrase"]
 Extra = Literal["contributing_neighbours", "token_alignment", "highlights"]
 
 
@@ -50,10 +55,11 @@ class Query:
     """One query with its options.
 
     ``dense_weight`` is lambda, the weight of a passage's own score beside known queries; None takes what the
-    bundle was tuned to. ``candidates`` is how many of the first stage's hits are ranked; None takes
-    ``CANDIDATES``. ``deadline`` is a time on the clock of ``perf_counter``: what would not be done by then is
-    left out. With ``read`` the hits are read for answers. With ``fold`` one passage stands for all of nearly
-    the same text; with ``group_by`` one stands for all of its document.
+    bundle was tuned to. ``candidates`` is how many of the first stage's hits are ranked; None takes as many
+    as ``Capabilities`` says. ``deadline`` is a time on the clock of ``perf_counter``: what would not be done
+    by then is left out. With ``read`` the hits are read for answers. With ``fold`` one passage stands for all
+    of nearly the same text; with ``group_by`` one stands for all of its document. ``retrieve`` says which
+    indexes find candidates.
     """
 
     text: str
@@ -68,6 +74,8 @@ class Query:
     read: ReadOptions | None = None
     fold: bool = False
     group_by: GroupBy | None = None
+    retrieve: RetrieveMode = "auto"
+    query_syntax: QuerySyntax = "plain"
 
 
 def check_text(field: str, text: str, most: int | None = None) -> None:
@@ -97,19 +105,26 @@ class Plan:
     retrieval_depth: int  # candidates that each retriever is asked for
     depth: int  # candidates that are left of them
     dense_weight: float | None = None  # lambda, None where no known query counts
+    # What the lexical score counts beside the others on this corpus; None where it does not count.
+    lexical_weight: float | None = None
 
 
-# The scores that a hit shows, in the order in which the stages give them. Candidates are ordered by the last
-# of `dense`, `fused` and `rank` that they have.
-SCORES = ("dense", "neighbours", "fused", "maxsim", "rank")
+# The scores that a hit shows, in the order in which the stages give them. Candidates are ordered by `rank`,
+# else by `fused`, else by `dense`, else by `lexical`.
+SCORES = ("dense", "lexical", "neighbours", "fused", "maxsim", "rank")
+
+
+_ORDERED_BY = ("rank", "fused", "dense", "lexical")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
     """Passages found for one query, best first, with columns of numbers (C,) float32.
 
-    Columns are those of ``SCORES`` and, where known queries count, ``boost``, what their votes add to
-    ``dense``, or in adapted mode ``dense_weight``, what ``dense`` counts in ``fused``.
+    Columns are those of ``SCORES``, and what a ranker needs to put its score in the place of ``dense``
+    (``fusion.stand_in``): ``boost``, what the votes of known queries add; or in adapted mode ``adapted``, the
+    score with them, and ``dense_weight``, what ``dense`` counts in it; and ``lexical_share``, what the
+    lexical score adds to a ranked one.
     """
 
     rows: Rows  # (C,) of the snapshot
@@ -117,9 +132,12 @@ class Candidates:
 
     @property
     def score(self) -> Vectors:
-        """What they are ordered by, (C,): the last of ``dense``, ``fused`` and ``rank`` that they have."""
-        columns = self.columns
-        return columns.get("rank", columns.get("fused", columns["dense"]))
+        """What they are ordered by, (C,)."""
+        return next(self.columns[name] for name in _ORDERED_BY if name in self.columns)
+
+    def given(self, **columns: Vectors) -> Candidates:
+        """The same with more ``columns`` (C,), or others in the place of those of a name."""
+        return Candidates(self.rows, {**self.columns, **columns})
 
     def take(self, places: Rows, **columns: Vectors) -> Candidates:
         """Those at ``places`` (k,), in that order, with more ``columns`` (C,)."""
@@ -132,10 +150,12 @@ NO_CANDIDATES = Candidates(np.zeros(0, np.int64), {"dense": np.zeros(0, np.float
 
 @dataclass(frozen=True, slots=True)
 class QueryFeatures:
-    """What the query encoder makes of a query."""
+    """What the query encoder and the analyser make of a query."""
 
     tokens: Tokens
     vector: Vectors  # (d,)
+    terms: QueryTerms | None = None  # where the lexical index is asked
+    named: float = 0.0  # how much of it names something, 0 to 1 (``names``)
     token_features: TokenFeatures | None = None  # where a ranker reads tokens
     reader_query: ReaderQuery | None = None  # where a reader ranks
 

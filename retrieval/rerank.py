@@ -18,7 +18,7 @@ from lurcher.models.ranker.maxsim import blend, maxsim
 from lurcher.models.tokens.coder import Coded
 from lurcher.models.tokens.passages import encode_passages
 from lurcher.order import evened, inner_products
-from lurcher.retrieval.stages.retrieve import token_features
+from lurcher.retrieval.stages.encode import token_features
 
 
 @dataclass(frozen=True, slots=True)

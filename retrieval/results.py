@@ -51,9 +51,9 @@ class Hit:
     """One passage found.
 
     ``score`` is what hits are ordered by. ``scores`` has what each stage gave, by name: ``dense`` (inner
-    product of the vectors), ``neighbours`` and ``fused`` where known queries count, ``maxsim`` and ``rank``
-    where hits were ranked. Where texts are folded, ``duplicates`` is how many more passages that may be found
-    have nearly this text.
+    product of the vectors), ``lexical`` where words count, ``neighbours`` where known queries do, ``fused``
+    where either does, ``maxsim`` and ``rank`` where hits were ranked. Where texts are folded, ``duplicates``
+    is how many more passages that may be found have nearly this text.
     """
 
     passage: Passage

@@ -24,6 +24,7 @@ from lurcher.retrieval.capabilities import NO_TOKENS, Capabilities
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.duplicates import folded
 from lurcher.retrieval.passage_reader import PassageReader
+from lurcher.retrieval.phrases import quoted, rows_with
 from lurcher.retrieval.query import (
     SCORES,
     Query,
@@ -46,13 +47,16 @@ from lurcher.retrieval.rerank import (
 from lurcher.retrieval.results import Explanation, Hit, SearchResult
 from lurcher.retrieval.retrievers import Retriever
 from lurcher.retrieval.retrievers.dense import DenseRetriever
+from lurcher.retrieval.retrievers.lexical import LexicalRetriever
 from lurcher.retrieval.retrievers.neighbours import KnownQueries, VotingRetriever
 from lurcher.retrieval.stages import Stage
+from lurcher.retrieval.stages.encode import Encode, Planned
 from lurcher.retrieval.stages.fetch import Explain, Fetch
-from lurcher.retrieval.stages.group import Deepen, Group
+from lurcher.retrieval.stages.fuse import Fuse
+from lurcher.retrieval.stages.group import Deepen, FirstStage, Group
 from lurcher.retrieval.stages.rank import Rank
 from lurcher.retrieval.stages.read import Read
-from lurcher.retrieval.stages.retrieve import Encode, Fuse, Planned, Retrieve
+from lurcher.retrieval.stages.retrieve import Retrieve, RetrieveLexical
 from lurcher.text import normalised
 
 
@@ -89,23 +93,28 @@ class Snapshot:
         )
         known = KnownQueries(bundle.neighbours, self._online, self._common_direction())
         voting = self._voting(known)
-        retrievers: dict[RetrieverName, Retriever] = {
-            "dense": DenseRetriever(bundle.vectors),
-            **voting,
-        }
+        dense: dict[RetrieverName, Retriever] = {"dense": DenseRetriever(bundle.vectors)}
         if bundle.neighbours is not None:
-            retrievers["adapted"] = DenseRetriever(bundle.neighbours.adapted, "fused")
-        retrieve, fuse = Retrieve(retrievers), Fuse(bundle.vectors, known)
-        self._encode = Encode(self._queries, tokens, reader)
+            dense["adapted"] = DenseRetriever(bundle.neighbours.adapted, "fused")
+        first_stage: list[tuple[str, FirstStage, Callable[[QueryState], bool]]] = [
+            ("retrieve_dense", Retrieve(dense), _finds_by("dense")),
+            ("retrieve_neighbours", Retrieve(voting), _finds_by("voting", "online")),
+            ("fuse", Fuse(bundle.vectors, bundle.lexical, known), _always),
+        ]
+        if bundle.lexical is not None:
+            lexical = RetrieveLexical(LexicalRetriever(bundle.lexical), self.costs)
+            first_stage.insert(2, ("retrieve_lexical", lexical, _finds_by("lexical")))
+        self._encode = Encode(self._queries, tokens, bundle.lexical, reader)
+        analyser = None if bundle.lexical is None else bundle.lexical.analyser
+        explain = Explain(known, voting, self._queries, self._passages, tokens, analyser)
         # Each with the queries that need it: a stage that no query of a batch needs is not timed.
-        self._stages: list[tuple[str, Stage, Callable[[Query], bool]]] = [
-            ("retrieve", retrieve, _always),
-            ("fuse", fuse, _always),
-            ("group", Deepen(bundle.passages, retrieve, fuse), _groups),
+        self._stages: list[tuple[str, Stage, Callable[[QueryState], bool]]] = [
+            *first_stage,
+            ("group", Deepen(bundle.passages, [stage for _, stage, _ in first_stage]), _groups),
             ("rank", Rank(self._rankers(t5, reader), self.costs), _always),
             ("group", Group(bundle.passages), _groups),
             ("fetch", Fetch(bundle.passages), _always),
-            ("explain", Explain(known, voting, self._queries, self._passages, tokens), _explains),
+            ("explain", explain, _explains),
             ("read", Read(self._queries, reader, t5, self.costs), _reads),
         ]
 
@@ -167,7 +176,7 @@ class Snapshot:
         states = dict(zip(planned, self._encode(list(planned.values())), strict=True))
         seconds["encode"] = perf_counter() - start
         for name, stage, needs in self._stages:
-            if not any(needs(state.query) for state in states.values()):
+            if not any(needs(state) for state in states.values()):
                 continue
             start = perf_counter()
             for place, state in zip(list(states), stage(list(states.values())), strict=True):
@@ -182,13 +191,18 @@ class Snapshot:
 
     def _plan(self, query: Query) -> Planned:
         plan = self.capabilities.plan(query, self._learnt)
-        return Planned(query, plan, *self._allowed(query.conditions, query.fold))
+        phrases = quoted(query.text) if query.query_syntax == "phrase" else ()
+        return Planned(query, plan, *self._allowed(query.conditions, phrases, query.fold))
 
     def _allow(
-        self, conditions: tuple[Condition, ...], fold: bool
+        self, conditions: tuple[Condition, ...], phrases: tuple[str, ...], fold: bool
     ) -> tuple[Rows | None, Rows | None]:
         """The rows that may be found, None: all; and how many passages each stands for, None: one."""
         allow = self.bundle.passages.rows(conditions) if conditions else None
+        for phrase in phrases:
+            assert self.bundle.lexical is not None  # noqa: S101 (the plan refuses phrases without it)
+            rows = rows_with(phrase, self.bundle.lexical, self.bundle.passages)
+            allow = rows if allow is None else np.intersect1d(allow, rows, assume_unique=True)
         if not fold or self.bundle.copies is None:
             return allow, None
         return folded(self.bundle.copies, allow)
@@ -254,20 +268,24 @@ class Snapshot:
         self.bundle.close()
 
 
-def _always(_: Query) -> bool:
+def _always(_: QueryState) -> bool:
     return True
 
 
-def _groups(query: Query) -> bool:
-    return query.group_by is not None
+def _finds_by(*names: RetrieverName) -> Callable[[QueryState], bool]:
+    return lambda state: any(name in state.plan.retrievers for name in names)
 
 
-def _explains(query: Query) -> bool:
-    return bool(query.extras)
+def _groups(state: QueryState) -> bool:
+    return state.query.group_by is not None
 
 
-def _reads(query: Query) -> bool:
-    return query.read is not None
+def _explains(state: QueryState) -> bool:
+    return bool(state.query.extras)
+
+
+def _reads(state: QueryState) -> bool:
+    return state.query.read is not None
 
 
 def _result(state: QueryState, seconds: dict[str, float]) -> SearchResult:

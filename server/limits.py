@@ -5,7 +5,6 @@ from __future__ import annotations
 from starlette.exceptions import HTTPException
 
 from lurcher.errors import FieldError
-from lurcher.retrieval.capabilities import CANDIDATES
 from lurcher.retrieval.query import check_candidates
 from lurcher.server.settings import Settings
 
@@ -16,18 +15,19 @@ def too_many(field: str, count: int, limit: int) -> HTTPException:
 
 
 def candidates_for(
-    name: str, wanted: int, candidates: int | None, ranked: bool, settings: Settings
+    name: str, wanted: int, candidates: int | None, default: int | None, settings: Settings
 ) -> int:
     """Return how many candidates to rank for a query that wants this many hits in its field ``name``.
 
-    Raises FieldError if the settings allow fewer.
+    ``default`` is how many where the query does not say, None where nothing ranks. Raises FieldError if the
+    settings allow fewer.
     """
     limit = settings.max_candidates
     if candidates is not None and candidates > limit:
         raise FieldError("candidates", f"at most {limit} are allowed")
-    if ranked:
+    if default is not None:
         if wanted > limit:
             reason = f"at most {limit} hits can be ranked; with rank 'off' there are more"
             raise FieldError(name, reason)
         check_candidates(name, wanted, candidates)
-    return max(wanted, min(CANDIDATES, limit)) if candidates is None else candidates
+    return max(wanted, min(default or 0, limit)) if candidates is None else candidates

@@ -18,6 +18,7 @@ from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.manifest import Manifest, Swap
 from lurcher.bundle.neighbours import NeighbourSettings
 from lurcher.index_builder.edit.derive import beside, derive
+from lurcher.index_builder.lexical_gain import lexical_gain, own_phrases
 from lurcher.index_builder.progress import Reporter, Silent
 from lurcher.index_builder.search_effort import recall_at, sample_queries, tune
 from lurcher.models.encoders.encoder import Encoder
@@ -57,10 +58,15 @@ def _write(
     fail_point("encoder: begun")
     encoder = merge(old.path / ENCODER, student, made / ENCODER)
     fail_point("search effort: begun")
-    effort, swap = _tuned(old, Encoder.load(made / ENCODER, "query", available_cpus()), report)
+    queries = Encoder.load(made / ENCODER, "query", available_cpus())
+    effort, swap = _tuned(old, queries, report)
+    figures: dict[str, int | float | None] = {"search_effort": effort}
+    if old.lexical is not None:
+        phrases = own_phrases(old.passages, old.manifest.build.seed)
+        figures["lexical_gain"] = round(lexical_gain(phrases, queries, old.vectors, old.lexical), 4)
     return {
         "encoder": encoder,
-        "figures": old.manifest.figures.model_copy(update={"search_effort": effort}),
+        "figures": old.manifest.figures.model_copy(update=figures),
         "swap": swap,
         "neighbours": _searched_as_hard(old.manifest.neighbours, effort),
     }

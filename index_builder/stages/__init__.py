@@ -23,6 +23,7 @@ from lurcher.index_builder.stages import (
     fit_reading_coder,
     fit_token_coder,
     index_terms,
+    measure_gain,
     store_passages,
     tune_search,
 )
@@ -79,4 +80,5 @@ STAGES = (
     ),
     Stage("encoder", (), (), copy_models.copy_encoders),
     Stage("search effort", ("passages", "vectors", "index", "encoder"), (), tune_search.run),
+    Stage("lexical gain", ("lexical", "search effort"), (), measure_gain.run),
 )  # fmt: skip

@@ -30,9 +30,9 @@ READER_DEPTH = 20
 
 
 class MaxSimRanker:
-    """Orders by .25 dense + .75 maxsim, which takes the place of dense in the first stage's score.
+    """Orders by .3 dense + .7 maxsim, which takes the place of dense in the first stage's score.
 
-    With a decoder, by what that makes of the candidates' codes; .25 dense + .75 maxsim is its prior.
+    With a decoder, by what that makes of the candidates' codes; the same sum is its prior.
     """
 
     few = 100

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from lurcher.bundle.passages import Rows
-from lurcher.bundle.vectors import VectorIndex, Vectors
-from lurcher.retrieval.query import NO_CANDIDATES, Candidates
+from lurcher.bundle.vectors import VectorIndex
+from lurcher.retrieval.query import NO_CANDIDATES, Candidates, QueryFeatures
 
 
 class DenseRetriever:
-    """An index of vectors; the column ``score`` names is the inner product in that index."""
+    """An index of vectors; the column that ``score`` names is the inner product in that index."""
 
     def __init__(self, index: VectorIndex, score: str = "dense") -> None:
         self._index, self._score = index, score
 
     def search(
-        self, vectors: Vectors, depths: Sequence[int], allow: Sequence[Rows | None]
+        self,
+        features: Sequence[QueryFeatures],
+        depths: Sequence[int],
+        allow: Sequence[Rows | None],
     ) -> list[Candidates]:
         """As ``Retriever.search``."""
+        vectors = np.stack([one.vector for one in features])  # (B, d)
         found = [NO_CANDIDATES] * len(depths)
         # By depth: a graph searched deeper finds more, and a query's hits must not depend on its company.
         by_depth: dict[int, list[int]] = {}

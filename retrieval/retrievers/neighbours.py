@@ -19,7 +19,7 @@ from lurcher.feedback.online import OnlineIndex
 from lurcher.models.neighbours.adapted import unit
 from lurcher.models.neighbours.nearness import own_similarities
 from lurcher.models.neighbours.votes import Votes, margin_votes
-from lurcher.retrieval.query import Candidates
+from lurcher.retrieval.query import Candidates, QueryFeatures
 from lurcher.retrieval.results import ContributingNeighbour
 
 # Known queries that are named for a hit, and how many are looked at to find them.
@@ -164,12 +164,12 @@ class VotingRetriever:
 
     def search(
         self,
-        vectors: Vectors,
+        features: Sequence[QueryFeatures],
         depths: Sequence[int],  # noqa: ARG002 (all that are voted for are found, however many)
         allow: Sequence[Rows | None],
     ) -> list[Candidates]:
         """As ``Retriever.search``, but in the order of rows, and however many there are."""
-        votes, cast = self._votes(vectors)
+        votes, cast = self._votes(np.stack([one.vector for one in features]))
         found = []
         for place, allowed in enumerate(allow):
             mine = votes.query == place

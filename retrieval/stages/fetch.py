@@ -8,7 +8,8 @@ from dataclasses import replace
 from lurcher.bundle.passages import Passages
 from lurcher.bundle.token_store import TokenStore
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.retrieval.highlights import best_sentences
+from lurcher.models.lexical.analyser import Analyser
+from lurcher.retrieval.highlights import AS_WRITTEN, best_sentences
 from lurcher.retrieval.query import QueryState, RetrieverName
 from lurcher.retrieval.results import ContributingNeighbour, Explanation, Span, TokenMatch
 from lurcher.retrieval.retrievers.neighbours import KnownQueries, VotingRetriever
@@ -36,9 +37,13 @@ class Explain:
 
     def __init__(
         self, known: KnownQueries, voting: dict[RetrieverName, VotingRetriever], queries: Encoder,
-        passages: Encoder | None, store: TokenStore | None,
+        passages: Encoder | None, store: TokenStore | None, analyser: Analyser | None,
     ) -> None:  # fmt: skip
-        """``queries`` and ``passages`` are the encoders that tokenise them; None where nothing ranks."""
+        """``queries`` and ``passages`` are the encoders that tokenise them; None where nothing ranks.
+
+        ``analyser`` is the lexical index's, which says what words highlights have in common with a query.
+        """
+        self._analyser = analyser or AS_WRITTEN
         self._known, self._voting = known, voting
         self._queries, self._passages, self._store = queries, passages, store
 
@@ -52,7 +57,7 @@ class Explain:
         columns = zip(
             self._contributing(state) if "contributing_neighbours" in extras else none,
             (self._alignment(state) if "token_alignment" in extras else None) or none,
-            _highlights(state) if "highlights" in extras else none,
+            self._highlights(state) if "highlights" in extras else none,
             strict=True,
         )
         return replace(state, explanations=tuple(Explanation(*row) for row in columns))
@@ -83,8 +88,8 @@ class Explain:
             state.passages,
         )
 
-
-def _highlights(state: QueryState) -> list[list[Span]]:
-    """For each hit the sentence of its text that has most in common with the query, if any has."""
-    spans = best_sentences(state.query.text, [passage.text for passage in state.passages])
-    return [[span] if span else [] for span in spans]
+    def _highlights(self, state: QueryState) -> list[list[Span]]:
+        """For each hit the sentence of its text that has most in common with the query, if any has."""
+        texts = [passage.text for passage in state.passages]
+        spans = best_sentences(state.query.text, texts, self._analyser)
+        return [[span] if span else [] for span in spans]

@@ -11,7 +11,7 @@ from lurcher.bundle.passages import Passages, Rows
 from lurcher.retrieval.query import QueryState
 
 # A stage at which no query fails.
-_Safe = Callable[[Sequence[QueryState]], Sequence[QueryState]]
+FirstStage = Callable[[Sequence[QueryState]], list[QueryState]]
 
 _DEEPER = 4  # times as many candidates, where those found are of too few documents
 
@@ -19,8 +19,9 @@ _DEEPER = 4  # times as many candidates, where those found are of too few docume
 class Deepen:
     """Finds candidates of as many documents as hits are wanted, where there are so many."""
 
-    def __init__(self, passages: Passages, retrieve: _Safe, fuse: _Safe) -> None:
-        self._passages, self._first_stage = passages, (retrieve, fuse)
+    def __init__(self, passages: Passages, first_stage: Sequence[FirstStage]) -> None:
+        """``first_stage`` finds and fuses candidates."""
+        self._passages, self._first_stage = passages, first_stage
 
     def __call__(self, states: Sequence[QueryState]) -> list[QueryState]:
         """The states with more candidates: the best passage of each further document, and no more of it."""
@@ -39,8 +40,10 @@ class Deepen:
             found = deeper.candidates
             documents = self._passages.documents(found.rows)
         first = _first_of_each(documents)
-        # Ranking costs by the candidate, and of a document that is found late one passage is enough.
-        further = first[first >= ranked][:wanted]
+        # Ranking costs by the candidate, and of a document that is found late one passage is enough. More
+        # documents than are wanted would let a ranker put some out that the first stage has well before them.
+        enough = max(0, wanted - int(np.sum(first < ranked)))
+        further = first[first >= ranked][:enough]
         return replace(state, candidates=found.take(np.r_[:ranked, further]))
 
 

@@ -23,6 +23,7 @@ from lurcher.models.reader.answers import LOOKED_AT, answers_of, probability
 from lurcher.models.reader.spans import Span as TokenSpan
 from lurcher.models.reader.spans import best_spans
 from lurcher.retrieval.costs import CostModel
+from lurcher.retrieval.fusion import stand_in
 from lurcher.retrieval.passage_reader import PassageReader, ReaderQuery, ReadPassage
 from lurcher.retrieval.query import QueryState, ReadOptions
 from lurcher.retrieval.rankers.t5 import T5
@@ -156,5 +157,5 @@ def _scores(state: QueryState) -> Vectors:
     """
     columns, ranker = state.candidates.columns, state.plan.ranker
     if ranker in ("t5", "reader") and "maxsim" in columns:
-        return blend(columns["dense"], columns["maxsim"])
+        return stand_in(columns, blend(columns["dense"], columns["maxsim"]))
     return state.candidates.score

@@ -79,12 +79,13 @@ def _question(body: AnswerRequest, serving: Serving, settings: Settings) -> Quer
     check_text("query", body.query, settings.max_query_chars)
     if body.read_depth > settings.max_read_depth:
         raise FieldError("read_depth", f"at most {settings.max_read_depth} hits are read")
-    ranked = capabilities.ranks(body.rank)
-    candidates = candidates_for("read_depth", body.read_depth, body.candidates, ranked, settings)
+    default = capabilities.default_candidates(body.rank, body.retrieve)
+    candidates = candidates_for("read_depth", body.read_depth, body.candidates, default, settings)
     return Query(
         body.query, body.read_depth, conditions(body.filter), body.neighbours.mode,
         body.neighbours.dense_weight, body.rank, candidates,
-        read=ReadOptions(body.top_k, body.min_score, body.write),
+        read=ReadOptions(body.top_k, body.min_score, body.write), retrieve=body.retrieve,
+        query_syntax=body.query_syntax,
     )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ def _describe(serving: Serving, settings: Settings) -> BundleReply:
         encoder=manifest.encoder.model_dump(),
         build=manifest.build.model_dump(),
         figures=manifest.figures.model_dump(),
+        lexical=None if manifest.lexical is None else manifest.lexical.model_dump(),
         tokens=None if manifest.tokens is None else _tokens(manifest.tokens),
         ranker=None if manifest.ranker is None else manifest.ranker.model_dump(),
         states=None if manifest.states is None else manifest.states.model_dump(exclude={"ranker"}),

@@ -116,8 +116,8 @@ def _options(body: SearchOptions, serving: Serving, settings: Settings) -> _Opti
     """Return candidates, conditions and extras for the queries of ``body``. Raises FieldError."""
     if body.top_k > settings.max_top_k:
         raise FieldError("top_k", f"at most {settings.max_top_k} hits are allowed")
-    ranked = serving.capabilities.ranks(body.rank)
-    candidates = candidates_for("top_k", body.top_k, body.candidates, ranked, settings)
+    default = serving.capabilities.default_candidates(body.rank, body.retrieve)
+    candidates = candidates_for("top_k", body.top_k, body.candidates, default, settings)
     extras = cast("frozenset[Extra]", _EXTRAS.intersection(body.include))
     return candidates, conditions(body.filter) if body.filter else (), extras
 
@@ -127,7 +127,8 @@ def _query(text: str, body: SearchOptions, options: _Options) -> Query:
     neighbours = body.neighbours
     return Query(
         text, body.top_k, tests, neighbours.mode, neighbours.dense_weight, body.rank, candidates,
-        extras=extras, fold=body.fold, group_by=body.group_by,
+        extras=extras, fold=body.fold, group_by=body.group_by, retrieve=body.retrieve,
+        query_syntax=body.query_syntax,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from lurcher.retrieval.filters import Filter, Text
-from lurcher.retrieval.query import RankMode
+from lurcher.retrieval.query import QuerySyntax, RankMode, RetrieveMode
 from lurcher.server.schemas.body import Body
 from lurcher.server.schemas.search import NeighbourOptions, Span, Timings
 
@@ -32,6 +32,8 @@ class AnswerRequest(Body):
     filter: Annotated[
         Filter, Field(description="As in a search.", examples=[{"language": "en"}])
     ] = {}  # noqa: RUF012 (pydantic copies it)
+    retrieve: Annotated[RetrieveMode, Field(description="As in a search.")] = "auto"
+    query_syntax: Annotated[QuerySyntax, Field(description="As in a search.")] = "plain"
     neighbours: Annotated[NeighbourOptions, Field(description="As in a search.")] = (
         NeighbourOptions()
     )
@@ -41,7 +43,7 @@ class AnswerRequest(Body):
         Field(
             ge=1,
             description="How many candidates of the first stage to rank, at least `read_depth`. Default: "
-            "100, or `read_depth` if that is larger.",
+            "100, 75 if two indexes found them, or `read_depth` if that is larger.",
         ),
     ] = None
     timeout_ms: Annotated[
@@ -122,6 +124,6 @@ class AnswerReply(BaseModel):
     bundle: str
     truncated: bool = Field(description="Whether the query was longer than the encoder reads.")
     degraded: list[str] = Field(
-        description="What was cut to keep the deadline: `rank` (skipped), `read` (fewer than `read_depth` "
-        "hits were read)."
+        description="What was cut to keep the deadline: `retrieve_lexical`, `rank` (skipped), `read` (fewer "
+        "than `read_depth` hits were read)."
     )

@@ -18,6 +18,9 @@ class BundleReply(BaseModel):
     encoder: dict[str, Any]
     build: dict[str, Any]
     figures: dict[str, Any]
+    lexical: dict[str, Any] | None = Field(
+        description="The lexical index: its language, number of terms, and size; null if there is none."
+    )
     tokens: dict[str, Any] | None = Field(
         description="The 1-bit tokens that ranking reads, their number and size; null if there are none."
     )

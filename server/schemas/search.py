@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from lurcher.retrieval.filters import Filter, Text
-from lurcher.retrieval.query import GroupBy, RankMode
+from lurcher.retrieval.query import GroupBy, QuerySyntax, RankMode, RetrieveMode
 from lurcher.server.schemas.body import Body
 from lurcher.server.schemas.problems import Problem
 
@@ -54,6 +54,22 @@ class SearchOptions(Body):
     include: Annotated[
         list[Include], Field(max_length=6, description="Which parts of a hit to return.")
     ] = DEFAULT_INCLUDE
+    retrieve: Annotated[
+        RetrieveMode,
+        Field(
+            description="What finds candidates. `dense`: the vectors nearest to the query's. `lexical`: the "
+            "query's words (BM25). `hybrid`: both. `auto`: `hybrid` if the bundle has both indexes, or the "
+            "one that it has."
+        ),
+    ] = "auto"
+    query_syntax: Annotated[
+        QuerySyntax,
+        Field(
+            description="`plain`: the query is text, and no sign in it has a meaning of its own. `phrase`: "
+            "each hit has what the query has in quotes, word by word; case, accents and punctuation do not "
+            "count."
+        ),
+    ] = "plain"
     neighbours: Annotated[
         NeighbourOptions, Field(description="Whether and how known queries count.")
     ] = NeighbourOptions()
@@ -71,8 +87,8 @@ class SearchOptions(Body):
         int | None,
         Field(
             ge=1,
-            description="How many candidates of the first stage to rank, at least `top_k`. Default: 100, or "
-            "`top_k` if that is larger.",
+            description="How many candidates of the first stage to rank, at least `top_k`. Default: 100 or, "
+            "if words find some, too, 75; or `top_k` if that is larger.",
         ),
     ] = None
     fold: Annotated[
@@ -110,8 +126,15 @@ class BatchRequest(SearchOptions):
 class Scores(BaseModel):
     """The score of each stage that ran."""
 
-    dense: float = Field(
-        description="Inner product of the vectors of query and passage; -1 to 1 if vectors have norm 1."
+    dense: float | None = Field(
+        default=None,
+        description="Inner product of the vectors of query and passage; -1 to 1 if vectors have norm 1. "
+        "Missing with `retrieve: lexical` and nothing that ranks.",
+    )
+    lexical: float | None = Field(
+        default=None,
+        description="How much of the query's words the passage has, if words find candidates: BM25 over what "
+        "a passage of nothing but these words would have. 0 to 1, and it depends on no other passage.",
     )
     neighbours: float | None = Field(
         default=None,
@@ -120,8 +143,8 @@ class Scores(BaseModel):
     )
     fused: float | None = Field(
         default=None,
-        description="Score of the first stage, if known queries count: `dense` and what they add to it, by "
-        "the weight lambda. It is `dense` where no known query is near.",
+        description="Score of the first stage, if known queries or words count: `dense`, what known queries "
+        "add to it by the weight lambda, and `lexical` by its weight.",
     )
     maxsim: float | None = Field(
         default=None,
@@ -131,7 +154,8 @@ class Scores(BaseModel):
     )
     rank: float | None = Field(
         default=None,
-        description="What ranked hits are ordered by: 0.25 dense + 0.75 maxsim, and what known queries add. "
+        description="What ranked hits are ordered by: 0.3 dense + 0.7 maxsim, and what known queries and the "
+        "lexical score add. "
         "A decoder or reader corrects this value, which may then leave -1 to 1. A "
         "T5's score stands alone, in nats: the log-likelihood of the query (at most 0), the log-odds that "
         "the passage answers it, or the sum of both.",
@@ -217,7 +241,11 @@ class Timings(BaseModel):
 
     queue: float
     encode: float
-    retrieve: float
+    retrieve_dense: float = Field(default=0, description="Finding candidates by vectors.")
+    retrieve_neighbours: float = Field(
+        default=0, description="Only if a query of the batch lets known queries vote."
+    )
+    retrieve_lexical: float = Field(default=0, description="Finding candidates by words.")
     fuse: float
     rank: float
     fetch: float
@@ -239,7 +267,7 @@ class SearchReply(BaseModel):
         description="Whether the query reads like a question, so that it makes sense to ask `/v1/answer`."
     )
     degraded: list[str] = Field(
-        description="Stages that were skipped to keep the deadline: `rank`, or none."
+        description="Stages that were skipped to keep the deadline: `retrieve_lexical`, `rank`."
     )
 
 

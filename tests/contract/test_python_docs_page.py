@@ -40,7 +40,7 @@ def test_examples_run_from_top_to_bottom(
     assert all(printed)
     assert len(printed) > 5
     # What the comments beside the calls promise.
-    assert list(names["best"].scores) == ["dense", "maxsim", "rank"]
+    assert list(names["best"].scores) == ["dense", "lexical", "fused", "maxsim", "rank"]
     assert printed[-1].startswith("filter.colour: no passage has this field; there are: ")
 
 

@@ -41,7 +41,13 @@ def hit(text: str, best: str = "", **others: Any) -> dict[str, Any]:
     plain = {
         "id": "4983",
         "score": 0.7312,
-        "scores": {"dense": 0.5512, "maxsim": 0.7912, "rank": 0.7312},
+        "scores": {
+            "dense": 0.5512,
+            "lexical": 0.31,
+            "fused": 0.6312,
+            "maxsim": 0.7912,
+            "rank": 0.7312,
+        },
         "title": "Aspirin and stroke",
     }
     return {**plain, "text": text, "metadata": {"year": 2015}, "highlights": spans, **others}
@@ -94,7 +100,7 @@ NORMAL = [
         id="27",
         title="A long one",
         score=0.52,
-        scores={"dense": 0.52, "maxsim": 0.52, "rank": 0.52},
+        scores={"dense": 0.52, "lexical": 0, "fused": 0.52, "maxsim": 0.52, "rank": 0.52},
     ),
     *[hit("Other words.", id=f"n{i}", title=f"Hit {i}", score=0.5 - i / 50) for i in range(3, 11)],
 ]
@@ -159,6 +165,7 @@ BUNDLE = {
     "passages": 5183,
     "encoder": {"name": "minilm-l6", "dimension": 384},
     "filter_fields": sorted(FIELDS),
+    "lexical": {"language": "english"},
     "tokens": {"bits": 160, "keep_ratio": 0.36},
 }
 
@@ -322,12 +329,16 @@ class Handler(BaseHTTPRequestHandler):
             if query == "slow" and not self.released():
                 return
             hits = HITS.get(query, NORMAL)[: asked["top_k"]]
+            found_by = {
+                "retrieve_dense": asked.get("retrieve") != "lexical",
+                "retrieve_lexical": asked.get("retrieve") != "dense",
+            }
             found = {
                 "hits": [] if NO_VALUE in wanted.values() else hits,
                 "timings_ms": {
                     "queue": 0.1,
                     "encode": 3.2,
-                    "retrieve": 0.2,
+                    **{stage: 0.2 for stage, ran in found_by.items() if ran},
                     "fuse": 0.1,
                     "rank": 0.1,
                     "fetch": 0.1,

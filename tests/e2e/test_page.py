@@ -51,7 +51,7 @@ def test_search_shows_hits_with_their_scores_and_the_time_by_stage(page: Page) -
     scores = [float(data.text) for data in page.all(".hit data")]
     assert scores == sorted(scores, reverse=True)
     assert all(part.text for part in page.all(".hit .text"))
-    assert {"encode", "retrieve", "fuse", "total"} <= set(
+    assert {"encode", "dense", "lexical", "fuse", "total"} <= set(
         re.findall(r"[a-z]{3,}", page.text("#legend"))
     )
     assert len(page.all("#stages span")) == len(page.all("#legend li")) - 1

@@ -38,7 +38,7 @@ def test_known_query_is_named_below_the_hit_that_it_spoke_for(known: Page) -> No
     assert not known.seen(STAGES.format(1))
     known.one(".name").click()
     names = [chip.text.split()[0] for chip in known.all(STAGES.format(1))]
-    assert names == ["dense", "neighbours", "fused", "maxsim", "rank"]
+    assert names == ["dense", "lexical", "neighbours", "fused", "maxsim", "rank"]
 
 
 def test_nothing_is_said_where_there_are_no_known_queries(page: Page) -> None:
@@ -49,6 +49,8 @@ def test_nothing_is_said_where_there_are_no_known_queries(page: Page) -> None:
     page.one(".name").click()
     assert [chip.text.split()[0] for chip in page.all(STAGES.format(1))] == [
         "dense",
+        "lexical",
+        "fused",
         "maxsim",
         "rank",
     ]

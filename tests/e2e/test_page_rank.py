@@ -44,7 +44,7 @@ def test_switch_searches_again_without_ranking_and_back(stubbed: Page, stub: Stu
 
 def test_switch_is_kept_in_the_address(page: Page) -> None:
     page.open(q=QUERY)
-    assert scores(page) == ["dense", "maxsim", "rank"]
+    assert scores(page) == ["dense", "lexical", "fused", "maxsim", "rank"]
     page.one("#rank").click()
     page.settle()
     assert "rank=off" in page.driver.current_url
@@ -61,11 +61,11 @@ def test_switch_is_kept_in_the_address(page: Page) -> None:
 def test_unranked_hits_have_the_first_stages_scores(driver: Chrome, live_url: str) -> None:
     for page in watched(Page(driver, live_url)):
         page.open(q=QUERY, rank="off")
-        assert scores(page) == ["dense"]
+        assert scores(page) == ["dense", "lexical", "fused"]
 
 
 def test_no_switch_where_nothing_can_be_ranked(tokenless: Page) -> None:
     tokenless.open(q=QUERY)
     tokenless.until(lambda: "tokenless" in tokenless.text("#bundle"))
     assert not tokenless.seen("#rank")
-    assert scores(tokenless) == ["dense"]
+    assert scores(tokenless) == ["dense", "lexical", "fused"]

@@ -159,7 +159,7 @@ def test_a_decoder_of_other_principal_components_is_refused_before_encoding(
             TinyOptions(encoder=encoder, ranker=SHIPPED),
             recorder,
         )
-    assert set(recorder.stages) == {"reading", "calibrating"}
+    assert set(recorder.stages) == {"reading", "indexing terms", "calibrating"}
 
 
 def test_a_graph_with_weights_beside_it_is_refused(small_bundle: Path, tmp_path: Path) -> None:

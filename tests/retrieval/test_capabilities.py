@@ -43,11 +43,16 @@ def test_parts_of_a_bundle_are_what_it_can_do(
     for path in (small_bundle, tokenless_bundle, answering_bundle, ticket_bundle):
         with closing(Bundle.open(path)) as bundle:
             found[path] = Capabilities.of(bundle)
-    assert found[tokenless_bundle] == BARE
+    # What words count was measured, on each corpus.
+    lexical, of_odd = found[small_bundle].lexical, found[answering_bundle].lexical
+    assert lexical is not None
+    assert of_odd is not None
+    assert found[tokenless_bundle] == replace(BARE, lexical=lexical)
     # The decoder that ships ranks wherever there are tokens.
-    assert found[small_bundle] == replace(TOKENS, decoder=True)
-    assert found[answering_bundle] == replace(TOKENS, decoder=True, reader=True)
+    assert found[small_bundle] == replace(TOKENS, decoder=True, lexical=lexical)
+    assert found[answering_bundle] == replace(TOKENS, decoder=True, reader=True, lexical=of_odd)
     assert found[ticket_bundle].known is not None
+    assert found[ticket_bundle].lexical == lexical
 
 
 # Rankers.

@@ -11,7 +11,14 @@ from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.models.neighbours.nearness import nearness
 from lurcher.models.neighbours.votes import boost, raised
-from lurcher.retrieval.fusion import adapted_weights, fuse_adapted, fuse_votes, stand_in
+from lurcher.retrieval.fusion import (
+    adapted_weights,
+    best,
+    filled,
+    fuse_adapted,
+    fuse_votes,
+    stand_in,
+)
 from lurcher.retrieval.query import NO_CANDIDATES, Candidates
 
 DIMENSION, PASSAGES = 4, 12
@@ -39,6 +46,15 @@ def voted_candidates(draw: np.random.Generator) -> Candidates:
     return Candidates(rows, {"neighbours": votes.astype(np.float32)})
 
 
+def fused_by_votes(
+    dense: Candidates, voted: Candidates, scores: Vectors, weight: float, k: int
+) -> Candidates:
+    """The best ``k`` of both, by the ``scores`` (n,) of all passages."""
+    voted = voted.take(np.flatnonzero(voted.columns["neighbours"] > 0))
+    rows = np.union1d(dense.rows, voted.rows)
+    return best(fuse_votes(filled("dense", dense, rows, scores.__getitem__), voted, weight), k)
+
+
 @given(seeds, weights, depths)
 def test_votes_give_the_best_of_all_passages_by_the_formula(
     seed: int, weight: float, k: int
@@ -47,9 +63,7 @@ def test_votes_give_the_best_of_all_passages_by_the_formula(
     passages, (vector,) = units(draw, PASSAGES), units(draw, 1)
     scores = passages @ vector
     voted = voted_candidates(draw)
-    fused = fuse_votes(
-        dense_candidates(scores, k), voted, vector, lambda rows: passages[rows], weight, k
-    )
+    fused = fused_by_votes(dense_candidates(scores, k), voted, scores, weight, k)
     votes = np.zeros(PASSAGES, np.float32)
     votes[voted.rows] = voted.columns["neighbours"]
     wanted = raised(scores, boost(votes, weight))
@@ -63,19 +77,21 @@ def test_votes_give_the_best_of_all_passages_by_the_formula(
 
 
 @given(seeds, depths)
-def test_only_missing_inner_products_are_computed(seed: int, k: int) -> None:
+def test_only_missing_scores_are_computed(seed: int, k: int) -> None:
     draw = np.random.default_rng(seed)
-    passages, (vector,) = units(draw, PASSAGES), units(draw, 1)
+    scores = draw.uniform(-1, 1, PASSAGES).astype(np.float32)
     asked: list[int] = []
 
-    def vectors(rows: Rows) -> Vectors:
+    def computed(rows: Rows) -> Vectors:
         asked.extend(rows.tolist())
-        return passages[rows]
+        return scores[rows]
 
-    dense, voted = dense_candidates(passages @ vector, k), voted_candidates(draw)
-    fuse_votes(dense, voted, vector, vectors, 0.5, k)
-    counted = voted.rows[voted.columns["neighbours"] > 0]
-    assert sorted(asked) == sorted(set(counted.tolist()) - set(dense.rows.tolist()))
+    dense, others = dense_candidates(scores, k), np.flatnonzero(draw.random(PASSAGES) < 0.5)
+    rows = np.union1d(dense.rows, others)
+    found = filled("dense", dense, rows, computed)
+    assert asked == sorted(set(others.tolist()) - set(dense.rows.tolist()))
+    np.testing.assert_array_equal(found.rows, rows)
+    np.testing.assert_array_equal(found.columns["dense"], scores[rows])
 
 
 @given(seeds, st.floats(0, 1, exclude_min=True, width=32))
@@ -84,7 +100,7 @@ def test_without_votes_the_dense_order_stays(seed: int, weight: float) -> None:
     passages, (vector,) = units(draw, PASSAGES), units(draw, 1)
     dense = dense_candidates(passages @ vector, 8)
     nothing = Candidates(np.zeros(0, np.int64), {"neighbours": np.zeros(0, np.float32)})
-    fused = fuse_votes(dense, nothing, vector, lambda rows: passages[rows], weight, 8)
+    fused = fused_by_votes(dense, nothing, passages @ vector, weight, 8)
     np.testing.assert_array_equal(fused.columns["dense"], dense.columns["dense"])
     np.testing.assert_array_equal(fused.columns["fused"], dense.columns["dense"])
     assert (fused.columns["neighbours"] == 0).all()
@@ -96,7 +112,7 @@ def test_with_a_lambda_of_0_votes_decide_and_equal_ones_are_in_the_dense_order(s
     passages, (vector,) = units(draw, PASSAGES), units(draw, 1)
     dense = dense_candidates(passages @ vector, PASSAGES)
     voted = voted_candidates(draw)
-    fused = fuse_votes(dense, voted, vector, lambda rows: passages[rows], 0.0, PASSAGES)
+    fused = fused_by_votes(dense, voted, passages @ vector, 0.0, PASSAGES)
     votes, own = fused.columns["neighbours"], fused.columns["dense"]
     assert (np.diff(votes) <= 2 / 99).all()  # a lambda of 0 counts as .01
     for vote in set(votes.tolist()):
@@ -116,7 +132,8 @@ def test_adapted_scores_are_inner_products_with_moved_passages(
     passages, means, (vector,) = units(draw, PASSAGES), units(draw, PASSAGES), units(draw, 1)
     means[draw.random(PASSAGES) < 0.5] = 0
     rows = np.arange(100, 100 + PASSAGES)
-    fused = fuse_adapted(rows, passages, means, vector, weight, k)
+    found = Candidates(rows, {"dense": passages @ vector})
+    fused = best(fuse_adapted(found, passages, means, vector, weight), k)
     moved = np.array(
         [
             unit(weight * passage + (1 - weight) * mean) if mean.any() else passage
@@ -164,7 +181,7 @@ def test_of_a_moved_passage_a_ranker_gets_the_part_that_dense_has() -> None:
     dense, fused, scores, weight = (
         np.array(column, np.float32) for column in ([0.2, 0.6], [0.5, 0.6], [0.4, 0.1], [0.4, 1.0])
     )
-    columns = {"dense": dense, "fused": fused, "dense_weight": weight}
+    columns = {"dense": dense, "fused": fused, "adapted": fused, "dense_weight": weight}
     np.testing.assert_allclose(stand_in(columns, scores), [0.58, 0.1], atol=1e-6)
 
 
@@ -194,6 +211,6 @@ def test_no_candidates_at_all_fuse_to_none(k: int) -> None:
     nothing = Candidates(np.zeros(0, np.int64), {"neighbours": np.zeros(0, np.float32)})
     vector = np.ones(DIMENSION, np.float32)
     empty = np.zeros((0, DIMENSION), np.float32)
-    fused = fuse_votes(NO_CANDIDATES, nothing, vector, lambda _: empty, 0.5, k)
+    fused = fused_by_votes(NO_CANDIDATES, nothing, np.zeros(0, np.float32), 0.5, k)
     assert len(fused.rows) == len(NO_CANDIDATES.rows) == 0
-    assert len(fuse_adapted(fused.rows, empty, empty, vector, 0.5, k).rows) == 0
+    assert len(best(fuse_adapted(NO_CANDIDATES, empty, empty, vector, 0.5), k).rows) == 0

@@ -46,7 +46,7 @@ class Documents:
 
 def stages(documents: Documents) -> tuple[Deepen, Group]:
     passages = cast("Passages", documents)
-    return Deepen(passages, documents.retrieve, list), Group(passages)
+    return Deepen(passages, [documents.retrieve, list]), Group(passages)
 
 
 def state(documents: Documents, depth: int, top_k: int, **options: Any) -> QueryState:

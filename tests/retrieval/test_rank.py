@@ -20,14 +20,16 @@ from lurcher.index_builder.neighbours import Judged, NeighbourOptions
 from lurcher.models.neighbours.nearness import nearness
 from lurcher.models.neighbours.votes import boost, raised
 from lurcher.models.ranker.maxsim import LATE_WEIGHT
-from lurcher.retrieval.capabilities import CANDIDATES
+from lurcher.retrieval.capabilities import CANDIDATES, LEXICAL_WEIGHT
 from lurcher.retrieval.costs import CostModel
+from lurcher.retrieval.fusion import NAMED_WEIGHT, UNRANKED
+from lurcher.retrieval.names import named_share
 from lurcher.retrieval.query import Candidates, Plan, Query, QueryState
 from lurcher.retrieval.rankers.maxsim import MaxSimRanker
 from lurcher.retrieval.results import Hit, SearchResult
 from lurcher.retrieval.snapshot import Snapshot
+from lurcher.retrieval.stages.encode import Encode, Planned
 from lurcher.retrieval.stages.rank import Rank
-from lurcher.retrieval.stages.retrieve import Encode, Planned
 from tests.tickets import TICKET, tickets
 
 ENGLISH = (Condition("lang", "in", ("en",)),)
@@ -103,9 +105,21 @@ def reference(
     scored = {}
     similarities = maxsim_reference(snapshot.bundle, query.text, [rows[id_] for id_ in ids])
     for hit, maxsim in zip(candidates, similarities, strict=True):
-        final = hit.scores["dense"] + LATE_WEIGHT * (maxsim - hit.scores["dense"])
-        scored[hit.id] = (maxsim, with_votes(final, hit, dense_weight))
+        blend = hit.scores["dense"] + LATE_WEIGHT * (maxsim - hit.scores["dense"])
+        final = with_votes(blend, hit, dense_weight) + worded(snapshot, query, hit)
+        scored[hit.id] = (maxsim, final)
     return dict(sorted(scored.items(), key=lambda one: -one[1][1]))
+
+
+def worded(snapshot: Snapshot, query: Query, hit: Hit) -> float:
+    """What the words that ``hit`` shares with ``query`` add to a ranked score."""
+    index, gain = snapshot.bundle.lexical, snapshot.bundle.manifest.figures.lexical_gain
+    assert index is not None
+    assert gain is not None
+    spans = snapshot.bundle.query_encoder(1).own_spans(query.text)
+    terms = index.look_up(index.analyser.query_terms(query.text))
+    named = named_share(query.text, spans, terms)
+    return (LEXICAL_WEIGHT * max(0.0, gain) + NAMED_WEIGHT * named**3) * hit.scores["lexical"]
 
 
 def with_votes(score: float, hit: Hit, dense_weight: float, bent: bool = True) -> float:
@@ -145,10 +159,11 @@ def test_votes_keep_their_part(known: Snapshot, weight: float) -> None:
     for hit in ask(known, query).hits:
         scores = hit.scores
         blend = scores["dense"] + LATE_WEIGHT * (scores["maxsim"] - scores["dense"])
-        assert (
-            hit.score == scores["rank"] == pytest.approx(with_votes(blend, hit, weight), abs=1e-5)
-        )
-        assert scores["fused"] == pytest.approx(with_votes(scores["dense"], hit, weight), abs=1e-5)
+        share = worded(known, query, hit)
+        wanted = with_votes(blend, hit, weight) + share
+        assert hit.score == scores["rank"] == pytest.approx(wanted, abs=1e-5)
+        wanted = with_votes(scores["dense"], hit, weight) + UNRANKED * share
+        assert scores["fused"] == pytest.approx(wanted, abs=1e-5)
 
 
 @pytest.mark.parametrize("weight", [None, 0.0, 0.25, 1.0])
@@ -167,17 +182,21 @@ def test_moved_passages_keep_their_part_and_others_are_ranked_alone(
     assert (len(unmoved), len(found)) == (52, 60)
     for one in found:
         near = float(nearness(np.float32([one.scores["neighbours"]]))[0])
-        assert_stands_in(one, 1 - near * (1 - moved))
+        assert_stands_in(one, 1 - near * (1 - moved), worded(few, query, one))
     alone = ask(few, replace(query, neighbours="off", dense_weight=None)).hits
     scores = {one.id: one.score for one in alone}
     for one in unmoved:
         assert one.score == pytest.approx(scores[one.id], abs=1e-3)
 
 
-def assert_stands_in(hit: Hit, weight: float) -> None:
-    """That late interaction has its part of the place that the inner product has by ``weight``."""
+def assert_stands_in(hit: Hit, weight: float, share: float) -> None:
+    """That late interaction has its part of the place that the inner product has by ``weight``.
+
+    ``share`` is what words add.
+    """
     scores = hit.scores
-    wanted = scores["fused"] + weight * LATE_WEIGHT * (scores["maxsim"] - scores["dense"])
+    moved = scores["fused"] - UNRANKED * share
+    wanted = moved + share + weight * LATE_WEIGHT * (scores["maxsim"] - scores["dense"])
     assert hit.score == scores["rank"] == pytest.approx(wanted, abs=1e-5)
 
 
@@ -256,13 +275,13 @@ def test_no_time_left_leaves_the_first_stages_order(snapshot: Snapshot) -> None:
     lacking, ranked = snapshot.run([late, soon])
     assert isinstance(lacking, SearchResult)
     assert isinstance(ranked, SearchResult)
-    plain = first_stage(snapshot, late, 7)
+    plain = first_stage(snapshot, replace(late, retrieve="dense", deadline=None), 7)
     assert [f.id for f in lacking.hits] == [f.id for f in plain]
     assert np.allclose([f.score for f in lacking.hits], [f.score for f in plain], atol=1e-5)
     assert all(set(f.scores) == {"dense"} for f in lacking.hits)
     assert all(f.explanation.token_alignment is None for f in lacking.hits)
     assert all(f.explanation.token_alignment for f in ranked.hits)
-    assert (lacking.degraded, ranked.degraded) == (["rank"], [])
+    assert (lacking.degraded, ranked.degraded) == (["retrieve_lexical", "rank"], [])
     assert len(ranked.hits) == 7
 
 
@@ -283,7 +302,7 @@ def test_a_long_query_is_known_to_take_longer(small_bundle: Path) -> None:
     with closing(Bundle.open(small_bundle)) as bundle:
         store, encoder = bundle.tokens, bundle.query_encoder(1)
         assert store is not None
-        encode, ranker = Encode(encoder, store, None), MaxSimRanker(store)
+        encode, ranker = Encode(encoder, store, None, None), MaxSimRanker(store)
         rows = np.arange(60)
 
         def ranked(text: str) -> bool:

@@ -16,6 +16,7 @@ import pytest
 from lurcher.bundle.bundle import Bundle
 from lurcher.errors import ModelError
 from lurcher.index_builder.edit.swap_encoder import swap_encoder
+from lurcher.models.ranker.maxsim import LATE_WEIGHT
 from lurcher.models.reader.spans import NOTHING
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.passage_reader import PassageReader
@@ -24,8 +25,8 @@ from lurcher.retrieval.rankers import Ranker
 from lurcher.retrieval.rankers.maxsim import READER_WEIGHT, MaxSimRanker, ReaderRanker
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
+from lurcher.retrieval.stages.encode import Encode, Planned
 from lurcher.retrieval.stages.read import Read
-from lurcher.retrieval.stages.retrieve import Encode, Planned
 from tests.server.odd import ODD
 from tests.server.pointing import Failing, Pointing, pointed
 from tests.tiny import PROFILES
@@ -110,7 +111,7 @@ def ranking(bundle: Bundle, reader: PassageReader, candidates: Candidates) -> Qu
     """``BY_READER`` before its ``candidates`` are ranked."""
     count = len(candidates.rows)
     plan = Plan("reader", "off", ("dense",), count, count)
-    encode = Encode(bundle.query_encoder(1), bundle.tokens, reader)
+    encode = Encode(bundle.query_encoder(1), bundle.tokens, None, reader)
     (state,) = encode([Planned(BY_READER, plan, None)])
     return replace(state, candidates=candidates)
 
@@ -170,7 +171,7 @@ def test_what_known_queries_raise_is_read_and_keeps_their_part(opened: Bundle) -
     assert found.candidates.rows[0] == raised_row
     similarity = found.candidates.columns["maxsim"][0]
     wanted = (
-        5 + 0.75 * similarity + READER_WEIGHT * 10
+        5 + LATE_WEIGHT * similarity + READER_WEIGHT * 10
     )  # not bent: a reader's scores have no end at 1
     assert found.candidates.score[0] == pytest.approx(wanted, abs=1e-5)
 
@@ -238,7 +239,7 @@ def test_beside_a_student_the_passages_encoder_reads_the_query(
 def test_without_time_to_read_hits_stay_as_they_are(opened: Bundle) -> None:
     snapshot = read_by(Longest(), opened)
     late = ask(snapshot, replace(BY_READER, deadline=perf_counter()))
-    assert late.degraded == ["rank"]
+    assert late.degraded == ["retrieve_lexical", "rank"]
     assert all("maxsim" not in one.scores for one in late.hits)
 
 

@@ -19,9 +19,10 @@ from lurcher.bundle.vectors import Vectors
 from lurcher.feedback.online import Change, OnlineIndex
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.neighbours import NeighbourOptions
+from lurcher.models.encoders.tokenizer import Tokens
 from lurcher.models.neighbours.nearness import FAR
-from lurcher.retrieval.fusion import fuse_adapted, fuse_votes
-from lurcher.retrieval.query import Candidates, NeighbourMode, Query, RankMode
+from lurcher.retrieval.fusion import best, fuse_adapted, fuse_votes
+from lurcher.retrieval.query import Candidates, NeighbourMode, Query, QueryFeatures, RankMode
 from lurcher.retrieval.results import Hit, SearchResult
 from lurcher.retrieval.retrievers.neighbours import KnownQueries, VotingRetriever
 from lurcher.retrieval.snapshot import Snapshot
@@ -42,6 +43,11 @@ VOTING = st.builds(
 def unit(vectors: Vectors) -> Vectors:
     normed: Vectors = (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
     return normed
+
+
+def features(vector: Vectors) -> QueryFeatures:
+    """Those of a query of which nothing but the ``vector`` (d,) is known."""
+    return QueryFeatures(Tokens([], truncated=False), vector)
 
 
 def learnt(vectors: Vectors, rows: Sequence[int], passages: Vectors) -> OnlineIndex:
@@ -67,22 +73,20 @@ def test_votes_of_queries_that_are_not_near_count_for_nothing(
     vectors = np.concatenate([near, far])
     rows = draw.integers(0, PASSAGES, len(vectors)).tolist()
     order = np.lexsort((np.arange(PASSAGES), -(passages @ query)))
-    dense = Candidates(order, {"dense": (passages @ query)[order]})
+    dense = Candidates(np.arange(PASSAGES), {"dense": passages @ query})
 
     def fused(count: int) -> Candidates:
         online = learnt(vectors[:count], rows[:count], passages)
         retriever = VotingRetriever(KnownQueries(None, online), voting, of_bundle=False)
-        (voted,) = retriever.search(query[None], [PASSAGES], [None])
-        return fuse_votes(
-            dense, voted, query, lambda which: passages[which], voting.dense_weight, PASSAGES
-        )
+        (voted,) = retriever.search([features(query)], [PASSAGES], [None])
+        return best(fuse_votes(dense, voted, voting.dense_weight), PASSAGES)
 
     before, after = fused(some), fused(len(vectors))
     assert before.rows.tolist() == after.rows.tolist()
     np.testing.assert_allclose(before.score, after.score, atol=MOVED)
     if not some:
         assert after.rows.tolist() == order.tolist()
-        np.testing.assert_allclose(after.score, dense.columns["dense"], atol=MOVED)
+        np.testing.assert_allclose(after.score, dense.columns["dense"][order], atol=MOVED)
 
 
 @given(SEEDS, VOTING, st.floats(0.3, 0.7))
@@ -97,7 +101,7 @@ def test_words_that_are_near_only_as_all_words_are_do_not_vote(
     others = learnt(words[1:], draw.integers(0, PASSAGES, len(words) - 1).tolist(), passages)
     assert (words[1:] @ words[0] > FAR).all()
     retriever = VotingRetriever(KnownQueries(None, others, axes[0]), voting, of_bundle=False)
-    (voted,) = retriever.search(words[:1], [PASSAGES], [None])
+    (voted,) = retriever.search([features(words[0])], [PASSAGES], [None])
     assert not voted.columns["neighbours"].any()
 
 
@@ -112,9 +116,10 @@ def test_passages_moved_by_queries_that_are_not_near_are_where_they_were(
     means[draw.random(PASSAGES) < 0.3] = 0
     nothing = np.zeros_like(means)
     far = np.where((means @ query < FAR)[:, None], means, 0).astype(np.float32)
-    rows = np.arange(PASSAGES)
+    found = Candidates(np.arange(PASSAGES), {"dense": passages @ query})
     bare, moved = (
-        fuse_adapted(rows, passages, some, query, weight, PASSAGES) for some in (nothing, far)
+        best(fuse_adapted(found, passages, some, query, weight), PASSAGES)
+        for some in (nothing, far)
     )
     assert bare.rows.tolist() == moved.rows.tolist()
     np.testing.assert_allclose(bare.score, moved.score, atol=MOVED)

@@ -48,17 +48,24 @@ def hits(result: SearchResult | LurcherError) -> list[tuple[str, float]]:
 ENGLISH = (Condition("lang", "in", ("en",)),)
 COLOUR = (Condition("colour", "in", ("red",)),)
 QUERIES = [
-    Query("a sleeping cat", rank="off"),
-    Query("eine Katze", 3, ENGLISH, rank="off"),
-    Query("bread", 1_000, rank="off"),
+    Query("a sleeping cat", rank="off", retrieve="dense"),
+    Query("eine Katze", 3, ENGLISH, rank="off", retrieve="dense"),
+    Query("bread", 1_000, rank="off", retrieve="dense"),
     Query(
         "glacier",
         1_000,
         (*ENGLISH, Condition("year", "range", (2010, None, None, None))),
         rank="off",
+        retrieve="dense",
     ),
-    Query("orchestra", 1, rank="off"),
-    Query("no passage", 5, (Condition("year", "range", (None, None, 1900, None)),), rank="off"),
+    Query("orchestra", 1, rank="off", retrieve="dense"),
+    Query(
+        "no passage",
+        5,
+        (Condition("year", "range", (None, None, 1900, None)),),
+        rank="off",
+        retrieve="dense",
+    ),
 ]
 
 
@@ -82,7 +89,14 @@ def test_whole_passage_comes_back(snapshot: Snapshot) -> None:
     assert hit.id.startswith("en-animals-")
     assert hit.title.startswith("animals ")
     assert set(hit.passage.metadata) == {"lang", "year", "tags", "score", "flag"}
-    assert set(result.seconds) == {"encode", "retrieve", "fuse", "rank", "fetch"}
+    assert set(result.seconds) == {
+        "encode",
+        "retrieve_dense",
+        "retrieve_lexical",
+        "fuse",
+        "rank",
+        "fetch",
+    }
 
 
 def test_a_stage_that_no_query_of_the_batch_needs_is_not_timed(snapshot: Snapshot) -> None:
@@ -145,7 +159,7 @@ def test_a_query_that_fails_leaves_the_batch_once(answering_bundle: Path) -> Non
 def test_what_is_learnt_is_found_by_the_next_search(small_bundle: Path) -> None:
     with closing(Bundle.open(small_bundle)) as bundle:
         snapshot = Snapshot(bundle, 1)
-        query = Query("a sleepy pet", 1, rank="off")
+        query = Query("a sleepy pet", 1, rank="off", retrieve="dense")
         (before,) = snapshot.run([query])
         assert hits(before)[0][0] != "fr-music-3"
         assert isinstance(before, SearchResult)

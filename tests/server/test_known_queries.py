@@ -47,6 +47,7 @@ def test_off_leaves_known_queries_out(known: Client) -> None:
         TICKET.format(7919),
         neighbours={"mode": "off"},
         rank="off",
+        retrieve="dense",
         include=["scores", "contributing_neighbours"],
     )
     for hit in reply.json()["hits"]:

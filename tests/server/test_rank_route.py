@@ -30,18 +30,23 @@ def test_ranked_hits_have_the_scores_of_both_stages(live: Client) -> None:
     ranked = hits(live, SILL, top_k=60)
     for hit in ranked:
         scores = hit["scores"]
-        assert set(scores) == {"dense", "maxsim", "rank"}
+        assert set(scores) == {"dense", "lexical", "fused", "maxsim", "rank"}
         assert hit["score"] == scores["rank"]
         assert -1 <= scores["maxsim"] <= 1
-        wanted = 0.25 * scores["dense"] + 0.75 * scores["maxsim"]
+        by_words = (scores["fused"] - scores["dense"]) / 2
+        wanted = 0.3 * scores["dense"] + 0.7 * scores["maxsim"] + by_words
         assert scores["rank"] == pytest.approx(wanted, abs=2e-6)
     assert [h["score"] for h in ranked] == sorted((h["score"] for h in ranked), reverse=True)
     assert [h["id"] for h in ranked] != [h["id"] for h in hits(live, SILL, top_k=60, rank="off")]
 
 
 def test_off_leaves_the_first_stage(live: Client) -> None:
-    plain = hits(live, SILL, top_k=60, rank="off", include=["scores", "token_alignment"])
-    for hit in plain:
+    options = {"top_k": 60, "rank": "off", "include": ["scores", "token_alignment"]}
+    for hit in hits(live, SILL, **options):
+        assert set(hit["scores"]) == {"dense", "lexical", "fused"}
+        assert hit["score"] == hit["scores"]["fused"]
+        assert hit["token_alignment"] == []
+    for hit in hits(live, SILL, retrieve="dense", **options):
         assert hit["scores"] == {"dense": hit["score"]}
         assert hit["token_alignment"] == []
 
@@ -129,7 +134,7 @@ def test_a_bundle_without_tokens_names_the_command_that_makes_one(tokenless: Cli
     plain = hits(tokenless, "a cat", rank="off")
     assert hits(tokenless, "a cat") == plain
     assert hits(tokenless, "a cat", candidates=50) == plain
-    assert all(set(hit["scores"]) == {"dense"} for hit in plain)
+    assert all(set(hit["scores"]) == {"dense", "lexical", "fused"} for hit in plain)
 
 
 def test_a_bundle_without_a_reader_names_the_command_that_puts_one_in(live: Client) -> None:
@@ -156,21 +161,22 @@ class Hasty(Snapshot):
 
 
 def test_a_late_search_is_answered_unranked_and_says_so(small_bundle: Path) -> None:
-    counted = 'lurcher_degraded_searches_total{stage="rank"}'
+    late, counted = ["retrieve_lexical", "rank"], 'lurcher_degraded_searches_total{stage="rank"}'
     with running(settings(small_bundle), Hasty) as client:
         body = client.search("hurry to the window", include=["scores", "token_alignment"]).json()
-        assert body["degraded"] == ["rank"]
+        assert body["degraded"] == late
         assert len(body["hits"]) == 10
         for hit in body["hits"]:
             assert hit["scores"] == {"dense": hit["score"]}
             assert hit["token_alignment"] == []
         assert client.metric(counted) == 1
-        off = client.search("hurry to the window", rank="off").json()
+        off = client.search("hurry to the window", rank="off", retrieve="dense").json()
         assert off["degraded"] == []
-        for queries, degraded in ((["a cat", "hurry"], ["rank"]), (["a cat", "bread"], [])):
+        for queries, degraded in ((["a cat", "hurry"], late), (["a cat", "bread"], [])):
             batch = client.post("/v1/search/batch", {"queries": queries}).json()
-            assert batch["degraded"] == degraded
-            assert set(batch["results"][0]["hits"][0]["scores"]) == {"dense", "maxsim", "rank"}
+            assert batch["degraded"] == sorted(degraded)
+            scores = batch["results"][0]["hits"][0]["scores"]
+            assert set(scores) == {"dense", "lexical", "fused", "maxsim", "rank"}
         assert client.metric(counted) == 2
 
 
@@ -216,7 +222,7 @@ def test_feedback_still_counts_where_hits_are_ranked(small_bundle: Path, tmp_pat
             client, query, include=["scores", "contributing_neighbours", "token_alignment"]
         )[0]
     assert first["id"] == wanted
-    assert set(first["scores"]) == {"dense", "neighbours", "fused", "maxsim", "rank"}
+    assert set(first["scores"]) == {"dense", "lexical", "neighbours", "fused", "maxsim", "rank"}
     assert first["score"] == first["scores"]["rank"] > first["scores"]["maxsim"]
     assert first["contributing_neighbours"][0]["query"] == query
     assert first["token_alignment"]

@@ -37,17 +37,28 @@ def test_reply_has_the_documented_parts(live: Client) -> None:
     assert re.fullmatch(r"en-animals-\d", first["id"])
     assert first["text"].startswith(CAT)
     assert first["metadata"]["lang"] == "en"
-    assert set(first["scores"]) == {"dense", "maxsim", "rank"}
+    assert set(first["scores"]) == {"dense", "lexical", "fused", "maxsim", "rank"}
     assert first["scores"]["rank"] == first["score"]
     scores = [hit["score"] for hit in body["hits"]]
     assert scores == sorted(scores, reverse=True)
-    assert all(-1 <= score <= 1 for score in scores)
+    dense = live.search(CAT, retrieve="dense").json()["hits"]
+    assert set(dense[0]["scores"]) == {"dense", "maxsim", "rank"}
+    assert all(-1 <= hit["score"] <= 1 for hit in dense)
 
 
 def test_timings_are_in_the_body_and_in_a_header(live: Client) -> None:
     reply = live.search(CAT)
     timings = reply.json()["timings_ms"]
-    assert set(timings) == {"queue", "encode", "retrieve", "fuse", "rank", "fetch", "total"}
+    stages_of_all = [
+        "queue",
+        "encode",
+        "retrieve_dense",
+        "retrieve_lexical",
+        "fuse",
+        "rank",
+        "fetch",
+    ]
+    assert list(timings) == [*stages_of_all, "total"]
     assert all(ms >= 0 for ms in timings.values())
     stages = sum(ms for stage, ms in timings.items() if stage != "total")
     assert stages <= timings["total"]

@@ -130,7 +130,7 @@ def test_another_reader_of_as_many_bits_needs_no_encoding(
     recorder = Recorder()
     mine = another_reader(tmp_path / "mine", name="mine")
     manifest = build_in_pieces(small_corpus, out, replace(ANSWERS, reader=mine), recorder)
-    assert set(recorder.stages) == {"tuning"}
+    assert set(recorder.stages) == {"tuning", "measuring"}
     assert manifest.reader is not None
     assert manifest.reader.name == "mine"
     assert verify(out) == []
@@ -140,7 +140,7 @@ def test_other_bits_are_coded_anew(small_corpus: Path, out: Path) -> None:
     interrupted(small_corpus, out, "tuning", 0, ANSWERS)
     recorder = Recorder()
     manifest = build_in_pieces(small_corpus, out, replace(ANSWERS, answer_bits=64), recorder)
-    assert set(recorder.stages) == {"calibrating", "encoding", "indexing", "tuning"}
+    assert set(recorder.stages) == {"calibrating", "encoding", "indexing", "tuning", "measuring"}
     assert recorder.stages["encoding"] == 60
     assert manifest.reading is not None
     assert manifest.reading.bits == 64

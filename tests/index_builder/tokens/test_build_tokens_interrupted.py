@@ -86,7 +86,7 @@ def test_other_tokens_are_encoded_again_but_not_read_again(
     recorder = Recorder()
     options = TinyOptions(tokens=TokenOptions(bits=32, keep_ratio=0.5))
     stated = build_in_pieces(small_corpus, out, options, recorder).tokens
-    assert set(recorder.stages) == {"calibrating", "encoding", "indexing", "tuning"}
+    assert set(recorder.stages) == {"calibrating", "encoding", "indexing", "tuning", "measuring"}
     assert recorder.stages["encoding"] == 60
     assert stated is not None
     assert (stated.bits, stated.keep_ratio) == (32, 0.5)
@@ -100,7 +100,7 @@ def test_a_rerun_without_tokens_leaves_none(
     interrupted(small_corpus, out, *at)
     recorder = Recorder()
     manifest = build_in_pieces(small_corpus, out, TinyOptions(tokens=None), recorder)
-    assert set(recorder.stages) == {"encoding", "indexing", "tuning"}
+    assert set(recorder.stages) == {"encoding", "indexing", "tuning", "measuring"}
     assert manifest.tokens is None
     assert not [file for file in manifest.files if "token" in file and "encoder/" not in file]
     assert not (out / CODER).parent.exists()
@@ -119,8 +119,8 @@ def test_another_seed_matters_to_the_encoding_only_where_there_are_tokens(
     small_corpus: Path, tmp_path: Path
 ) -> None:
     for tokens, stages in (
-        (None, {"indexing", "tuning"}),
-        (TokenOptions(), {"calibrating", "encoding", "indexing", "tuning"}),
+        (None, {"indexing", "tuning", "measuring"}),
+        (TokenOptions(), {"calibrating", "encoding", "indexing", "tuning", "measuring"}),
     ):
         out, options = tmp_path / f"{len(stages)}.lurcher", TinyOptions(tokens=tokens)
         interrupted(small_corpus, out, "tuning", 0, options)

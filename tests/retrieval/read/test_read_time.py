@@ -58,7 +58,7 @@ def test_no_time_left_reads_the_best_hit_alone(ask: Ask) -> None:
     engine = Pointing()
     question = Query("a telescope", 8, deadline=PAST, read=ReadOptions(8, ANY))
     result = ask(engine, question)
-    assert result.degraded == ["rank", "read"]
+    assert result.degraded == ["retrieve_lexical", "rank", "read"]
     assert [passages for passages, _ in engine.runs] == [1]
     (only,) = result.answers
     assert only.passage.id == result.hits[0].id

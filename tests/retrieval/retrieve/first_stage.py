@@ -29,7 +29,8 @@ from lurcher.retrieval.retrievers import Retriever
 from lurcher.retrieval.retrievers.dense import DenseRetriever
 from lurcher.retrieval.retrievers.neighbours import KnownQueries, VotingRetriever
 from lurcher.retrieval.stages.fetch import Explain
-from lurcher.retrieval.stages.retrieve import Fuse, Retrieve
+from lurcher.retrieval.stages.fuse import Fuse
+from lurcher.retrieval.stages.retrieve import Retrieve
 from tests.retrieval.retrieve.reference import VOTING, Reference, TunedMode
 
 ENGLISH = (Condition("lang", "in", ("en",)),)
@@ -81,14 +82,14 @@ class Found:
 
 
 class FirstStage:
-    """The stages of a snapshot that begin with vectors: retrieve, fuse, and explain."""
+    """The stages of a snapshot that begin with vectors: retrieve, fuse, and explain; none looks for words."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
         self.online = OnlineIndex(
             bundle.vectors.dimension, bundle.passages.rows_of, bundle.vectors.vectors
         )
-        self._capabilities = Capabilities.of(bundle)
+        self._capabilities = replace(Capabilities.of(bundle), lexical=None)
         known = KnownQueries(bundle.neighbours, self.online)
         voting: dict[RetrieverName, VotingRetriever] = {
             "online": VotingRetriever(known, VotingSettings(), of_bundle=False)
@@ -99,9 +100,9 @@ class FirstStage:
             voting["voting"] = VotingRetriever(known, tuned, of_bundle=True)
             retrievers["adapted"] = DenseRetriever(bundle.neighbours.adapted, "fused")
         self._retrieve = Retrieve({**retrievers, **voting})
-        self._fuse = Fuse(bundle.vectors, known)
+        self._fuse = Fuse(bundle.vectors, None, known)
         no_encoder: Any = None  # tokens are not explained here
-        self._explain = Explain(known, voting, no_encoder, None, None)
+        self._explain = Explain(known, voting, no_encoder, None, None, None)
 
     def id_of(self, row: int) -> str:
         return self._bundle.passages.get([row])[0].id

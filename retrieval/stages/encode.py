@@ -1,0 +1,102 @@
+"""A query's features: what the query encoder and the analyser make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lurcher.bundle.lexical_index import LexicalIndex
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.token_store import TokenStore
+from lurcher.bundle.vectors import Vectors
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.encoders.tokenizer import Tokens
+from lurcher.retrieval.names import named_share
+from lurcher.retrieval.passage_reader import PassageReader
+from lurcher.retrieval.query import Plan, Query, QueryFeatures, QueryState, TokenFeatures
+
+_NOTHING = QueryFeatures(Tokens([], truncated=False), np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A query that can be answered, before anything was computed for it."""
+
+    query: Query
+    plan: Plan
+    allow: Rows | None = None
+    stands_for: Rows | None = None
+
+
+class Encode:
+    """Encodes queries together; token states only where a ranker reads them."""
+
+    def __init__(
+        self, encoder: Encoder, store: TokenStore | None, lexical: LexicalIndex | None,
+        reader: PassageReader | None,
+    ) -> None:  # fmt: skip
+        self._encoder, self._store, self._lexical = encoder, store, lexical
+        self._reader = reader
+
+    def __call__(self, planned: Sequence[Planned]) -> list[QueryState]:
+        """The state of each query, with its features."""
+        places = [i for i, one in enumerate(planned) if _needs_vector(one)]
+        encoded = dict(zip(places, self._encoded([planned[i] for i in places]), strict=True))
+        return [
+            QueryState(
+                one.query, one.plan, one.allow, self._with_terms(one, encoded.get(i, _NOTHING)),
+                stands_for=one.stands_for,
+            )
+            for i, one in enumerate(planned)
+        ]  # fmt: skip
+
+    def _encoded(self, planned: Sequence[Planned]) -> list[QueryFeatures]:
+        if not planned:
+            return []
+        tokens = self._encoder.tokenise([one.query.text for one in planned])
+        rankers = [one.plan.ranker for one in planned]
+        if self._store is None or not any(rankers):
+            vectors = self._encoder.encode_tokens(tokens)
+            return [QueryFeatures(*one) for one in zip(tokens, vectors, strict=True)]
+        vectors, states = self._encoder.encode_states(tokens)
+        return [
+            QueryFeatures(text, vector)
+            if ranker is None
+            else QueryFeatures(
+                text, vector,
+                token_features=token_features(self._encoder, self._store, text, found),
+                reader_query=self._reader.query(self._encoder, text)
+                if ranker == "reader" and self._reader is not None
+                else None,
+            )
+            for ranker, text, vector, found in zip(rankers, tokens, vectors, states, strict=True)
+        ]  # fmt: skip
+
+    def _with_terms(self, planned: Planned, features: QueryFeatures) -> QueryFeatures:
+        if self._lexical is None or "lexical" not in planned.plan.retrievers:
+            return features
+        text = planned.query.text
+        terms = self._lexical.look_up(self._lexical.analyser.query_terms(text))
+        named = 0.0
+        if _needs_vector(planned):
+            named = named_share(text, self._encoder.own_spans(text), terms)
+        return replace(features, terms=terms, named=named)
+
+
+def _needs_vector(planned: Planned) -> bool:
+    """Whether anything reads the query's vector."""
+    plan = planned.plan
+    return (
+        plan.ranker is not None or plan.retrievers != ("lexical",) or planned.query.read is not None
+    )
+
+
+def token_features(
+    encoder: Encoder, store: TokenStore, tokens: Tokens, states: Vectors
+) -> TokenFeatures:
+    """A query of ``tokens`` with ``states`` (L, d) as late interaction with ``store`` reads it."""
+    own = encoder.own_tokens(tokens)
+    projected, weights = store.coder.queries(states[own], tokens.ids[own])
+    return TokenFeatures(states[own], projected, weights)
