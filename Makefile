@@ -6,7 +6,7 @@ DEV    := .venv-dev/installed
 TRAIN  := .venv-train/installed
 DEEPSPARSE := .venv-deepsparse/installed
 
-.PHONY: demo test test-all test-train test-deepsparse test-experiments lint bench bench-scale bench-students bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader clean
+.PHONY: demo test test-all test-train test-deepsparse test-experiments lint bench bench-scale bench-students bench-hybrid bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader clean
 
 # Without a terminal nobody could stop the server, so there it prints its answers and ends.
 demo: $(BASE)
@@ -66,6 +66,12 @@ bench-scale: $(TRAIN)
 bench-students: $(TRAIN) build/scifact.lurcher build/squad-open.lurcher
 	.venv-train/bin/lurcher bench students models/pretrained/all-MiniLM-L6-v2/students/* \
 	    --bundles build --data $(DATA)
+
+# What lexical retrieval adds to dense, in quality and in time, and whether identifiers are found.
+HYBRID = scifact nfcorpus squad-open cranfield
+bench-hybrid: $(TRAIN) $(HYBRID:%=build/%.lurcher)
+	.venv-train/bin/lurcher bench hybrid $(foreach s,$(HYBRID),$(DATA)/$s=build/$s.lurcher)
+	.venv-train/bin/lurcher bench identifiers build/scifact.lurcher build/nfcorpus.lurcher
 
 # What known queries cost a search, and what learning from feedback costs those who search.
 build/known.lurcher: build/squad-open.lurcher

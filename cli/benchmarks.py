@@ -12,7 +12,8 @@ from lurcher.errors import FieldError
 app = typer.Typer()
 
 _BENCHMARKS = (
-    "build", "encoder", "feedback", "gold", "neighbours", "ranker", "reader", "server", "students",
+    "build", "encoder", "feedback", "gold", "hybrid", "identifiers", "neighbours", "ranker", "reader",
+    "server", "students",
 )  # fmt: skip
 
 
