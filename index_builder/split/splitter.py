@@ -21,7 +21,7 @@ from lurcher.index_builder.split.breaks import levels_of
 from lurcher.index_builder.split.fill import Filler
 from lurcher.index_builder.split.source import Source, sources_of
 from lurcher.index_builder.split.units import LONGEST, units_of
-from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.encoders.side_tokenizer import SideTokenizer
 
 # The share of a passage's tokens that the next one has too, where nothing is said. On documentation of npm
 # and Python packages 0.15 costs 4 % more tokens to encode, 0.05 saves as many.
@@ -60,7 +60,7 @@ class Splitter:
     """Cuts documents into passages by the tokens of one encoder."""
 
     def __init__(
-        self, encoder: Encoder, window: int | None = None, overlap: int | None = None,
+        self, tokenizer: SideTokenizer, window: int | None = None, overlap: int | None = None,
         url_prefix: str = "",
     ) -> None:  # fmt: skip
         """``window`` tokens of text are in a passage at most, None: as many as the encoder reads.
@@ -69,9 +69,9 @@ class Splitter:
         ``url_prefix``, a passage has a link: that, the document's id and the anchor. Raises FieldError
         for a window that the encoder cannot read, and for an overlap that is no smaller.
         """
-        self._encoder, self._url_prefix = encoder, url_prefix
-        room = encoder.room
-        self._around = encoder.config.max_tokens - room
+        self._tokenizer, self._url_prefix = tokenizer, url_prefix
+        room = tokenizer.room
+        self._around = tokenizer.config.max_tokens - room
         if window is not None and not 1 <= window <= room:
             raise FieldError(
                 "window", f"{window} is not from 1 to {room}, the tokens that the encoder reads"
@@ -108,7 +108,9 @@ class Splitter:
     def fits(self, contents: Sequence[str]) -> list[bool]:
         """Whether the encoder reads all of each of ``contents``."""
         return [
-            not one.truncated for some in _batches(contents) for one in self._encoder.tokenise(some)
+            not one.truncated
+            for some in _batches(contents)
+            for one in self._tokenizer.tokenise(some)
         ]
 
     def _cut_all(self, sources: Sequence[Source]) -> list[list[_Cut]]:
@@ -128,7 +130,7 @@ class Splitter:
         return found
 
     def _may_fit(self, source: Source) -> bool:
-        return len(source.text) <= _CHARACTERS * self._encoder.config.max_tokens
+        return len(source.text) <= _CHARACTERS * self._tokenizer.config.max_tokens
 
     def _cost(self, cut: _Cut) -> int:
         """How many tokens the text of ``cut`` has."""
@@ -168,14 +170,14 @@ class Splitter:
     def _cut(self, source: Source) -> Iterator[_Cut]:
         """Passages of a source that does not fit whole."""
         text = source.text
-        units = units_of(text, self._encoder.all_spans)
+        units = units_of(text, self._tokenizer.all_spans)
         levels = levels_of(text, units, source.starts)
         blocks = [tuple(np.searchsorted(units.starts, block).tolist()) for block in source.blocks]
 
         def window(unit: int) -> int:
             start = int(units.starts[unit])
             _, _, cost = self._fitted(source.title, source.path(start, start + 1))
-            return max(min(self.window, self._encoder.room - cost), 1)
+            return max(min(self.window, self._tokenizer.room - cost), 1)
 
         filler = Filler(units, levels, blocks, window, self.overlap, LONGEST * self.window)
         for first, end in filler.passages():
@@ -198,7 +200,7 @@ class Splitter:
 
     def _fit(self, title: str, section: tuple[str, ...]) -> tuple[str, tuple[str, ...], int]:
         """Title and section, each of their headings cut if all take too much room, and their tokens."""
-        most = int(_HEADING * self._encoder.room)
+        most = int(_HEADING * self._tokenizer.room)
         cost = self._tokens(heading(title, section))
         if cost > most:
             section = section[-_DEEPEST:]
@@ -210,13 +212,13 @@ class Splitter:
 
     def _tokens(self, text: str) -> int:
         """How many tokens ``text`` has, at most ``room``."""
-        (tokens,) = self._encoder.tokenise([text])
+        (tokens,) = self._tokenizer.tokenise([text])
         return len(tokens.ids) - self._around
 
     def _shortened(self, text: str, most: int) -> str:
         """The first ``most`` tokens of ``text``, with an ellipsis if that is not all."""
         start = text[: LONGEST * most]
-        (spans,) = self._encoder.all_spans([start])
+        (spans,) = self._tokenizer.all_spans([start])
         end = spans[most - 1][1] if len(spans) > most else len(start)
         return text if end >= len(text) else f"{text[:end].rstrip()}…"
 

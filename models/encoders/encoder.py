@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lurcher.models.encoders.config import TOKENIZER_FILE, EncoderConfig, load_config
+from lurcher.models.encoders.side_tokenizer import SideTokenizer
 from lurcher.models.encoders.tokenizer import Tokenizer, Tokens, length_buckets, pad
 from lurcher.models.engines import Engine, EngineName, open_engine
 
@@ -26,24 +27,16 @@ TOKEN_BUDGET = 512
 VECTOR, TOKEN_STATES, LOWER_STATES = "vector", "token_states", "lower_states"
 
 
-class Encoder:
+class Encoder(SideTokenizer):
     """A graph and its tokeniser; safe to call from several threads at once."""
 
     def __init__(
         self, config: EncoderConfig, tokenizer: Tokenizer, engine: Engine, prompt: str, threads: int
     ) -> None:
-        self.config = config
-        self._tokenizer = tokenizer
+        super().__init__(config, tokenizer, prompt)
         self._engine = engine
-        self._prompt = prompt
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "encoder") if threads > 1 else None
-        without, *texts = (t.ids for t in self.tokenise(["", "a a a a", "b b b b"]))
-        # Two texts, as a prompt may end like one of them.
-        self._around = (
-            min(_shared(without, text) for text in texts),
-            min(_shared(without[::-1], text[::-1]) for text in texts),
-        )
 
     @classmethod
     def load(
@@ -66,15 +59,6 @@ class Encoder:
             config.passage_prompt if side == "passage" else config.query_prompt,
             threads,
         )
-
-    @property
-    def vocabulary(self) -> int:
-        """How many different tokens there are."""
-        return self._tokenizer.vocabulary
-
-    def tokenise(self, texts: Sequence[str]) -> list[Tokens]:
-        """The tokens of each text, prompt and special tokens included."""
-        return self._tokenizer([self._prompt + text for text in texts])
 
     def encode_tokens(self, tokens: Sequence[Tokens]) -> Vectors:
         """The vector of each text, (n, d) float32; unit-norm unless the model is a dot-product one."""
@@ -171,57 +155,6 @@ class Encoder:
         else:
             list(self._pool.map(encode, batches))
 
-    @property
-    def unknown(self) -> int | None:
-        """The id of the token that stands for what the tokeniser does not know; None if it knows all."""
-        return self._tokenizer.unknown
-
-    @property
-    def room(self) -> int:
-        """How many tokens of a text it reads: ``max_tokens`` without special tokens and the prompt's."""
-        return self.config.max_tokens - sum(self._around)
-
-    def all_spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """Where all tokens of each text stand in it, beyond ``room`` too: start and end, in code points."""
-        return self._tokenizer.all_spans(texts)
-
-    def own_tokens(self, tokens: Tokens) -> slice:
-        """Which of a text's tokens are its own: neither special ones nor the prompt's."""
-        before, after = self._around
-        return slice(before, max(before, len(tokens.ids) - after))
-
-    def own_slices(self, tokens: Sequence[Tokens]) -> list[slice]:
-        """``own_tokens`` of each text."""
-        return [self.own_tokens(one) for one in tokens]
-
-    def cut(self, tokens: Tokens, most: int) -> Tokens:
-        """``tokens`` with no more than the first ``most`` of the text's own, as if it ended there."""
-        own = self.own_tokens(tokens)
-        if own.stop - own.start <= most:
-            return tokens
-        return Tokens([*tokens.ids[: own.start + most], *tokens.ids[own.stop :]], truncated=True)
-
-    def own_spans(self, text: str) -> list[tuple[int, int]]:
-        """Where each of a text's own tokens stands in it: start and end, in Unicode code points."""
-        return self.own_spans_batch([text])[0]
-
-    def own_spans_batch(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """``own_spans`` of each text."""
-        prompt, (before, after) = len(self._prompt), self._around
-        return [
-            [
-                (max(start - prompt, 0), max(end - prompt, 0))
-                for start, end in spans[before : max(before, len(spans) - after)]
-            ]
-            for spans in self._tokenizer.spans([self._prompt + text for text in texts])
-        ]
-
     def encode(self, texts: Sequence[str]) -> Vectors:
         """The vector of each text, (n, d) float32; texts beyond ``max_tokens`` are cut."""
         return self.encode_tokens(self.tokenise(texts))
-
-
-def _shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many entries two lists begin with in common."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lurcher.errors import ModelError, ModelNotFound
-from lurcher.models.encoders import encoder as encoder_module
 from lurcher.models.encoders.config import load_config
 from lurcher.models.encoders.encoder import TOKEN_BUDGET, TOKEN_STATES, VECTOR, Encoder
+from lurcher.models.encoders.side_tokenizer import shared_prefix
 from lurcher.models.encoders.tokenizer import Tokenizer
 from lurcher.models.engines.ort import OnnxRuntimeEngine
 from lurcher.models.pretrained import DEFAULT_ENCODER
@@ -257,4 +257,4 @@ def test_an_engine_gives_the_outputs_in_the_order_asked() -> None:
     [([1], [1, 5, 5], 1), ([1, 2], [1, 5, 2], 1), ([], [5], 0), ([9], [5, 9], 0), ([3], [3], 1)],
 )
 def test_what_two_lists_begin_with(without: list[int], text: list[int], before: int) -> None:
-    assert encoder_module._shared(without, text) == before
+    assert shared_prefix(without, text) == before

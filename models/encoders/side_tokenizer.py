@@ -1,0 +1,94 @@
+"""What an encoder makes of texts before its graph reads them: the tokens, prompt included, of one side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lurcher.models.encoders.config import TOKENIZER_FILE, EncoderConfig, load_config
+from lurcher.models.encoders.tokenizer import Tokenizer, Tokens
+
+
+class SideTokenizer:
+    """The tokeniser and the prompt of one side of a search; safe to call from several threads at once."""
+
+    def __init__(self, config: EncoderConfig, tokenizer: Tokenizer, prompt: str) -> None:
+        self.config = config
+        self._tokenizer = tokenizer
+        self._prompt = prompt
+        without, *texts = (t.ids for t in self.tokenise(["", "a a a a", "b b b b"]))
+        # Two texts, as a prompt may end like one of them.
+        self._around = (
+            min(shared_prefix(without, text) for text in texts),
+            min(shared_prefix(without[::-1], text[::-1]) for text in texts),
+        )
+
+    @classmethod
+    def of_passages(cls, folder: Path) -> SideTokenizer:
+        """That of the passages' side of the encoder in ``folder``, whose graphs are not read.
+
+        Raises ModelError or ModelNotFound.
+        """
+        config = load_config(folder)
+        tokenizer = Tokenizer(folder / TOKENIZER_FILE, config.max_tokens)
+        return SideTokenizer(config, tokenizer, config.passage_prompt)
+
+    @property
+    def vocabulary(self) -> int:
+        """How many different tokens there are."""
+        return self._tokenizer.vocabulary
+
+    def tokenise(self, texts: Sequence[str]) -> list[Tokens]:
+        """The tokens of each text, prompt and special tokens included."""
+        return self._tokenizer([self._prompt + text for text in texts])
+
+    @property
+    def unknown(self) -> int | None:
+        """The id of the token that stands for what the tokeniser does not know; None if it knows all."""
+        return self._tokenizer.unknown
+
+    @property
+    def room(self) -> int:
+        """How many tokens of a text it reads: ``max_tokens`` without special tokens and the prompt's."""
+        return self.config.max_tokens - sum(self._around)
+
+    def all_spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Where all tokens of each text stand in it, beyond ``room`` too: start and end, in code points."""
+        return self._tokenizer.all_spans(texts)
+
+    def own_tokens(self, tokens: Tokens) -> slice:
+        """Which of a text's tokens are its own: neither special ones nor the prompt's."""
+        before, after = self._around
+        return slice(before, max(before, len(tokens.ids) - after))
+
+    def own_slices(self, tokens: Sequence[Tokens]) -> list[slice]:
+        """``own_tokens`` of each text."""
+        return [self.own_tokens(one) for one in tokens]
+
+    def cut(self, tokens: Tokens, most: int) -> Tokens:
+        """``tokens`` with no more than the first ``most`` of the text's own, as if it ended there."""
+        own = self.own_tokens(tokens)
+        if own.stop - own.start <= most:
+            return tokens
+        return Tokens([*tokens.ids[: own.start + most], *tokens.ids[own.stop :]], truncated=True)
+
+    def own_spans(self, text: str) -> list[tuple[int, int]]:
+        """Where each of a text's own tokens stands in it: start and end, in Unicode code points."""
+        return self.own_spans_batch([text])[0]
+
+    def own_spans_batch(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """``own_spans`` of each text."""
+        prompt, (before, after) = len(self._prompt), self._around
+        return [
+            [
+                (max(start - prompt, 0), max(end - prompt, 0))
+                for start, end in spans[before : max(before, len(spans) - after)]
+            ]
+            for spans in self._tokenizer.spans([self._prompt + text for text in texts])
+        ]
+
+
+def shared_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many entries two lists begin with in common."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
