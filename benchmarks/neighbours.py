@@ -81,7 +81,7 @@ def _filled(bundle: Bundle, passages: int, scratch: Path) -> Bundle:
     more = unit(plain[generator.integers(0, len(plain), missing)] + _TURN * unit(noise))
     return replace(
         bundle,
-        vectors=_indexed(np.concatenate([plain, more]), scratch / "plain"),
+        index=_indexed(np.concatenate([plain, more]), scratch / "plain"),
         neighbours=replace(
             bundle.neighbours,
             adapted=_indexed(np.concatenate([adapted, more]), scratch / "adapted"),

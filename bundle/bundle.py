@@ -8,7 +8,7 @@
                                  config.json; query.onnx, if there is a student   models.encoders
       segments/000000/
         passages.db              ids, titles, texts, metadata                  bundle.passages
-        vectors.faiss            one vector a passage, by row                  bundle.vectors
+        vectors.faiss            one vector a passage, unless left out         bundle.vectors
         copies.npy               which passages have nearly the same text      bundle.copies
         lexical.*                which passages have each term, unless left out   bundle.lexical_index
         tokens.*                 packed 1-bit tokens, unless left out          bundle.token_store
@@ -22,6 +22,8 @@
       neighbours/                known queries, if there are any               bundle.neighbours
 
 Nothing in a bundle is ever executed or unpickled: ONNX, FAISS, SQLite and JSON only.
+
+A bundle without vectors has no encoder and nothing that one makes: passages, copies and lexical.* alone.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ from lurcher.bundle.reading_store import READING_CODER, ReadingStore
 from lurcher.bundle.state_store import StateStore
 from lurcher.bundle.token_store import CODER, TokenStore
 from lurcher.bundle.vectors import VectorIndex
-from lurcher.errors import BundleCorrupt, LurcherError, ModelError
-from lurcher.models.encoders.config import CONFIG_FILE, load_config
+from lurcher.errors import BundleCorrupt, BundleError, LurcherError, ModelError
+from lurcher.models.encoders.config import CONFIG_FILE, EncoderConfig, load_config
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.engines import EngineName
 from lurcher.models.ranker.decoder import DECODER_FILE, Decoder, DecoderConfig, load_decoder_config
@@ -53,6 +55,10 @@ SEGMENT = "segments/000000"
 PASSAGES = f"{SEGMENT}/passages.db"
 VECTORS = f"{SEGMENT}/vectors.faiss"
 COPIES = f"{SEGMENT}/copies.npy"
+# Parts of a manifest that an encoder or its vectors are behind.
+_OF_ENCODER = ("swap", "tokens", "ranker", "states", "reading", "reader", "neighbours")
+
+NO_VECTORS = "this bundle has no vectors; `lurcher build` without --no-vectors makes one that has"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class Bundle:
     path: Path
     manifest: Manifest
     passages: Passages
-    vectors: VectorIndex
+    index: VectorIndex | None  # what `vectors` gives; None without vectors
     copies: Rows | None  # (n,) the first row with nearly the same text; None: no two are alike
     lexical: LexicalIndex | None
     tokens: TokenStore | None
@@ -84,13 +90,8 @@ class Bundle:
         lexical = (
             None if terms is None else LexicalIndex.open(path, SEGMENT, terms, manifest.passages)
         )
-        vectors = VectorIndex.open(path / VECTORS, manifest.figures.search_effort)
-        coded = manifest.tokens
-        tokens = (
-            None
-            if coded is None
-            else TokenStore.open(path, SEGMENT, coded, manifest.encoder, manifest.passages)
-        )
+        _check_parts(path, manifest)
+        index, tokens = _index(path, manifest), _tokens(path, manifest)
         # Format 2 has none.
         named = COPIES in manifest.files
         copies = read_copies(path, COPIES, manifest.passages) if named else None
@@ -100,22 +101,38 @@ class Bundle:
         try:
             neighbours = (
                 None
-                if known is None
-                else Neighbours.open(path, known, vectors.count, passages.rows_of)
+                if known is None or index is None
+                else Neighbours.open(path, known, index.count, passages.rows_of)
             )
         except BaseException:
             passages.close()
             raise
         bundle = cls(
-            path, manifest, passages, vectors, copies, lexical, tokens, reading, states, neighbours
+            path, manifest, passages, index, copies, lexical, tokens, reading, states, neighbours
         )
         for problem in bundle.inconsistencies():
             bundle.close()
             raise problem
         return bundle
 
+    @property
+    def vectors(self) -> VectorIndex:
+        """The index of the passages' vectors. Raises BundleError in a bundle without vectors."""
+        if self.index is None:
+            raise BundleError(self.path, NO_VECTORS)
+        return self.index
+
+    @property
+    def encoder(self) -> EncoderConfig:
+        """What made the vectors, as the manifest has it. Raises BundleError in a bundle without vectors."""
+        if self.manifest.encoder is None:
+            raise BundleError(self.path, NO_VECTORS)
+        return self.manifest.encoder
+
     def query_encoder(self, threads: int, engine: EngineName = "onnxruntime") -> Encoder:
-        """The encoder of this bundle's queries. Raises ModelError, BundleCorrupt."""
+        """The encoder of this bundle's queries. Raises ModelError, BundleError."""
+        if self.index is None:
+            raise BundleError(self.path, NO_VECTORS)
         encoder = Encoder.load(self.path / ENCODER, "query", threads, engine)
         if self.tokens is not None:
             counted = len(self.tokens.coder.frequency)
@@ -130,7 +147,7 @@ class Bundle:
             return None
         try:
             decoder = Decoder.load(self.path / RANKER, threads)
-            decoder.check(self.manifest.encoder, self.tokens.coder)
+            decoder.check(self.encoder, self.tokens.coder)
         except ModelError as error:
             raise BundleCorrupt(self.path, RANKER, str(error)) from error
         return decoder
@@ -161,22 +178,24 @@ class Bundle:
 
     def inconsistencies(self) -> list[BundleCorrupt]:
         """Where two files of the bundle contradict each other."""
-        expected, dimension = self.manifest.passages, self.manifest.encoder.dimension
-        found = [
-            (PASSAGES, "passages", self.passages.count, expected),
-            (VECTORS, "vectors", self.vectors.count, expected),
-            (VECTORS, "dimensions", self.vectors.dimension, dimension),
-        ]
-        if self.neighbours is not None:
-            found.append((QUERIES, "dimensions", self.neighbours.queries.dimension, dimension))
+        expected, encoder = self.manifest.passages, self.manifest.encoder
+        found = [(PASSAGES, "passages", self.passages.count, expected)]
+        if self.index is not None and encoder is not None:
+            found.append((VECTORS, "vectors", self.index.count, expected))
+            found.append((VECTORS, "dimensions", self.index.dimension, encoder.dimension))
+            if self.neighbours is not None:
+                has = self.neighbours.queries.dimension
+                found.append((QUERIES, "dimensions", has, encoder.dimension))
         problems = [
             BundleCorrupt(self.path, file, f"{has} {what}, the manifest says {wants}")
             for file, what, has, wants in found
             if has != wants
         ]
+        if encoder is None:
+            return problems
         config = f"{ENCODER}/{CONFIG_FILE}"
         try:
-            if load_config(self.path / ENCODER) != self.manifest.encoder:
+            if load_config(self.path / ENCODER) != encoder:
                 problems.append(BundleCorrupt(self.path, config, "not the manifest's encoder"))
         except ModelError as error:
             problems.append(BundleCorrupt(self.path, config, str(error)))
@@ -194,7 +213,7 @@ class Bundle:
             try:
                 if load_reader_config(self.path / READER) != self.manifest.reader:
                     problems.append(BundleCorrupt(self.path, config, "not the manifest's reader"))
-                check_reader(self.manifest.reader, self.manifest.encoder)
+                check_reader(self.manifest.reader, encoder)
             except ModelError as error:
                 problems.append(BundleCorrupt(self.path, config, str(error)))
         return problems
@@ -206,12 +225,38 @@ class Bundle:
             self.neighbours.close()
 
 
+def _check_parts(path: Path, manifest: Manifest) -> None:
+    """Raise BundleCorrupt if nothing could be found in it, or parts of an encoder are there without it."""
+    if manifest.encoder is not None:
+        return
+    if manifest.lexical is None:
+        reason = "it has neither an encoder nor a lexical index, so that nothing could be found"
+        raise BundleCorrupt(path, MANIFEST, reason)
+    for part in _OF_ENCODER:
+        if getattr(manifest, part) is not None:
+            raise BundleCorrupt(path, MANIFEST, f"it has {part!r}, but no encoder")
+
+
+def _index(path: Path, manifest: Manifest) -> VectorIndex | None:
+    """The vectors of the bundle at ``path``, if there are any. Raises BundleCorrupt."""
+    if manifest.encoder is None:
+        return None
+    return VectorIndex.open(path / VECTORS, manifest.figures.search_effort)
+
+
+def _tokens(path: Path, manifest: Manifest) -> TokenStore | None:
+    """The tokens of the bundle at ``path``, if there are any. Raises BundleCorrupt."""
+    if manifest.tokens is None or manifest.encoder is None:
+        return None
+    return TokenStore.open(path, SEGMENT, manifest.tokens, manifest.encoder, manifest.passages)
+
+
 def _reading(path: Path, manifest: Manifest, tokens: TokenStore | None) -> ReadingStore | None:
     """What a reader of the bundle at ``path`` reads, if there is it. Raises BundleCorrupt."""
     reading = manifest.reading
     if reading is None and manifest.reader is None:
         return None
-    if reading is None or tokens is None:
+    if reading is None or tokens is None or manifest.encoder is None:
         missing = "tokens" if tokens is None else "a reading store"
         raise BundleCorrupt(path, MANIFEST, f"what is to answer needs {missing}, which it has not")
     store = ReadingStore.open(path, SEGMENT, reading, manifest.encoder, manifest.passages)
@@ -245,10 +290,10 @@ def verify(path: Path) -> list[str]:
     try:
         bundle = Bundle.open(path, check_hashes=False)
         try:
-            vector = bundle.query_encoder(1).encode(["a trial query"])
-            bundle.vectors.search(vector, 1)
-            if (index := bundle.lexical) is not None:
-                index.top(index.look_up(index.analyser.query_terms("a trial query")), 1)
+            if bundle.index is not None:
+                bundle.index.search(bundle.query_encoder(1).encode(["a trial query"]), 1)
+            if (words := bundle.lexical) is not None:
+                words.top(words.look_up(words.analyser.query_terms("a trial query")), 1)
             bundle.decoder(1)
             bundle.t5(1)
             bundle.reader(1)

@@ -24,12 +24,13 @@ from lurcher.bundle.state_store import StateSettings
 from lurcher.bundle.token_store import TokenSettings
 from lurcher.errors import BundleCorrupt, BundleNotFound, BundleVersionError
 from lurcher.models.encoders.config import EncoderConfig
+from lurcher.models.encoders.student import StudentConfig
 from lurcher.models.ranker.decoder import DecoderConfig
 from lurcher.models.ranker.seq2seq import RankerConfig
 from lurcher.models.reader.reader import ReaderConfig
 
 # Format 3 says of passages which document they are a part of; in one of format 2 each is a document. Format 4
-# may have a lexical index.
+# may have a lexical index, and may be without vectors then.
 FORMAT_VERSION = 4
 READABLE = frozenset({2, 3, FORMAT_VERSION})
 MANIFEST = "manifest.json"
@@ -62,7 +63,7 @@ class BuildSettings(_Part):
     """What the build was asked for, with the defaults filled in."""
 
     corpus: str
-    index: str
+    index: str  # a FAISS factory string; "none" without vectors
     recall_target: float
     seed: int
 
@@ -74,7 +75,9 @@ class Figures(_Part):
     truncated_passages: Count  # longer than the encoder reads; found by their beginning
     skipped_records: Count  # bad ones, under --skip-bad-lines
     search_effort: int | None  # efSearch or nprobe; None for an exact index
-    recall_at_100: float  # of the index at that effort, against exact search
+    recall_at_100: (
+        float | None
+    )  # of the index at that effort, against exact search; None without vectors
     recall_queries: Count  # how many sampled queries that was measured on
     # How much better words find the passages' own phrases than vectors do, in MRR@100.
     lexical_gain: float | None = None
@@ -116,7 +119,7 @@ class Manifest(_Part):
     lurcher_version: str
     name: str
     created: str  # ISO 8601, UTC
-    encoder: EncoderConfig
+    encoder: EncoderConfig | None  # None without vectors
     build: BuildSettings
     figures: Figures
     coverage: Coverage | None = None  # None in format 2
@@ -136,6 +139,16 @@ class Manifest(_Part):
     def passages(self) -> int:
         """How many passages the bundle holds."""
         return sum(segment.passages for segment in self.segments)
+
+    @property
+    def encoder_name(self) -> str:
+        """What the encoder is called; "" without vectors."""
+        return "" if self.encoder is None else self.encoder.name
+
+    @property
+    def student(self) -> StudentConfig | None:
+        """The student that reads the queries, if one does."""
+        return None if self.encoder is None else self.encoder.student
 
     @property
     def corpus_hash(self) -> str:

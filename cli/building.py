@@ -217,9 +217,10 @@ def build(
         console.print(skipped, highlight=False)
     print_coverage(manifest)
     print_neighbours(manifest)
-    if manifest.figures.recall_at_100 < recall:
+    found = manifest.figures.recall_at_100
+    if found is not None and found < recall:
         warn(
-            f"the index finds {manifest.figures.recall_at_100:.3f} of exact search's first 100, "
+            f"the index finds {found:.3f} of exact search's first 100, "
             f"less than {recall}; another --index may do better"
         )
 

@@ -35,8 +35,8 @@ def swap_encoder(
     chosen = PROFILES[student] if student in PROFILES else Path(student)
     with progress() as bar:
         made, manifest = swap(bundle, chosen, out, bar)
-    reader, swapped = manifest.encoder.student, manifest.swap
-    name = reader.name if reader else manifest.encoder.name
+    reader, swapped = manifest.student, manifest.swap
+    name = reader.name if reader else manifest.encoder_name
     console.print(f"{made}: {name} reads the queries", soft_wrap=True)
     if reader is not None:
         print_section("against its teacher", kept(reader))

@@ -32,15 +32,16 @@ def inspect_bundle(
         print_json(document | {"passages": manifest.passages})
         return
     files = document.pop("files")
-    student = document["encoder"].pop("student", {})
+    encoder = document.get("encoder", {})
+    student = encoder.pop("student", {})
     student.pop("figures", None)
     print_section("", {k: v for k, v in document.items() if not isinstance(v, dict | list)})
-    sections = {"encoder": document["encoder"], "student": student, "build": document["build"],
+    sections = {"encoder": encoder, "student": student, "build": document["build"],
                 "figures": document["figures"], "swap": document.get("swap", {})}  # fmt: skip
     for title, values in sections.items():
         print_section(title, {k: v for k, v in values.items() if v not in ("", {}, [])})
-    if manifest.encoder.student is not None:
-        print_section("student against teacher", kept(manifest.encoder.student))
+    if manifest.student is not None:
+        print_section("student against teacher", kept(manifest.student))
     print_coverage(manifest)
     _print_lexical(manifest)
     _print_tokens(manifest)
@@ -83,9 +84,10 @@ def _print_tokens(manifest: Manifest) -> None:
     """Print the tokens that ranking reads, and their size: codes, positions, counts and coder."""
     from lurcher.bundle.token_store import CODER
 
-    tokens, dimension = manifest.tokens, manifest.encoder.dimension
-    if tokens is None:
+    tokens, encoder = manifest.tokens, manifest.encoder
+    if tokens is None or encoder is None:
         return
+    dimension = encoder.dimension
     total, passages = tokens.bytes + manifest.files[CODER].bytes, max(1, manifest.passages)
     before = max(1, tokens.tokens)
     rows = {
@@ -108,7 +110,8 @@ def _print_reading(manifest: Manifest) -> None:
     from lurcher.bundle.token_store import CODER
 
     tokens, reading, reader = manifest.tokens, manifest.reading, manifest.reader
-    if tokens is None or reading is None:
+    encoder = manifest.encoder
+    if tokens is None or reading is None or encoder is None:
         return
     files, passages, before = manifest.files, max(1, manifest.passages), max(1, tokens.tokens)
     total = reading.bytes + files[READING_CODER].bytes
@@ -116,7 +119,7 @@ def _print_reading(manifest: Manifest) -> None:
     size = sum(entry.bytes for file, entry in files.items() if file.startswith(f"{READER}/"))
     rows = {
         "reader": f"{reader.name}, {size:,} bytes" if reader else "none",
-        "bits": f"{reading.bits}, of {manifest.encoder.dimension} dimensions",
+        "bits": f"{reading.bits}, of {encoder.dimension} dimensions",
         "codes": f"{reading.codes:,}, {reading.codes / passages:,.1f} a passage",
         "bytes": f"{total:,}, with {files[READING_CODER].bytes:,} of the coder",
         "bytes a passage": f"{total / passages:,.1f}; {both / passages:,.1f} with the tokens above",

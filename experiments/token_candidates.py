@@ -85,7 +85,7 @@ def _discounts(count: int) -> Vectors:
 def candidates(one: DevelopmentSet, bundles: Path, data: Path, work: Path) -> Candidates:
     """The candidates of ``one``, from ``work`` if they were made before."""
     with closing(Bundle.open(bundles / f"{one.name}.lurcher")) as bundle:
-        fingerprint = bundle.manifest.encoder.fingerprint.removeprefix("sha256:")[:12]
+        fingerprint = bundle.encoder.fingerprint.removeprefix("sha256:")[:12]
         stem = f"{one.name}-{one.queries}-{fingerprint}"
         arrays, states = work / f"{stem}.npz", work / f"{stem}.f16"
         if not arrays.exists():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.bundle import NO_VECTORS, Bundle
 from lurcher.errors import FeedbackNotKept, FieldError
 from lurcher.feedback.aggregation import Limits
 from lurcher.feedback.log import FeedbackLog
@@ -28,7 +28,9 @@ def open_state(
     Notes ``limits`` in the log where they are others than before. Raises FieldError or FeedbackCorrupt
     where the log cannot be used, FieldError too for a bundle that cannot learn.
     """
-    if bundle.manifest.encoder.similarity != "cosine":
+    if bundle.index is None:
+        raise FieldError("feedback", f"this bundle cannot learn: {NO_VECTORS}")
+    if bundle.encoder.similarity != "cosine":
         reason = "this bundle cannot learn: its encoder compares by the dot product, not the cosine"
         raise FieldError("feedback", reason)
     log, content = open_log(path)

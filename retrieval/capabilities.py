@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.bundle import NO_VECTORS, Bundle
 from lurcher.bundle.neighbours import NeighbourSettings, VotingSettings
 from lurcher.errors import FieldError
 from lurcher.models.ranker.decoder import DecoderConfig
@@ -39,6 +39,12 @@ NO_LEXICAL = "this bundle has no lexical index; `lurcher build` makes one that h
 NO_VECTORS_ASKED = "known queries are found by vectors, which `retrieve: lexical` does not read"
 NO_KNOWN_QUERIES = "this bundle has no known queries to adapt its passages to: see `lurcher adapt`"
 
+# The indexes that are asked, by what a query says.
+_INDEXES: dict[RetrieveMode, tuple[RetrieverName, ...]] = {
+    "auto": ("dense", "lexical"), "hybrid": ("dense", "lexical"),
+    "dense": ("dense",), "lexical": ("lexical",),
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
@@ -53,6 +59,7 @@ class Capabilities:
     t5: bool
     reader: bool
     known: NeighbourSettings | None
+    vectors: bool = True
     lexical: float | None = None
     calibrated: bool = False
 
@@ -67,6 +74,7 @@ class Capabilities:
             t5=bundle.states is not None,
             reader=reader is not None,
             known=None if bundle.neighbours is None else bundle.neighbours.settings,
+            vectors=bundle.index is not None,
             lexical=None if bundle.lexical is None else manifest.figures.lexical_gain or 0.0,
             calibrated=reader is not None and reader.calibration_corpus == manifest.corpus_hash,
         )
@@ -136,20 +144,23 @@ class Capabilities:
 
     def _found_by(self, retrieve: RetrieveMode) -> tuple[RetrieverName, ...]:
         """The indexes that find candidates. Raises FieldError for one that the bundle has not."""
+        asked = _INDEXES[retrieve]
         if retrieve == "auto":
-            return ("dense",) if self.lexical is None else ("dense", "lexical")
-        if retrieve == "dense":
-            return ("dense",)
-        if self.lexical is None:
+            has = {"dense": self.vectors, "lexical": self.lexical is not None}
+            return tuple(name for name in asked if has[name])
+        if "dense" in asked and not self.vectors:
+            raise FieldError("retrieve", NO_VECTORS)
+        if "lexical" in asked and self.lexical is None:
             raise FieldError("retrieve", NO_LEXICAL)
-        return ("lexical",) if retrieve == "lexical" else ("dense", "lexical")
+        return asked
 
     def _neighbours(
         self, query: Query, learnt: bool, found_by: tuple[RetrieverName, ...]
     ) -> NeighbourPlan:
         if "dense" not in found_by:
             if query.neighbours in ("adapted", "voting"):
-                raise FieldError("neighbours.mode", NO_VECTORS_ASKED)
+                reason = NO_VECTORS_ASKED if self.vectors else NO_VECTORS
+                raise FieldError("neighbours.mode", reason)
             return "off"
         online: NeighbourPlan = "online" if learnt else "off"
         if query.neighbours == "auto":

@@ -9,34 +9,24 @@ from time import perf_counter
 import faiss
 import numpy as np
 
-from lurcher.bundle.bundle import ENCODER, Bundle
-from lurcher.bundle.neighbours import VotingSettings
-from lurcher.bundle.parts import nearest_parts
+from lurcher.bundle.bundle import NO_VECTORS, Bundle
 from lurcher.bundle.passages import Condition, Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import FieldError, LurcherError
-from lurcher.feedback.online import Change, OnlineIndex
-from lurcher.models.encoders.encoder import Encoder
+from lurcher.feedback.online import Change
 from lurcher.models.engines import EngineName
-from lurcher.models.neighbours.adapted import unit
-from lurcher.models.neighbours.nearness import UNRELATED_WORDS
 from lurcher.retrieval.capabilities import NO_TOKENS, Capabilities
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.duplicates import folded
-from lurcher.retrieval.passage_reader import PassageReader
 from lurcher.retrieval.phrases import quoted, rows_with
 from lurcher.retrieval.query import (
     SCORES,
     Query,
     QueryState,
-    RankerName,
     ReadOptions,
     RetrieverName,
 )
 from lurcher.retrieval.questions import is_question
-from lurcher.retrieval.rankers import Ranker
-from lurcher.retrieval.rankers.maxsim import MaxSimRanker, ReaderRanker
-from lurcher.retrieval.rankers.t5 import T5, T5Ranker
 from lurcher.retrieval.rerank import (
     Document,
     EncodedDocument,
@@ -45,19 +35,16 @@ from lurcher.retrieval.rerank import (
     RerankScores,
 )
 from lurcher.retrieval.results import Explanation, Hit, SearchResult
-from lurcher.retrieval.retrievers import Retriever
-from lurcher.retrieval.retrievers.dense import DenseRetriever
 from lurcher.retrieval.retrievers.lexical import LexicalRetriever
-from lurcher.retrieval.retrievers.neighbours import KnownQueries, VotingRetriever
 from lurcher.retrieval.stages import Stage
 from lurcher.retrieval.stages.encode import Encode, Planned
 from lurcher.retrieval.stages.fetch import Explain, Fetch
-from lurcher.retrieval.stages.fuse import Fuse
+from lurcher.retrieval.stages.fuse import Fuse, only_words
 from lurcher.retrieval.stages.group import Deepen, FirstStage, Group
 from lurcher.retrieval.stages.rank import Rank
 from lurcher.retrieval.stages.read import Read
 from lurcher.retrieval.stages.retrieve import Retrieve, RetrieveLexical
-from lurcher.text import normalised
+from lurcher.retrieval.vector_side import VectorSide
 
 
 class Snapshot:
@@ -73,94 +60,29 @@ class Snapshot:
         """
         self._threads = threads
         self.bundle, self.costs = bundle, costs or CostModel()
-        self._online = OnlineIndex(
-            bundle.vectors.dimension, bundle.passages.rows_of, bundle.vectors.vectors
-        )
-        self._learnt = False
         self.capabilities = Capabilities.of(bundle)
         # A page of results, or a user's own documents: the same filter comes again and again.
         self._allowed = lru_cache(maxsize=16)(self._allow)
-        self._queries = bundle.query_encoder(threads, engine)
-        # What reads no tokens of passages at all needs their encoder for `encode_passages` alone.
-        self._passages = None if bundle.tokens is None else self._passage_encoder()
-        t5_decoder, tokens = bundle.t5(threads), bundle.tokens
-        t5 = None if t5_decoder is None or bundle.states is None else T5(t5_decoder, bundle.states)
-        reader = self._passage_reader()
-        self._reranker = (
-            None
-            if tokens is None or self._passages is None
-            else Reranker(self._queries, self._passages, tokens, bundle.vectors)
-        )
-        known = KnownQueries(bundle.neighbours, self._online, self._common_direction())
-        voting = self._voting(known)
-        dense: dict[RetrieverName, Retriever] = {"dense": DenseRetriever(bundle.vectors)}
-        if bundle.neighbours is not None:
-            dense["adapted"] = DenseRetriever(bundle.neighbours.adapted, "fused")
-        first_stage: list[tuple[str, FirstStage, Callable[[QueryState], bool]]] = [
-            ("retrieve_dense", Retrieve(dense), _finds_by("dense")),
-            ("retrieve_neighbours", Retrieve(voting), _finds_by("voting", "online")),
-            ("fuse", Fuse(bundle.vectors, bundle.lexical, known), _always),
-        ]
-        if bundle.lexical is not None:
-            lexical = RetrieveLexical(LexicalRetriever(bundle.lexical), self.costs)
-            first_stage.insert(2, ("retrieve_lexical", lexical, _finds_by("lexical")))
-        self._encode = Encode(self._queries, tokens, bundle.lexical, reader)
-        analyser = None if bundle.lexical is None else bundle.lexical.analyser
-        explain = Explain(known, voting, self._queries, self._passages, tokens, analyser)
+        side = self._side = None if bundle.index is None else VectorSide(bundle, threads, engine)
+        first_stage = _first_stage(bundle, side, self.costs)
+        self._encode = Encode(
+            None if side is None else side.queries, bundle.tokens, bundle.lexical,
+            None if side is None else side.reader,
+        )  # fmt: skip
+        rankers = {} if side is None else side.rankers()
         # Each with the queries that need it: a stage that no query of a batch needs is not timed.
         self._stages: list[tuple[str, Stage, Callable[[QueryState], bool]]] = [
             *first_stage,
             ("group", Deepen(bundle.passages, [stage for _, stage, _ in first_stage]), _groups),
-            ("rank", Rank(self._rankers(t5, reader), self.costs), _always),
+            ("rank", Rank(rankers, self.costs), _always),
             ("group", Group(bundle.passages), _groups),
             ("fetch", Fetch(bundle.passages), _always),
-            ("explain", explain, _explains),
-            ("read", Read(self._queries, reader, t5, self.costs), _reads),
+            ("explain", _explain(bundle, side), _explains),
         ]
-
-    def _passage_encoder(self) -> Encoder:
-        """The encoder of passages: the queries' own where it is the same."""
-        config = self._queries.config
-        if (config.query_prompt, config.query_graph) == (
-            config.passage_prompt,
-            config.passage_graph,
-        ):
-            return self._queries
-        # Not by the engine of a sparse student, which cannot run every graph.
-        return Encoder.load(self.bundle.path / ENCODER, "passage", self._threads)
-
-    def _passage_reader(self) -> PassageReader | None:
-        bundle, encoder = self.bundle, self._passages
-        reader = bundle.reader(self._threads)
-        if reader is None or bundle.reading is None or bundle.tokens is None or encoder is None:
-            return None
-        return PassageReader(reader, bundle.reading, bundle.tokens.coder, bundle.passages, encoder)
-
-    def _common_direction(self) -> Vectors:
-        """The direction (d,) that all words have in common by the query encoder, at norm 1."""
-        return unit(self.encode_queries(UNRELATED_WORDS).mean(axis=0))
-
-    def _voting(self, known: KnownQueries) -> dict[RetrieverName, VotingRetriever]:
-        found: dict[RetrieverName, VotingRetriever] = {
-            "online": VotingRetriever(known, VotingSettings(), of_bundle=False)
-        }
-        if self.bundle.neighbours is not None:
-            tuned = self.bundle.neighbours.settings.voting
-            found["voting"] = VotingRetriever(known, tuned, of_bundle=True)
-        return found
-
-    def _rankers(self, t5: T5 | None, reader: PassageReader | None) -> dict[RankerName, Ranker]:
-        tokens, decoder = self.bundle.tokens, self.bundle.decoder(self._threads)
-        rankers: dict[RankerName, Ranker] = {}
-        if tokens is not None:
-            rankers["maxsim"] = MaxSimRanker(tokens)
-            if decoder is not None:
-                rankers["decoder"] = MaxSimRanker(tokens, decoder)
-            if reader is not None:
-                rankers["reader"] = ReaderRanker(tokens, reader)
-        if t5 is not None:
-            rankers["t5"] = T5Ranker(t5, tokens)
-        return rankers
+        if side is not None:
+            self._stages.append(
+                ("read", Read(side.queries, side.reader, side.t5, self.costs), _reads)
+            )
 
     def run(self, queries: Sequence[Query]) -> list[SearchResult | LurcherError]:
         """The result of each query, in order; an error in the place of a query at fault."""
@@ -190,7 +112,8 @@ class Snapshot:
         return [outcomes[place] for place in range(len(queries))]
 
     def _plan(self, query: Query) -> Planned:
-        plan = self.capabilities.plan(query, self._learnt)
+        learnt = self._side is not None and self._side.learnt
+        plan = self.capabilities.plan(query, learnt)
         phrases = quoted(query.text) if query.query_syntax == "phrase" else ()
         return Planned(query, plan, *self._allowed(query.conditions, phrases, query.fold))
 
@@ -208,52 +131,46 @@ class Snapshot:
         return folded(self.bundle.copies, allow)
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        """The vectors (n, d) float32 of ``texts`` as queries."""
-        return self._queries.encode(texts)
+        """The vectors (n, d) float32 of ``texts`` as queries. Raises FieldError without vectors."""
+        return self._side_for("texts").queries.encode(texts)
 
     def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        """The vectors (n, d) float32 of ``texts`` as passages."""
-        if self._passages is None:
-            self._passages = self._passage_encoder()
-        return self._passages.encode(texts)
+        """The vectors (n, d) float32 of ``texts`` as passages. Raises FieldError without vectors."""
+        return self._side_for("texts").encode_passages(texts)
 
     def encode_documents(self, documents: Sequence[Document]) -> list[EncodedDocument]:
         """The ``documents``, ready to be scored. Raises ModelError, FieldError without tokens."""
-        return self._reranker_or_error.encode(documents)
+        return self._reranker.encode(documents)
 
     def rerank(self, requests: Sequence[RerankRequest]) -> list[RerankScores | LurcherError]:
         """The scores of the passages of each request; an error in the place of one at fault."""
         scores: list[RerankScores | LurcherError] = []
         for request in requests:
             try:
-                scores.append(self._reranker_or_error.score(request))
+                scores.append(self._reranker.score(request))
             except LurcherError as error:
                 scores.append(error)
         return scores
 
     @property
-    def _reranker_or_error(self) -> Reranker:
-        if self._reranker is None:
+    def _reranker(self) -> Reranker:
+        if self._side is None or self._side.reranker is None:
             raise FieldError("documents", NO_TOKENS)
-        return self._reranker
+        return self._side.reranker
 
     def nearest_parts(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
-        """The id of the passage nearest to the query, for pairs of a query and a document that was split.
-
-        Queries that count as the same in feedback have the same one.
-        """
-        texts = list(dict.fromkeys(normalised(query) for query, _ in pairs))
-        rows = {text: row for row, text in enumerate(texts)}
-        by_row = [(rows[normalised(query)], document) for query, document in pairs]
-        vectors = self._queries.encode(texts)
-        return nearest_parts(by_row, vectors, self.bundle.passages, self.bundle.vectors)
+        """As ``VectorSide.nearest_parts``. Raises FieldError without vectors."""
+        return self._side_for("pairs").nearest_parts(pairs)
 
     def learn(self, changes: Sequence[Change]) -> None:
-        """Take in what is judged relevant; the next search knows it."""
-        texts = self._online.unknown(changes)
-        vectors = self._queries.encode(texts)
-        self._online.learn(changes, texts, vectors)
-        self._learnt = len(self._online) > 0
+        """Take in what is judged relevant; the next search knows it. Raises FieldError without vectors."""
+        self._side_for("feedback").learn(changes)
+
+    def _side_for(self, field: str) -> VectorSide:
+        """What reads vectors. Raises FieldError, naming ``field``, in a bundle without vectors."""
+        if self._side is None:
+            raise FieldError(field, NO_VECTORS)
+        return self._side
 
     def warm_up(self) -> None:
         """Answer a query made from the first passage. Raises LurcherError where that fails."""
@@ -266,6 +183,33 @@ class Snapshot:
     def close(self) -> None:
         """Close the bundle's files."""
         self.bundle.close()
+
+
+_FirstStages = list[tuple[str, FirstStage, Callable[[QueryState], bool]]]
+
+
+def _first_stage(bundle: Bundle, side: VectorSide | None, costs: CostModel) -> _FirstStages:
+    """What finds candidates and makes one list of them; each with the queries that need it."""
+    words: _FirstStages = []
+    if bundle.lexical is not None:
+        lexical = RetrieveLexical(LexicalRetriever(bundle.lexical), costs)
+        words.append(("retrieve_lexical", lexical, _finds_by("lexical")))
+    if side is None:
+        return [*words, ("fuse", only_words, _always)]
+    return [
+        ("retrieve_dense", Retrieve(side.retrievers()), _finds_by("dense")),
+        ("retrieve_neighbours", Retrieve(side.voting), _finds_by("voting", "online")),
+        *words,
+        ("fuse", Fuse(bundle.vectors, bundle.lexical, side.known), _always),
+    ]
+
+
+def _explain(bundle: Bundle, side: VectorSide | None) -> Explain:
+    """What explains the hits of ``bundle``."""
+    analyser = None if bundle.lexical is None else bundle.lexical.analyser
+    if side is None:
+        return Explain(None, {}, None, None, None, analyser)
+    return Explain(side.known, side.voting, side.queries, side.passages, bundle.tokens, analyser)
 
 
 def _always(_: QueryState) -> bool:

@@ -40,8 +40,8 @@ def swap_encoder(
     disk fails; ``out`` does not exist then. BundleError, ModelError for files that cannot be read.
     """
     with closing(Bundle.open(bundle)) as old:
-        described = None if student is None else student_of(old.manifest.encoder, student)
-        before = None if old.manifest.swap is None else _name(old.manifest.encoder.student)
+        described = None if student is None else student_of(old.encoder, student)
+        before = None if old.manifest.swap is None else _name(old.encoder.student)
         out = out or beside(bundle.resolve(), before, _name(described))
 
         def write(made: Path) -> dict[str, Any]:

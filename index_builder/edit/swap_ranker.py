@@ -29,7 +29,7 @@ def swap_ranker(bundle: Path, ranker: Path, out: Path | None = None) -> tuple[Pa
     with closing(Bundle.open(bundle)) as old:
         if old.tokens is None:
             raise FieldError("bundle", f"{bundle} has no tokens to rank by; build it again")
-        coder, encoder = old.tokens.coder, old.manifest.encoder
+        coder, encoder = old.tokens.coder, old.encoder
         before = None if old.manifest.ranker is None else old.manifest.ranker.name
         out = out or beside(bundle.resolve(), before, described.name)
 

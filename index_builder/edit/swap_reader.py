@@ -25,7 +25,7 @@ def swap_reader(bundle: Path, reader: Path, out: Path | None = None) -> tuple[Pa
         if old.reading is None:
             reason = f"{bundle} has no codes to read; `lurcher build --answers` makes one that has"
             raise FieldError("bundle", reason)
-        encoder, before = old.manifest.encoder, old.manifest.reader
+        encoder, before = old.encoder, old.manifest.reader
         out = out or beside(bundle.resolve(), None if before is None else before.name, name)
 
         def write(made: Path) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def add_neighbours(
     Raises FieldError for an encoder whose vectors are not at norm 1, and for judgements that do not fit
     the bundle; ModelError and OSError.
     """
-    check_similarity(old.manifest.encoder)
+    check_similarity(old.encoder)
     faiss.omp_set_num_threads(available_cpus())
     queries, _, _ = to_labels(judged.known, named(old.passages), options.skip_unknown)
     encoder = Encoder.load(old.path / ENCODER, "teacher", available_cpus())
@@ -114,7 +114,7 @@ def add_neighbours(
     seed = old.manifest.build.seed
     # Searches are encoded by the bundle's own query encoder, which may be a student.
     as_searches = known.vectors
-    if old.manifest.encoder.student is not None:
+    if old.encoder.student is not None:
         as_searches = _encoded(reader, queries, "known queries as searches", report)
     report.stage("choosing", None)
     if judged.development:

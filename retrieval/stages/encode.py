@@ -34,16 +34,20 @@ class Encode:
     """Encodes queries together; token states only where a ranker reads them."""
 
     def __init__(
-        self, encoder: Encoder, store: TokenStore | None, lexical: LexicalIndex | None,
+        self, encoder: Encoder | None, store: TokenStore | None, lexical: LexicalIndex | None,
         reader: PassageReader | None,
     ) -> None:  # fmt: skip
+        """``encoder`` None: no plan asks for vectors."""
         self._encoder, self._store, self._lexical = encoder, store, lexical
         self._reader = reader
 
     def __call__(self, planned: Sequence[Planned]) -> list[QueryState]:
         """The state of each query, with its features."""
-        places = [i for i, one in enumerate(planned) if _needs_vector(one)]
-        encoded = dict(zip(places, self._encoded([planned[i] for i in places]), strict=True))
+        encoded: dict[int, QueryFeatures] = {}
+        if self._encoder is not None:
+            places = [i for i, one in enumerate(planned) if _needs_vector(one)]
+            found = self._encoded(self._encoder, [planned[i] for i in places])
+            encoded = dict(zip(places, found, strict=True))
         return [
             QueryState(
                 one.query, one.plan, one.allow, self._with_terms(one, encoded.get(i, _NOTHING)),
@@ -52,22 +56,22 @@ class Encode:
             for i, one in enumerate(planned)
         ]  # fmt: skip
 
-    def _encoded(self, planned: Sequence[Planned]) -> list[QueryFeatures]:
+    def _encoded(self, encoder: Encoder, planned: Sequence[Planned]) -> list[QueryFeatures]:
         if not planned:
             return []
-        tokens = self._encoder.tokenise([one.query.text for one in planned])
+        tokens = encoder.tokenise([one.query.text for one in planned])
         rankers = [one.plan.ranker for one in planned]
         if self._store is None or not any(rankers):
-            vectors = self._encoder.encode_tokens(tokens)
+            vectors = encoder.encode_tokens(tokens)
             return [QueryFeatures(*one) for one in zip(tokens, vectors, strict=True)]
-        vectors, states = self._encoder.encode_states(tokens)
+        vectors, states = encoder.encode_states(tokens)
         return [
             QueryFeatures(text, vector)
             if ranker is None
             else QueryFeatures(
                 text, vector,
-                token_features=token_features(self._encoder, self._store, text, found),
-                reader_query=self._reader.query(self._encoder, text)
+                token_features=token_features(encoder, self._store, text, found),
+                reader_query=self._reader.query(encoder, text)
                 if ranker == "reader" and self._reader is not None
                 else None,
             )
@@ -80,7 +84,7 @@ class Encode:
         text = planned.query.text
         terms = self._lexical.look_up(self._lexical.analyser.query_terms(text))
         named = 0.0
-        if _needs_vector(planned):
+        if self._encoder is not None and _needs_vector(planned):
             named = named_share(text, self._encoder.own_spans(text), terms)
         return replace(features, terms=terms, named=named)
 

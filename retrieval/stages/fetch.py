@@ -36,10 +36,13 @@ class Explain:
     """Explains hits, and not the hundred candidates that they were chosen from."""
 
     def __init__(
-        self, known: KnownQueries, voting: dict[RetrieverName, VotingRetriever], queries: Encoder,
-        passages: Encoder | None, store: TokenStore | None, analyser: Analyser | None,
+        self, known: KnownQueries | None, voting: dict[RetrieverName, VotingRetriever],
+        queries: Encoder | None, passages: Encoder | None, store: TokenStore | None,
+        analyser: Analyser | None,
     ) -> None:  # fmt: skip
         """``queries`` and ``passages`` are the encoders that tokenise them; None where nothing ranks.
+
+        ``known`` None: there are no vectors by which known queries could count.
 
         ``analyser`` is the lexical index's, which says what words highlights have in common with a query.
         """
@@ -65,19 +68,20 @@ class Explain:
     def _contributing(self, state: QueryState) -> list[list[ContributingNeighbour]]:
         neighbours, vector = state.plan.neighbours, state.features.vector
         rows = state.candidates.rows
-        if neighbours == "off":
+        if neighbours == "off" or self._known is None:
             return [[] for _ in rows]
         if neighbours == "adapted":
             return [self._known.contributing_to_mean(vector, row) for row in rows.tolist()]
         return self._voting[neighbours].contributing(vector, rows)
 
     def _alignment(self, state: QueryState) -> list[list[TokenMatch]] | None:
-        features, store, passages = state.features.token_features, self._store, self._passages
-        if features is None or store is None or passages is None:
+        features, store = state.features.token_features, self._store
+        queries, passages = self._queries, self._passages
+        if features is None or store is None or queries is None or passages is None:
             return None
         if "maxsim" not in state.candidates.columns:
             return None
-        spans = self._queries.own_spans(state.query.text)
+        spans = queries.own_spans(state.query.text)
         return align_tokens(
             store,
             features.projected,

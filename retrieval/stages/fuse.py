@@ -82,6 +82,11 @@ class Fuse:
         return inner_products(self._index.vectors(rows), state.features.vector)
 
 
+def only_words(states: Sequence[QueryState]) -> list[QueryState]:
+    """The states with what the lexical index found, where a bundle has no other."""
+    return [replace(state, candidates=state.retrieved["lexical"]) for state in states]
+
+
 def _voted(candidates: Candidates) -> Candidates:
     """Those of ``candidates`` that any known query votes for."""
     return candidates.take(np.flatnonzero(candidates.columns["neighbours"] > 0))

@@ -33,7 +33,7 @@ def _describe(serving: Serving, settings: Settings) -> BundleReply:
         lurcher_version=manifest.lurcher_version,
         passages=manifest.passages,
         bytes=sum(file.bytes for file in manifest.files.values()),
-        encoder=manifest.encoder.model_dump(),
+        encoder=None if manifest.encoder is None else manifest.encoder.model_dump(),
         build=manifest.build.model_dump(),
         figures=manifest.figures.model_dump(),
         lexical=None if manifest.lexical is None else manifest.lexical.model_dump(),

@@ -49,7 +49,7 @@ async def rerank(body: RerankRequest, request: Request) -> Response:
             id=request.state.request_id,
             results=results,
             meta=RerankMeta(
-                bundle=manifest.name, model=manifest.encoder.name, truncated=scored.truncated,
+                bundle=manifest.name, model=manifest.encoder_name, truncated=scored.truncated,
                 truncated_documents=cut, timings_ms={"total": milliseconds(perf_counter() - start)},
             ),
         )  # fmt: skip

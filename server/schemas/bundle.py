@@ -15,7 +15,9 @@ class BundleReply(BaseModel):
     lurcher_version: str
     passages: int
     bytes: int
-    encoder: dict[str, Any]
+    encoder: dict[str, Any] | None = Field(
+        description="The encoder; null in a bundle without vectors, which finds passages by their words."
+    )
     build: dict[str, Any]
     figures: dict[str, Any]
     lexical: dict[str, Any] | None = Field(

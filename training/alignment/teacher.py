@@ -40,8 +40,8 @@ def open_teacher(target: Path) -> Iterator[Teacher]:
     with closing(Bundle.open(target)) as bundle:
         ids = [p.id for p in bundle.passages.get(range(bundle.passages.count))]
         folder = target / ENCODER
-        manifest = bundle.manifest
-        yield Teacher(folder, manifest.encoder, bundle.vectors.stored(), ids, manifest.checksum)
+        stored, checksum = bundle.vectors.stored(), bundle.manifest.checksum
+        yield Teacher(folder, bundle.encoder, stored, ids, checksum)
 
 
 def original_of(config: EncoderConfig, named: str | Path | None) -> Recipe:

@@ -164,7 +164,7 @@ class Questions:
         found: dict[str, Any] = {
             name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS[:-1]
         }
-        dimension, bits = bundle.manifest.encoder.dimension, token_store(bundle).coder.bits
+        dimension, bits = bundle.encoder.dimension, token_store(bundle).coder.bits
         for name, wide in (("states", dimension), ("projected", bits)):
             shape = (int(found["ends"][-1]), wide)
             found[name] = np.memmap(folder / f"{name}.f16", np.float16, "r", shape=shape)

@@ -119,7 +119,7 @@ def _train(
         for what, these in (("development", development), ("questions", training))
     )
     teacher = _teacher_scores(sources, bundle, training, trained)
-    dimension = bundle.manifest.encoder.dimension
+    dimension = bundle.encoder.dimension
     shape = Shape(dimension, store.coder.bits, plan.width, plan.heads, plan.layers, plan.crossings)
     torch.manual_seed(schedule.seed)
     decoder = Decoder(shape, plan.dropout)
@@ -137,7 +137,7 @@ def _train(
         for measure, value in (first.quality or {}).items()
     }
     config = DecoderConfig(
-        name=name, encoder=bundle.manifest.encoder.fingerprint, projection_hash=store.coder.projection_hash,
+        name=name, encoder=bundle.encoder.fingerprint, projection_hash=store.coder.projection_hash,
         bits=shape.bits, dimension=dimension, width=plan.width, heads=plan.heads,
         layers=plan.layers, crossings=plan.crossings, candidates=plan.candidates,
         questions=len(trained), steps=best.step, seed=schedule.seed, figures=figures,

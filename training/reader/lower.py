@@ -35,5 +35,5 @@ def lower_states(
                 for text, found in zip(tokens, encoder.lower_states(tokens), strict=True):
                     out.write(found[encoder.own_tokens(text)].astype(np.float16).tobytes())
         new.replace(file)
-    shape = (int(questions.ends[-1]), bundle.manifest.encoder.dimension)
+    shape = (int(questions.ends[-1]), bundle.encoder.dimension)
     return np.memmap(file, np.float16, "r", shape=shape)

@@ -113,7 +113,7 @@ def _train(
     trained = library("questions", training, answers)
     torch.manual_seed(schedule.seed)
     reader = Reader(
-        Shape(bundle.manifest.encoder.dimension, plan.width, plan.heads, plan.layers, plan.inner)
+        Shape(bundle.encoder.dimension, plan.width, plan.heads, plan.layers, plan.inner)
     )
 
     def tell(point: Point) -> None:
@@ -125,7 +125,7 @@ def _train(
     )  # fmt: skip
     best = best_of(curve, MEASURE)
     config = ReaderConfig(
-        name=name, encoder=bundle.manifest.encoder.fingerprint, dimension=len(store.coder.mean),
+        name=name, encoder=bundle.encoder.fingerprint, dimension=len(store.coder.mean),
         bits=store.coder.bits, width=plan.width, heads=plan.heads, layers=plan.layers,
         inner=plan.inner, longest=LONGEST, rank_weight=0.0, slope=1.0, offset=0.0, min_score=0.0,
         questions=len(trained.answered), steps=best.step, seed=schedule.seed,

@@ -47,7 +47,7 @@ def pooled(bundle: Bundle, keep_ratio: float, folder: Path) -> Pooled:
         np.save(written, _write(bundle, keep_ratio, means))
         written.replace(counts)  # whole, or not there: its presence says that the rest is
     starts = np.concatenate([[0], np.cumsum(np.load(counts))])
-    shape = (int(starts[-1]), bundle.manifest.encoder.dimension)
+    shape = (int(starts[-1]), bundle.encoder.dimension)
     return Pooled(np.memmap(means, np.float16, "r", shape=shape), starts)
 
 
