@@ -33,7 +33,13 @@ from pathlib import Path
 
 from lurcher.bundle.copies import read_copies
 from lurcher.bundle.lexical_index import LexicalIndex
-from lurcher.bundle.manifest import MANIFEST, Manifest, changed_files, read_manifest
+from lurcher.bundle.manifest import (
+    MANIFEST,
+    Manifest,
+    changed_files,
+    check_parts,
+    read_manifest,
+)
 from lurcher.bundle.neighbours import QUERIES, Neighbours
 from lurcher.bundle.passages import Passages, Rows
 from lurcher.bundle.reading_store import READING_CODER, ReadingStore
@@ -55,8 +61,6 @@ SEGMENT = "segments/000000"
 PASSAGES = f"{SEGMENT}/passages.db"
 VECTORS = f"{SEGMENT}/vectors.faiss"
 COPIES = f"{SEGMENT}/copies.npy"
-# Parts of a manifest that an encoder or its vectors are behind.
-_OF_ENCODER = ("swap", "tokens", "ranker", "states", "reading", "reader", "neighbours")
 
 NO_VECTORS = "this bundle has no vectors; `lurcher build` without --no-vectors makes one that has"
 
@@ -90,7 +94,7 @@ class Bundle:
         lexical = (
             None if terms is None else LexicalIndex.open(path, SEGMENT, terms, manifest.passages)
         )
-        _check_parts(path, manifest)
+        check_parts(path, manifest)
         index, tokens = _index(path, manifest), _tokens(path, manifest)
         # Format 2 has none.
         named = COPIES in manifest.files
@@ -223,18 +227,6 @@ class Bundle:
         self.passages.close()
         if self.neighbours is not None:
             self.neighbours.close()
-
-
-def _check_parts(path: Path, manifest: Manifest) -> None:
-    """Raise BundleCorrupt if nothing could be found in it, or parts of an encoder are there without it."""
-    if manifest.encoder is not None:
-        return
-    if manifest.lexical is None:
-        reason = "it has neither an encoder nor a lexical index, so that nothing could be found"
-        raise BundleCorrupt(path, MANIFEST, reason)
-    for part in _OF_ENCODER:
-        if getattr(manifest, part) is not None:
-            raise BundleCorrupt(path, MANIFEST, f"it has {part!r}, but no encoder")
 
 
 def _index(path: Path, manifest: Manifest) -> VectorIndex | None:

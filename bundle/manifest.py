@@ -35,6 +35,8 @@ FORMAT_VERSION = 4
 READABLE = frozenset({2, 3, FORMAT_VERSION})
 MANIFEST = "manifest.json"
 
+# Parts of a manifest that an encoder or its vectors are behind.
+_OF_ENCODER = ("swap", "tokens", "ranker", "states", "reading", "reader", "neighbours")
 _NO_CHECKSUM = "0" * 64
 _CHECKSUM = re.compile(rb'"checksum": "([0-9a-f]{64})"')
 
@@ -232,6 +234,18 @@ def read_manifest(root: Path) -> Manifest:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BundleCorrupt(root, MANIFEST, f"{where}: {first['msg']}") from error
+
+
+def check_parts(root: Path, manifest: Manifest) -> None:
+    """Raise BundleCorrupt if nothing could be found in it, or parts of an encoder are there without it."""
+    if manifest.encoder is not None:
+        return
+    if manifest.lexical is None:
+        reason = "it has neither an encoder nor a lexical index, so that nothing could be found"
+        raise BundleCorrupt(root, MANIFEST, reason)
+    for part in _OF_ENCODER:
+        if getattr(manifest, part) is not None:
+            raise BundleCorrupt(root, MANIFEST, f"it has {part!r}, but no encoder")
 
 
 def changed_files(root: Path, manifest: Manifest) -> dict[str, str]:

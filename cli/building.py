@@ -120,6 +120,14 @@ def build(
             "it is clear."
         ),
     ] = None,
+    no_vectors: Annotated[
+        bool,
+        typer.Option(
+            "--no-vectors",
+            help="Leave out the vectors and all that the encoder makes: words alone find passages, and no "
+            "encoder runs, in the build or in a server.",
+        ),
+    ] = False,
     no_tokens: Annotated[
         bool,
         typer.Option(
@@ -190,14 +198,14 @@ def build(
     options = BuildOptions(
         encoder or DEFAULT_ENCODER, index, recall, skip_bad_lines, window, overlap,
         student=PROFILES[profile] if profile else None,
-        tokens=_token_options(no_tokens, token_bits, keep_ratio), ranker=ranker,
+        tokens=_token_options(no_tokens, no_vectors, token_bits, keep_ratio), ranker=ranker,
         states=states,
         answers=reader is not None if answers is None else answers, reader=reader,
         answer_bits=answer_bits,
         judged=read_sources(judged, skip_unknown=skip_unknown) if judged else None,
         neighbours=NeighbourOptions(skip_unknown=skip_unknown), url_prefix=url_prefix,
         reading=ReadOptions(encoding, delimiter, FieldNames.parse(field or []), parse_types(types or [])),
-        lexical=_lexical_options(no_lexical, language),
+        lexical=_lexical_options(no_lexical, language), vectors=not no_vectors,
     )  # fmt: skip
     with progress() as bar:
         manifest = build_bundle(corpus, target, options, bar)
@@ -242,10 +250,14 @@ def _lexical_options(none: bool, language: str | None) -> LexicalOptions | None:
     return None if none else LexicalOptions(None if language is None else parse_language(language))
 
 
-def _token_options(none: bool, bits: int | None, keep_ratio: float | None) -> TokenOptions | None:
+def _token_options(
+    none: bool, no_vectors: bool, bits: int | None, keep_ratio: float | None
+) -> TokenOptions | None:
     """The options of the token store, None to leave it out. Raises FieldError."""
     from lurcher.index_builder.options import KEEP_RATIO, TokenOptions
 
+    none = none or no_vectors
     if none and (bits is not None or keep_ratio is not None):
-        raise FieldError("no_tokens", "leaves nothing to set --token-bits or --keep-ratio for")
+        flag = "no_vectors" if no_vectors else "no_tokens"
+        raise FieldError(flag, "leaves nothing to set --token-bits or --keep-ratio for")
     return None if none else TokenOptions(bits, KEEP_RATIO if keep_ratio is None else keep_ratio)

@@ -28,9 +28,10 @@ def open_state(
     Notes ``limits`` in the log where they are others than before. Raises FieldError or FeedbackCorrupt
     where the log cannot be used, FieldError too for a bundle that cannot learn.
     """
-    if bundle.index is None:
+    encoder = bundle.manifest.encoder
+    if encoder is None:
         raise FieldError("feedback", f"this bundle cannot learn: {NO_VECTORS}")
-    if bundle.encoder.similarity != "cosine":
+    if encoder.similarity != "cosine":
         reason = "this bundle cannot learn: its encoder compares by the dot product, not the cosine"
         raise FieldError("feedback", reason)
     log, content = open_log(path)

@@ -23,6 +23,7 @@ from lurcher.index_builder.split import Splitter
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.merge import student_of
+from lurcher.models.encoders.side_tokenizer import SideTokenizer
 from lurcher.models.ranker.seq2seq import RankerConfig, Seq2SeqEncoder
 from lurcher.models.tokens.projection import PROJECTION_FILE, Projection
 from lurcher.threads import available_cpus
@@ -32,13 +33,24 @@ from lurcher.threads import available_cpus
 class BuildModels:
     """What a build splits and encodes with, and the folder and bits of the reader that it adds."""
 
-    encoder: Encoder  # of passages
+    tokenizer: SideTokenizer  # of passages: their encoder, unless vectors are left out
     splitter: Splitter  # of documents into passages that it reads
     token_bits: int | None  # of a code of the token store; None without tokens
     projection: Projection | None  # trained; None: principal components of the corpus
     t5: Seq2SeqEncoder | None  # makes the states that a T5 ranks by
     reader: Path | None
     answer_bits: int | None  # None without answers
+
+    @property
+    def config(self) -> EncoderConfig:
+        """The description of the encoder."""
+        return self.tokenizer.config
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder of passages; not to be asked for where vectors are left out."""
+        assert isinstance(self.tokenizer, Encoder)  # noqa: S101 (no stage encodes then)
+        return self.tokenizer
 
 
 def load_models(options: BuildOptions) -> BuildModels:
@@ -47,6 +59,10 @@ def load_models(options: BuildOptions) -> BuildModels:
     Raises FieldError for options that the models cannot meet, ModelError and ModelNotFound for models that
     do not run or do not fit together.
     """
+    if not options.vectors:
+        tokenizer = SideTokenizer.of_passages(options.encoder)
+        splitter = Splitter(tokenizer, options.window, options.overlap, options.url_prefix)
+        return BuildModels(tokenizer, splitter, None, None, None, None, None)
     encoder = Encoder.load(options.encoder, "passage", available_cpus())
     splitter = Splitter(encoder, options.window, options.overlap, options.url_prefix)
     projection = token_bits = None

@@ -15,6 +15,20 @@ from lurcher.models.tokens.coder import check_bits
 
 # From the curve in docs/tokens: together 8 bytes for each token of a passage, positions and index included.
 BITS, KEEP_RATIO = 160, 0.36
+# Of exact search's first hundred.
+RECALL = 0.98
+
+# What a build without vectors has no use for: each option, its value where it is not given, and its flag.
+_OF_VECTORS: tuple[tuple[str, object, str], ...] = (
+    ("index", "auto", "--index"),
+    ("recall", RECALL, "--recall"),
+    ("student", None, "--profile"),
+    ("tokens", None, "--token-bits or --keep-ratio"),
+    ("ranker", None, "--ranker"),
+    ("states", None, "--states"),
+    ("answers", False, "--answers"),
+    ("judged", None, "--queries"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +60,8 @@ class LexicalOptions:
 class BuildOptions:
     """The options of a build.
 
-    encoder      folder of the encoder
+    encoder      folder of the encoder; without vectors, of its tokeniser, by which documents are split
+    vectors      encode the passages; without, words alone find them, and ``tokens`` have to be None
     index        ``auto`` (by size), or a FAISS factory string
     recall       share of exact search's first hundred that the index must find
     window, overlap   of passages, in tokens, where a document is split; None: what the encoder reads, and
@@ -68,7 +83,7 @@ class BuildOptions:
 
     encoder: Path = DEFAULT_ENCODER
     index: str = "auto"
-    recall: float = 0.98
+    recall: float = RECALL
     skip_bad_lines: bool = False
     window: int | None = None
     overlap: int | None = None
@@ -85,8 +100,11 @@ class BuildOptions:
     neighbours: NeighbourOptions = field(default_factory=NeighbourOptions)
     url_prefix: str = ""
     lexical: LexicalOptions | None = field(default_factory=LexicalOptions)
+    vectors: bool = True
 
     def __post_init__(self) -> None:
+        if not self.vectors:
+            self._check_without_vectors()
         if not 0 < self.recall <= 1:
             raise FieldError("recall", f"must be above 0 and at most 1, not {self.recall}")
         for name in ("reader", "answer_bits"):
@@ -94,3 +112,12 @@ class BuildOptions:
                 raise FieldError(name, "is for answers, which are not asked for")
         if self.answers and self.tokens is None:
             raise FieldError("answers", "need the tokens, which are to be left out")
+
+    def _check_without_vectors(self) -> None:
+        """Raise FieldError for an option that needs the vectors, and where nothing is left to search by."""
+        if self.lexical is None:
+            reason = "leaves no index to search by, as --no-lexical leaves out the other"
+            raise FieldError("no_vectors", reason)
+        for name, absent, flag in _OF_VECTORS:
+            if getattr(self, name) != absent:
+                raise FieldError("no_vectors", f"leaves nothing to use {flag} for")

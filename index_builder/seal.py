@@ -51,7 +51,7 @@ def seal(context: BuildContext) -> Manifest:
         lurcher_version=lurcher_version(),
         name=context.workspace.out.name.removesuffix(".lurcher"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        encoder=load_config(root / ENCODER),
+        encoder=load_config(root / ENCODER) if options.vectors else None,
         build=BuildSettings(
             corpus=context.corpus.name, index=factory_of(context), recall_target=options.recall,
             seed=options.seed,
@@ -109,7 +109,7 @@ def _coverage(context: BuildContext) -> Coverage:
 def _stores(context: BuildContext) -> dict[str, Any]:
     """What the manifest says of each jagged store that was written."""
     root, tokens = context.bundle, context.options.tokens
-    encoder, t5 = context.models.encoder.config, context.models.t5
+    encoder, t5 = context.models.config, context.models.t5
     stores: dict[str, Any] = {}
     if context.token_coder is not None and tokens is not None:
         stores["tokens"] = describe_tokens(

@@ -152,6 +152,12 @@ def tokenless_bundle(build_once: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def words_bundle(build_once: Callable[..., Path]) -> Path:
+    """The bundle of ``small_corpus`` that was built without vectors; only to be read."""
+    return build_once("words", seed=1, vectors=False, tokens=None)
+
+
+@pytest.fixture(scope="session")
 def ticket_bundle(small_bundle: Path, small_records: list[dict[str, Any]], shared: Shared) -> Path:
     """``small_bundle`` with ``tickets`` put in, tuned for them; only to be read."""
     judged, options = tickets(small_records), NeighbourOptions(keep_unseen=0)

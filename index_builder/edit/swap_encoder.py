@@ -40,8 +40,9 @@ def swap_encoder(
     disk fails; ``out`` does not exist then. BundleError, ModelError for files that cannot be read.
     """
     with closing(Bundle.open(bundle)) as old:
-        described = None if student is None else student_of(old.encoder, student)
-        before = None if old.manifest.swap is None else _name(old.encoder.student)
+        teacher = old.encoder
+        described = None if student is None else student_of(teacher, student)
+        before = None if old.manifest.swap is None else _name(teacher.student)
         out = out or beside(bundle.resolve(), before, _name(described))
 
         def write(made: Path) -> dict[str, Any]:

@@ -14,7 +14,12 @@ def depends_on(context: BuildContext) -> object:
 
 
 def run(context: BuildContext) -> None:
-    """Train, fill and write the index. Raises FieldError if FAISS cannot make it of so many vectors."""
+    """Train, fill and write the index; nothing if vectors are left out.
+
+    Raises FieldError if FAISS cannot make it of so many vectors.
+    """
+    if not context.options.vectors:
+        return
     count, report = context.passages.count, context.report
     vectors = encoded_vectors(context.scratch, count, context.models.encoder.config.dimension)
     report.stage("indexing", count)
@@ -23,6 +28,8 @@ def run(context: BuildContext) -> None:
 
 
 def factory_of(context: BuildContext) -> str:
-    """The FAISS factory string of the index."""
+    """The FAISS factory string of the index; "none" if vectors are left out."""
+    if not context.options.vectors:
+        return "none"
     index = context.options.index
     return default_factory(context.passages.count) if index == "auto" else index

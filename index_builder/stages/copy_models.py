@@ -27,7 +27,7 @@ def copy_ranker(context: BuildContext) -> None:
     shutil.rmtree(root / RANKER, ignore_errors=True)
     if coder is None:
         return
-    encoder = context.models.encoder.config
+    encoder = context.models.config
     folder = options.ranker or decoder_of_encoder(
         options.encoder, encoder, coder.bits, coder.projection_hash
     )
@@ -37,13 +37,15 @@ def copy_ranker(context: BuildContext) -> None:
 
 def copy_reader(context: BuildContext) -> None:
     """Copy what answers, if there is to be a reader."""
-    put_reader(context.models.reader, context.bundle, context.models.encoder.config)
+    put_reader(context.models.reader, context.bundle, context.models.config)
 
 
 def copy_encoders(context: BuildContext) -> None:
-    """Copy the encoder, and the student if one is to read queries."""
+    """Copy the encoder, and the student if one is to read queries; nothing if vectors are left out."""
     options, target = context.options, context.bundle / ENCODER
     shutil.rmtree(target, ignore_errors=True)
+    if not options.vectors:
+        return
     if options.student is None:
         copy_encoder(options.encoder, target)
     else:

@@ -143,15 +143,19 @@ class PassageOutputs:
 
 
 def depends_on(context: BuildContext) -> object:
-    """The encoder."""
-    return context.models.encoder.config.fingerprint
+    """The encoder, if it is to encode."""
+    return context.models.config.fingerprint if context.options.vectors else None
 
 
 def run(context: BuildContext) -> None:
     """Write vector, tokens and flags of every passage, going on from what is there.
 
-    A passage with neither title nor text gets the zero vector and no token: no query comes near it.
+    A passage with neither title nor text gets the zero vector and no token: no query comes near it. Where
+    vectors are left out, only such passages are flagged.
     """
+    if not context.options.vectors:
+        _flag_empty(context)
+        return
     encoder, tokens, chunk = context.models.encoder, context.tokens, context.chunk_size
     coding, count = _coding(context), tokens.count
     outputs = PassageOutputs(
@@ -179,6 +183,16 @@ def run(context: BuildContext) -> None:
             outputs.append(kept, vectors, flags.tolist())
     finally:
         outputs.close()
+
+
+def _flag_empty(context: BuildContext) -> None:
+    """Write the flags of passages that nothing encodes."""
+    passages, chunk = context.passages, context.chunk_size
+    flags: list[int] = []
+    for first in range(0, passages.count, chunk):
+        rows = range(first, min(first + chunk, passages.count))
+        flags += [EMPTY * (not content) for content in passages.contents(rows)]
+    (context.scratch / FLAGS_FILE).write_bytes(bytes(flags))
 
 
 def _encode(

@@ -30,7 +30,7 @@ def depends_on(context: BuildContext) -> object:
     own = options.tokens and [*astuple(options.tokens), options.seed]
     projection = models.projection
     trained = None if projection is None else projection.projection_hash
-    return [models.encoder.config.fingerprint, own, trained]
+    return [models.config.fingerprint, own, trained]
 
 
 def run(context: BuildContext) -> None:

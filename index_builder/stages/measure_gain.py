@@ -19,11 +19,11 @@ LEXICAL_GAIN = "lexical_gain.txt"
 
 
 def run(context: BuildContext) -> None:
-    """Measure and note it; nothing where there is no lexical index."""
+    """Measure and note it; nothing where there is one index alone."""
     settings = noted_settings(context)
     file = context.scratch / LEXICAL_GAIN
     file.unlink(missing_ok=True)
-    if settings is None:
+    if settings is None or not context.options.vectors:
         return
     context.report.stage("measuring", None)
     effort = json.loads((context.scratch / SEARCH_EFFORT).read_text())["search_effort"]
@@ -37,6 +37,6 @@ def run(context: BuildContext) -> None:
 
 
 def noted_gain(context: BuildContext) -> float | None:
-    """What was measured; None where there is no lexical index."""
+    """What was measured; None where there is one index alone."""
     file = context.scratch / LEXICAL_GAIN
     return float(file.read_text()) if file.is_file() else None

@@ -45,7 +45,7 @@ def depends_on(context: BuildContext) -> object:
     splitter = context.models.splitter
     return [
         stamps, splitter.window, splitter.overlap, options.window is None, options.url_prefix,
-        options.skip_bad_lines, asdict(options.reading), context.models.encoder.config.fingerprint,
+        options.skip_bad_lines, asdict(options.reading), context.models.config.fingerprint,
     ]  # fmt: skip
 
 

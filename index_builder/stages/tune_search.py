@@ -17,7 +17,10 @@ SEARCH_EFFORT = "search_effort.json"
 
 
 def run(context: BuildContext) -> None:
-    """Tune the effort and note it with the recall that it reaches."""
+    """Tune the effort and note it with the recall that it reaches; neither if vectors are left out."""
+    if not context.options.vectors:
+        _note(context, None, None, 0)
+        return
     queries = sample_queries(context.passages, context.options.seed)
     dimension = context.models.encoder.config.dimension
     effort, recall = tune(
@@ -26,7 +29,9 @@ def run(context: BuildContext) -> None:
         Encoder.load(context.bundle / ENCODER, "query", available_cpus()), queries, context.options.recall,
         context.report,
     )  # fmt: skip
-    figures = {
-        "search_effort": effort, "recall_at_100": round(recall, 4), "recall_queries": len(queries)
-    }  # fmt: skip
+    _note(context, effort, round(recall, 4), len(queries))
+
+
+def _note(context: BuildContext, effort: int | None, recall: float | None, queries: int) -> None:
+    figures = {"search_effort": effort, "recall_at_100": recall, "recall_queries": queries}
     (context.scratch / SEARCH_EFFORT).write_text(json.dumps(figures))

@@ -53,7 +53,7 @@ manifests = st.builds(
     lurcher_version=words,
     name=words | digests,
     created=words,
-    encoder=encoders,
+    encoder=st.none() | encoders,
     build=st.builds(
         BuildSettings, corpus=words, index=words, recall_target=st.floats(0, 1), seed=counts
     ),
@@ -63,7 +63,7 @@ manifests = st.builds(
         truncated_passages=counts,
         skipped_records=counts,
         search_effort=st.none() | counts,
-        recall_at_100=st.floats(0, 1),
+        recall_at_100=st.none() | st.floats(0, 1),
         recall_queries=counts,
     ),
     segments=st.lists(st.builds(Segment, name=words, passages=counts), max_size=3),
