@@ -106,7 +106,7 @@ def test_only_candidates_are_read(bundle: Path, wanted: dict[str, float]) -> Non
 def test_no_time_left_is_no_reading(bundle: Path) -> None:
     result = ask(bundle, Query(QUERY, 40, rank="t5", deadline=0.0))
     assert result.degraded == ["retrieve_lexical", "rank"]
-    plain = ask(bundle, Query(QUERY, 40, rank="off"))
+    plain = ask(bundle, Query(QUERY, 40, rank="off", retrieve="dense"))
     assert [f.id for f in result.hits] == [f.id for f in plain.hits]
 
 
