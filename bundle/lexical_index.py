@@ -30,10 +30,13 @@ from lurcher.models.lexical.bm25 import (
     inverse_frequency,
 )
 from lurcher.models.lexical.languages import parse_language
+from lurcher.models.lexical.names import is_name
 from lurcher.order import first_places
 
 # About 5 ms.
 POSTINGS_A_QUERY = 400_000
+# A name as it is written says more than its words, which other names have, too.
+NAME_SHARE = 2.0
 # One term in so many is in memory.
 _SAMPLED = 64
 # Looking a row up among a term's rows takes as long as adding so many postings.
@@ -52,7 +55,7 @@ class QueryTerms:
     terms: tuple[str, ...]  # asked for, in that order, each once
     places: Rows  # (t,) int64 of each in the vocabulary, -1 where no passage has it
     frequency: Counts  # (t,) int64, how many passages have each
-    idf: Floats  # (t,)
+    idf: Doubles  # (t,), that of a name NAME_SHARE times
     read: Rows  # (r,) int64, which of them are read: the rarest that passages have, rarest first
     left_out: int  # how many that passages have are not read
     idf_sum: float  # of all that count; 0 if there are none
@@ -128,14 +131,14 @@ class LexicalIndex:
         frequency = np.where(places < 0, 0, starts[places + 1] - starts[places])
         held = frequency > 0
         idf = inverse_frequency(frequency, self.count)
+        idf *= np.where([is_name(term) for term in asked], NAME_SHARE, 1.0)
         # Of equal frequency by place, so that the order of words in a query does not count.
         rarest = np.lexsort((places, frequency))
         rarest = rarest[held[rarest]]
         read = rarest[: first_within(frequency[rarest], limit)]
         counted = [*idf[~held], *idf[read]]
         return QueryTerms(
-            asked, places, frequency, idf.astype(np.float32), read, len(rarest) - len(read),
-            math.fsum(counted),
+            asked, places, frequency, idf, read, len(rarest) - len(read), math.fsum(counted),
         )  # fmt: skip
 
     def top(self, query: QueryTerms, k: int, allow: Rows | None = None) -> tuple[Floats, Rows]:
@@ -201,7 +204,7 @@ class LexicalIndex:
 
     def _shares(self, query: QueryTerms) -> list[tuple[int, float]]:
         """Place and idf a step of each term that is read, in their order."""
-        idf = inverse_frequency(query.frequency[query.read], self.count) / STEPS
+        idf = query.idf[query.read] / STEPS
         return list(zip(query.places[query.read].tolist(), idf.tolist(), strict=True))
 
     def _sums(self, query: QueryTerms) -> Doubles:

@@ -83,3 +83,8 @@ def parts_of_names(text: str) -> list[str]:
             if len(parts) > 1:
                 found += [part.lower() for part in parts if len(part) > 1 or part.isdigit()]
     return found
+
+
+def is_name(term: str) -> bool:
+    """Whether ``term`` is a name with its signs, such as "max_length" or "c++"."""
+    return _JOINTS.search(term) is not None

@@ -19,7 +19,7 @@ from lurcher.bundle.lexical_files import (
     describe_lexical,
     lexical_files,
 )
-from lurcher.bundle.lexical_index import LexicalIndex
+from lurcher.bundle.lexical_index import NAME_SHARE, LexicalIndex
 from lurcher.errors import BundleCorrupt, BundleVersionError
 from lurcher.index_builder.lexical_runs import RunWriter, merge_runs
 from lurcher.models.lexical.analyser import ANALYSER_VERSION, Terms
@@ -77,7 +77,10 @@ def reference(passages: Sequence[Text], query: Sequence[str]) -> list[float]:
     average = sum(lengths) / len(lengths) or 1.0
     terms = dict.fromkeys(query)
     frequency = {t: sum(t in counts for counts in counted) for t in terms}
-    idf = {t: math.log(1 + (len(passages) - n + 0.5) / (n + 0.5)) for t, n in frequency.items()}
+    idf = {
+        t: math.log(1 + (len(passages) - n + 0.5) / (n + 0.5)) * (NAME_SHARE if "-" in t else 1)
+        for t, n in frequency.items()
+    }
     return [
         sum(
             idf[t] * counts[t] / (counts[t] + K1 * (1 - B + B * length / average))
