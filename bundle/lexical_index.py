@@ -18,7 +18,7 @@ import numpy as np
 from lurcher.bundle.jagged import JaggedStore
 from lurcher.bundle.lexical_files import VOCABULARY, LexicalSettings, postings_layout
 from lurcher.bundle.passages import Rows
-from lurcher.errors import BundleCorrupt, BundleVersionError
+from lurcher.errors import BundleCorrupt, BundleVersionError, FieldError
 from lurcher.models.lexical.analyser import ANALYSER_VERSION, Analyser
 from lurcher.models.lexical.bm25 import (
     STEPS,
@@ -37,6 +37,8 @@ from lurcher.order import first_places
 POSTINGS_A_QUERY = 400_000
 # A name as it is written says more than its words, which other names have, too.
 NAME_SHARE = 2.0
+# Of a query that is one name, the name counts so many times more, and passages with its parts come after it.
+ALONE_SHARE = 4.0
 # One term in so many is in memory.
 _SAMPLED = 64
 # Looking a row up among a term's rows takes as long as adding so many postings.
@@ -107,7 +109,13 @@ class LexicalIndex:
         except BundleCorrupt as error:
             reason = error.reason.removeprefix(f"{error.file}: ")
             raise BundleCorrupt(bundle, error.file, f"{reason}: {_AGAIN}") from error
-        analyser = Analyser(parse_language(settings.language))
+        try:
+            analyser = Analyser(parse_language(settings.language))
+        except FieldError as error:
+            reason = (
+                f"manifest.json: lexical.language: {error.reason}: upgrade lurcher, or {_AGAIN}"
+            )
+            raise BundleVersionError(bundle, reason) from error
         letters, ends = vocabulary.columns[0].data, vocabulary.starts.data
         sampled = [
             bytes(letters[ends[place] : ends[place + 1]]) for place in range(0, terms, _SAMPLED)
@@ -120,10 +128,14 @@ class LexicalIndex:
         """How many passages it is of."""
         return self.settings.passages
 
-    def look_up(self, terms: Sequence[str], limit: int = POSTINGS_A_QUERY) -> QueryTerms:
+    def look_up(
+        self, terms: Sequence[str], alone: bool = False, limit: int = POSTINGS_A_QUERY
+    ) -> QueryTerms:
         """``terms`` as the index has them; those that occur twice count once.
 
-        The rarest are read, as many as have together at most ``limit`` postings, and always one.
+        ``alone`` says that the query is one name or word: then its longest term is the whole of it, and all
+        others are parts. The rarest terms are read, as many as have together at most ``limit`` postings, and
+        always one.
         """
         asked = tuple(dict.fromkeys(terms))
         places = np.array([self._place(term) for term in asked], np.int64)
@@ -132,6 +144,11 @@ class LexicalIndex:
         held = frequency > 0
         idf = inverse_frequency(frequency, self.count)
         idf *= np.where([is_name(term) for term in asked], NAME_SHARE, 1.0)
+        if alone and len(asked) > 1:
+            *_, second, longest = sorted(range(len(asked)), key=lambda i: len(asked[i]))
+            # Of a script that is compared by pairs no term is the whole.
+            if held[longest] and len(asked[longest]) > len(asked[second]):
+                idf[longest] *= ALONE_SHARE
         # Of equal frequency by place, so that the order of words in a query does not count.
         rarest = np.lexsort((places, frequency))
         rarest = rarest[held[rarest]]

@@ -67,9 +67,12 @@ def search(
             neighbours=neighbours, rank=rank, candidates=candidates, fold=fold, group_by=group_by,
             include=() if as_json else ("highlights",),
         )  # fmt: skip
+    if not result.hits and not as_json:
+        console.print("no passage found", style="dim")
     for hit in result.hits:
         if as_json:
-            fields = {"id": hit.id, "score": hit.score, "title": hit.title, "text": hit.text,
+            fields = {"id": hit.id, "score": hit.score, "scores": hit.scores,
+                      "title": hit.title, "text": hit.text,
                       "metadata": hit.passage.metadata, "duplicates": hit.duplicates,
                       "document": hit.passage.document, "section": hit.passage.section,
                       "start": hit.passage.start, "end": hit.passage.end,

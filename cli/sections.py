@@ -57,6 +57,13 @@ def print_coverage(manifest: Manifest) -> None:
     }
     if covered.files_left_out:
         rows["files left out"] = _by_kind(covered.files_left_out)
+    if manifest.lexical is not None:
+        language = manifest.lexical.language
+        rows["language of words"] = (
+            "none is clear, so words are not stemmed: --language names one"
+            if language == "none"
+            else language
+        )
     print_section("coverage", rows)
     if covered.unfamiliar_passages:
         warn(

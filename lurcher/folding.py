@@ -59,8 +59,10 @@ def folded(text: str) -> str:
         return text.casefold()
     plain = text.translate(_FOLDED)
     many = _MANY_MARKS if max(plain, default="") < "\U00010000" else _MANY_OF_EVERY_MARK
-    decomposed = unicodedata.normalize("NFKD", many.sub(r"\1", plain)).casefold()
-    return unicodedata.normalize("NFKC", decomposed.translate(_FOLDED))
+    decomposed = unicodedata.normalize("NFKD", many.sub(r"\1", plain))
+    # Before case is folded, which makes a letter of the iota below a Greek one; and after, as it makes marks.
+    bare = decomposed.translate(_FOLDED).casefold().translate(_FOLDED)
+    return unicodedata.normalize("NFKC", bare)
 
 
 def word_set(words: str) -> frozenset[str]:

@@ -85,6 +85,8 @@ class Capabilities:
             return "maxsim" if self.tokens else None
         if rank == "off":
             return None
+        if not self.vectors:
+            raise FieldError("rank", NO_VECTORS)
         if rank == "t5":
             if not self.t5:
                 raise FieldError("rank", NO_T5)

@@ -69,6 +69,15 @@ def fuse_adapted(
     return candidates.given(neighbours=mean, fused=fused, adapted=fused, dense_weight=weights)
 
 
+def answered_share(neighbours: Vectors, adapted: bool) -> float:
+    """How sure it is, 0 to 1, that a known query means the same: then its answers count, and no names.
+
+    ``neighbours`` (n,) are the candidates' scores of known queries, in adapted mode or of votes.
+    """
+    least, most = (0.8, 0.95) if adapted else (0.0, 0.5)
+    return float(np.clip((neighbours.max(initial=0.0) - least) / (most - least), 0, 1))
+
+
 def lexical_weight(of_corpus: float, named: float) -> float:
     """What the lexical score counts beside a ranker's, for a query of which the share ``named`` is names.
 

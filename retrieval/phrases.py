@@ -8,6 +8,7 @@ are like commas.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -19,13 +20,19 @@ from lurcher.folding import SIGNS, WORD, folded
 from lurcher.models.lexical.analyser import Analyser
 from lurcher.text import UNSPACED
 
-# Passages that have all words of a phrase are looked through for it: so many take a quarter of a second.
+# Passages that have all words of the phrases are looked through for them: so many take a quarter of a second.
 MOST_LOOKED_THROUGH = 20_000
+MOST_PHRASES = 20
 _TOGETHER = 1_000
 
 _QUOTED = re.compile('"([^"]*)"|“([^“”]*)”|„([^„“”]*)[“”]|«([^«»]*)»')
+# Scripts that write no blank after a word, or something else right behind it.
 _UNSPACED = re.compile(f"[{UNSPACED}]")
+_ENDLESS = re.compile(f"[{UNSPACED}\uac00-\ud7a3]")
 _RUN = re.compile(f"[{UNSPACED}]+|[^{UNSPACED} ]+")
+# A long class, which takes milliseconds to compile: around a phrase only. Between words, Python's \W will do.
+_BEGIN = f"(?:(?<![{SIGNS}])|(?<=[{UNSPACED}]))"
+_END = f"(?:(?![{SIGNS}])|(?=[{UNSPACED}]))"
 
 
 def quoted(text: str) -> tuple[str, ...]:
@@ -35,32 +42,44 @@ def quoted(text: str) -> tuple[str, ...]:
 
 
 def rows_with(
-    phrase: str, index: LexicalIndex, passages: Passages, most: int = MOST_LOOKED_THROUGH
-) -> Rows:
-    """The rows, ascending, of the passages that have ``phrase`` in title, section or text.
+    phrases: Sequence[str], index: LexicalIndex, passages: Passages, allow: Rows | None = None,
+    most: int = MOST_LOOKED_THROUGH,
+) -> Rows:  # fmt: skip
+    """Those of the rows ``allow`` (None: all), ascending, whose passages have all ``phrases``.
 
-    Raises FieldError for a phrase whose words more than ``most`` passages have.
+    A phrase may stand in title, section or text. Raises FieldError where there are too many phrases, or more
+    than ``most`` passages have all their words.
     """
-    rows = index.rows_with_all(required_terms(phrase, index.analyser))
+    if len(phrases) > MOST_PHRASES:
+        raise FieldError("query", f"has {len(phrases)} phrases, at most {MOST_PHRASES} are allowed")
+    terms = [term for phrase in phrases for term in required_terms(phrase, index.analyser)]
+    rows = index.rows_with_all(terms)
+    if allow is not None:
+        rows = np.intersect1d(rows, allow, assume_unique=True)
     if len(rows) > most:
         reason = (
-            f'{len(rows):,} passages have all words of "{phrase}", and at most {most:,} are looked through '
-            "for a phrase: add a rarer word to it, or leave out its quotes"
+            f"{len(rows):,} passages have all words in quotes, and at most {most:,} are looked through for "
+            "phrases: add a rarer word to one, or leave out the quotes"
         )
         raise FieldError("query", reason)
-    pattern = phrase_pattern(phrase)
+    if not len(rows):
+        return rows
+    patterns = [phrase_pattern(phrase) for phrase in phrases]
     found: list[int] = []
     for start in range(0, len(rows), _TOGETHER):
         some = rows[start : start + _TOGETHER].tolist()
-        contents = zip(some, passages.contents(some), strict=True)
-        found += [row for row, content in contents if pattern.search(folded(content))]
+        for row, content in zip(some, passages.contents(some), strict=True):
+            text = comparable(content)
+            if all(pattern.search(text) for pattern in patterns):
+                found.append(row)
     return np.array(found, np.int64)
 
 
 def required_terms(phrase: str, analyser: Analyser) -> list[str]:
     """Terms of every passage with ``phrase``, however that joins its words.
 
-    What an apostrophe ties to a word is a term only where a blank stands in its place.
+    What an apostrophe ties to a word is a term only where a blank stands in its place, and what follows the
+    last Korean word may belong to it.
     """
     apart = set(analyser.terms(" ".join(_words(phrase))).words)
     return [term for term in analyser.terms(phrase).words if term in apart]
@@ -69,17 +88,23 @@ def required_terms(phrase: str, analyser: Analyser) -> list[str]:
 def phrase_pattern(phrase: str) -> re.Pattern[str]:
     """Finds the words of ``phrase`` in folded text, whole, with no other word between them.
 
-    A sign of a script without blanks may stand right beside them, as it may beside any word.
+    A sign of a script without blanks may stand right beside them, as it may beside any word, and a Korean
+    word may have a particle.
     """
     runs = _RUN.findall(" ".join(_words(phrase)))
     pattern = re.escape(runs[0])
     for before, after in pairwise(runs):
         blank = "*" if _UNSPACED.match(before) or _UNSPACED.match(after) else "+"
-        pattern += f"[^{SIGNS}]{blank}{re.escape(after)}"
-    begin = "" if _UNSPACED.match(runs[0]) else f"(?:(?<![{SIGNS}])|(?<=[{UNSPACED}]))"
-    end = "" if _UNSPACED.match(runs[-1]) else f"(?:(?![{SIGNS}])|(?=[{UNSPACED}]))"
+        pattern += rf"\W{blank}{re.escape(after)}"
+    begin = "" if _UNSPACED.match(runs[0]) else _BEGIN
+    end = "" if _ENDLESS.match(runs[-1][-1]) else _END
     return re.compile(f"{begin}{pattern}{end}")
 
 
 def _words(phrase: str) -> list[str]:
-    return WORD.findall(folded(phrase))
+    return WORD.findall(comparable(phrase))
+
+
+def comparable(text: str) -> str:
+    """``text`` as phrases are looked for in it: folded, and names in code cut at their underscores."""
+    return folded(text).replace("_", " ")

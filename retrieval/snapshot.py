@@ -122,10 +122,9 @@ class Snapshot:
     ) -> tuple[Rows | None, Rows | None]:
         """The rows that may be found, None: all; and how many passages each stands for, None: one."""
         allow = self.bundle.passages.rows(conditions) if conditions else None
-        for phrase in phrases:
+        if phrases:
             assert self.bundle.lexical is not None  # noqa: S101 (the plan refuses phrases without it)
-            rows = rows_with(phrase, self.bundle.lexical, self.bundle.passages)
-            allow = rows if allow is None else np.intersect1d(allow, rows, assume_unique=True)
+            allow = rows_with(phrases, self.bundle.lexical, self.bundle.passages, allow)
         if not fold or self.bundle.copies is None:
             return allow, None
         return folded(self.bundle.copies, allow)
@@ -154,9 +153,10 @@ class Snapshot:
 
     @property
     def _reranker(self) -> Reranker:
-        if self._side is None or self._side.reranker is None:
+        reranker = self._side_for("documents").reranker
+        if reranker is None:
             raise FieldError("documents", NO_TOKENS)
-        return self._side.reranker
+        return reranker
 
     def nearest_parts(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
         """As ``VectorSide.nearest_parts``. Raises FieldError without vectors."""

@@ -82,7 +82,8 @@ class Encode:
         if self._lexical is None or "lexical" not in planned.plan.retrievers:
             return features
         text = planned.query.text
-        terms = self._lexical.look_up(self._lexical.analyser.query_terms(text))
+        alone = len(text.split()) == 1
+        terms = self._lexical.look_up(self._lexical.analyser.query_terms(text), alone)
         named = 0.0
         if self._encoder is not None and _needs_vector(planned):
             named = named_share(text, self._encoder.own_spans(text), terms)

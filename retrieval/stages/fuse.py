@@ -12,6 +12,7 @@ from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import VectorIndex, Vectors
 from lurcher.order import inner_products
 from lurcher.retrieval.fusion import (
+    answered_share,
     best,
     filled,
     fuse_adapted,
@@ -52,7 +53,11 @@ class Fuse:
             index, terms = self._lexical, query_terms(state.features)
             words = filled("lexical", retrieved["lexical"], rows, lambda r: index.scores(terms, r))
             candidates = candidates.given(**words.columns)
-            candidates = fuse_lexical(candidates, _lexical_weight(state))
+            neighbours = candidates.columns.get("neighbours")
+            named = state.features.named
+            if neighbours is not None:
+                named *= 1 - answered_share(neighbours, adapted=plan.neighbours == "adapted")
+            candidates = fuse_lexical(candidates, _lexical_weight(state, named))
         return best(candidates, plan.depth)
 
     def _moved(
@@ -75,7 +80,7 @@ class Fuse:
         words = candidates.columns["lexical"]
         return candidates.given(
             dense=self._dense(state, candidates.rows), fused=words,
-            lexical_share=np.float32(_lexical_weight(state)) * words,
+            lexical_share=np.float32(_lexical_weight(state, state.features.named)) * words,
         )  # fmt: skip
 
     def _dense(self, state: QueryState, rows: Rows) -> Vectors:
@@ -92,6 +97,6 @@ def _voted(candidates: Candidates) -> Candidates:
     return candidates.take(np.flatnonzero(candidates.columns["neighbours"] > 0))
 
 
-def _lexical_weight(state: QueryState) -> float:
-    """What the lexical score counts for this query beside a ranker's."""
-    return lexical_weight(state.plan.lexical_weight or 0.0, state.features.named)
+def _lexical_weight(state: QueryState, named: float) -> float:
+    """What the lexical score counts for this query, of which the share ``named`` is names."""
+    return lexical_weight(state.plan.lexical_weight or 0.0, named)

@@ -9,6 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
+from lurcher.bundle.bundle import NO_VECTORS
 from lurcher.errors import FieldError
 from lurcher.order import best_first
 from lurcher.retrieval.capabilities import NO_TOKENS
@@ -103,8 +104,8 @@ def _refuse_cut(query: bool, documents: list[int]) -> None:
 
 def _check(body: RerankRequest, serving: Serving, settings: Settings) -> None:
     """Raise FieldError or HTTPException if the settings or the bundle do not allow ``body``."""
-    if not serving.capabilities.tokens:
-        raise HTTPException(422, NO_TOKENS)  # no field is at fault
+    if not serving.capabilities.tokens:  # no field is at fault
+        raise HTTPException(422, NO_TOKENS if serving.capabilities.vectors else NO_VECTORS)
     if (body.documents is None) == (body.passages is None):
         raise FieldError("documents", "give either documents or passages")
     if body.documents is None and body.max_tokens_per_doc is not None:

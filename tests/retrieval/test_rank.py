@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -20,16 +21,16 @@ from lurcher.index_builder.neighbours import Judged, NeighbourOptions
 from lurcher.models.neighbours.nearness import nearness
 from lurcher.models.neighbours.votes import boost, raised
 from lurcher.models.ranker.maxsim import LATE_WEIGHT
-from lurcher.retrieval.capabilities import CANDIDATES, LEXICAL_WEIGHT
+from lurcher.retrieval.capabilities import CANDIDATES
 from lurcher.retrieval.costs import CostModel
-from lurcher.retrieval.fusion import NAMED_WEIGHT, UNRANKED
-from lurcher.retrieval.names import named_share
+from lurcher.retrieval.fusion import UNRANKED, answered_share
 from lurcher.retrieval.query import Candidates, Plan, Query, QueryState
 from lurcher.retrieval.rankers.maxsim import MaxSimRanker
 from lurcher.retrieval.results import Hit, SearchResult
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.retrieval.stages.encode import Encode, Planned
 from lurcher.retrieval.stages.rank import Rank
+from tests.retrieval.hybrid.searching import word_weight
 from tests.tickets import TICKET, tickets
 
 ENGLISH = (Condition("lang", "in", ("en",)),)
@@ -113,13 +114,17 @@ def reference(
 
 def worded(snapshot: Snapshot, query: Query, hit: Hit) -> float:
     """What the words that ``hit`` shares with ``query`` add to a ranked score."""
-    index, gain = snapshot.bundle.lexical, snapshot.bundle.manifest.figures.lexical_gain
-    assert index is not None
+    return weight_of_words(snapshot, query) * hit.scores["lexical"]
+
+
+@cache
+def weight_of_words(snapshot: Snapshot, query: Query) -> float:
+    hits = first_stage(snapshot, query, 60)
+    near = np.array([hit.scores.get("neighbours", 0) for hit in hits], np.float32)
+    plan, gain = snapshot.capabilities.plan(query), snapshot.bundle.manifest.figures.lexical_gain
     assert gain is not None
-    spans = snapshot.bundle.query_encoder(1).own_spans(query.text)
-    terms = index.look_up(index.analyser.query_terms(query.text))
-    named = named_share(query.text, spans, terms)
-    return (LEXICAL_WEIGHT * max(0.0, gain) + NAMED_WEIGHT * named**3) * hit.scores["lexical"]
+    answered = answered_share(near, adapted=plan.neighbours == "adapted")
+    return word_weight(snapshot, query.text, gain, answered)
 
 
 def with_votes(score: float, hit: Hit, dense_weight: float, bent: bool = True) -> float:
@@ -183,10 +188,10 @@ def test_moved_passages_keep_their_part_and_others_are_ranked_alone(
     for one in found:
         near = float(nearness(np.float32([one.scores["neighbours"]]))[0])
         assert_stands_in(one, 1 - near * (1 - moved), worded(few, query, one))
-    alone = ask(few, replace(query, neighbours="off", dense_weight=None)).hits
-    scores = {one.id: one.score for one in alone}
+    off = replace(query, neighbours="off", dense_weight=None)
+    scores = {one.id: one.score - worded(few, off, one) for one in ask(few, off).hits}
     for one in unmoved:
-        assert one.score == pytest.approx(scores[one.id], abs=1e-3)
+        assert one.score - worded(few, query, one) == pytest.approx(scores[one.id], abs=1e-3)
 
 
 def assert_stands_in(hit: Hit, weight: float, share: float) -> None:

@@ -90,10 +90,10 @@ def test_a_reply_tells_of_no_vectors(words: Collection) -> None:
         ({"retrieve": "hybrid"}, f"retrieve: {NO_VECTORS}"),
         ({"neighbours": "voting"}, f"neighbours.mode: {NO_VECTORS}"),
         ({"neighbours": "adapted"}, f"neighbours.mode: {NO_VECTORS}"),
-        ({"rank": "maxsim"}, "rank: this bundle has no tokens to rank by"),
-        ({"rank": "decoder"}, "rank: this bundle has no tokens to rank by"),
-        ({"rank": "reader"}, "rank: this bundle has no tokens to rank by"),
-        ({"rank": "t5"}, "rank: this bundle has no T5"),
+        ({"rank": "maxsim"}, "rank: this bundle has no vectors"),
+        ({"rank": "decoder"}, "rank: this bundle has no vectors"),
+        ({"rank": "reader"}, "rank: this bundle has no vectors"),
+        ({"rank": "t5"}, "rank: this bundle has no vectors"),
     ],
 )
 def test_what_reads_vectors_is_refused(
@@ -108,9 +108,9 @@ def test_other_uses_of_an_encoder_are_refused(words: Collection) -> None:
     for side in ("query", "passage"):
         with pytest.raises(FieldError, match=f"texts: {NO_VECTORS}"):
             words.embed(["a cat"], side)
-    with pytest.raises(FieldError, match="documents: this bundle has no tokens"):
+    with pytest.raises(FieldError, match=f"documents: {NO_VECTORS}"):
         words.rerank(OBOE, ["a cat"])
-    with pytest.raises(FieldError, match="documents: this bundle has no tokens"):
+    with pytest.raises(FieldError, match=f"documents: {NO_VECTORS}"):
         words.rerank(OBOE, passages=["en-music-0"])
     with pytest.raises(FieldError, match="question: this bundle has no reader"):
         words.answer(OBOE)

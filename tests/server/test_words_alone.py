@@ -54,7 +54,7 @@ def test_a_batch_refuses_each_query_by_its_own_error(words: Client) -> None:
         ({"retrieve": "hybrid"}, "retrieve", NO_VECTORS),
         ({"neighbours": {"mode": "adapted"}}, "neighbours.mode", NO_VECTORS),
         ({"neighbours": {"mode": "voting"}}, "neighbours.mode", NO_VECTORS),
-        ({"rank": "maxsim"}, "rank", "this bundle has no tokens"),
+        ({"rank": "maxsim"}, "rank", "this bundle has no vectors"),
     ],
 )
 def test_what_reads_vectors_names_its_field(
@@ -74,8 +74,8 @@ def test_what_reads_vectors_names_its_field(
 def test_routes_that_need_an_encoder_say_why_they_cannot(words: Client) -> None:
     for path, body, reason in [
         ("/v1/answer", {"query": "who tunes?"}, "this bundle has no reader"),
-        ("/v1/rerank", {"query": "oboe", "documents": ["a cat"]}, "this bundle has no tokens"),
-        ("/v2/rerank", {"query": "oboe", "passages": ["en-music-0"]}, "this bundle has no tokens"),
+        ("/v1/rerank", {"query": "oboe", "documents": ["a cat"]}, "this bundle has no vectors"),
+        ("/v2/rerank", {"query": "oboe", "passages": ["en-music-0"]}, "this bundle has no vectors"),
     ]:
         reply = words.post(path, body)
         assert_problem(reply, 422)

@@ -63,9 +63,12 @@ def lexical(bundle: Bundle) -> LexicalIndex:
     return bundle.lexical
 
 
-def word_weight(snapshot: Snapshot, text: str, gain: float = GAIN) -> float:
-    """What the lexical score counts for the query ``text`` beside a ranker's."""
+def word_weight(snapshot: Snapshot, text: str, gain: float = GAIN, answered: float = 0.0) -> float:
+    """What the lexical score counts for the query ``text`` beside a ranker's.
+
+    ``answered`` is how sure it is that a known query means the same.
+    """
     index = lexical(snapshot.bundle)
     terms = index.look_up(index.analyser.query_terms(text))
     named = named_share(text, encoder(snapshot).own_spans(text), terms)
-    return LEXICAL_WEIGHT * max(0.0, gain) + NAMED_WEIGHT * named**3
+    return LEXICAL_WEIGHT * max(0.0, gain) + NAMED_WEIGHT * (named * (1 - answered)) ** 3

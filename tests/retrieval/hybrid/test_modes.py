@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Condition
 from lurcher.errors import FieldError
 from lurcher.feedback.online import Change
-from lurcher.retrieval.fusion import UNRANKED
+from lurcher.retrieval.fusion import UNRANKED, answered_share
 from lurcher.retrieval.query import NeighbourMode, Query, RankMode, RetrieveMode
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
@@ -235,7 +236,9 @@ def test_words_add_the_same_whatever_known_queries_add(
         )  # fmt: skip
         without = {hit.id: hit for hit in dense.hits}
         assert set(without) == set(ids(hybrid.hits))
-        weight = times * word_weight(known, ASKED)
+        near = np.array([hit.scores.get("neighbours", 0.0) for hit in dense.hits], np.float32)
+        adapted = "adapted" in (neighbours, known.capabilities.plan(query, learnt).neighbours)
+        weight = times * word_weight(known, ASKED, answered=answered_share(near, adapted))
         assert weight > 0
         for hit in hybrid.hits:
             old = without[hit.id]

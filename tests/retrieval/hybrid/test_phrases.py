@@ -17,7 +17,14 @@ from lurcher.bundle.passages import Condition
 from lurcher.errors import FieldError
 from lurcher.folding import WORD, folded
 from lurcher.models.lexical.analyser import Analyser
-from lurcher.retrieval.phrases import phrase_pattern, quoted, required_terms, rows_with
+from lurcher.retrieval.phrases import (
+    MOST_PHRASES,
+    comparable,
+    phrase_pattern,
+    quoted,
+    required_terms,
+    rows_with,
+)
 from lurcher.retrieval.query import Query, ReadOptions, RetrieveMode
 from lurcher.retrieval.snapshot import Snapshot
 from tests.retrieval.hybrid.searching import MODES, ask, ids, lexical
@@ -71,6 +78,7 @@ RECORDS = {
     "code": ("", "Call obj.to_json(indent=2) to print BC-547B."),
     "linux": ("", "Linux入門は2024年のLinux カーネル"),
     "tied": ("", "Don't panic, l’eau d'or: O'Brien is Rock'n'Roll."),
+    "korean": ("", "부산의 바다는 푸르다."),
     "mixed": ("", "He said: 3 × 4 = 12; it's 12% of C++ code."),
 }
 
@@ -97,7 +105,7 @@ def snapshot(opened: Bundle) -> Snapshot:
 def having(bundle: Bundle, text: str) -> set[str]:
     """The ids of the passages that have the one phrase of ``text``."""
     (phrase,) = quoted(text)
-    rows = rows_with(phrase, lexical(bundle), bundle.passages)
+    rows = rows_with([phrase], lexical(bundle), bundle.passages)
     assert rows.tolist() == sorted(rows.tolist())
     return {one.id for one in bundle.passages.get(rows.tolist())}
 
@@ -117,6 +125,12 @@ def having(bundle: Bundle, text: str) -> set[str]:
         ('"京都"', {"japanese", "kyoto"}),
         ('"首都である"', {"japanese"}),
         ('"to_json(indent=2)"', {"code"}),
+        ('"to json"', {"code"}),
+        ('"json"', {"code"}),
+        ('"부산"', {"korean"}),
+        ('"부산의 바다"', {"korean"}),
+        ('"부산 바다"', set()),
+        ('"산의"', set()),
         ('"bc 547b"', {"code"}),
         ('"it\'s 12% of C++"', {"mixed"}),
         ('"linux"', {"linux"}),
@@ -155,7 +169,7 @@ def test_pieces_of_a_text_that_stand_together_are_found_in_it(
     analyser = Analyser(language)  # type: ignore[arg-type]  # one of them
     terms = analyser.terms(text)
     assert set(required_terms(phrase, analyser)) <= {*terms.words, *terms.extra}
-    assert phrase_pattern(phrase).search(folded(text))
+    assert phrase_pattern(phrase).search(comparable(text))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -191,12 +205,25 @@ def test_hits_of_a_phrase_have_the_scores_that_they_have_without(snapshot: Snaps
 
 def test_words_that_too_many_passages_have_are_refused(opened: Bundle) -> None:
     index, passages = lexical(opened), opened.passages
-    assert len(rows_with("warm sill", index, passages, most=6)) == 3
+    assert len(rows_with(["warm sill"], index, passages, most=6)) == 3
     with pytest.raises(
-        FieldError, match='6 passages have all words of "warm sill", and at most 5'
+        FieldError, match="6 passages have all words in quotes, and at most 5"
     ) as error:
-        rows_with("warm sill", index, passages, most=5)
+        rows_with(["warm sill"], index, passages, most=5)
     assert error.value.field == "query"
+
+
+def test_too_many_phrases_are_refused(snapshot: Snapshot) -> None:
+    text = " ".join(f'"sill {i}"' for i in range(MOST_PHRASES + 1))
+    (error,) = snapshot.run([Query(text, query_syntax="phrase")])
+    assert isinstance(error, FieldError)
+    assert "21 phrases, at most 20" in str(error)
+
+
+def test_a_long_phrase_takes_no_longer_than_a_short_one_to_compile(opened: Bundle) -> None:
+    phrase = " ".join(f"w{i}" for i in range(2_000))
+    assert len(phrase_pattern(phrase).pattern) < 10 * len(phrase)
+    assert having(opened, f'"{phrase}"') == set()
 
 
 def test_a_phrase_holds_for_what_is_read(build_once: Callable[..., Path]) -> None:
