@@ -1,7 +1,8 @@
 # The first stage makes wheels; the image contains only what they install: no torch, no compiler.
 FROM python:3.11-slim-bookworm AS wheels
 WORKDIR /source
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py MANIFEST.in README.md LICENSE ./
+COPY build_hooks build_hooks
 COPY constraints constraints
 COPY lurcher lurcher
 COPY models models

@@ -5,6 +5,8 @@ BASE   := .venv/installed
 DEV    := .venv-dev/installed
 TRAIN  := .venv-train/installed
 DEEPSPARSE := .venv-deepsparse/installed
+# Environments are installed anew when the native library's sources change, which compiles them.
+NATIVE := setup.py $(wildcard build_hooks/*.py models/engines/native/src/*)
 
 .PHONY: demo test test-all test-train test-deepsparse test-experiments lint bench bench-scale bench-students bench-hybrid bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader clean
 
@@ -155,24 +157,24 @@ bench-reader: $(TRAIN) build/answers.lurcher build/undecomposed
 	OPENBLAS_NUM_THREADS=1 .venv-train/bin/lurcher bench reader build/answers.lurcher --yardstick build/undecomposed \
 	    --queries $(DATA)/squad-open/queries.jsonl --qrels $(DATA)/squad-open/qrels/test.tsv
 
-$(BASE): pyproject.toml constraints/base.txt
+$(BASE): pyproject.toml constraints/base.txt $(NATIVE)
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install -q -c constraints/base.txt -e .
 	@touch $@
 
-$(DEV): pyproject.toml constraints/base.txt
+$(DEV): pyproject.toml constraints/base.txt $(NATIVE)
 	$(PYTHON) -m venv .venv-dev
 	.venv-dev/bin/python -m pip install -q -c constraints/base.txt -e '.[dev]'
 	@touch $@
 
-$(TRAIN): pyproject.toml constraints/train.txt
+$(TRAIN): pyproject.toml constraints/train.txt $(NATIVE)
 	$(PYTHON) -m venv .venv-train
 	.venv-train/bin/python -m pip install -q -c constraints/train.txt torch==2.13.0
 	.venv-train/bin/python -m pip install -q -c constraints/train.txt -e '.[dev,train,bench]'
 	@touch $@
 
 # Elsewhere the extra is empty: better to fail here than to skip every test.
-$(DEEPSPARSE): pyproject.toml constraints/deepsparse.txt
+$(DEEPSPARSE): pyproject.toml constraints/deepsparse.txt $(NATIVE)
 	$(PYTHON) -m venv .venv-deepsparse
 	.venv-deepsparse/bin/python -m pip install -q -c constraints/deepsparse.txt -e '.[deepsparse]' pytest
 	.venv-deepsparse/bin/python -m pip show -q deepsparse

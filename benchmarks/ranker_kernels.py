@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lurcher.models.engines.native.library import loaded
+from lurcher.models.ranker import maxsim_reference
 from lurcher.models.ranker.maxsim import similarities
 from lurcher.models.tokens.coder import Codes
 from lurcher.models.tokens.products import Vectors
@@ -58,10 +60,12 @@ def popcount(queries: Vectors, codes: Codes) -> Vectors:
 
 
 KERNELS: dict[str, Kernel] = {
-    "unpack, sliced product (ships)": similarities,
+    "unpack, sliced product": maxsim_reference.similarities,
     "unpack, one product": one_product,
     "byte look-up tables": look_up,
     "popcount, queries 1 bit": popcount,
 }
+if loaded() is not None:
+    KERNELS = {"native tables (ships)": similarities} | KERNELS
 # Whose cosines are not those of the others.
 LOSSY = ("popcount, queries 1 bit",)

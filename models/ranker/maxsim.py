@@ -8,38 +8,30 @@ Each query token counts its weight times its highest cosine with a passage token
 the score lies between -1 and 1.
 
 What a passage scores must not depend on what is scored beside it, not even in its last bit, or equal
-passages would not stay in the order of the corpus. A matrix product adds up in an order that depends on its
-shape. So queries are rounded to multiples of 2^-22: then no sum of theirs needs more bits than a float has,
-and each is exact in whatever order.
+passages would not stay in the order of the corpus. So queries are rounded to multiples of 2^-22, and sums are
+exact: the native library and NumPy (maxsim_reference) give the same bits.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from lurcher.models.engines.native import late
+from lurcher.models.engines.native.library import loaded
+from lurcher.models.ranker import maxsim_reference
 from lurcher.models.tokens.clustering import Integers
 from lurcher.models.tokens.coder import Codes
-from lurcher.models.tokens.products import MULTIPLICATIONS, Vectors
+from lurcher.models.tokens.products import Vectors
 
 # The cosine for a passage without tokens: the worst there is.
 NOTHING = -1.0
-_GRID = np.float32(2**22)
 
 
 def similarities(queries: Vectors, codes: Codes) -> Vectors:
     """The cosine of each code (n, bits/8) with each query token (L, bits), (n, L) float32."""
-    length, bits = queries.shape
-    # Of bits 0 and 1 instead of signs: <q, 2 b - 1> = <2 q, b> - sum q. A query has norm 1, so that no sum
-    # of some of these numbers is beyond 2: with multiples of 2^-22, all sums have 23 bits.
-    columns = np.rint(queries.T * np.float32(2 / np.sqrt(bits)) * _GRID) / _GRID
-    columns = np.ascontiguousarray(columns, np.float32)
-    found = np.empty((len(codes), length), np.float32)
-    step = max(1, MULTIPLICATIONS // max(1, length * bits))
-    for start in range(0, len(codes), step):
-        ones = np.unpackbits(codes[start : start + step], axis=1).astype(np.float32)
-        np.matmul(ones, columns, out=found[start : start + step])
-    found -= columns.sum(axis=0) / 2
-    return found
+    library = loaded()
+    found = None if library is None else late.similarities(library, queries, codes)
+    return maxsim_reference.similarities(queries, codes) if found is None else found
 
 
 def best_met(found: Vectors, counts: Integers) -> Vectors:
@@ -56,9 +48,18 @@ def best_met(found: Vectors, counts: Integers) -> Vectors:
     return best
 
 
+def best_cosines(queries: Vectors, codes: Codes, counts: Integers) -> Vectors:
+    """The highest cosine of each query token (L, bits) with a code of each passage, (C, L)."""
+    library = loaded()
+    found = None if library is None else late.best_cosines(library, queries, codes, counts, NOTHING)
+    return (
+        best_met(maxsim_reference.similarities(queries, codes), counts) if found is None else found
+    )
+
+
 def maxsim(queries: Vectors, weights: Vectors, codes: Codes, counts: Integers) -> Vectors:
     """The score (C,) of each passage for query tokens (L, bits) of ``weights`` (L,)."""
-    best = best_met(similarities(queries, codes), counts)
+    best = best_cosines(queries, codes, counts)
     scores: Vectors = np.einsum("cl,l->c", best, weights)
     return scores
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lurcher.models.ranker import maxsim as module
+from lurcher.models.ranker import maxsim_reference as module
 from lurcher.models.ranker.maxsim import (
     LATE_WEIGHT,
     NOTHING,
@@ -131,14 +131,18 @@ def test_slices_join_without_a_seam(length: int, bits: int, extra: int) -> None:
     step = module.MULTIPLICATIONS // (length * bits)
     queries, _ = asked(6, length, bits)
     codes = stored(6, 2 * step + extra, bits)
-    np.testing.assert_allclose(similarities(queries, codes), dense(queries, codes), atol=3e-6)
+    np.testing.assert_allclose(
+        module.similarities(queries, codes), dense(queries, codes), atol=3e-6
+    )
 
 
 def test_a_query_too_long_for_a_slice_goes_code_by_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MULTIPLICATIONS", 10)
     queries, _ = asked(7, 9, 16)
     codes = stored(7, 5, 16)
-    np.testing.assert_allclose(similarities(queries, codes), dense(queries, codes), atol=3e-6)
+    np.testing.assert_allclose(
+        module.similarities(queries, codes), dense(queries, codes), atol=3e-6
+    )
 
 
 def test_what_a_passage_scores_does_not_depend_on_the_others() -> None:

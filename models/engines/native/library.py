@@ -1,0 +1,92 @@
+"""The native library: what it offers, and why not if it cannot be had.
+
+Its functions are called without Python's lock held, each on the thread that calls it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+LIBRARY_FILE = Path(__file__).with_name("native_library.so")
+
+# Instruction sets, as the library numbers them.
+Level = Literal["plain", "avx2", "avxvnni", "avx512", "amx"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+
+# What its functions take; see lurcher_abi in levels.c.
+_ABI = 1
+
+_pointer, _int, _long, _float = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
+_SIGNATURES: dict[str, list[Any]] = {
+    "lurcher_level": [],
+    "lurcher_abi": [],
+    "lurcher_late": [
+        _int, _pointer, _long, _long, _float, _pointer, _long, _pointer, _long, _float, _pointer, _pointer,
+    ],
+}  # fmt: skip
+
+
+class Library:
+    """The functions of a native library that has been loaded."""
+
+    def __init__(self, path: Path) -> None:
+        """Load the library at ``path``. Raises OSError where it cannot be used."""
+        loaded = ctypes.CDLL(str(path))
+        self._functions: dict[str, Callable[..., int]] = {}
+        for name, arguments in _SIGNATURES.items():
+            try:
+                function = loaded[name]
+            except AttributeError as error:
+                raise OSError(f"{path}: it has no function {name}") from error
+            function.argtypes, function.restype = arguments, ctypes.c_int
+            self._functions[name] = function
+        if (abi := self.call("lurcher_abi")) != _ABI:
+            raise OSError(f"{path}: it was built from another version ({abi}, not {_ABI})")
+        self.level: Level = LEVELS[self.call("lurcher_level")]
+
+    def call(self, name: str, *arguments: Any) -> int:
+        """What the function ``name`` returns; arrays are passed by ``address``."""
+        return self._functions[name](*arguments)
+
+
+def address(array: npt.NDArray[np.generic]) -> int:
+    """Where the numbers of ``array``, which lie one after the other, are."""
+    if not array.flags.c_contiguous:
+        raise ValueError("the array's numbers do not lie one after the other")
+    return array.ctypes.data
+
+
+def level_number(library: Library, level: Level | None) -> int:
+    """The number of ``level``, or of the best that this machine has for None.
+
+    Raises ValueError where this machine does not have it.
+    """
+    number = LEVELS.index(level or library.level)
+    if number > LEVELS.index(library.level):
+        raise ValueError(f"level {level!r}: this machine has {library.level!r} at best")
+    return number
+
+
+@cache
+def load(path: Path = LIBRARY_FILE) -> Library | str:
+    """The library at ``path``, or why it cannot be used."""
+    if not path.exists():
+        return f"it was not built on this {platform.machine()} machine: {path} does not exist"
+    try:
+        return Library(path)
+    except OSError as error:
+        return str(error)
+
+
+def loaded() -> Library | None:
+    """The library that was built with this package, or None where there is none."""
+    found = load()
+    return None if isinstance(found, str) else found
