@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -87,18 +88,19 @@ def compile_library(root: Path, out: Path) -> str | None:
         return "no C compiler was found"
     sources = sorted((root / SOURCES).glob("*.c"))
     with tempfile.TemporaryDirectory() as folder:
-        objects = []
-        for source in sources:
-            flags = _machine_flags(source.stem)
-            if flags is None:
-                continue
-            objects.append(str(Path(folder, f"{source.stem}.o")))
-            failed = _run([*command, *_FLAGS, *flags, "-c", str(source), "-o", objects[-1]])
-            if failed:
-                return failed
+        jobs = {
+            str(Path(folder, f"{source.stem}.o")): [*command, *_FLAGS, *flags, "-c", str(source)]
+            for source in sources
+            if (flags := _machine_flags(source.stem)) is not None
+        }
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            failures = list(pool.map(_run, [[*job, "-o", out] for out, job in jobs.items()]))
+        failed = next(filter(None, failures), None)
+        if failed:
+            return failed
         made = Path(folder, LIBRARY)
         maths = [] if platform.system() in ("Windows", "Darwin") else ["-lm"]
-        failed = _run([*command, "-shared", *objects, *maths, "-o", str(made)])
+        failed = _run([*command, "-shared", *jobs, *maths, "-o", str(made)])
         if failed:
             return failed
         beside = out.with_suffix(f".{os.getpid()}")

@@ -31,6 +31,18 @@ _SIGNATURES: dict[str, list[Any]] = {
     "lurcher_late": [
         _int, _pointer, _long, _long, _float, _pointer, _long, _pointer, _long, _float, _pointer, _pointer,
     ],
+    "lurcher_encoder_new": [_int, _pointer],
+    "lurcher_encoder_free": [_pointer],
+    "lurcher_encoder_tables": [_pointer] * 8 + [_float],
+    "lurcher_encoder_norm": [_pointer, _int, _int, _pointer, _pointer, _float],
+    "lurcher_encoder_matrix": [_pointer, _int, _int, *[_pointer] * 4, _float, _int, _int],
+    "lurcher_encoder_ready": [_pointer],
+    "lurcher_encoder_memory": [_pointer, _pointer, _long],
+    "lurcher_encode": [_pointer, _pointer, _pointer, _long, _long, _int, *[_pointer] * 4, _long],
+}  # fmt: skip
+# Where it is not an int.
+_RETURNS = {
+    "lurcher_encoder_new": ctypes.c_void_p, "lurcher_encoder_free": None, "lurcher_encoder_memory": _long,
 }  # fmt: skip
 
 
@@ -40,21 +52,21 @@ class Library:
     def __init__(self, path: Path) -> None:
         """Load the library at ``path``. Raises OSError where it cannot be used."""
         loaded = ctypes.CDLL(str(path))
-        self._functions: dict[str, Callable[..., int]] = {}
+        self.functions: dict[str, Callable[..., Any]] = {}
         for name, arguments in _SIGNATURES.items():
             try:
                 function = loaded[name]
             except AttributeError as error:
                 raise OSError(f"{path}: it has no function {name}") from error
-            function.argtypes, function.restype = arguments, ctypes.c_int
-            self._functions[name] = function
+            function.argtypes, function.restype = arguments, _RETURNS.get(name, ctypes.c_int)
+            self.functions[name] = function
         if (abi := self.call("lurcher_abi")) != _ABI:
             raise OSError(f"{path}: it was built from another version ({abi}, not {_ABI})")
         self.level: Level = LEVELS[self.call("lurcher_level")]
 
     def call(self, name: str, *arguments: Any) -> int:
         """What the function ``name`` returns; arrays are passed by ``address``."""
-        return self._functions[name](*arguments)
+        return int(self.functions[name](*arguments))
 
 
 def address(array: npt.NDArray[np.generic]) -> int:

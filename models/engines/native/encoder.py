@@ -1,0 +1,147 @@
+"""A text encoder packed for the native library."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from lurcher.errors import ModelError
+from lurcher.models.engines.native.description import Description, Matrix, Norm
+from lurcher.models.engines.native.library import LEVELS, Level, Library, address, level_number
+from lurcher.models.engines.native.onnx_file import Array
+
+# How matrices are packed; "auto": sparse if that is faster.
+Form = Literal["dense", "sparse", "auto"]
+# As the library numbers them: see encoder.h.
+_QKV, _OUT, _UP, _DOWN, _HEAD = range(5)
+_OUTPUTS = ("vector", "token_states", "lower_states")
+
+
+class PackedEncoder:
+    """The library's copy of an encoder's weights; safe to call from several threads at once."""
+
+    def __init__(
+        self,
+        library: Library,
+        described: Description,
+        level: Level | None = None,
+        form: Form = "auto",
+    ) -> None:
+        """Pack ``described`` for ``level``. Raises ModelError for weights that cannot be used."""
+        self._library, self._described = library, described
+        self.level: Level = LEVELS[level_number(library, level)]
+        layers = described.layers
+        self._inner = len(layers[0].up.bias) if layers else 4
+        sizes = np.array(
+            [described.width, described.heads, self._inner, len(layers), len(described.positions),
+             len(described.words), described.cls, described.unit], np.int64,
+        )  # fmt: skip
+        made = library.functions["lurcher_encoder_new"](LEVELS.index(self.level), address(sizes))
+        if not made:
+            raise ModelError(f"the native engine has no kernels for sizes {sizes.tolist()}")
+        self._handle = ctypes.c_void_p(made)
+        weakref.finalize(self, library.functions["lurcher_encoder_free"], self._handle)
+        # The library reads words where they are.
+        self._words = np.ascontiguousarray(described.words)
+        self._scales = described.word_scales
+        # Workspaces that no call is using.
+        self._spare: list[Array] = []
+        self._give_all(get_args(Form).index(form))
+
+    def encode(
+        self, ids: Array, lengths: Array, longest: int, outputs: tuple[str, ...]
+    ) -> list[Array]:
+        """The ``outputs`` of texts of ``lengths`` (B,) tokens ``ids``, one after the other.
+
+        (B, d) of vectors and (B, longest, d) of states, zeros where a text has ended. Raises ValueError for
+        texts that are too long and for tokens that there are not.
+        """
+        texts, width = len(lengths), self._described.width
+        made = {
+            name: np.zeros(
+                (texts, width) if name == "vector" else (texts, longest, width), np.float32
+            )
+            for name in outputs
+        }
+        ids, lengths = np.ascontiguousarray(ids, np.int64), np.ascontiguousarray(lengths, np.int64)
+        if len(ids) != lengths.sum():
+            raise ValueError(f"{len(ids)} tokens, but lengths add up to {lengths.sum()}")
+        needed = self._library.call("lurcher_encoder_memory", self._handle, address(lengths), texts)
+        if needed < 0:
+            raise ValueError(
+                f"texts of {longest} tokens; it reads {len(self._described.positions)} at most"
+            )
+        memory = self._workspace(needed)
+        state = self._library.call(
+            "lurcher_encode", self._handle, address(ids), address(lengths), texts, longest * width,
+            self._described.lower_layer, *(address(made[n]) if n in made else None for n in _OUTPUTS),
+            address(memory), len(memory),
+        )  # fmt: skip
+        self._spare.append(memory)
+        if state:
+            raise ValueError(f"tokens beyond its {len(self._words)} words")
+        return [made[name] for name in outputs]
+
+    def _workspace(self, size: int) -> Array:
+        """Memory of at least ``size`` bytes; at most as many arrays are kept as calls ran side by side."""
+        try:
+            memory = self._spare.pop()
+        except IndexError:
+            memory = np.empty(0, np.uint8)
+        return memory if len(memory) >= size else np.empty(size, np.uint8)
+
+    def _give_all(self, form: int) -> None:
+        described, words = self._described, address(self._words)
+        integers = self._words.dtype == np.int8
+        self._give(
+            "tables", words if integers else None, None if self._scales is None else address(self._scales),
+            None if integers else words, *_addresses(described.positions, described.type_row),
+            *_norm(described.first),
+        )  # fmt: skip
+        for number, layer in enumerate(described.layers):
+            for which, norm in enumerate((layer.after_attention, layer.after_feed)):
+                self._give("norm", number, which, *_norm(norm))
+            for which, matrix in (
+                (_QKV, layer.qkv),
+                (_OUT, layer.out),
+                (_UP, layer.up),
+                (_DOWN, layer.down),
+            ):
+                self._give_matrix(number, which, matrix, form)
+        if described.head is not None:
+            self._give_matrix(0, _HEAD, described.head, form)
+        self._give("ready")
+
+    def _give_matrix(self, layer: int, which: int, matrix: Matrix, form: int) -> None:
+        width, inner = self._described.width, self._inner
+        shapes = (
+            (width, 3 * width),
+            (width, width),
+            (width, inner),
+            (inner, width),
+            (width, width),
+        )
+        if matrix.weights.shape != shapes[which]:
+            raise ModelError(f"a matrix {matrix.weights.shape} where {shapes[which]} is due")
+        weights = np.ascontiguousarray(matrix.weights, np.int8)
+        factor = None if matrix.factor is None else np.ascontiguousarray(matrix.factor, np.float32)
+        self._give(
+            "matrix", layer, which, *_addresses(weights, matrix.scale, matrix.bias),
+            None if factor is None else address(factor), matrix.step, matrix.zero, form,
+        )  # fmt: skip
+
+    def _give(self, what: str, *arguments: Any) -> None:
+        """Hand numbers to the library, which copies all but words."""
+        if self._library.call(f"lurcher_encoder_{what}", self._handle, *arguments):
+            raise ModelError(f"its weights are not finite, not INT8 or not complete ({what})")
+
+
+def _addresses(*arrays: Array) -> list[int]:
+    return [address(array) for array in arrays]
+
+
+def _norm(norm: Norm) -> list[Any]:
+    return [*_addresses(norm.gain, norm.bias), norm.epsilon]

@@ -1,0 +1,5 @@
+#define LANES 16
+#define LURCHER_UNSIGNED 1
+#define LURCHER_TILES 0
+#define ENCODE encode_avx512_16
+#include "encoder_template.h"
