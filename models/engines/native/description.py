@@ -1,9 +1,9 @@
 """What an ONNX graph of a text encoder computes, as the native engine needs it: sizes, tables, matrices.
 
 Known are the graphs that ``lurcher export`` and ``lurcher compress`` write: BERT's layers (normalised after
-each part, GELU, absolute positions), INT8 products, perhaps a linear head, mean or first-token pooling. The order of
-operators tells a layer; what they are given is followed back along the graph. The caller tests whether that is
-right, against ONNX Runtime.
+each part, GELU, absolute positions), INT8 products, perhaps a linear head, mean or first-token pooling. The
+order of operators tells a layer; what they are given is followed back along the graph. The caller has to test
+against ONNX Runtime whether that is right.
 """
 
 from __future__ import annotations

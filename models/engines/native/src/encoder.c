@@ -43,7 +43,7 @@ static void release(struct matrix *m) {
     free(m->scale);
     free(m->bias);
     free(m->factor);
-    free(m->sums);
+    free(m->correction);
     memset(m, 0, sizeof *m);
 }
 
@@ -211,7 +211,7 @@ static float sparse_below(int level) { return level == AMX ? 0.5f : 0.65f; }
    `form`: 0 dense, 1 sparse, 2 whichever is faster. */
 API int lurcher_encoder_matrix(struct encoder *e, int layer, int which, const int8_t *weights, const float *scale,
                                const float *bias, const float *factor, float step, int zero, int form) {
-    if (!(step >= 0) || !isfinite(step) || zero < 0 || zero > 255 || (step == 0 && zero != 128)) return BAD_ARGUMENT;
+    if (!(step >= 0) || !isfinite(step) || zero < 0 || zero > 255 || (step == 0 && (zero != 128 || factor))) return BAD_ARGUMENT;
     if (which < 0 || which > MATRICES || form < 0 || form > 2 ||
         (which < MATRICES && (layer < 0 || layer >= e->layer_count)))
         return BAD_ARGUMENT;
@@ -232,16 +232,17 @@ API int lurcher_encoder_matrix(struct encoder *e, int layer, int which, const in
     m->scale = copy(scale, (size_t)rows);
     m->bias = copy(bias, (size_t)rows);
     m->factor = factor ? copy(factor, (size_t)columns) : NULL;
-    m->sums = zeros((size_t)rows, sizeof *m->sums);
-    if (!m->scale || !m->bias || !m->sums || (factor && !m->factor)) return NO_MEMORY;
+    m->correction = zeros((size_t)rows, sizeof *m->correction);
+    if (!m->scale || !m->bias || !m->correction || (factor && !m->factor)) return NO_MEMORY;
     int64_t filled = 0;
     int8_t four[4];
     for (int row = 0; row < rows; row++) {
         if (step == 0) m->scale[row] /= 127; /* a token's unit is then its largest input */
         for (int block = 0; block < columns / 4; block++) {
             filled += block_at(m, weights, row, block, four);
-            for (int i = 0; i < 4; i++) m->sums[row] += four[i];
+            for (int i = 0; i < 4; i++) m->correction[row] += four[i];
         }
+        m->correction[row] *= (e->level >= AVXVNNI ? 0 : 128) - zero; /* kernels' OFFSET is 128, or 0 */
     }
     m->sparse = form == 1 || (form == 2 && (float)filled * 4 < sparse_below(e->level) * (float)rows * (float)columns);
     return m->sparse ? pack_sparse(m, weights) : pack_dense(m, weights);

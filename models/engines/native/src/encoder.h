@@ -21,7 +21,7 @@ struct matrix {
     uint16_t *blocks;
     int32_t *counts, *order;
     float *scale, *bias, *factor; /* (rows) (rows) (columns), the last may be null: what inputs are multiplied by */
-    int32_t *sums;                /* (rows) of weights */
+    int32_t *correction; /* (rows): what is added to sums for the integers that stand for 0 */
     /* Inputs are rounded to multiples of `step`, with the integer `zero` of 0 to 255 for 0; where `step` is 0, of each
        token's largest input / 127, with 128. */
     float step;

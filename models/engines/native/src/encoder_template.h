@@ -8,35 +8,43 @@
 
 #include "products_template.h"
 
-static inline floats input(const float *features, int i, const float *factor) {
-    floats value = load(features + i * LANES);
-    return factor ? value * factor[i] : value;
+/* The largest size of a tile's features, for each token. */
+static floats peak_of(const float *features, int width) {
+    floats peak = {0};
+    for (int i = 0; i < width; i++) peak = larger(peak, size_of(load(features + i * LANES)));
+    return peak;
 }
 
-/* The INT8 form of a tile's features as inputs of a matrix, and what its integers are multiples of, for each token. */
-static void quantise(const struct matrix *m, const float *features, uint8_t *out, float *units) {
-    const float *factor = m->factor;
-    const int width = m->columns, filled = m->steps * STEP;
-    floats unit = splat(m->step), steps;
-    if (m->step == 0) {
-        floats peak = splat(1e-12f);
-        for (int i = 0; i < width; i++) peak = larger(peak, size_of(input(features, i, factor)));
-        unit = peak;
-        steps = 127.0f / peak;
-    } else
-        steps = 1.0f / unit;
-    store(units, unit);
+/* The INT8 form of a tile's features as inputs of a matrix, and what its integers are multiples of, for each token.
+   A float that MAGIC has been added to holds its nearest integer in its lowest bits, of which a byte is kept. */
+static inline __attribute__((always_inline)) void quantise_as(const struct matrix *m, const float *features,
+                                                              uint8_t *out, float *units, int fixed, int factors) {
+    const floats shift = splat(MAGIC + (float)(m->zero - 128 + OFFSET));
     const floats least = splat((float)-m->zero), most = splat((float)(255 - m->zero));
-    const int32_t shift = m->zero - 128 + OFFSET;
-    for (int i = 0; i < filled; i += 4) {
+    floats unit = splat(m->step);
+    if (!fixed) unit = larger(peak_of(features, m->columns), splat(1e-12f));
+    const floats steps = (fixed ? 1.0f : 127.0f) / unit;
+    store(units, unit);
+    for (int i = 0; i < m->columns; i += 4) {
         ints word = {0};
-        if (i < width)
-            for (int j = 0; j < 4; j++) {
-                floats value = larger(smaller(input(features, i + j, factor) * steps, most), least);
-                word |= ((nearest(value) + shift) & 255) << (8 * j);
-            }
+        for (int j = 0; j < 4; j++) {
+            floats value = load(features + (i + j) * LANES);
+            if (factors) value *= m->factor[i + j];
+            if (fixed) value = larger(smaller(value * steps, most), least) + shift;
+            else value = value * steps + shift;
+            word |= (((ints)value) << (8 * j)) & (int32_t)(255u << (8 * j));
+        }
         memcpy(out + (size_t)i * LANES, &word, sizeof word);
     }
+    const size_t made = (size_t)m->columns * LANES, filled = (size_t)m->steps * STEP * LANES;
+    memset(out + made, 0, filled - made);
+}
+
+/* Peaks are those of features that no factor has been applied to: description.py knows factors with fixed steps only. */
+static void quantise(const struct matrix *m, const float *features, uint8_t *out, float *units) {
+    if (m->step == 0) quantise_as(m, features, out, units, 0, 0);
+    else if (m->factor) quantise_as(m, features, out, units, 1, 1);
+    else quantise_as(m, features, out, units, 1, 0);
 }
 
 static void normalise(float *features, int width, const struct norm *norm) {

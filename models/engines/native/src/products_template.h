@@ -2,14 +2,11 @@
 
 /* Integer sums of one output row to floats: scaled, biased, and GELU of it or another array's row added. */
 static inline void finish(const struct matrix *m, int row, ints sum, floats peak, float *out, const float *added, int bent) {
-    ints whole = sum + (128 - OFFSET - m->zero) * m->sums[row];
-    floats value = __builtin_convertvector(whole, floats) * m->scale[row] * peak + m->bias[row];
+    floats value = __builtin_convertvector(sum + m->correction[row], floats) * m->scale[row] * peak + m->bias[row];
     if (bent) value = gelu(value);
     if (added) value += load(added + row * LANES);
     store(out + row * LANES, value);
 }
-
-#define DWORD(from) (__extension__({ int32_t word_; memcpy(&word_, (from), 4); word_; }))
 
 /* GROUP sparse rows for `tiles` tiles; inlined for one and for two. */
 static inline __attribute__((always_inline)) void sparse_group(
@@ -17,20 +14,21 @@ static inline __attribute__((always_inline)) void sparse_group(
     size_t activation_size, const float *peaks, int tiles, float *out, size_t out_size, const float *added,
     size_t added_size, int bent) {
     ints sums[GROUP] = {{0}}, more[GROUP] = {{0}};
+    __asm__("" : "+r"(activations)); /* one register, to which a block's number is added by the load itself */
     for (int32_t i = 0; i < m->counts[group]; i++, weights += 4 * GROUP, blocks += GROUP)
         for (int r = 0; r < GROUP; r++) {
             const uint8_t *from = activations + (size_t)blocks[r] * (LANES / 4);
-            int32_t word = DWORD(weights + 4 * r);
-            sums[r] = dot(sums[r], load_bytes(from), word);
-            if (tiles == 2) more[r] = dot(more[r], load_bytes(from + activation_size), word);
+            sums[r] = dot_at(sums[r], load_bytes(from), weights + 4 * r);
+            if (tiles == 2) more[r] = dot_at(more[r], load_bytes(from + activation_size), weights + 4 * r);
         }
-    for (int t = 0; t < tiles; t++)
-        for (int r = 0; r < GROUP; r++) {
-            int row = m->order[group * GROUP + r];
-            if (row < m->rows)
-                finish(m, row, t ? more[r] : sums[r], load(peaks + t * LANES), out + (size_t)t * out_size,
-                       added ? added + (size_t)t * added_size : NULL, bent);
-        }
+    const floats unit = load(peaks), next = tiles == 2 ? load(peaks + LANES) : unit;
+#pragma GCC unroll 8
+    for (int r = 0; r < GROUP; r++) {
+        const int row = m->order[group * GROUP + r];
+        if (row >= m->rows) continue;
+        finish(m, row, sums[r], unit, out, added, bent);
+        if (tiles == 2) finish(m, row, more[r], next, out + out_size, added ? added + added_size : NULL, bent);
+    }
 }
 
 /* Rows of a dense panel that one pass computes: as many as registers hold sums of. */
@@ -51,15 +49,16 @@ static inline __attribute__((always_inline)) void dense_rows(
             bytes one = load_bytes(activations + (size_t)block * (LANES * 4)), two = one;
             if (tiles == 2) two = load_bytes(activations + activation_size + (size_t)block * (LANES * 4));
             for (int r = 0; r < count; r++) {
-                int32_t word = DWORD(weights + r * STEP + 4 * block);
-                sums[r] = dot(sums[r], one, word);
-                if (tiles == 2) more[r] = dot(more[r], two, word);
+                const int8_t *four = weights + r * STEP + 4 * block;
+                sums[r] = dot_at(sums[r], one, four);
+                if (tiles == 2) more[r] = dot_at(more[r], two, four);
             }
         }
-    for (int t = 0; t < tiles; t++)
-        for (int r = 0; r < count && first + r < m->rows; r++)
-            finish(m, first + r, t ? more[r] : sums[r], load(peaks + t * LANES), out + (size_t)t * out_size,
-                   added ? added + (size_t)t * added_size : NULL, bent);
+    const floats unit = load(peaks), next = tiles == 2 ? load(peaks + LANES) : unit;
+    for (int r = 0; r < count && first + r < m->rows; r++) {
+        finish(m, first + r, sums[r], unit, out, added, bent);
+        if (tiles == 2) finish(m, first + r, more[r], next, out + out_size, added ? added + added_size : NULL, bent);
+    }
 }
 
 #if LURCHER_TILES
@@ -160,8 +159,10 @@ static inline __attribute__((always_inline)) void multiply_as(
 #endif
 }
 
-static void multiply(const struct matrix *m, const uint8_t *activations, size_t activation_size, const float *peaks,
+static void multiply(const struct matrix *matrix, const uint8_t *activations, size_t activation_size, const float *peaks,
                      int64_t tiles, float *out, size_t out_size, const float *added, size_t added_size, int bent) {
+    /* A copy that nothing else points to, so that its pointers stay in registers while outputs are stored. */
+    const struct matrix own = *matrix, *m = &own;
     if (bent)
         multiply_as(m, activations, activation_size, peaks, tiles, out, out_size, NULL, 0, 1);
     else if (added)

@@ -56,10 +56,9 @@ static inline floats root(floats a) {
 #endif
 }
 
-/* The nearest integers to numbers of less than 2^22, the even one of two; in the low bits of the float that they
-   are added to. */
+/* A number of less than 2^22 that this is added to is rounded to the nearest integer, the even one of two, which is
+   then in the lowest bits of the sum. */
 #define MAGIC 12582912.0f /* 1.5 * 2^23 */
-static inline ints nearest(floats a) { return (ints)(a + MAGIC) - 0x4b400000; }
 
 /* e^a for a <= 0, to about 2 units in the last place; 0 below -87. */
 static inline floats exponential(floats a) {
@@ -124,5 +123,21 @@ static inline ints dot(ints sum, bytes activations, int32_t weights) {
         for (int i = 0; i < 4; i++)
             sum[lane] += (int8_t)activations[lane * 4 + i] * (int8_t)((uint32_t)weights >> (8 * i));
     return sum;
+#endif
+}
+
+/* `dot` of the four weights that lie at `weights`. */
+static inline ints dot_at(ints sum, bytes activations, const int8_t *weights) {
+#if LURCHER_UNSIGNED && defined(__AVX512VNNI__)
+    /* In assembly, since compilers load weights by an instruction of its own, which is what then takes the time. */
+    typedef int32_t __attribute__((may_alias)) word;
+    __asm__("vpdpbusd %2%{1to%c3%}, %1, %0"
+            : "+v"(sum)
+            : "v"(activations), "m"(*(const word *)weights), "i"(LANES));
+    return sum;
+#else
+    int32_t word;
+    memcpy(&word, weights, sizeof word);
+    return dot(sum, activations, word);
 #endif
 }
