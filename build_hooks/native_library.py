@@ -20,7 +20,7 @@ SOURCES = Path("lurcher", "models", "engines", "native", "src")
 # The same name everywhere: ctypes does not care, and package data has one pattern.
 LIBRARY = "native_library.so"
 
-_FLAGS = ["-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math",
+FLAGS = ["-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math",
           "-Wno-psabi", "-g0"]  # fmt: skip
 _AVX512 = [
     "-mavx512f",
@@ -89,9 +89,9 @@ def compile_library(root: Path, out: Path) -> str | None:
     sources = sorted((root / SOURCES).glob("*.c"))
     with tempfile.TemporaryDirectory() as folder:
         jobs = {
-            str(Path(folder, f"{source.stem}.o")): [*command, *_FLAGS, *flags, "-c", str(source)]
+            str(Path(folder, f"{source.stem}.o")): [*command, *FLAGS, *flags, "-c", str(source)]
             for source in sources
-            if (flags := _machine_flags(source.stem)) is not None
+            if (flags := machine_flags(source.stem)) is not None
         }
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             failures = list(pool.map(_run, [[*job, "-o", out] for out, job in jobs.items()]))
@@ -109,7 +109,7 @@ def compile_library(root: Path, out: Path) -> str | None:
     return None
 
 
-def _machine_flags(name: str) -> list[str] | None:
+def machine_flags(name: str) -> list[str] | None:
     """The flags of the file ``name`` for its instruction set; None if this machine's kind has no such set."""
     sets = [flags for part, flags in _SETS.items() if part in name.split("_")]
     if not sets:

@@ -12,6 +12,7 @@ from lurcher.cli import (
     building,
     changing,
     compressing,
+    diagnosing,
     exporting,
     inspecting,
     searching,
@@ -57,6 +58,7 @@ app.add_typer(searching.app)
 app.add_typer(exporting.app)
 app.add_typer(compressing.app)
 app.add_typer(serving.app)
+app.add_typer(diagnosing.app)
 app.add_typer(benchmarks.app)
 app.add_typer(training.app, name="train")
 

@@ -12,7 +12,7 @@ from lurcher.errors import FieldError
 app = typer.Typer()
 
 _BENCHMARKS = (
-    "build", "encoder", "feedback", "gold", "hybrid", "identifiers", "neighbours", "ranker", "reader",
+    "build", "encoder", "engines", "feedback", "gold", "hybrid", "identifiers", "neighbours", "ranker", "reader",
     "server", "students",
 )  # fmt: skip
 

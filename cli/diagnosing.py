@@ -1,0 +1,42 @@
+"""``lurcher doctor``: what this machine runs models with, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lurcher.cli.sections import print_section
+
+app = typer.Typer()
+
+
+@app.command()
+def doctor(
+    bundle: Annotated[
+        Path | None, typer.Argument(help="Its query encoder; the shipped one if left out.")
+    ] = None,
+) -> None:
+    """Say which engine runs the query encoder and late interaction here, and why."""
+    import onnxruntime
+
+    from lurcher.bundle.bundle import ENCODER
+    from lurcher.models.encoders.config import load_config
+    from lurcher.models.engines.choice import choose
+    from lurcher.models.engines.native.library import load
+    from lurcher.models.pretrained import DEFAULT_ENCODER
+
+    folder = DEFAULT_ENCODER if bundle is None else bundle / ENCODER
+    found = load()
+    choice = choose(folder / load_config(folder).query_graph, 1)
+    print_section(
+        "",
+        {
+            "onnxruntime": onnxruntime.__version__,
+            "native library": found if isinstance(found, str) else f"kernels for {found.level}",
+            "late interaction": "NumPy" if isinstance(found, str) else "native",
+            "engine 'auto'": choice.name,
+            "why": choice.reason,
+        },
+    )

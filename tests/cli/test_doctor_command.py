@@ -1,0 +1,21 @@
+"""``lurcher doctor`` says what runs models here, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lurcher.models.engines.native import library
+from tests.cli.running import Run, complaint, output
+
+
+def test_it_names_the_engine_of_a_bundle_and_the_reason(run: Run, small_bundle: Path) -> None:
+    shown = output(run("doctor", small_bundle))
+    found = library.load()
+    said = found if isinstance(found, str) else f"kernels for {found.level}"
+    assert said in shown
+    assert "engine 'auto'" in shown
+    assert ("ONNX Runtime" in shown) or ("no native library" in shown)
+
+
+def test_a_folder_that_is_no_bundle_is_an_error(run: Run, tmp_path: Path) -> None:
+    assert str(tmp_path) in complaint(run("doctor", tmp_path))

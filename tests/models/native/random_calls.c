@@ -1,0 +1,120 @@
+/* Random calls of the native library, of odd sizes and with bad arguments, for a build with sanitizers: each buffer
+   is as large as it has to be and no larger. Prints "fine" at its end. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct encoder;
+int lurcher_level(void);
+int lurcher_late(int, const float *, int64_t, int64_t, float, const uint8_t *, int64_t, const int64_t *, int64_t, float,
+                 float *, float *);
+struct encoder *lurcher_encoder_new(int, const int64_t *);
+void lurcher_encoder_free(struct encoder *);
+int lurcher_encoder_tables(struct encoder *, const int8_t *, const float *, const float *, const float *, const float *,
+                           const float *, const float *, float);
+int lurcher_encoder_norm(struct encoder *, int, int, const float *, const float *, float);
+int lurcher_encoder_matrix(struct encoder *, int, int, const int8_t *, const float *, const float *, const float *,
+                           float, int, int);
+int lurcher_encoder_ready(const struct encoder *);
+int64_t lurcher_encoder_memory(const struct encoder *, const int64_t *, int64_t);
+int lurcher_encode(const struct encoder *, const int64_t *, const int64_t *, int64_t, int64_t, int, float *, float *,
+                   float *, void *, int64_t);
+
+static int below(int limit) { return rand() % limit; }
+
+static void *room(size_t bytes) { return malloc(bytes ? bytes : 1); }
+
+static float *floats(size_t count, float size) {
+    float *made = room(count * sizeof *made);
+    for (size_t i = 0; i < count; i++) made[i] = size * ((float)rand() / (float)RAND_MAX - 0.5f);
+    return made;
+}
+
+static int8_t *integers(size_t count, int zeros) {
+    int8_t *made = room(count);
+    for (size_t i = 0; i < count; i++) made[i] = (int8_t)(below(100) < zeros ? 0 : below(255) - 127);
+    return made;
+}
+
+static void check(int fine, const char *what) {
+    if (!fine) {
+        printf("wrong: %s\n", what);
+        exit(1);
+    }
+}
+
+static void late(int level) {
+    int64_t length = below(36), bits = 8 * (1 + below(30)), passages = below(6), n = 0, counts[6];
+    for (int i = 0; i < passages; i++) n += counts[i] = below(5);
+    float *queries = floats((size_t)(length * bits), 0.05f);
+    float *best = room((size_t)(passages * length) * sizeof *best), *each = room((size_t)(n * length) * sizeof *each);
+    uint8_t *codes = room((size_t)(n * bits / 8));
+    for (int64_t i = 0; i < n * bits / 8; i++) codes[i] = (uint8_t)rand();
+    check(!lurcher_late(level, queries, length, bits, 0.1f, codes, n, counts, passages, -1, best, NULL), "best");
+    check(!lurcher_late(level, queries, length, bits, 0.1f, codes, n, NULL, 0, -1, NULL, each), "each");
+    check(lurcher_late(level, queries, length, bits, 0.1f, codes, n + 1, counts, passages, -1, best, NULL), "counts");
+    check(lurcher_late(level, queries, length, bits + 1, 0.1f, codes, n, counts, passages, -1, best, NULL), "bits");
+    free(queries);
+    free(best);
+    free(each);
+    free(codes);
+}
+
+static void encode(int level) {
+    const int heads = 1 + below(3), width = heads * 8 * (1 + below(3)), inner = 4 * (1 + below(40));
+    const int layers = below(3), positions = 1 + below(40), words = 1 + below(50), head = below(2), zeros = below(101);
+    const int64_t sizes[] = {width, heads, inner, layers, positions, words, below(2), below(2)};
+    struct encoder *e = lurcher_encoder_new(level, sizes);
+    check(e != NULL, "new");
+    float *gain = floats((size_t)width, 1), *rows = floats((size_t)(positions * width), 1);
+    float *scales = floats((size_t)words, 1), *many = floats((size_t)(4 * width + inner), 0.02f);
+    int8_t *table = integers((size_t)(words * width), 0);
+    check(lurcher_encoder_ready(e), "ready without weights");
+    check(!lurcher_encoder_tables(e, table, scales, NULL, rows, gain, gain, gain, 1e-6f), "tables");
+    for (int layer = 0; layer < layers + head; layer++)
+        for (int which = layer < layers ? 0 : 4; which < (layer < layers ? 4 : 5); which++) {
+            const int out = which == 0 ? 3 * width : which == 2 ? inner : width, in = which == 3 ? inner : width;
+            int8_t *weights = integers((size_t)(out * in), zeros);
+            const int fixed = below(2);
+            check(!lurcher_encoder_matrix(e, layer, which, weights, many, many, fixed && below(2) ? many : NULL,
+                                          fixed ? 0.01f : 0, fixed ? below(256) : 128, below(3)), "matrix");
+            if (which < 2) check(!lurcher_encoder_norm(e, layer, which, gain, gain, 1e-6f), "norm");
+            free(weights);
+        }
+    check(!lurcher_encoder_ready(e), "ready");
+    int64_t lengths[5], texts = below(6), tokens = 0, longest = 0;
+    for (int i = 0; i < texts; i++) {
+        tokens += lengths[i] = below(positions + 1);
+        longest = lengths[i] > longest ? lengths[i] : longest;
+    }
+    int64_t *ids = room((size_t)tokens * sizeof *ids);
+    for (int64_t i = 0; i < tokens; i++) ids[i] = below(words);
+    const int64_t stride = longest * width, size = lurcher_encoder_memory(e, lengths, texts);
+    float *vectors = room((size_t)(texts * width) * sizeof *vectors);
+    float *states = room((size_t)(texts * stride) * sizeof *states);
+    float *lower = room((size_t)(texts * stride) * sizeof *lower);
+    void *memory = room((size_t)size);
+    check(!lurcher_encode(e, ids, lengths, texts, stride, layers - 1, vectors, states, lower, memory, size), "encode");
+    check(lurcher_encode(e, ids, lengths, texts, stride, 0, vectors, NULL, NULL, memory, size - 1), "little memory");
+    if (tokens) {
+        ids[below((int)tokens)] = words;
+        check(lurcher_encode(e, ids, lengths, texts, stride, 0, vectors, NULL, NULL, memory, size), "word");
+        lengths[0] = positions + 1;
+        check(lurcher_encoder_memory(e, lengths, texts) < 0, "length");
+    }
+    lurcher_encoder_free(e);
+    free(gain), free(rows), free(scales), free(many), free(table), free(ids);
+    free(vectors), free(states), free(lower), free(memory);
+}
+
+int main(int count, char **words) {
+    const int rounds = count > 1 ? atoi(words[1]) : 100;
+    for (int level = 0; level <= lurcher_level(); level++)
+        for (int round = 0; round < rounds; round++) {
+            late(level);
+            encode(level);
+        }
+    puts("fine");
+    return 0;
+}
