@@ -22,9 +22,10 @@ from rich.table import Table
 from lurcher.errors import ModelError
 from lurcher.models.engines import Engine
 from lurcher.models.engines.native import late
-from lurcher.models.engines.native.description import Description, Matrix, describe
+from lurcher.models.engines.native.description import Description, Matrix
 from lurcher.models.engines.native.encoder import PackedEncoder
 from lurcher.models.engines.native.library import LEVELS, Library, load
+from lurcher.models.engines.native.recognition import describe
 from lurcher.models.engines.ort import OnnxRuntimeEngine
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.models.ranker import maxsim_reference

@@ -67,8 +67,8 @@ def least_cosine(native: NativeEngine, reference: Engine) -> float:
     draw = np.random.default_rng(0)
     cosines = []
     for length in _PROBES:
-        if length <= len(native.description.positions):
-            inputs = _inputs(draw.integers(0, len(native.description.words), (1, length)))
+        if length <= native.max_tokens:
+            inputs = _inputs(draw.integers(0, native.words, (1, length)))
             one, other = (engine.run(["vector"], inputs)[0][0] for engine in (native, reference))
             cosines.append(
                 one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-12)
@@ -78,7 +78,7 @@ def least_cosine(native: NativeEngine, reference: Engine) -> float:
 
 def speed_ratio(native: NativeEngine, reference: Engine, clock: Callable[[], float]) -> float:
     """How many times as fast as ``reference`` the native engine is, timed in turns."""
-    length = min(_TIMED, len(native.description.positions))
+    length = min(_TIMED, native.max_tokens)
     inputs = _inputs(np.zeros((1, length), np.int64))
     seconds: list[list[float]] = [[], []]
     for _ in range(_RUNS):

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from lurcher.benchmarks import engines
 from lurcher.models.engines.native import library
-from lurcher.models.engines.native.description import describe
+from lurcher.models.engines.native.recognition import describe
 from tests.tiny import TINY
 
 GRAPH = TINY / "encoder.onnx"

@@ -31,7 +31,11 @@ class PackedEncoder:
         form: Form = "auto",
     ) -> None:
         """Pack ``described`` for ``level``. Raises ModelError for weights that cannot be used."""
-        self._library, self._described = library, described
+        self._library = library
+        self._width, self._lower_layer = described.width, described.lower_layer
+        # What ``encode`` can give.
+        self.outputs = _OUTPUTS if described.lower_layer >= 0 else _OUTPUTS[:2]
+        self.words, self.max_tokens = len(described.words), len(described.positions)
         self.level: Level = LEVELS[level_number(library, level)]
         layers = described.layers
         self._inner = len(layers[0].up.bias) if layers else 4
@@ -44,12 +48,12 @@ class PackedEncoder:
             raise ModelError(f"the native engine has no kernels for sizes {sizes.tolist()}")
         self._handle = ctypes.c_void_p(made)
         weakref.finalize(self, library.functions["lurcher_encoder_free"], self._handle)
-        # The library reads words where they are.
-        self._words = np.ascontiguousarray(described.words)
+        # The library reads words where they are, and copies all else.
+        self._table = np.ascontiguousarray(described.words)
         self._scales = described.word_scales
         # Workspaces that no call is using.
         self._spare: list[Array] = []
-        self._give_all(get_args(Form).index(form))
+        self._give_all(described, get_args(Form).index(form))
 
     def encode(
         self, ids: Array, lengths: Array, longest: int, outputs: tuple[str, ...]
@@ -59,7 +63,7 @@ class PackedEncoder:
         (B, d) of vectors and (B, longest, d) of states, zeros where a text has ended. Raises ValueError for
         texts that are too long and for tokens that there are not.
         """
-        texts, width = len(lengths), self._described.width
+        texts, width = len(lengths), self._width
         made = {
             name: np.zeros(
                 (texts, width) if name == "vector" else (texts, longest, width), np.float32
@@ -71,18 +75,16 @@ class PackedEncoder:
             raise ValueError(f"{len(ids)} tokens, but lengths add up to {lengths.sum()}")
         needed = self._library.call("lurcher_encoder_memory", self._handle, address(lengths), texts)
         if needed < 0:
-            raise ValueError(
-                f"texts of {longest} tokens; it reads {len(self._described.positions)} at most"
-            )
+            raise ValueError(f"texts of {longest} tokens; it reads {self.max_tokens} at most")
         memory = self._workspace(needed)
         state = self._library.call(
             "lurcher_encode", self._handle, address(ids), address(lengths), texts, longest * width,
-            self._described.lower_layer, *(address(made[n]) if n in made else None for n in _OUTPUTS),
+            self._lower_layer, *(address(made[n]) if n in made else None for n in _OUTPUTS),
             address(memory), len(memory),
         )  # fmt: skip
         self._spare.append(memory)
         if state:
-            raise ValueError(f"tokens beyond its {len(self._words)} words")
+            raise ValueError(f"tokens beyond its {self.words} words")
         return [made[name] for name in outputs]
 
     def _workspace(self, size: int) -> Array:
@@ -93,9 +95,9 @@ class PackedEncoder:
             memory = np.empty(0, np.uint8)
         return memory if len(memory) >= size else np.empty(size, np.uint8)
 
-    def _give_all(self, form: int) -> None:
-        described, words = self._described, address(self._words)
-        integers = self._words.dtype == np.int8
+    def _give_all(self, described: Description, form: int) -> None:
+        words = address(self._table)
+        integers = self._table.dtype == np.int8
         self._give(
             "tables", words if integers else None, None if self._scales is None else address(self._scales),
             None if integers else words, *_addresses(described.positions, described.type_row),
@@ -116,7 +118,7 @@ class PackedEncoder:
         self._give("ready")
 
     def _give_matrix(self, layer: int, which: int, matrix: Matrix, form: int) -> None:
-        width, inner = self._described.width, self._inner
+        width, inner = self._width, self._inner
         shapes = (
             (width, 3 * width),
             (width, width),
@@ -134,7 +136,7 @@ class PackedEncoder:
         )  # fmt: skip
 
     def _give(self, what: str, *arguments: Any) -> None:
-        """Hand numbers to the library, which copies all but words."""
+        """Hand numbers to the library."""
         if self._library.call(f"lurcher_encoder_{what}", self._handle, *arguments):
             raise ModelError(f"its weights are not finite, not INT8 or not complete ({what})")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from lurcher.errors import ModelError
-from lurcher.models.engines.native.description import Description, describe
 from lurcher.models.engines.native.encoder import Form, PackedEncoder
 from lurcher.models.engines.native.library import Level, Library, load
 from lurcher.models.engines.native.onnx_file import Array
+from lurcher.models.engines.native.recognition import describe
 
 
 class NativeEngine:
@@ -40,19 +40,17 @@ class NativeEngine:
                 )
             library = found
         self._graph = graph
-        self.description: Description = describe(graph)
+        described = describe(graph)
         try:
-            self._packed = PackedEncoder(library, self.description, level, form)
+            self._packed = PackedEncoder(library, described, level, form)
         except ModelError as error:
             raise ModelError(f"{graph}: {error}") from error
         self.level = self._packed.level
+        self.words, self.max_tokens = self._packed.words, self._packed.max_tokens
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
         """The arrays of ``outputs``, in that order. Raises ModelError for inputs that cannot be encoded."""
-        known = ("vector", "token_states", "lower_states")[
-            : 3 if self.description.lower_layer >= 0 else 2
-        ]
-        unknown = [name for name in outputs if name not in known]
+        unknown = [name for name in outputs if name not in self._packed.outputs]
         if unknown:
             raise ModelError(f"{self._graph}: it has no output {unknown[0]!r}")
         ids, mask = inputs["input_ids"], inputs["attention_mask"] != 0

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from lurcher.errors import ModelError
 from lurcher.models.encoders.merge import merge
 from lurcher.models.engines.native import library, reference
-from lurcher.models.engines.native.description import Description, Matrix, describe
+from lurcher.models.engines.native.description import Description, Matrix
 from lurcher.models.engines.native.encoder import Form, PackedEncoder
 from lurcher.models.engines.native.engine import NativeEngine
 from lurcher.models.engines.native.library import LEVELS, Level, Library
+from lurcher.models.engines.native.recognition import describe
 from lurcher.models.engines.ort import OnnxRuntimeEngine
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from tests.tiny import TINY
