@@ -12,8 +12,8 @@ from lurcher.errors import FieldError
 app = typer.Typer()
 
 _BENCHMARKS = (
-    "build", "encoder", "engines", "feedback", "gold", "hybrid", "identifiers", "neighbours", "ranker", "reader",
-    "server", "students",
+    "build", "encoder", "engines", "feedback", "gold", "hybrid", "identifiers", "neighbours", "ranker",
+    "reader", "server", "students",
 )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ static int round_queries(const float *queries, int64_t used, int64_t bits, int64
         for (int64_t bit = 0; bit < bits; bit++) {
             float scaled = queries[token * bits + bit] * factor * 0x1p22f;
             if (!(fabsf(scaled) < 0x1p24f)) return NOT_EXACT; /* not a number, too */
-            int32_t rounded = (int32_t)rintf(scaled);
+            int32_t rounded = (int32_t)lrintf(scaled); /* one instruction, unlike rintf without SSE4.1 */
             columns[bit * lanes + token] = rounded;
             sum += rounded;
             size += rounded < 0 ? -rounded : rounded;
