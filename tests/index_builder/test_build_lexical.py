@@ -84,9 +84,16 @@ PLACES = {
     "written, and not noted": ("lexical: written", ""),
     "half written": ("lexical: begun", f"{SEGMENT}/lexical.rows"),
 }
+_DAILY = ("postings written, how many they are not", "half written")
 
 
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        place if place in _DAILY else pytest.param(place, marks=pytest.mark.nightly)
+        for place in PLACES
+    ],
+)
 def test_interrupted_anywhere_the_index_is_the_same(
     small_corpus: Path, small_bundle: Path, out: Path, name: str
 ) -> None:

@@ -137,6 +137,7 @@ def test_killed_between_two_steps_a_build_goes_on(
     assert_same(out, undisturbed[0])
 
 
+@pytest.mark.nightly
 def test_killed_again_and_again_a_build_still_ends(
     corpus: Path, undisturbed: tuple[Path, float], tmp_path: Path
 ) -> None:
