@@ -18,7 +18,7 @@ import torch
 from lurcher.bundle.bundle import Bundle
 from lurcher.errors import CorpusError, FieldError, ModelError
 from lurcher.index_builder.build_models import trained_projection
-from lurcher.models.ranker.maxsim import blend, maxsim
+from lurcher.models.ranker.maxsim import LATE_WEIGHT, blend, maxsim
 from lurcher.models.tokens.projection import PROJECTION_FILE, Projection
 from lurcher.training.loop import Point
 from lurcher.training.ranker.questions import Judged, Questions, token_store
@@ -84,7 +84,8 @@ def test_passages_without_tokens_and_missing_candidates_have_scores() -> None:
     scored = scorer(
         [torch.ones(1, 8)], [torch.ones(1)], [torch.ones(2, 8)], [[2, 0]], torch.zeros(1, 2)
     )
-    np.testing.assert_allclose((scored / scorer.scale).detach().numpy(), [[0.75, -0.75]], rtol=1e-6)
+    wanted = [[LATE_WEIGHT, -LATE_WEIGHT]]
+    np.testing.assert_allclose((scored / scorer.scale).detach().numpy(), wanted, rtol=1e-6)
 
 
 def test_training_learns_and_keeps_the_best(
