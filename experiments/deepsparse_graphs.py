@@ -35,7 +35,7 @@ from lurcher.training.compression.calibration import channel_ends
 from lurcher.training.compression.int8 import columns_to_int8
 from lurcher.training.compression.int8_static import quantize_static_int8
 from lurcher.training.compression.simplify import simplify
-from lurcher.training.compression.sparsity import Pattern, magnitude_mask
+from lurcher.training.compression.sparsity import WIDTH, Pattern
 from lurcher.training.compression.tensors import Inputs
 from lurcher.training.graph import build_graph
 from lurcher.training.original import read_recipe
@@ -64,6 +64,15 @@ def prune(graph: onnx.ModelProto, sparsity: float, pattern: Pattern) -> onnx.Mod
         kept = (dense * magnitude_mask(dense, sparsity, pattern)).numpy().T
         weight.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(kept), weight.name))
     return pruned
+
+
+def magnitude_mask(weight: torch.Tensor, sparsity: float, pattern: Pattern) -> torch.Tensor:
+    """1 where ``weight`` (out, in) stays, 0 where it goes: the blocks of the least L1 norm, ties by place."""
+    rows, columns = weight.shape
+    size = weight.abs().view(rows, -1, WIDTH[pattern]).sum(dim=2)
+    mask = torch.ones(size.numel())
+    mask[size.flatten().argsort(stable=True)[: round(sparsity * size.numel())]] = 0
+    return mask.view_as(size).repeat_interleave(columns // size.shape[1], dim=1)
 
 
 def lower(graph: onnx.ModelProto) -> onnx.ModelProto:

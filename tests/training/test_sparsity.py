@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,92 +13,47 @@ pytest.importorskip("torch", reason="the [train] extra is not installed")
 import torch
 
 from lurcher.errors import FieldError
-from lurcher.training.compression.sparsity import (
-    Pattern,
-    Pruner,
-    check_sparsity,
-    magnitude_mask,
-    sparsity_at,
-)
+from lurcher.training.compression.sparsity import Pattern, Pruner, check_sparsity, stages
 
 SHARES = st.floats(0, 0.999)
 
 
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape)).float()
-
-
-@given(st.integers(1, 20), st.integers(1, 20), SHARES, st.integers(0, 99))
-def test_exactly_the_share_asked_is_masked(
-    rows: int, columns: int, share: float, seed: int
-) -> None:
-    mask = magnitude_mask(normal(rows, columns, seed=seed), share, "unstructured")
-    assert mask.shape == (rows, columns)
-    assert set(mask.unique().tolist()) <= {0.0, 1.0}
-    assert int((mask == 0).sum()) == round(share * rows * columns)
-
-
-@given(st.integers(1, 12), st.integers(1, 8), SHARES, st.integers(0, 99))
-def test_blocks_go_whole_along_the_input_dimension(
-    rows: int, blocks: int, share: float, seed: int
-) -> None:
-    mask = magnitude_mask(normal(rows, 4 * blocks, seed=seed), share, "4-block")
-    by_block = mask.view(rows, blocks, 4)
-    assert torch.equal(by_block.amin(dim=2), by_block.amax(dim=2))
-    assert int((by_block[..., 0] == 0).sum()) == round(share * rows * blocks)
-
-
-@pytest.mark.parametrize("pattern", ["unstructured", "4-block"])
-def test_the_smallest_go_by_magnitude(pattern: Pattern) -> None:
-    weight = normal(6, 16)
-    mask = magnitude_mask(weight, 0.5, pattern)
-    size = weight.abs() if pattern == "unstructured" else weight.abs().view(6, 4, 4).sum(dim=2)
-    kept = mask.bool() if pattern == "unstructured" else mask.view(6, 4, 4)[..., 0].bool()
-    assert size[kept].min() > size[~kept].max()
-
-
-def test_a_block_goes_by_its_sum_not_by_its_largest() -> None:
-    weight = torch.tensor([[3.0, 0, 0, 0, -1, -1, -1, -1]])
-    assert magnitude_mask(weight, 0.5, "4-block").tolist() == [[0, 0, 0, 0, 1, 1, 1, 1]]
-
-
-def test_ties_go_by_place() -> None:
-    assert magnitude_mask(torch.ones(2, 4), 0.5, "unstructured").tolist() == [[0] * 4, [1] * 4]
-    assert magnitude_mask(torch.zeros(1, 8), 0.5, "4-block").tolist() == [[0] * 4 + [1] * 4]
-
-
-def test_a_mask_is_made_where_the_weight_is() -> None:
-    weight = torch.empty(4, 8, device="meta", dtype=torch.float64)
-    mask = magnitude_mask(weight, 0.5, "4-block")
-    assert (mask.device, mask.dtype) == (weight.device, weight.dtype)
-
-
 @pytest.mark.parametrize("columns", [6, 3, 1])
 def test_inputs_that_do_not_divide_into_blocks_are_refused_before_any_step(columns: int) -> None:
-    with pytest.raises(FieldError, match=f"pattern: {columns} inputs do not divide into blocks"):
-        magnitude_mask(torch.ones(4, columns), 0.5, "4-block")
     layers = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(columns, 8))
-    with pytest.raises(FieldError, match=f"pattern: {columns} inputs"):
+    with pytest.raises(FieldError, match=f"pattern: {columns} inputs do not divide into blocks"):
         Pruner(layers, 0.5, "4-block")
+    Pruner(layers, 0.5, "unstructured")
 
 
-@given(SHARES)
-def test_the_schedule_begins_at_one_half_and_ends_at_the_final_share(final: float) -> None:
-    assert sparsity_at(0, final) == pytest.approx(min(0.5, final))
-    assert sparsity_at(1, final) == final
-    assert sparsity_at(-1, final) == sparsity_at(0, final)
-    assert sparsity_at(2, final) == final
+@given(SHARES, st.integers(1, 10_000))
+def test_stages_begin_at_once_rise_to_the_final_share_and_leave_time_at_it(
+    final: float, steps: int
+) -> None:
+    found = stages(final, steps)
+    at, shares = list(found), list(found.values())
+    assert at[0] == 0
+    assert at == sorted(at)
+    assert shares == sorted(set(shares))
+    assert shares[-1] == final
+    assert at[-1] <= 0.4 * steps
 
 
-@given(SHARES, st.floats(0, 1), st.floats(0, 1))
-def test_the_schedule_never_goes_back(final: float, a: float, b: float) -> None:
-    early, late = sorted((a, b))
-    assert sparsity_at(early, final) <= sparsity_at(late, final) + 1e-12
-    assert min(0.5, final) - 1e-12 <= sparsity_at(early, final) <= final + 1e-12
-
-
-def test_the_schedule_is_cubic() -> None:
-    assert sparsity_at(0.5, 0.9) == pytest.approx(0.9 - 0.4 / 8)
+@pytest.mark.parametrize(
+    ("final", "steps", "found"),
+    [
+        (0.8, 100, {0: 0.5, 20: 0.7, 40: 0.8}),
+        (0.75, 100, {0: 0.5, 20: 0.7, 40: 0.75}),
+        (0.95, 100, {0: 0.5, 10: 0.7, 20: 0.8, 30: 0.9, 40: 0.95}),
+        (0.5, 100, {0: 0.5}),
+        (0.3, 100, {0: 0.3}),
+        (0.8, 1, {0: 0.8}),
+        (0.8, 5, {0: 0.5, 1: 0.7, 2: 0.8}),
+        (0.8, 3, {0: 0.7, 1: 0.8}),
+    ],
+)
+def test_stages_of_a_training(final: float, steps: int, found: dict[int, float]) -> None:
+    assert stages(final, steps) == found
 
 
 @pytest.mark.parametrize("sparsity", [1.0, -0.01, 90.0, float("nan"), float("inf")])
@@ -122,6 +76,11 @@ def network() -> Callable[[], torch.nn.Module]:
     return make
 
 
+def reading(model: torch.nn.Module) -> Callable[[], None]:
+    """What puts every token through ``model``."""
+    return lambda: model(torch.arange(10))
+
+
 @pytest.mark.parametrize("pattern", ["unstructured", "4-block"])
 def test_masks_hold_while_an_optimiser_pulls(
     network: Callable[[], torch.nn.Module], pattern: Pattern
@@ -131,7 +90,7 @@ def test_masks_hold_while_an_optimiser_pulls(
     linear = [m for m in model if isinstance(m, torch.nn.Linear)]
     assert set(pruner.masks) == {"1", "3"}
     assert all(mask.all() for mask in pruner.masks.values())
-    pruner.tighten(1.0)
+    pruner.tighten(0.75, reading(model))
     gone = [m.weight == 0 for m in linear]
     assert [g.float().mean().item() for g in gone] == [0.75, 0.75]
     # Momentum goes on pushing weights whose gradient has ended.
@@ -152,12 +111,43 @@ def test_tightening_keeps_what_was_gone_and_touches_linear_layers_only(
 ) -> None:
     model, untouched = network(), network()
     pruner = Pruner(model, 0.9, "unstructured")
-    pruner.tighten(0.0)
+    pruner.tighten(0.5, reading(model))
     early = {name: mask.clone() for name, mask in pruner.masks.items()}
     assert all((mask == 0).float().mean() == 0.5 for mask in early.values())
-    pruner.tighten(0.6)
+    pruner.tighten(0.875, reading(model))
     for name, mask in pruner.masks.items():
         assert (mask <= early[name]).all()
-        assert (mask == 0).float().mean() > 0.8
+        assert (mask == 0).float().mean() == 0.875
     for name in ("0.weight", "1.bias", "2.weight", "2.bias", "3.bias"):
         assert torch.equal(model.get_parameter(name), untouched.get_parameter(name))
+
+
+class Stack(torch.nn.Module):
+    """Two layers of two products each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        pairs = [torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)) for _ in "ab"]
+        self.layer = torch.nn.ModuleList(pairs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layer:
+            x = layer(x).tanh()
+        return x
+
+
+def test_each_layer_makes_up_for_what_those_before_it_have_lost() -> None:
+    stack, x = Stack(), torch.randn(200, 8, generator=torch.Generator().manual_seed(1))
+    runs = 0
+
+    def run() -> None:
+        nonlocal runs
+        runs += 1
+        # The first layer has been pruned when the second is looked at.
+        first_is_sparse = bool((stack.layer[0][1].weight == 0).any())
+        assert first_is_sparse == (runs == 2)
+        stack(x)
+
+    Pruner(stack, 0.5, "4-block").tighten(0.5, run)
+    assert runs == 2

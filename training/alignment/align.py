@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lurcher.training.alignment import losses
 from lurcher.training.alignment.student import Student
-from lurcher.training.alignment.targets import Batch, Targets
-from lurcher.training.compression.sparsity import Pruner
+from lurcher.training.alignment.targets import Batch, Targets, alike
+from lurcher.training.compression.sparsity import Pruner, stages
 from lurcher.training.epochs import Epochs
 from lurcher.training.loop import Loop, Point
 
@@ -21,7 +23,8 @@ MEASURE = "development quality kept"
 # Loss names as the command line has them; each takes the student's output and a batch.
 LOSSES = ("kl", "l2", "cosine", "scores", "tokens")
 _WARMUP = 0.05  # of all steps
-_PRUNED = 0.6  # the share of all steps after which the masks stay as they are
+# Texts by whose states it is decided which weights go, and how many are read at a time.
+_CALIBRATION, _TOGETHER = 512, 32
 
 
 @dataclass(frozen=True)
@@ -80,19 +83,18 @@ def align(
     pruner: Pruner | None = None,
     report: Callable[[Point], None] = lambda _: None,
     report_every: int = 50,
-    prune_every: int = 32,
 ) -> float:
     """The best ``quality`` seen, a share; the student is left with the weights that reached it.
 
     A checkpoint is written into ``folder`` at each check, and a run that finds one there goes on
-    from it. With a pruner, whose masks are chosen anew every ``prune_every`` steps, only checks at the
-    final sparsity count. Raises ModelError if the loss is no longer finite, OSError if a checkpoint
-    cannot be written.
+    from it. With a pruner weights go in stages, and only checks at the final sparsity count. Raises
+    ModelError if the loss is no longer finite, OSError if a checkpoint cannot be written.
     """
     device = student.head.weight.device
     epochs = Epochs(targets.lengths, schedule.queries_a_batch, schedule.seed)
     steps = schedule.steps(len(targets))
-    pruned = int(_PRUNED * steps)  # the step at which the masks become what they stay
+    shares = stages(pruner.sparsity, steps) if pruner else {}
+    pruned = max(shares, default=-1)  # the step at which the masks become what they stay
     optimiser = torch.optim.AdamW(
         student.trained(), lr=schedule.learning_rate, weight_decay=0.0, fused=True
     )
@@ -102,13 +104,17 @@ def align(
         extra={"pruner": pruner} if pruner else {},
     )  # fmt: skip
 
+    def read_some() -> None:
+        for batch in alike(targets.sample(_CALIBRATION, schedule.seed), _TOGETHER):
+            batch = batch.to(device)
+            with fast(device):
+                student(batch.ids, batch.mask)
+
     def loss(step: int) -> torch.Tensor:
+        if pruner and step in shares:
+            pruner.tighten(shares[step], read_some)
         batch = targets.batch(epochs.at(step)).to(device)
-        if pruner and step == pruned:
-            pruner.tighten(1.0)
-        elif pruner and step < pruned and step % prune_every == 0:
-            pruner.tighten(step / pruned)
-        with torch.autocast(device.type, torch.bfloat16):
+        with fast(device):
             vectors, states = student(batch.ids, batch.mask)
         return total_loss(weights, batch, vectors.float(), states.float(), passages)
 
@@ -117,9 +123,21 @@ def align(
     loop.run(
         loss, lambda now: {MEASURE: quality(now)},
         after_step=pruner.apply if pruner else lambda: None,
-        counts=lambda step: pruner is None or step > pruned,
+        counts=lambda step: step > pruned,
     )  # fmt: skip
     return loop.best
+
+
+@contextmanager
+def fast(device: torch.device) -> Iterator[None]:
+    """Within it products are in bfloat16, and attention in the form that is fastest for short texts.
+
+    On CPUs that is plain products: torch's flash attention takes half of a step's time there, its backward
+    pass most of that.
+    """
+    plain = sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+    with plain, torch.autocast(device.type, torch.bfloat16):
+        yield
 
 
 def _rate(progress: float) -> float:

@@ -147,3 +147,11 @@ def batches(targets: Targets, queries: int, seed: int) -> Iterator[Batch]:
     """Every query once, about ``queries`` a batch, as training.epochs shuffles them by ``seed``."""
     for rows in shuffled(targets.lengths, queries, np.random.default_rng(seed)):
         yield targets.batch(rows)
+
+
+def alike(targets: Targets, queries: int) -> Iterator[Batch]:
+    """Every query once, at most ``queries`` a batch, all of a batch of one length: none is padded."""
+    for length in np.unique(targets.lengths):
+        rows = np.flatnonzero(targets.lengths == length)
+        for low in range(0, len(rows), queries):
+            yield targets.batch(rows[low : low + queries])

@@ -1,24 +1,32 @@
-"""Gradual magnitude pruning: masks over the linear layers of a transformer.
+"""Gradual pruning by second order: masks over the linear layers of a transformer, in a few stages.
 
-Sparsity follows the cubic schedule of Zhu and Gupta (2017, "To prune, or not to prune", eq. 1),
-from one half, as oBERT's recipes begin (Kurtic et al. 2022). Every projection and feed-forward
-matrix has the same share of zeros; embeddings, norms and biases have none.
+A half of the weights goes first and more later, with training in between, in which the model learns to do
+without what has gone. Which weights go, and what the others become at that moment, is found by second order
+(``training.compression.second_order``); between stages masks hold. Every projection and feed-forward matrix
+has the same share of zeros; embeddings, norms and biases have none.
 
-Patterns: ``unstructured`` ranks single weights; ``4-block`` ranks groups of four neighbours along
-the input dimension by their L1 norm, the four bytes that one VNNI instruction multiplies.
+Patterns: ``unstructured`` takes single weights; ``4-block`` takes groups of four neighbours along the input
+dimension, the four bytes that one VNNI instruction multiplies.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
 
 from lurcher.errors import FieldError
+from lurcher.training.compression.second_order import input_products, remove_blocks
 
 Pattern = Literal["unstructured", "4-block"]
-_WIDTH: dict[Pattern, int] = {"unstructured": 1, "4-block": 4}
-_INITIAL = 0.5
+# How many neighbours in a row go together.
+WIDTH: dict[Pattern, int] = {"unstructured": 1, "4-block": 4}
+_STAGES = (0.5, 0.7, 0.8, 0.9)  # shares of zeros on the way to a higher one
+_PRUNED = 0.4  # the share of a training after which the masks stay as they are
+# A layer of a stack, by the name of a part of it.
+_LAYER = re.compile(r"(.*?\b\d+)\b")
 
 
 def check_sparsity(sparsity: float) -> None:
@@ -27,58 +35,58 @@ def check_sparsity(sparsity: float) -> None:
         raise FieldError("sparsity", f"{sparsity} is not at least 0 and below 1")
 
 
-def sparsity_at(progress: float, final: float) -> float:
-    """The share of zeros after ``progress`` (0 to 1) of the pruning, Zhu and Gupta's eq. 1."""
-    start = min(_INITIAL, final)
-    return final + (start - final) * (1 - min(1.0, max(0.0, progress))) ** 3
-
-
-def magnitude_mask(weight: torch.Tensor, sparsity: float, pattern: Pattern) -> torch.Tensor:
-    """1 where ``weight`` (out, in) stays, 0 where it goes; exactly the share asked, ties by place.
-
-    Raises FieldError where the input dimension does not divide into the pattern's blocks.
-    """
-    rows, columns = weight.shape
-    width = _block_width(columns, pattern)
-    size = weight.detach().abs().view(rows, columns // width, width).sum(dim=2)
-    mask = torch.ones(size.numel(), dtype=weight.dtype, device=weight.device)
-    mask[size.flatten().argsort(stable=True)[: round(sparsity * size.numel())]] = 0
-    return mask.view(rows, columns // width, 1).expand(-1, -1, width).reshape(rows, columns)
-
-
-def _block_width(columns: int, pattern: Pattern) -> int:
-    width = _WIDTH[pattern]
-    if columns % width:
-        raise FieldError("pattern", f"{columns} inputs do not divide into blocks of {width}")
-    return width
+def stages(final: float, steps: int) -> dict[int, float]:
+    """The share of zeros from each of some steps on, of a training of ``steps``; ``final`` is the last."""
+    shares = [share for share in _STAGES if share < final] + [final]
+    apart = _PRUNED * steps / max(1, len(shares) - 1)
+    return {int(number * apart): share for number, share in enumerate(shares)}
 
 
 class Pruner:
-    """The masks of a model's linear layers, tightened step by step and held in between."""
+    """The masks of a model's linear layers, tightened stage by stage and held in between."""
 
     def __init__(self, layers: Any, sparsity: float, pattern: Pattern) -> None:
         """Prune the linear layers among ``layers`` to ``sparsity``; begins with nothing pruned.
 
-        Raises FieldError where ``magnitude_mask`` would.
+        Raises FieldError for a share outside [0, 1), and where an input dimension does not divide into
+        the pattern's blocks.
         """
         check_sparsity(sparsity)
-        self._final = sparsity
-        self._pattern: Pattern = pattern
-        self._weights = {
-            name: module.weight
+        self.sparsity = sparsity
+        self._width = WIDTH[pattern]
+        self._layers = {
+            name: module
             for name, module in layers.named_modules()
             if isinstance(module, torch.nn.Linear)
         }
-        for weight in self._weights.values():
-            _block_width(weight.shape[1], pattern)
-        self.masks = {name: torch.ones_like(weight) for name, weight in self._weights.items()}
+        for layer in self._layers.values():
+            if (inputs := layer.in_features) % self._width:
+                reason = f"{inputs} inputs do not divide into blocks of {self._width}"
+                raise FieldError("pattern", reason)
+        self.masks = {name: torch.ones_like(it.weight) for name, it in self._layers.items()}
 
-    def tighten(self, progress: float) -> None:
-        """Choose the masks anew for ``progress`` (0 to 1) of the schedule, and apply them."""
-        share = sparsity_at(progress, self._final)
-        for name, weight in self._weights.items():
-            self.masks[name] = magnitude_mask(weight, share, self._pattern)
-        self.apply()
+    def tighten(self, share: float, run: Callable[[], None]) -> None:
+        """Take weights away until a share of each matrix is zero, the others making up for them.
+
+        ``run`` puts texts through the model, without padding; it is called once for each layer of the
+        stack, so that each makes up for what was taken from those before it, too.
+        """
+        for names in self._by_layer():
+            group = {name: self._layers[name] for name in names}
+            products = input_products(group, run)
+            for name, linear in group.items():
+                weight, self.masks[name] = remove_blocks(
+                    linear.weight.detach(), self.masks[name], products[name], share, self._width
+                )
+                with torch.no_grad():
+                    linear.weight.copy_(weight)
+
+    def _by_layer(self) -> list[list[str]]:
+        groups: dict[str, list[str]] = {}
+        for name in self._layers:
+            found = _LAYER.match(name)
+            groups.setdefault(found[1] if found else name, []).append(name)
+        return list(groups.values())
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """The masks, for a checkpoint."""
@@ -91,5 +99,5 @@ class Pruner:
     def apply(self) -> None:
         """Set what is masked to zero: after each step, since the optimiser knows no masks."""
         with torch.no_grad():
-            for name, weight in self._weights.items():
-                weight.mul_(self.masks[name])
+            for name, layer in self._layers.items():
+                layer.weight.mul_(self.masks[name])
