@@ -2,16 +2,18 @@
 
 DATA is the folder of data sets. Aligned on the training questions of squad-open, on the query pools
 beside it (MS MARCO's left out, whose licence forbids commercial use), and on sentences of Wikipedia:
-those of squad-open's training passages, and one each of 50,000 introductions. Checkpoints are chosen by
-the mean share of the teacher's nDCG@10 kept on squad-open's and NFCorpus's development splits, and on
-SciFact's training claims, as it has none. BUNDLES is a folder of those sets, built by `lurcher build`
-with the default encoder.
+those of squad-open's training passages, and one each of 50,000 introductions. `blocks` is aligned
+on texts of other kinds as well: titles and sentences of SciFact and NFCorpus, and what Python's own library
+says of its functions. Checkpoints are chosen by the mean share of the teacher's nDCG@10 kept on squad-open's
+and NFCorpus's development splits, and on SciFact's training claims, as it has none. BUNDLES is a folder of
+those sets, built by `lurcher build` with the default encoder.
 """
 
 from __future__ import annotations
 
 import random
-import re
+import sysconfig
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +33,7 @@ from lurcher.training.alignment.make_student import Material, Plan, make_student
 from lurcher.training.alignment.targets import Targets
 from lurcher.training.alignment.teacher import original_of
 from lurcher.training.original import load_original
+from lurcher.training.texts import of_code, sentences_of, titles_and_sentences
 
 # Weighed by hand before `python -m experiments.ablation` was there, in which scores pay only with pruning.
 _FIRST = {"l2": 4.0, "tokens": 1.0, "scores": 2.0}
@@ -51,7 +54,9 @@ RECIPES = {
         queries_a_batch=128,
         checks=6,
     ),
+    "blocks": Plan(sparsity=0.8, pattern="4-block", learning_rate=1e-3, epochs=2, checks=20),
 }
+_MANY_KINDS = ("blocks",)  # recipes that read texts of many kinds
 _INTRODUCTIONS = 50_000
 # Whose passages score alignment ranks comes first. SciFact has no development split.
 _CHOSEN_BY = {"squad-open": "dev", "nfcorpus": "dev", "scifact": "train"}
@@ -73,8 +78,20 @@ def read_pool(data: Path) -> list[str]:
     known = {passage for grades in training.values() for passage in grades}
     for id_, text in read_queries(squad / "corpus.jsonl").items():  # it has the same fields
         if id_ in known:
-            texts.extend(s for s in _sentences(text) if 4 <= len(s.split()) <= 40)
+            texts.extend(s for s in sentences_of(text) if 4 <= len(s.split()) <= 40)
     texts.extend(_introductions(data / "ottqa-wiki" / "corpus.jsonl.gz"))
+    return _unique(texts)
+
+
+def read_other_kinds(data: Path) -> list[str]:
+    """Texts of other kinds than ``read_pool``'s: titles and sentences of abstracts, and of code."""
+    texts = of_code([Path(sysconfig.get_path("stdlib"))])
+    corpora = [data / name / "corpus.jsonl" for name in ("scifact", "nfcorpus")]
+    return _unique([*texts, *(text for corpus in corpora for text in titles_and_sentences(corpus))])
+
+
+def _unique(texts: Iterable[str]) -> list[str]:
+    """The first of each text, in whatever case; white space is one space."""
     clean = (" ".join(text.split()) for text in texts)
     unique: dict[str, str] = {}
     for text in clean:
@@ -88,15 +105,11 @@ def _introductions(corpus: Path) -> list[str]:
     generator = random.Random(0)  # noqa: S311  # sampling, not cryptography
     chosen = []
     for text in read_queries(corpus).values():
-        usable = [s for s in _sentences(text) if 6 <= len(s.split()) <= 32]
+        usable = [s for s in sentences_of(text) if 6 <= len(s.split()) <= 32]
         if usable:
             chosen.append(generator.choice(usable))
     generator.shuffle(chosen)
     return chosen[:_INTRODUCTIONS]
-
-
-def _sentences(text: str) -> list[str]:
-    return re.split(r"(?<=[.!?])\s+(?=[A-Z])", text)
 
 
 def development_of(data: Path, name: str, split: str, bundle: Path) -> Development:
@@ -122,12 +135,15 @@ def main(
     run = work / f"{name}.partial"
     run.mkdir(parents=True, exist_ok=True)
     plan = replace(RECIPES[name], device=device)
-    made = make_student(name, plan, shipped_material(data, bundles, work), run, print)
+    made_of = shipped_material(data, bundles, work, many_kinds=name in _MANY_KINDS)
+    made = make_student(name, plan, made_of, run, print)
     made.rename(work / name)
     print((work / name / STUDENT_FILE).read_text())
 
 
-def shipped_material(data: Path, bundles: Path, work: Path) -> Material:
+def shipped_material(
+    data: Path, bundles: Path, work: Path, *, many_kinds: bool = False
+) -> Material:
     """What the students that ship are made of; the targets are made once, below ``work``."""
     encoder = Encoder.load(DEFAULT_ENCODER, "teacher", available_cpus())
     development = [
@@ -135,10 +151,12 @@ def shipped_material(data: Path, bundles: Path, work: Path) -> Material:
         for name, split in _CHOSEN_BY.items()
     ]
     passages = np.asarray(development[0].passages)
+    folder = work / ("targets-of-many-kinds" if many_kinds else "targets")
     try:
-        targets = Targets.open(work / "targets")
+        targets = Targets.open(folder)
     except FileNotFoundError:
-        targets = Targets.make(work / "targets", encoder, read_pool(data), passages)
+        texts = _unique([*read_pool(data), *(read_other_kinds(data) if many_kinds else [])])
+        targets = Targets.make(folder, encoder, texts, passages)
     recipe = original_of(encoder.config, None)
     return material(
         DEFAULT_ENCODER, encoder, lambda: load_original(recipe, encoder.config.max_tokens), targets,
