@@ -222,9 +222,10 @@ def test_development_reads_what_a_search_finds(
         assert len(one.logits) == one.counts.sum()
         # As the service reads them.
         best = development.best(one, 7.0, 24)
-        spans = best_spans(one.logits, one.counts, 7 * one.scores, 24, 1)
+        spans = best_spans(one.logits, one.counts, 7 * one.scores, 24, 50)
         assert best is not None
-        assert best.logarithm >= spans[0].logarithm
+        assert best.span in spans  # not always the first, whose words may say nothing
+        assert best.logarithm >= best.span.logarithm
         content = answering.passages.get([int(one.rows[best.span.passage])])[0].content
         assert best.text
         assert best.text in content
