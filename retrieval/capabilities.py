@@ -110,7 +110,7 @@ class Capabilities:
         """How many candidates are ranked where a query does not say; None if it is not ranked."""
         if not self.ranks(rank):
             return None
-        hybrid = retrieve in ("auto", "hybrid") and self.lexical is not None
+        hybrid = len(_INDEXES[retrieve]) > 1 and self.lexical is not None
         return HYBRID_CANDIDATES if hybrid else CANDIDATES
 
     def plan(self, query: Query, learnt: bool = False) -> Plan:

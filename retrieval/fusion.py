@@ -28,14 +28,13 @@ NAMED_WEIGHT = 1.5
 UNRANKED = 2.0
 
 
-def filled(name: str, found: Candidates | None, rows: Rows, scores: ScoresOf) -> Candidates:
+def filled(name: str, found: Candidates, rows: Rows, scores: ScoresOf) -> Candidates:
     """All of ``rows`` (n,), ascending, with the column ``name``.
 
     It is that of ``found``, whose rows are among them, and for the others ``scores`` computes it.
     """
     column = np.full(len(rows), np.nan, np.float32)
-    if found is not None:
-        column[np.searchsorted(rows, found.rows)] = found.columns[name]
+    column[np.searchsorted(rows, found.rows)] = found.columns[name]
     missing = np.isnan(column)
     if missing.any():
         column[missing] = scores(rows[missing])
