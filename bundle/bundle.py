@@ -133,7 +133,7 @@ class Bundle:
             raise BundleError(self.path, NO_VECTORS)
         return self.manifest.encoder
 
-    def query_encoder(self, threads: int, engine: EngineName = "onnxruntime") -> Encoder:
+    def query_encoder(self, threads: int, engine: EngineName = "auto") -> Encoder:
         """The encoder of this bundle's queries. Raises ModelError, BundleError."""
         if self.index is None:
             raise BundleError(self.path, NO_VECTORS)

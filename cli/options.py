@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from lurcher.errors import FieldError
+from lurcher.models.engines import EngineName
 
 BundlePath = Annotated[
     Path, typer.Argument(metavar="BUNDLE", help="A folder that `lurcher build` wrote.")
@@ -27,6 +28,10 @@ RankMode = Literal["auto", "off", "maxsim", "decoder", "t5", "reader"]
 RankOption = Annotated[
     RankMode,
     typer.Option(help="How to rank candidates; auto: maxsim if the bundle has tokens."),
+]
+EngineOption = Annotated[
+    EngineName,
+    typer.Option(help="What runs the encoder; auto: native if that is faster, else onnxruntime."),
 ]
 NeighboursOption = Annotated[
     Literal["auto", "off", "adapted", "voting"],

@@ -14,12 +14,14 @@ from lurcher.cli.console import console, print_json, warn
 from lurcher.cli.extras import needing
 from lurcher.cli.options import (
     BundlePath,
+    EngineOption,
     NeighboursOption,
     RankMode,
     RankOption,
     RetrieveMode,
     RetrieveOption,
 )
+from lurcher.models.engines import EngineName
 
 app = typer.Typer()
 
@@ -53,6 +55,7 @@ def search(
         Literal["document"] | None,
         typer.Option(help="Show the best passage of each document only."),
     ] = None,
+    engine: EngineOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per hit.")] = False,
 ) -> None:
     """Answer one query without a server."""
@@ -61,7 +64,7 @@ def search(
 
     if rank != "off":  # by the flag's own name
         check_candidates("--top-k", top_k, candidates)
-    with lurcher.open(bundle) as collection:
+    with lurcher.open(bundle, engine=engine) as collection:
         result = collection.search(
             query, top_k, filter=filter_, retrieve=retrieve, query_syntax=query_syntax,
             neighbours=neighbours, rank=rank, candidates=candidates, fold=fold, group_by=group_by,
@@ -135,6 +138,13 @@ def evaluate(
             help="How --against ranks; without --against, compare BUNDLE with itself ranked this way."
         ),
     ] = None,
+    engine: EngineOption = "auto",
+    against_engine: Annotated[
+        EngineName | None,
+        typer.Option(
+            help="What runs --against's encoder; without --against, compare BUNDLE with itself run this way."
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the figures to this file.")
     ] = None,
@@ -156,18 +166,20 @@ def evaluate(
                 warn(warning)
             questions = {id_: texts[id_] for id_ in judged if id_ in texts}
             options = AnswerOptions(read_depth, min_score, rank, retrieve)
-            answerer = opened.enter_context(open_answerer(target, options))
+            answerer = opened.enter_context(open_answerer(target, options, engine))
             found = evaluate_answers(answerer, questions, read_answers(queries), limit)
         else:
             named = {id_ for grades in judged.values() for id_ in grades}
             searcher = opened.enter_context(
-                open_searcher(target, SearchWith(neighbours, rank, candidates, retrieve), named)
+                open_searcher(
+                    target, SearchWith(neighbours, rank, candidates, retrieve, engine), named
+                )
             )
             other = None
-            if against is not None or against_rank is not None or against_retrieve is not None:
+            if (against, against_rank, against_retrieve, against_engine) != (None,) * 4:
                 theirs = SearchWith(
                     neighbours if against is None else "auto", against_rank or "auto", candidates,
-                    against_retrieve or "auto",
+                    against_retrieve or "auto", against_engine or "auto",
                 )  # fmt: skip
                 other = opened.enter_context(open_searcher(against or target, theirs, named))
             found = measure(searcher, texts, judged, limit, other)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import lurcher
-from lurcher.evaluation.remote import Remote, is_url
+from lurcher.evaluation.remote import Remote, check_engine, is_url
+from lurcher.models.engines import EngineName
 from lurcher.retrieval.query import RankMode, RetrieveMode
 
 
@@ -42,9 +43,9 @@ class Answerer(Protocol):
 class BundleAnswerer:
     """A bundle, read in this process."""
 
-    def __init__(self, path: Path, options: AnswerOptions) -> None:
+    def __init__(self, path: Path, options: AnswerOptions, engine: EngineName = "auto") -> None:
         self._options = options
-        self._collection = lurcher.open(path)
+        self._collection = lurcher.open(path, engine=engine)
         self.name = self._collection.manifest.name
 
     def answer(self, questions: Sequence[str]) -> Iterator[Answer | None]:
@@ -81,9 +82,17 @@ class ServerAnswerer:
 
 
 @contextmanager
-def open_answerer(target: str, options: AnswerOptions) -> Iterator[Answerer]:
-    """An answerer of ``target``, a URL or the path of a bundle, open for the time of the block."""
+def open_answerer(
+    target: str, options: AnswerOptions, engine: EngineName = "auto"
+) -> Iterator[Answerer]:
+    """An answerer of ``target``, a URL or the path of a bundle, open for the time of the block.
+
+    ``engine`` is that of a bundle. Raises FieldError for one with a URL.
+    """
+    check_engine(target, engine)
     with closing(
-        ServerAnswerer(target, options) if is_url(target) else BundleAnswerer(Path(target), options)
+        ServerAnswerer(target, options)
+        if is_url(target)
+        else BundleAnswerer(Path(target), options, engine)
     ) as answerer:
         yield answerer

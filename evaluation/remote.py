@@ -6,7 +6,8 @@ from typing import Any
 
 import httpx
 
-from lurcher.errors import ServiceError
+from lurcher.errors import FieldError, ServiceError
+from lurcher.models.engines import EngineName
 
 _SECONDS = 60
 
@@ -14,6 +15,12 @@ _SECONDS = 60
 def is_url(target: str) -> bool:
     """Whether ``target`` names a server rather than a folder."""
     return target.startswith(("http://", "https://"))
+
+
+def check_engine(target: str, engine: EngineName) -> None:
+    """Raise FieldError where ``engine`` was asked for and ``target`` is a server, which has its own."""
+    if is_url(target) and engine != "auto":
+        raise FieldError("engine", f"is for a bundle; {target} has an engine of its own")
 
 
 class Remote:

@@ -15,7 +15,8 @@ from typing import Protocol
 import lurcher
 from lurcher.collection import SearchOptions
 from lurcher.errors import ServiceError
-from lurcher.evaluation.remote import Remote, is_url
+from lurcher.evaluation.remote import Remote, check_engine, is_url
+from lurcher.models.engines import EngineName
 from lurcher.retrieval.query import NeighbourMode, RankMode, RetrieveMode
 
 Ranking = list[tuple[str, float]]
@@ -34,6 +35,7 @@ class SearchWith:
     rank: RankMode = "auto"
     candidates: int | None = None
     retrieve: RetrieveMode = "auto"
+    engine: EngineName = "auto"  # of a bundle in this process
 
 
 class Searcher(Protocol):
@@ -51,9 +53,12 @@ class Searcher(Protocol):
 class BundleSearcher:
     """A bundle, searched in this process."""
 
-    def __init__(self, path: Path, options: SearchOptions, judged: Collection[str] = ()) -> None:
+    def __init__(
+        self, path: Path, options: SearchOptions, judged: Collection[str] = (),
+        engine: EngineName = "auto",
+    ) -> None:  # fmt: skip
         self._options, self._judged = options, judged
-        self._collection = lurcher.open(path)
+        self._collection = lurcher.open(path, engine=engine)
         self.name = self._collection.manifest.name
 
     def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
@@ -128,9 +133,11 @@ def open_searcher(
     """A searcher of ``target``, a URL or the path of a bundle, open for the time of the block.
 
     A hit that is not itself ``judged`` counts as its document, each once.
-    With ``candidates``, no more passages than these are found, unless ``rank`` is off.
+    With ``candidates``, no more passages than these are found, unless ``rank`` is off. Raises FieldError
+    for an engine with a URL.
     """
     how = how or SearchWith()
+    check_engine(target, how.engine)
     candidates = None if how.rank == "off" else how.candidates
     options: SearchOptions = {
         "neighbours": how.neighbours, "rank": how.rank, "candidates": candidates,
@@ -141,7 +148,7 @@ def open_searcher(
     with closing(
         ServerSearcher(target, options, judged)
         if is_url(target)
-        else BundleSearcher(Path(target), options, judged)
+        else BundleSearcher(Path(target), options, judged, how.engine)
     ) as searcher:
         yield searcher if candidates is None else _AtMost(searcher, candidates)
 

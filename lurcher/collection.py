@@ -74,7 +74,7 @@ _BATCH = 64
 
 
 def open_collection(
-    path: str | Path, *, threads: int | None = None, engine: EngineName = "onnxruntime",
+    path: str | Path, *, threads: int | None = None, engine: EngineName = "auto",
     check_hashes: bool = True,
 ) -> Collection:  # fmt: skip
     """The bundle at ``path``, ready to answer.

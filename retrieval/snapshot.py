@@ -14,7 +14,7 @@ from lurcher.bundle.passages import Condition, Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import FieldError, LurcherError
 from lurcher.feedback.online import Change
-from lurcher.models.engines import EngineName
+from lurcher.models.engines import Choice, EngineName
 from lurcher.retrieval.capabilities import NO_TOKENS, Capabilities
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.duplicates import folded
@@ -51,7 +51,7 @@ class Snapshot:
     """An opened bundle that answers queries; call it from one thread at a time."""
 
     def __init__(
-        self, bundle: Bundle, threads: int, engine: EngineName = "onnxruntime",
+        self, bundle: Bundle, threads: int, engine: EngineName = "auto",
         costs: CostModel | None = None,
     ) -> None:  # fmt: skip
         """Load the models of ``bundle``, the query encoder into ``engine``.
@@ -83,6 +83,11 @@ class Snapshot:
             self._stages.append(
                 ("read", Read(side.queries, side.reader, side.t5, self.costs), _reads)
             )
+
+    @property
+    def engine(self) -> Choice | None:
+        """What runs the query encoder, and why; None without vectors."""
+        return None if self._side is None else self._side.queries.choice
 
     def run(self, queries: Sequence[Query]) -> list[SearchResult | LurcherError]:
         """The result of each query, in order; an error in the place of a query at fault."""

@@ -40,7 +40,7 @@ class VectorSide:
 
     def __init__(self, bundle: Bundle, threads: int, engine: EngineName) -> None:
         """Load the models, the query encoder into ``engine``. Raises BundleError or ModelError."""
-        self._bundle, self._threads = bundle, threads
+        self._bundle, self._threads, self._engine = bundle, threads, engine
         self._online = OnlineIndex(
             bundle.vectors.dimension, bundle.passages.rows_of, bundle.vectors.vectors
         )
@@ -115,8 +115,9 @@ class VectorSide:
             config.passage_graph,
         ):
             return self.queries
-        # Not by the engine of a sparse student, which cannot run every graph.
-        return Encoder.load(self._bundle.path / ENCODER, "passage", self._threads)
+        # Not by an engine that was asked for and may be good for a student's graph alone.
+        engine: EngineName = "onnxruntime" if self._engine == "onnxruntime" else "auto"
+        return Encoder.load(self._bundle.path / ENCODER, "passage", self._threads, engine)
 
     def _passage_reader(self) -> PassageReader | None:
         bundle, encoder = self._bundle, self.passages

@@ -25,7 +25,7 @@ from lurcher.feedback.online import Change
 from lurcher.feedback.replay import open_state
 from lurcher.feedback.service import FeedbackService, QueueLimits
 from lurcher.feedback.state import FeedbackState, Receipt
-from lurcher.models.engines import EngineName
+from lurcher.models.engines import Choice, EngineName
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.rerank import Document, EncodedDocument, RerankRequest, RerankScores
 from lurcher.retrieval.results import SearchResult
@@ -57,7 +57,7 @@ class Serving:
         self._snapshot, self._settings, self._metrics = snapshot, settings, metrics
         self.bundle = snapshot.bundle.manifest.name
         self.manifest, self.passages = snapshot.bundle.manifest, snapshot.bundle.passages
-        self.capabilities = snapshot.capabilities
+        self.capabilities, self.engine = snapshot.capabilities, snapshot.engine
         self._leases, self._retired = 0, False
         handlers = (
             self._learn, self._search, self._encode_documents, self._rerank, self._nearest_parts,
@@ -241,6 +241,10 @@ class Serving:
         return [error] * len(changes)
 
 
+def _told(engine: Choice) -> dict[str, str]:
+    return {"engine": engine.name, "engine_reason": engine.reason}
+
+
 async def _stays() -> bool:
     """Report a client that never disconnects, for work that the server does for itself."""
     return False
@@ -276,7 +280,8 @@ class Service:
             self.metrics.learnt_pairs.set_function(lambda: feedback.counted)
             self._feedback = feedback
         self._serving = serving
-        _log.info("ready", bundle=manifest.name, passages=manifest.passages)
+        told = {} if snapshot.engine is None else _told(snapshot.engine)
+        _log.info("ready", bundle=manifest.name, passages=manifest.passages, **told)
 
     def _open(self) -> tuple[Snapshot, FeedbackState | None]:
         settings = self.settings

@@ -35,8 +35,8 @@ class Settings(BaseModel):
         None, ge=1, description="Cores to use; if unset, all that the CPU quota allows."
     )
     engine: EngineName = Field(
-        "onnxruntime",
-        description="What runs the query encoder; auto: native if that is faster. deepsparse is an extra.",
+        "auto",
+        description="What runs the encoder; auto: native if that is faster, else onnxruntime.",
     )
     max_body_bytes: int = Field(
         1_048_576, ge=1_024, description="Maximum size of a request body, in bytes."

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lurcher.models.encoders.config import TOKENIZER_FILE, EncoderConfig, load_config
 from lurcher.models.encoders.side_tokenizer import SideTokenizer
 from lurcher.models.encoders.tokenizer import Tokenizer, Tokens, length_buckets, pad
-from lurcher.models.engines import Engine, EngineName, open_engine
+from lurcher.models.engines import Choice, EngineName, choose_engine
 
 Vectors = npt.NDArray[np.float32]
 
@@ -31,17 +31,19 @@ class Encoder(SideTokenizer):
     """A graph and its tokeniser; safe to call from several threads at once."""
 
     def __init__(
-        self, config: EncoderConfig, tokenizer: Tokenizer, engine: Engine, prompt: str, threads: int
+        self, config: EncoderConfig, tokenizer: Tokenizer, choice: Choice, prompt: str, threads: int
     ) -> None:
         super().__init__(config, tokenizer, prompt)
-        self._engine = engine
+        # Which engine runs the graph, and why.
+        self.choice = choice
+        self._engine = choice.engine
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "encoder") if threads > 1 else None
 
     @classmethod
     def load(
         cls, folder: Path, side: Literal["query", "passage", "teacher"], threads: int,
-        engine: EngineName = "onnxruntime",
+        engine: EngineName = "auto",
     ) -> Encoder:  # fmt: skip
         """The encoder in ``folder`` for one side of the search.
 
@@ -55,7 +57,7 @@ class Encoder(SideTokenizer):
         return cls(
             config,
             Tokenizer(folder / TOKENIZER_FILE, config.max_tokens),
-            open_engine(engine, folder / graph, 1),
+            choose_engine(engine, folder / graph, 1),
             config.passage_prompt if side == "passage" else config.query_prompt,
             threads,
         )

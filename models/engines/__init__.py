@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -24,29 +25,46 @@ class Engine(Protocol):
         """The arrays of ``outputs``, in that order."""
 
 
+@dataclass(frozen=True)
+class Choice:
+    """An engine, its name, and why it is the one."""
+
+    name: str
+    engine: Engine
+    reason: str
+
+
 def open_engine(name: EngineName, graph: Path, threads: int) -> Engine:
-    """The ``graph`` loaded by the engine ``name``; one call to ``run`` uses ``threads`` cores.
+    """The ``graph`` loaded by the engine ``name``; as ``choose_engine``."""
+    return choose_engine(name, graph, threads).engine
+
+
+def choose_engine(name: EngineName, graph: Path, threads: int) -> Choice:
+    """The ``graph`` loaded by the engine ``name``, and why; one call to ``run`` uses ``threads`` cores.
 
     "auto" is the native engine if it gives ONNX Runtime's vectors, faster; it is for text encoders.
 
     Raises ModelError where that engine cannot run here, or cannot run the graph.
     """
     # Imported here: a server with one engine neither needs nor waits for the other.
+    if name == "auto":
+        from lurcher.models.engines.choice import chosen
+
+        return chosen(graph, threads)
+    engine: Engine
     if name == "deepsparse":
         from lurcher.models.engines.deepsparse import DeepSparseEngine
 
-        return DeepSparseEngine(graph, threads)
-    if name == "native":
+        engine = DeepSparseEngine(graph, threads)
+    elif name == "native":
         from lurcher.models.engines.native.engine import NativeEngine
 
-        return NativeEngine(graph)
-    if name == "auto":
-        from lurcher.models.engines.choice import choose
+        engine = NativeEngine(graph)
+    else:
+        from lurcher.models.engines.ort import OnnxRuntimeEngine
 
-        return choose(graph, threads).engine
-    from lurcher.models.engines.ort import OnnxRuntimeEngine
-
-    return OnnxRuntimeEngine(graph, threads)
+        engine = OnnxRuntimeEngine(graph, threads)
+    return Choice(name, engine, "it was asked for")
 
 
 @contextmanager

@@ -34,6 +34,9 @@ def _describe(serving: Serving, settings: Settings) -> BundleReply:
         passages=manifest.passages,
         bytes=sum(file.bytes for file in manifest.files.values()),
         encoder=None if manifest.encoder is None else manifest.encoder.model_dump(),
+        engine=None
+        if serving.engine is None
+        else {"name": serving.engine.name, "reason": serving.engine.reason},
         build=manifest.build.model_dump(),
         figures=manifest.figures.model_dump(),
         lexical=None if manifest.lexical is None else manifest.lexical.model_dump(),

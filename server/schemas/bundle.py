@@ -18,6 +18,9 @@ class BundleReply(BaseModel):
     encoder: dict[str, Any] | None = Field(
         description="The encoder; null in a bundle without vectors, which finds passages by their words."
     )
+    engine: dict[str, str] | None = Field(
+        description="What runs the query encoder here, and the reason; null in a bundle without vectors."
+    )
     build: dict[str, Any]
     figures: dict[str, Any]
     lexical: dict[str, Any] | None = Field(

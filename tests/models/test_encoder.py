@@ -20,6 +20,7 @@ from lurcher.models.encoders.config import load_config
 from lurcher.models.encoders.encoder import TOKEN_BUDGET, TOKEN_STATES, VECTOR, Encoder
 from lurcher.models.encoders.side_tokenizer import shared_prefix
 from lurcher.models.encoders.tokenizer import Tokenizer
+from lurcher.models.engines import Choice
 from lurcher.models.engines.ort import OnnxRuntimeEngine
 from lurcher.models.pretrained import DEFAULT_ENCODER
 
@@ -217,7 +218,8 @@ class CountingEngine:
 def counted(threads: int) -> tuple[Encoder, CountingEngine]:
     config, engine = load_config(DEFAULT_ENCODER), CountingEngine()
     tokenizer = Tokenizer(DEFAULT_ENCODER / "tokenizer.json", config.max_tokens)
-    return Encoder(config, tokenizer, engine, "", threads), engine
+    choice = Choice("counting", engine, "it counts")
+    return Encoder(config, tokenizer, choice, "", threads), engine
 
 
 def test_no_batch_is_larger_than_the_budget() -> None:
