@@ -83,6 +83,7 @@ def create_app(
         middleware=middleware, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
     )  # fmt: skip
     app.state.service = service
+    app.state.without_keys = not keys.to_search(settings)  # for PlainRoute
     errors.install(app)
     for guarded, demands in (
         (search.router, keys.to_search(settings)),

@@ -117,6 +117,8 @@ def _is_json(media_type: str) -> bool:
 
 def _charset(content_type: str) -> str:
     """Return the charset that ``content_type`` names, or empty for Unicode. Raises HTTPException."""
+    if ";" not in content_type:  # most name none, and reading a header takes a while
+        return ""
     header = Message()
     header["content-type"] = content_type
     given = str(header.get_param("charset", ""))

@@ -61,6 +61,7 @@ class Batcher:
         self._owed = 0.0  # places that bulk work has a right to; parts of one add up
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "pipeline")
+        self._events = asyncio.get_running_loop()
         self._loop = asyncio.create_task(self._work())
 
     @property
@@ -82,13 +83,13 @@ class Batcher:
             raise NotReady("the server is stopping")
         if not exempt:
             check_room("query", self.waiting, len(works), self._capacity, self._costs)
-        create, now = asyncio.get_running_loop().create_future, perf_counter()
+        create, now = self._events.create_future, perf_counter()
         items = [_Item(handler, work, is_disconnected, now, create()) for work in works]
         (self._single if len(items) == 1 else self._bulk).extend(items)
         self._arrived.set()
         try:
             async with asyncio.timeout(seconds):  # on the way out it cancels every future
-                done = await asyncio.gather(*(i.future for i in items), return_exceptions=True)
+                done = await _outcomes([item.future for item in items])
         except TimeoutError as error:
             raise deadline_passed(seconds) from error
         answers: list[tuple[Done, float] | LurcherError] = []
@@ -108,21 +109,37 @@ class Batcher:
         await asyncio.to_thread(self._thread.shutdown)
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
             if self._stopped:
                 return
             batch = await self._take()
             if batch:
-                # Not before: while the batch was assembled, more work may have arrived.
-                start = perf_counter()
-                results = await loop.run_in_executor(self._thread, self._run, batch)
-                for items, answers in results:
-                    _settle(items, answers, start)
-                self._costs.observe("query", len(batch), perf_counter() - start)
+                finished = self._events.create_future()
+                self._thread.submit(self._run, batch, finished)
+                await finished
 
-    def _run(self, batch: Sequence[_Item]) -> list[tuple[list[_Item], Sequence[Any]]]:
+    def _run(self, batch: Sequence[_Item], finished: asyncio.Future[None]) -> None:
+        """Run ``batch``, and let the event loop settle its items.
+
+        By one call of the loop: the executor's own future would come back by a chain of three.
+        """
+        # Not before: while the batch was assembled, more work may have arrived.
+        start = perf_counter()
+        results = self._results(batch)
+        self._events.call_soon_threadsafe(self._finish, results, start, finished)
+
+    def _finish(
+        self, results: Sequence[tuple[list[_Item], Sequence[Any]]], start: float,
+        finished: asyncio.Future[None],
+    ) -> None:  # fmt: skip
+        for items, answers in results:
+            _settle(items, answers, start)
+        count = sum(len(items) for items, _ in results)
+        self._costs.observe("query", count, perf_counter() - start)
+        finished.set_result(None)
+
+    def _results(self, batch: Sequence[_Item]) -> list[tuple[list[_Item], Sequence[Any]]]:
         """Run ``batch``, each handler its part of it; return the items with their results."""
         results: list[tuple[list[_Item], Sequence[Any]]] = []
         for handler in self._handlers:
@@ -172,6 +189,16 @@ def check_room(
 def deadline_passed(seconds: float | None) -> DeadlinePassed:
     """Return the error of a request that got no answer within ``seconds``."""
     return DeadlinePassed(f"no answer within {(seconds or 0) * 1000:.0f} ms")
+
+
+async def _outcomes(futures: Sequence[asyncio.Future[Any]]) -> list[Any]:
+    """Return the results of ``futures``, or their exceptions; cancelled, it cancels them."""
+    if len(futures) != 1:
+        return await asyncio.gather(*futures, return_exceptions=True)
+    try:
+        return [await futures[0]]
+    except Exception as error:  # the caller says which it raises
+        return [error]
 
 
 def _settle(batch: Sequence[_Item], results: Sequence[Any], start: float) -> None:

@@ -13,29 +13,23 @@ from lurcher.bundle.passages import Condition
 from lurcher.errors import FieldError, LurcherError
 from lurcher.retrieval.filters import conditions
 from lurcher.retrieval.query import Extra, Query, check_text
-from lurcher.retrieval.results import Hit as FoundHit
-from lurcher.retrieval.results import Span as FoundSpan
 from lurcher.server.errors import problem, responses
+from lurcher.server.found_hits import Plain, as_json, plain_hit
 from lurcher.server.limits import candidates_for, too_many
+from lurcher.server.plain_route import PlainRoute
 from lurcher.server.schemas.search import (
-    BatchItem,
     BatchReply,
     BatchRequest,
-    ContributingNeighbour,
-    Hit,
-    Scores,
     SearchOptions,
     SearchReply,
     SearchRequest,
-    Span,
-    Timings,
-    TokenMatch,
 )
 from lurcher.server.serving import Service, Serving
 from lurcher.server.settings import Settings
 
-router = APIRouter(tags=["search"])
+router = APIRouter(tags=["search"], route_class=PlainRoute)
 
+JSON = "application/json"
 _ERRORS = responses(400, 413, 415, 422, 429, 503, 504)
 _EXTRAS = frozenset({"contributing_neighbours", "token_alignment", "highlights"})
 
@@ -52,21 +46,16 @@ async def search(body: SearchRequest, request: Request) -> Response:
         if isinstance(found, LurcherError):
             raise found
         result, waited = found
-        hits = [_hit(one, body) for one in result.hits]
         spent = timings(result.seconds, waited, start)
-        reply = SearchReply(
-            hits=hits,
-            timings_ms=Timings(**spent),
-            bundle=serving.bundle,
-            truncated=result.truncated,
-            question=result.question,
-            degraded=result.degraded,
-        )
-    return Response(
-        reply.model_dump_json(exclude_unset=True),
-        headers=server_timing(spent),
-        media_type="application/json",
-    )
+        reply = {
+            "hits": [plain_hit(one, body.include, body.fold) for one in result.hits],
+            "timings_ms": spent,
+            "bundle": serving.bundle,
+            "truncated": result.truncated,
+            "question": result.question,
+            "degraded": result.degraded,
+        }
+    return Response(as_json(reply), headers=server_timing(spent), media_type=JSON)
 
 
 @router.post("/v1/search/batch", response_model=BatchReply, responses=_ERRORS)
@@ -77,7 +66,7 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
     with service.lease() as serving:
         options = _options(body, serving, service.settings)
         _check_sums(body, options, serving, service.settings)
-        items: dict[int, BatchItem] = {}
+        items: dict[int, Plain] = {}
         queries: dict[int, Query] = {}
         request_id = request.state.request_id
         for i, text in enumerate(body.queries):
@@ -85,7 +74,7 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
                 check_text(f"queries.{i}", text, service.settings.max_query_chars)
                 queries[i] = _query(text, body, options)
             except FieldError as error:
-                items[i] = BatchItem(error=problem(error, request_id))
+                items[i] = {"error": problem(error, request_id).model_dump(exclude_unset=True)}
         found = (
             await serving.search(list(queries.values()), body.timeout_ms, request.is_disconnected)
             if queries
@@ -94,19 +83,19 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
         degraded: set[str] = set()
         for i, answer in zip(queries, found, strict=True):
             if isinstance(answer, LurcherError):
-                items[i] = BatchItem(error=problem(answer, request_id))
+                items[i] = {"error": problem(answer, request_id).model_dump(exclude_unset=True)}
             else:
                 result, _ = answer
                 degraded.update(result.degraded)
-                hits = [_hit(one, body) for one in result.hits]
-                items[i] = BatchItem(hits=hits, truncated=result.truncated)
-        reply = BatchReply(
-            results=[items[i] for i in range(len(body.queries))],
-            timings_ms={"total": milliseconds(perf_counter() - start)},
-            bundle=serving.bundle,
-            degraded=sorted(degraded),
-        )
-    return Response(reply.model_dump_json(exclude_unset=True), media_type="application/json")
+                hits = [plain_hit(one, body.include, body.fold) for one in result.hits]
+                items[i] = {"hits": hits, "truncated": result.truncated}
+        reply = {
+            "results": [items[i] for i in range(len(body.queries))],
+            "timings_ms": {"total": milliseconds(perf_counter() - start)},
+            "bundle": serving.bundle,
+            "degraded": sorted(degraded),
+        }
+    return Response(as_json(reply), media_type=JSON)
 
 
 _Options = tuple[int, tuple[Condition, ...], frozenset[Extra]]
@@ -148,51 +137,6 @@ def _check_sums(
             " request"
         )
         raise HTTPException(413, reason)
-
-
-def _hit(found: FoundHit, body: SearchOptions) -> Hit:
-    """Return a hit with the parts to include; parts that are not set are not in the reply."""
-    passage, explanation, include = found.passage, found.explanation, body.include
-    hit = Hit(
-        id=passage.id, score=round(found.score, 6), title=passage.heading,
-        document=passage.document, section=list(passage.section), start=passage.start,
-        end=passage.end,
-    )  # fmt: skip
-    if passage.anchor:
-        hit.anchor = passage.anchor
-    if passage.url:
-        hit.url = passage.url
-    if body.fold:
-        hit.duplicates = found.duplicates
-    if "text" in include:
-        hit.text = passage.text
-    if "metadata" in include:
-        hit.metadata = passage.metadata
-    if "scores" in include:
-        hit.scores = Scores(**{name: round(score, 6) for name, score in found.scores.items()})
-    if "contributing_neighbours" in include:
-        hit.contributing_neighbours = [
-            ContributingNeighbour(
-                id=known.id, query=known.text, similarity=round(known.similarity, 6),
-                share=round(known.share, 6),
-            )
-            for known in explanation.contributing_neighbours or []
-        ]  # fmt: skip
-    if "highlights" in include:
-        hit.highlights = [_span(span) for span in explanation.highlights or []]
-    if "token_alignment" in include:
-        hit.token_alignment = [
-            TokenMatch(
-                query=_span(match.query), part=match.part, passage=_span(match.passage),
-                similarity=round(match.similarity, 6), weight=round(match.weight, 6),
-            )
-            for match in explanation.token_alignment or []
-        ]  # fmt: skip
-    return hit
-
-
-def _span(span: FoundSpan) -> Span:
-    return Span(start=span[0], end=span[1])
 
 
 def timings(stages: Mapping[str, float], waited: float, start: float) -> dict[str, float]:
