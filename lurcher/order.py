@@ -63,14 +63,18 @@ def evened(scores: Floats) -> Floats:
     order = np.argsort(-scores, kind="stable")
     descending = scores[order]
     apart = descending[:-1] - descending[1:]
-    if not ((apart > 0) & (apart <= EQUAL)).any():
+    near = apart <= EQUAL
+    if not (near & (apart > 0)).any():
         return scores
-    # The few that are nearly equal, one group after the other: each begins at its highest.
-    start = 0
-    while start < len(descending):
-        end = start + int(np.searchsorted(-descending[start:], EQUAL - descending[start], "right"))
-        descending[start:end] = descending[start]
-        start = end
+    # Runs of neighbours that are near each other, each cut into groups: one begins at its highest, and what
+    # lies within EQUAL of that is in it. Beyond a run nothing is.
+    edges = np.flatnonzero(np.diff(near, prepend=False, append=False))
+    for start, last in edges.reshape(-1, 2).tolist():
+        while start <= last:
+            rest = descending[start : last + 1]
+            count = int(np.searchsorted(-rest, EQUAL - rest[0], "right"))
+            rest[:count] = rest[0]
+            start += count
     equal = np.empty_like(scores)
     equal[order] = descending
     return equal

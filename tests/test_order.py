@@ -57,3 +57,14 @@ def test_equal_vectors_have_equal_products_wherever_they_stand(
     (alone,) = inner_products(vectors[:1], vector)
     assert set(found[copies].tolist()) <= {float(alone)}
     assert inner_products(vectors[:0], vector).shape == (0,)
+
+
+def test_groups_far_from_each_other_are_evened_each_for_itself() -> None:
+    steps = np.array([0, 3, 6, 9, 100, 103, 200, 300, 300, 304], np.float32)
+    near = (np.float32(0.25) - steps * np.float32(1e-7)).astype(np.float32)
+    groups = [[0, 1], [2, 3], [4, 5], [6], [7, 8, 9]]
+    expected = near.copy()
+    for group in groups:
+        expected[group] = near[group[0]]
+    shuffled = np.random.default_rng(1).permutation(len(near))
+    assert (evened(near[shuffled]) == expected[shuffled]).all()

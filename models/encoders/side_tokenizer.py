@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lurcher.models.encoders.config import TOKENIZER_FILE, EncoderConfig, load_config
-from lurcher.models.encoders.tokenizer import Tokenizer, Tokens
+from lurcher.models.encoders.tokenizer import Spans, Tokenizer, Tokens
 
 
 class SideTokenizer:
@@ -72,19 +72,28 @@ class SideTokenizer:
             return tokens
         return Tokens([*tokens.ids[: own.start + most], *tokens.ids[own.stop :]], truncated=True)
 
-    def own_spans(self, text: str) -> list[tuple[int, int]]:
+    def own_spans(self, text: str) -> Spans:
         """Where each of a text's own tokens stands in it: start and end, in Unicode code points."""
         return self.own_spans_batch([text])[0]
 
-    def own_spans_batch(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+    def own_spans_batch(self, texts: Sequence[str]) -> list[Spans]:
         """``own_spans`` of each text."""
+        return self._own(self._tokenizer.spans([self._prompt + text for text in texts]))
+
+    def tokenise_with_spans(self, texts: Sequence[str]) -> tuple[list[Tokens], list[Spans]]:
+        """The tokens of each text as ``tokenise`` gives them, and what ``own_spans`` gives, at one go."""
+        tokens, spans = self._tokenizer.with_spans([self._prompt + text for text in texts])
+        return tokens, self._own(spans)
+
+    def _own(self, spans: Sequence[Spans]) -> list[Spans]:
+        """Of where all tokens stand behind the prompt, where each text's own stand in it."""
         prompt, (before, after) = len(self._prompt), self._around
         return [
             [
                 (max(start - prompt, 0), max(end - prompt, 0))
-                for start, end in spans[before : max(before, len(spans) - after)]
+                for start, end in one[before : max(before, len(one) - after)]
             ]
-            for spans in self._tokenizer.spans([self._prompt + text for text in texts])
+            for one in spans
         ]
 
 

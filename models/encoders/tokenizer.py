@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from tokenizers import Encoding
 from tokenizers import Tokenizer as HubTokenizer
 
 from lurcher.errors import ModelError
 
 Ids = npt.NDArray[np.int64]
+Spans = list[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,14 @@ class Tokenizer:
     def __call__(self, texts: Sequence[str]) -> list[Tokens]:
         """The tokens of each text."""
         cut = [text[: self._max_chars] for text in texts]
-        encodings = self._tokenizer.encode_batch_fast(cut)
+        return self._tokens(texts, self._tokenizer.encode_batch_fast(cut))
+
+    def with_spans(self, texts: Sequence[str]) -> tuple[list[Tokens], list[Spans]]:
+        """The tokens of each text, and what ``spans`` gives, for little more than one of both costs."""
+        encodings = self._tokenizer.encode_batch([text[: self._max_chars] for text in texts])
+        return self._tokens(texts, encodings), [e.offsets for e in encodings]
+
+    def _tokens(self, texts: Sequence[str], encodings: Sequence[Encoding]) -> list[Tokens]:
         return [
             Tokens(e.ids, bool(e.overflowing) or len(text) > self._max_chars)
             for e, text in zip(encodings, texts, strict=True)

@@ -12,7 +12,7 @@ from lurcher.bundle.passages import Rows
 from lurcher.bundle.token_store import TokenStore
 from lurcher.bundle.vectors import Vectors
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.encoders.tokenizer import Tokens
+from lurcher.models.encoders.tokenizer import Spans, Tokens
 from lurcher.retrieval.names import named_share
 from lurcher.retrieval.passage_reader import PassageReader
 from lurcher.retrieval.query import Plan, Query, QueryFeatures, QueryState, TokenFeatures
@@ -44,22 +44,27 @@ class Encode:
     def __call__(self, planned: Sequence[Planned]) -> list[QueryState]:
         """The state of each query, with its features."""
         encoded: dict[int, QueryFeatures] = {}
+        spans: dict[int, Spans] = {}
         if self._encoder is not None:
             places = [i for i, one in enumerate(planned) if _needs_vector(one)]
-            found = self._encoded(self._encoder, [planned[i] for i in places])
-            encoded = dict(zip(places, found, strict=True))
+            some = [planned[i] for i in places]
+            tokens, found = self._encoder.tokenise_with_spans([one.query.text for one in some])
+            spans = dict(zip(places, found, strict=True))
+            encoded = dict(zip(places, self._encoded(self._encoder, some, tokens), strict=True))
         return [
             QueryState(
-                one.query, one.plan, one.allow, self._with_terms(one, encoded.get(i, _NOTHING)),
+                one.query, one.plan, one.allow,
+                self._with_terms(one, encoded.get(i, _NOTHING), spans.get(i)),
                 stands_for=one.stands_for,
             )
             for i, one in enumerate(planned)
         ]  # fmt: skip
 
-    def _encoded(self, encoder: Encoder, planned: Sequence[Planned]) -> list[QueryFeatures]:
+    def _encoded(
+        self, encoder: Encoder, planned: Sequence[Planned], tokens: Sequence[Tokens]
+    ) -> list[QueryFeatures]:
         if not planned:
             return []
-        tokens = encoder.tokenise([one.query.text for one in planned])
         rankers = [one.plan.ranker for one in planned]
         if self._store is None or not any(rankers):
             vectors = encoder.encode_tokens(tokens)
@@ -78,15 +83,16 @@ class Encode:
             for ranker, text, vector, found in zip(rankers, tokens, vectors, states, strict=True)
         ]  # fmt: skip
 
-    def _with_terms(self, planned: Planned, features: QueryFeatures) -> QueryFeatures:
+    def _with_terms(
+        self, planned: Planned, features: QueryFeatures, spans: Spans | None
+    ) -> QueryFeatures:
+        """``features`` with the query's terms; ``spans`` say where its tokens stand, None: it has none."""
         if self._lexical is None or "lexical" not in planned.plan.retrievers:
             return features
         text = planned.query.text
         alone = len(text.split()) == 1
         terms = self._lexical.look_up(self._lexical.analyser.query_terms(text), alone)
-        named = 0.0
-        if self._encoder is not None and _needs_vector(planned):
-            named = named_share(text, self._encoder.own_spans(text), terms)
+        named = 0.0 if spans is None else named_share(text, spans, terms)
         return replace(features, terms=terms, named=named)
 
 

@@ -155,3 +155,11 @@ def test_a_file_that_is_no_tokeniser_is_named(tmp_path: Path, content: bytes | N
         file.write_bytes(content)
     with pytest.raises(ModelError, match=r"tokenizer\.json: not a tokenizer"):
         Tokenizer(file, 16)
+
+
+@given(st.lists(st.text(max_size=60), max_size=4))
+def test_tokens_with_their_spans_are_the_tokens_and_the_spans(texts: list[str]) -> None:
+    tokenizer = Tokenizer(FILE, 16)
+    tokens, spans = tokenizer.with_spans(texts)
+    assert tokens == tokenizer(texts)
+    assert spans == tokenizer.spans(texts)
