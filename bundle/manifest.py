@@ -68,6 +68,8 @@ class BuildSettings(_Part):
     index: str  # a FAISS factory string; "none" without vectors
     recall_target: float
     seed: int
+    engine: str | None = None  # that encoded the passages; None without vectors
+    engine_reason: str | None = None
 
 
 class Figures(_Part):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lurcher.cli.console import console, print_json, progress, warn
-from lurcher.cli.options import KnownQrels, SkipUnknown, pair
+from lurcher.cli.options import EngineOption, KnownQrels, SkipUnknown, pair
 from lurcher.cli.sections import print_coverage, print_neighbours
 from lurcher.errors import FieldError
 
@@ -174,6 +174,7 @@ def build(
             help="Bits per token for the reader; default: what the reader was trained on."
         ),
     ] = None,
+    engine: EngineOption = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print what was built as one JSON object.")
     ] = False,
@@ -205,7 +206,7 @@ def build(
         judged=read_sources(judged, skip_unknown=skip_unknown) if judged else None,
         neighbours=NeighbourOptions(skip_unknown=skip_unknown), url_prefix=url_prefix,
         reading=ReadOptions(encoding, delimiter, FieldNames.parse(field or []), parse_types(types or [])),
-        lexical=_lexical_options(no_lexical, language), vectors=not no_vectors,
+        lexical=_lexical_options(no_lexical, language), vectors=not no_vectors, engine=engine,
     )  # fmt: skip
     with progress() as bar:
         manifest = build_bundle(corpus, target, options, bar)
@@ -223,6 +224,9 @@ def build(
             f"{manifest.figures.skipped_records:,} bad records set aside in {skipped_file(target)}"
         )
         console.print(skipped, highlight=False)
+    if manifest.build.engine is not None:
+        told = f"encoded by {manifest.build.engine}: {manifest.build.engine_reason}"
+        console.print(told, markup=False, highlight=False)
     print_coverage(manifest)
     print_neighbours(manifest)
     found = manifest.figures.recall_at_100
@@ -235,9 +239,9 @@ def build(
 
 def _summary(manifest: Manifest) -> dict[str, Any]:
     """What ``--json`` prints of a bundle: its passages, what was measured, and what of the corpus is read."""
-    return manifest.model_dump(mode="json", include={"passages", "name", "figures", "coverage"}) | {
-        "passages": manifest.passages
-    }
+    return manifest.model_dump(
+        mode="json", include={"passages", "name", "build", "figures", "coverage"}
+    ) | {"passages": manifest.passages}
 
 
 def _lexical_options(none: bool, language: str | None) -> LexicalOptions | None:

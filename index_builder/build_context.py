@@ -15,9 +15,11 @@ from lurcher.bundle.token_store import CODER
 from lurcher.index_builder.build_models import BuildModels
 from lurcher.index_builder.corpus import Record
 from lurcher.index_builder.options import BuildOptions
+from lurcher.index_builder.passage_engine import passage_encoder
 from lurcher.index_builder.passage_tokens import PassageTokens
 from lurcher.index_builder.progress import Reporter
 from lurcher.index_builder.workspace import Workspace
+from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.reader.coder import ReadingCoder
 from lurcher.models.tokens.coder import TokenCoder
 
@@ -44,9 +46,16 @@ class BuildContext:
         return Passages(self.bundle / PASSAGES)
 
     @cached_property
+    def encoder(self) -> Encoder:
+        """The encoder of passages, run by the engine that suits them, once they are stored."""
+        encoder, options = self.models.encoder, self.options
+        graph = options.encoder / encoder.config.passage_graph
+        return passage_encoder(encoder, graph, options.engine, self.passages, self.scratch)
+
+    @cached_property
     def tokens(self) -> PassageTokens:
         """The tokens of the passages."""
-        return PassageTokens(self.passages, self.models.encoder)
+        return PassageTokens(self.passages, self.encoder)
 
     @cached_property
     def token_coder(self) -> TokenCoder | None:

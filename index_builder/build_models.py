@@ -63,7 +63,8 @@ def load_models(options: BuildOptions) -> BuildModels:
         tokenizer = SideTokenizer.of_passages(options.encoder)
         splitter = Splitter(tokenizer, options.window, options.overlap, options.url_prefix)
         return BuildModels(tokenizer, splitter, None, None, None, None, None)
-    encoder = Encoder.load(options.encoder, "passage", available_cpus())
+    # The reference; another engine may encode the passages (``passage_engine``).
+    encoder = Encoder.load(options.encoder, "passage", available_cpus(), "onnxruntime")
     splitter = Splitter(encoder, options.window, options.overlap, options.url_prefix)
     projection = token_bits = None
     if options.tokens is not None:

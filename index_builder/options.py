@@ -9,6 +9,7 @@ from lurcher.bundle.state_codecs import Form
 from lurcher.errors import FieldError
 from lurcher.index_builder.corpus.options import ReadOptions
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
+from lurcher.models.engines import EngineName
 from lurcher.models.lexical.languages import Language
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.models.tokens.coder import check_bits
@@ -77,6 +78,7 @@ class BuildOptions:
     reader       folder of the reader; None: the encoder's own
     answer_bits  bits a code of the reading store; None: as many as the reader was trained on
     judged       known queries to add, as ``neighbours`` says
+    engine       what runs the encoder; ``auto``: what is faster for the passages
 
     Raises FieldError for a value out of range and for options that contradict each other.
     """
@@ -101,6 +103,7 @@ class BuildOptions:
     url_prefix: str = ""
     lexical: LexicalOptions | None = field(default_factory=LexicalOptions)
     vectors: bool = True
+    engine: EngineName = "auto"
 
     def __post_init__(self) -> None:
         if not self.vectors:

@@ -54,7 +54,7 @@ def seal(context: BuildContext) -> Manifest:
         encoder=load_config(root / ENCODER) if options.vectors else None,
         build=BuildSettings(
             corpus=context.corpus.name, index=factory_of(context), recall_target=options.recall,
-            seed=options.seed,
+            seed=options.seed, **_engine(context),
         ),
         figures=_figures(context),
         coverage=_coverage(context),
@@ -68,6 +68,14 @@ def seal(context: BuildContext) -> Manifest:
     context.fail_point("manifest: begun")
     write_manifest(root, manifest)
     return manifest if options.judged is None else _add_known_queries(context, manifest)
+
+
+def _engine(context: BuildContext) -> dict[str, str]:
+    """What encoded the passages, and why; nothing without vectors."""
+    if not context.options.vectors:
+        return {}
+    choice = context.encoder.choice
+    return {"engine": choice.name, "engine_reason": choice.reason}
 
 
 def _figures(context: BuildContext) -> Figures:

@@ -143,8 +143,10 @@ class PassageOutputs:
 
 
 def depends_on(context: BuildContext) -> object:
-    """The encoder, if it is to encode."""
-    return context.models.config.fingerprint if context.options.vectors else None
+    """The encoder and what runs it, if it is to encode."""
+    if not context.options.vectors:
+        return None
+    return [context.models.config.fingerprint, context.encoder.choice.name]
 
 
 def run(context: BuildContext) -> None:
@@ -156,7 +158,7 @@ def run(context: BuildContext) -> None:
     if not context.options.vectors:
         _flag_empty(context)
         return
-    encoder, tokens, chunk = context.models.encoder, context.tokens, context.chunk_size
+    encoder, tokens, chunk = context.encoder, context.tokens, context.chunk_size
     coding, count = _coding(context), tokens.count
     outputs = PassageOutputs(
         context.scratch, context.bundle / SEGMENT, encoder, coding, context.fail_point

@@ -25,12 +25,13 @@ _READ_AT_ONCE, _ENCODED_AT_ONCE = 1_024, 32
 
 
 def depends_on(context: BuildContext) -> object:
-    """The encoder, the options of the token store and the seed, and the projection if one was trained."""
+    """The encoder and what runs it, options of the token store, the seed, and a trained projection."""
     options, models = context.options, context.models
     own = options.tokens and [*astuple(options.tokens), options.seed]
     projection = models.projection
     trained = None if projection is None else projection.projection_hash
-    return [models.config.fingerprint, own, trained]
+    engine = context.encoder.choice.name if options.tokens else None
+    return [models.config.fingerprint, own, trained, engine]
 
 
 def run(context: BuildContext) -> None:

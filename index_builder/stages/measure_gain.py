@@ -29,7 +29,7 @@ def run(context: BuildContext) -> None:
     effort = json.loads((context.scratch / SEARCH_EFFORT).read_text())["search_effort"]
     gain = lexical_gain(
         own_phrases(context.passages, context.options.seed),
-        Encoder.load(context.bundle / ENCODER, "query", available_cpus()),
+        Encoder.load(context.bundle / ENCODER, "query", available_cpus(), context.options.engine),
         VectorIndex.open(context.bundle / VECTORS, effort),
         LexicalIndex.open(context.bundle, SEGMENT, settings, context.passages.count),
     )

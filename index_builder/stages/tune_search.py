@@ -26,8 +26,8 @@ def run(context: BuildContext) -> None:
     effort, recall = tune(
         VectorIndex.open(context.bundle / VECTORS, None),
         encoded_vectors(context.scratch, context.passages.count, dimension),
-        Encoder.load(context.bundle / ENCODER, "query", available_cpus()), queries, context.options.recall,
-        context.report,
+        Encoder.load(context.bundle / ENCODER, "query", available_cpus(), context.options.engine),
+        queries, context.options.recall, context.report,
     )  # fmt: skip
     _note(context, effort, round(recall, 4), len(queries))
 

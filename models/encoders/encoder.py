@@ -62,6 +62,10 @@ class Encoder(SideTokenizer):
             threads,
         )
 
+    def run_by(self, choice: Choice) -> Encoder:
+        """The same encoder, its graph run by another engine."""
+        return Encoder(self.config, self._tokenizer, choice, self._prompt, self._threads)
+
     def encode_tokens(self, tokens: Sequence[Tokens]) -> Vectors:
         """The vector of each text, (n, d) float32; unit-norm unless the model is a dot-product one."""
         vectors = np.zeros((len(tokens), self.config.dimension), np.float32)
