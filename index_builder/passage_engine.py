@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from lurcher.errors import ModelError
 from lurcher.models.encoders.encoder import TOKEN_BUDGET, Encoder
 from lurcher.models.encoders.tokenizer import length_buckets, pad
 from lurcher.models.engines import Choice, EngineName, choose_engine
-from lurcher.models.engines.choice import Batch, choose_for
+
+if TYPE_CHECKING:
+    from lurcher.models.engines.choice import Batch
 
 # Below the workspace's scratch folder: the engine and the reason, for a build that goes on after a kill.
 ENGINE = "engine.json"
@@ -53,6 +56,9 @@ def _noted(note: Path, reference: Encoder, graph: Path) -> Choice | None:
 
 def _tried(reference: Encoder, graph: Path, passages: Passages) -> Choice:
     """The engine that is faster for a few of the ``passages``."""
+    # Imported here: a build without vectors needs no engine.
+    from lurcher.models.engines.choice import choose_for
+
     rows = np.unique(np.linspace(0, passages.count - 1, min(_SAMPLE, passages.count)).astype(int))
     return choose_for(graph, reference.choice.engine, _batches(reference, passages, rows.tolist()))
 
