@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from lurcher.bundle.coarse_scan import LEAST, MOST_WANTED, CoarseScan
 from lurcher.bundle.index_codes import add_vectors, reconstructed
 from lurcher.bundle.passages import Rows
 from lurcher.errors import BundleCorrupt, FieldError
@@ -218,8 +220,20 @@ class VectorIndex:
 
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
         """Scores (B, m) float32 and rows (B, m) int64, best first, m = min(k, count); row -1 for none."""
-        scores, rows = self._index.search(queries, min(k, self._index.ntotal))
+        k = min(k, self.count)
+        if self._coarse is not None and k * MOST_WANTED <= self.count:
+            found = self._coarse.search(queries, k)
+            if found is not None:
+                return found
+        scores, rows = self._index.search(queries, k)
         return scores, rows
+
+    @cached_property
+    def _coarse(self) -> CoarseScan | None:
+        """What finds the same in less time, if the index is flat and not small."""
+        index = self._index
+        flat = isinstance(index, faiss.IndexFlatIP) and index.ntotal * index.d >= LEAST
+        return CoarseScan(index) if flat else None
 
     def top(self, queries: Vectors, k: int) -> list[tuple[Vectors, Rows]]:
         """For each of ``queries`` (B, d) scores (m,) and rows (m,) in ``lurcher.order``, m = min(k, count).
@@ -232,7 +246,7 @@ class VectorIndex:
         k = min(k, self.count)
         depth = min(k + _BEYOND, self.count)
         found = []
-        for query, scores, rows in zip(queries, *self._index.search(queries, depth), strict=True):
+        for query, scores, rows in zip(queries, *self.search(queries, depth), strict=True):
             best = self._best(query, k, rows[rows >= 0])
             index = self._exhaustive()
             # A graph may leave some of many equal vectors without a link that leads to them.
