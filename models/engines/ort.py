@@ -1,4 +1,4 @@
-"""ONNX Runtime: the default engine."""
+"""ONNX Runtime: the reference engine."""
 
 from __future__ import annotations
 
