@@ -1,4 +1,9 @@
-"""How long work takes: one model of seconds per unit, corrected by what each piece of work took."""
+"""How long work takes: one model of seconds per unit, corrected by what each piece of work took.
+
+Stages correct the units that they measure. Those that nobody measures by themselves (``query``, ``token``,
+``hit``, ``alignment``) weigh pieces of work against each other; what they are worth in seconds on this
+machine, the queue finds out (``lurcher.server.admission.batching``).
+"""
 
 from __future__ import annotations
 
@@ -12,9 +17,12 @@ _INITIAL = {
     "t5": 5e-4,
     "reader": 5e-5,
     "read": 5e-5,  # a token of a passage, or of the query beside it
-    "query": 0.01,  # a piece of work in the queue, with its share of a batch
     "question": 0.05,  # a question, from its turn to its answer
     "feedback": 0.01,  # a judged pair, until it is on disk and searches know it
+    "query": 1e-3,  # a search, without what follows
+    "token": 1e-4,  # a token that is encoded
+    "hit": 3e-4,  # a hit whose sentences are compared with the query
+    "alignment": 2.5e-3,  # a hit whose tokens are compared with the query's
 }
 _RATE = 0.1  # how far one measurement moves the estimate
 

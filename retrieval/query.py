@@ -57,9 +57,9 @@ class Query:
     ``dense_weight`` is lambda, the weight of a passage's own score beside known queries; None takes what the
     bundle was tuned to. ``candidates`` is how many of the first stage's hits are ranked; None takes as many
     as ``Capabilities`` says. ``deadline`` is a time on the clock of ``perf_counter``: what would not be done
-    by then is left out. With ``read`` the hits are read for answers. With ``fold`` one passage stands for all
-    of nearly the same text; with ``group_by`` one stands for all of its document. ``retrieve`` says which
-    indexes find candidates.
+    by then is left out. ``left_out`` names what was left out of the query before, to be told as well. With
+    ``read`` the hits are read for answers. With ``fold`` one passage stands for all of nearly the same text;
+    with ``group_by`` one stands for all of its document. ``retrieve`` says which indexes find candidates.
     """
 
     text: str
@@ -76,6 +76,7 @@ class Query:
     group_by: GroupBy | None = None
     retrieve: RetrieveMode = "auto"
     query_syntax: QuerySyntax = "plain"
+    left_out: tuple[str, ...] = ()
 
 
 def check_text(field: str, text: str, most: int | None = None) -> None:

@@ -19,8 +19,10 @@ from lurcher.retrieval.capabilities import NO_TOKENS, Capabilities
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.duplicates import folded
 from lurcher.retrieval.phrases import quoted, rows_with
+from lurcher.retrieval.prices import price_of_query, price_of_rerank, price_of_text
 from lurcher.retrieval.query import (
     SCORES,
+    Plan,
     Query,
     QueryState,
     ReadOptions,
@@ -64,6 +66,8 @@ class Snapshot:
         # A page of results, or a user's own documents: the same filter comes again and again.
         self._allowed = lru_cache(maxsize=16)(self._allow)
         side = self._side = None if bundle.index is None else VectorSide(bundle, threads, engine)
+        # What of a text costs anything: without vectors none of it is encoded.
+        self._max_tokens = 0 if side is None else side.queries.config.max_tokens
         first_stage = _first_stage(bundle, side, self.costs)
         self._encode = Encode(
             None if side is None else side.queries, bundle.tokens, bundle.lexical,
@@ -117,10 +121,13 @@ class Snapshot:
         return [outcomes[place] for place in range(len(queries))]
 
     def _plan(self, query: Query) -> Planned:
-        learnt = self._side is not None and self._side.learnt
-        plan = self.capabilities.plan(query, learnt)
+        plan = self._plan_of(query)
         phrases = quoted(query.text) if query.query_syntax == "phrase" else ()
         return Planned(query, plan, *self._allowed(query.conditions, phrases, query.fold))
+
+    def _plan_of(self, query: Query) -> Plan:
+        learnt = self._side is not None and self._side.learnt
+        return self.capabilities.plan(query, learnt)
 
     def _allow(
         self, conditions: tuple[Condition, ...], phrases: tuple[str, ...], fold: bool
@@ -133,6 +140,19 @@ class Snapshot:
         if not fold or self.bundle.copies is None:
             return allow, None
         return folded(self.bundle.copies, allow)
+
+    def price(self, query: Query) -> float:
+        """The seconds that answering ``query`` should take. Raises FieldError for what cannot be answered."""
+        plan = self._plan_of(query)
+        return price_of_query(query, plan, self.costs, self._max_tokens)
+
+    def price_document(self, document: Document) -> float:
+        """The seconds that encoding ``document`` should take."""
+        return price_of_text(document.text, self.costs, self._max_tokens)
+
+    def price_rerank(self, request: RerankRequest) -> float:
+        """The seconds that scoring the passages of ``request`` should take."""
+        return price_of_rerank(request, self.costs, self._max_tokens)
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """The vectors (n, d) float32 of ``texts`` as queries. Raises FieldError without vectors."""

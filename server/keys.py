@@ -16,6 +16,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
+from lurcher.server.admission import Caller
 from lurcher.server.settings import Settings
 
 _Bearer = Annotated[
@@ -57,6 +58,11 @@ def client_of(request: Request) -> str:
     if key is not None:
         return f"key:{key.removeprefix('sha256:')[:16]}"
     return f"address:{request.client.host if request.client else 'unknown'}"
+
+
+def caller_of(request: Request) -> Caller:
+    """Return whose ``request`` it is."""
+    return Caller(client_of(request), request.is_disconnected)
 
 
 def _demand(allowed: Sequence[str], known: Sequence[str]) -> Callable[..., Any]:

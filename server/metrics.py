@@ -32,6 +32,10 @@ class Metrics:
             "lurcher_degraded_searches", "Searches that skipped or shortened a stage to keep their deadline.",
             ["stage"], registry=r,
         )  # fmt: skip
+        self.refused = Counter(
+            "lurcher_refused_connections", "Connections refused before a request was read, by status.",
+            ["status"], registry=r,
+        )  # fmt: skip
         self.waiting = Gauge("lurcher_waiting_queries", "Queries that are waiting.", registry=r)
         self.feedback_pairs = Counter(
             "lurcher_feedback_pairs", "Pairs sent as feedback.", ["outcome"], registry=r
@@ -40,6 +44,10 @@ class Metrics:
             "lurcher_learnt_pairs", "Pairs learnt from feedback that count in searches.", registry=r
         )
         self.passages = Gauge("lurcher_passages", "Passages in the bundle.", registry=r)
+
+    def refuse(self, status: int) -> None:
+        """Count a connection that was refused before the application saw its request."""
+        self.refused.labels(str(status)).inc()
 
     def render(self) -> bytes:
         """Return all metrics in the text format."""

@@ -12,11 +12,13 @@ from threading import Thread
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from lurcher.errors import FieldError
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server import logs
 from lurcher.server.app import create_app
+from lurcher.server.edge import LOOPBACK_NAME, Limits, edge, is_loopback
 from lurcher.server.serving import OpenSnapshot
 from lurcher.server.settings import Settings
 
@@ -46,15 +48,8 @@ def serve(
         failures.append(error)
         server.should_exit = True
 
-    config = uvicorn.Config(
-        create_app(settings, give_up, open_snapshot, lambda: server.opened()),
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=settings.shutdown_seconds,
-        timeout_keep_alive=settings.keep_alive_seconds,
-        server_header=False,
-    )
-    server = _Server(config, visit, give_up)
+    app = create_app(settings, give_up, open_snapshot, lambda: server.opened())
+    server = _Server(config_of(app, settings), visit, give_up)
     # uvicorn raises the signal again after it has stopped, but a requested stop is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, server.handle_exit)
@@ -63,6 +58,31 @@ def serve(
     server.run([_listen(settings.host, settings.port)])
     if failures:
         raise failures[0]
+
+
+def config_of(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves ``app``."""
+    return uvicorn.Config(
+        app,
+        http=edge(_limits(settings), app.state.service.metrics.refuse),
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+        timeout_keep_alive=settings.keep_alive_seconds,
+        server_header=False,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    """The limits of connections; a page of another site must not reach a server on this machine alone."""
+    hosts = {name.lower() for name in settings.allowed_hosts}
+    if not hosts and is_loopback(settings.host):
+        hosts = {LOOPBACK_NAME}
+    any_name = not hosts or "*" in hosts
+    return Limits(
+        settings.max_connections, settings.max_header_bytes, settings.read_seconds,
+        settings.write_seconds, None if any_name else hosts,
+    )  # fmt: skip
 
 
 def _listen(host: str, port: int) -> socket:

@@ -30,9 +30,10 @@ from lurcher.retrieval.query import Query
 from lurcher.retrieval.rerank import Document, EncodedDocument, RerankRequest, RerankScores
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
-from lurcher.server.admission import IsDisconnected
-from lurcher.server.admission.batching import Batcher, deadline_passed
+from lurcher.server.admission import Caller
+from lurcher.server.admission.batching import Batcher, Bounds, deadline_passed
 from lurcher.server.admission.concurrency_limiter import ConcurrencyLimiter
+from lurcher.server.admission.ladder import lowered
 from lurcher.server.metrics import Metrics
 from lurcher.server.settings import Settings
 from lurcher.threads import thread_count
@@ -62,10 +63,11 @@ class Serving:
         handlers = (
             self._learn, self._search, self._encode_documents, self._rerank, self._nearest_parts,
         )  # fmt: skip
-        self._batcher = Batcher(handlers, settings.batch_size, settings.max_waiting, snapshot.costs)
-        self._questions = ConcurrencyLimiter(
-            "question", _QUESTIONS, settings.max_waiting, snapshot.costs
+        bounds = Bounds(
+            settings.max_waiting, settings.max_wait_ms / 1_000, together=settings.batch_size
         )
+        self._batcher = Batcher(handlers, bounds)
+        self._questions = ConcurrencyLimiter("question", _QUESTIONS, bounds, snapshot.costs)
 
     @property
     def waiting(self) -> int:
@@ -90,30 +92,50 @@ class Serving:
         self._close_if_idle()
 
     def search(
-        self, queries: Sequence[Query], timeout_ms: int | None, is_disconnected: IsDisconnected
-    ) -> Coroutine[None, None, list[tuple[SearchResult, float] | LurcherError]]:
+        self, queries: Sequence[Query], timeout_ms: int | None, caller: Caller, *, degrade: bool = True
+    ) -> Coroutine[None, None, list[tuple[SearchResult, float] | LurcherError]]:  # fmt: skip
         """Return for each query its result and the seconds it waited, or its error.
 
-        Raises NotReady, QueueFull or DeadlinePassed.
+        With ``degrade`` a ranker is left out where time is short, and a single query goes down the ladder
+        where the queue is long. Raises NotReady, QueueFull or DeadlinePassed.
         """
         seconds = self._seconds(timeout_ms)
-        deadline = perf_counter() + _RANKED_BY * seconds
-        works = [replace(query, deadline=deadline) for query in queries]
-        return self._batcher.submit(self._search, works, seconds, is_disconnected)
+        if degrade:
+            deadline = perf_counter() + _RANKED_BY * seconds
+            queries = [replace(query, deadline=deadline) for query in queries]
+        prices = [self._price(query) for query in queries]
+        if degrade and len(queries) == 1 and prices[0]:
+            pressure = (
+                self._batcher.wait(caller.client, prices[0]) * 1_000 / self._settings.max_wait_ms
+            )
+            queries = [lowered(queries[0], pressure, self._price)]
+            prices = [self._price(queries[0])]
+        return self._batcher.submit(self._search, queries, prices, seconds, caller)
+
+    def _price(self, query: Query) -> float:
+        """What ``query`` costs; nothing if it cannot be answered, which the core finds out again."""
+        try:
+            return self._snapshot.price(query)
+        except LurcherError:
+            return 0.0
 
     async def answer(
-        self, question: Query, timeout_ms: int | None, is_disconnected: IsDisconnected
+        self, question: Query, timeout_ms: int | None, caller: Caller, *, degrade: bool = True
     ) -> tuple[SearchResult, float]:
-        """Return the hits and answers of ``question``, and the seconds it waited.
+        """Return the hits and answers of ``question``, and the seconds it waited; ``degrade`` as in `search`.
 
         Raises NotReady, QueueFull, DeadlinePassed, or what the snapshot raised.
         """
         start, seconds = perf_counter(), self._seconds(timeout_ms)
-        timed = replace(question, deadline=start + _RANKED_BY * seconds)
+        if degrade:
+            question = replace(question, deadline=start + _RANKED_BY * seconds)
+        price = self._price(question)
         try:
-            async with asyncio.timeout(seconds), self._questions.permit(is_disconnected):
+            async with asyncio.timeout(seconds), self._questions.permit(caller.is_disconnected):
                 permitted = perf_counter()
-                (answer,) = await self._batcher.submit(self._search, [timed], None, is_disconnected)
+                (answer,) = await self._batcher.submit(
+                    self._search, [question], [price], None, caller, exempt=True
+                )
         except TimeoutError as error:
             raise deadline_passed(seconds) from error
         if isinstance(answer, LurcherError):
@@ -123,7 +145,7 @@ class Serving:
 
     async def rerank(
         self, query: str, passages: Rows | Sequence[Document], timeout_ms: int | None,
-        is_disconnected: IsDisconnected,
+        caller: Caller,
     ) -> tuple[RerankScores, list[int]]:  # fmt: skip
         """Return the scores of ``passages`` (rows of the bundle, or documents), and which documents were cut.
 
@@ -134,22 +156,21 @@ class Serving:
         try:
             async with asyncio.timeout(seconds):
                 if not isinstance(passages, np.ndarray):
-                    encoded = await self._encoded(passages, is_disconnected)
+                    encoded = await self._encoded(passages, caller)
                     request = RerankRequest(query, encoded)
                 else:
                     request = RerankRequest(query, passages)
                 (scores,) = await self._all(
-                    self._rerank, [request], is_disconnected, exempt=bool(encoded)
-                )
+                    self._rerank, [request], self._snapshot.price_rerank, caller,
+                    exempt=bool(encoded),
+                )  # fmt: skip
         except TimeoutError as error:
             raise deadline_passed(seconds) from error
         return scores, [i for i, one in enumerate(encoded) if one.truncated]
 
-    async def nearest_parts(
-        self, pairs: Sequence[tuple[str, str]], is_disconnected: IsDisconnected
-    ) -> list[str]:
+    async def nearest_parts(self, pairs: Sequence[tuple[str, str]], caller: Caller) -> list[str]:
         """Return the ids that ``Snapshot.nearest_parts`` gives. Raises NotReady or QueueFull."""
-        return await self._all(self._nearest_parts, pairs, is_disconnected, exempt=False)
+        return await self._all(self._nearest_parts, pairs, self._of_pair, caller, exempt=False)
 
     async def learn(self, changes: Sequence[Change]) -> None:
         """Make searches that begin afterwards use ``changes``, in order, however long it takes.
@@ -158,7 +179,7 @@ class Serving:
         """
         # One piece of work per change, so that searches get in between. Exempt from the queue's limit, which
         # is for searches: feedback has its own.
-        await self._all(self._learn, changes, _stays, exempt=True)
+        await self._all(self._learn, changes, self._of_change, _OURSELVES, exempt=True)
 
     async def close(self) -> None:
         """Finish the current batch, refuse the rest, and close the bundle when the last lease ends."""
@@ -171,7 +192,7 @@ class Serving:
             self._snapshot.close()
 
     async def _encoded(
-        self, documents: Sequence[Document], is_disconnected: IsDisconnected
+        self, documents: Sequence[Document], caller: Caller
     ) -> tuple[EncodedDocument, ...]:
         """Encode the documents a few at a time, so that searches get in between."""
         encoded: list[EncodedDocument] = []
@@ -179,25 +200,36 @@ class Serving:
         # What can never fit into the queue would get 429 for ever.
         step = min(_ENCODED_TOGETHER * threads, self._settings.max_waiting)
         for first in range(0, len(documents), step):
-            if first and await is_disconnected():
+            if first and await caller.is_disconnected():
                 raise DeadlinePassed("the client has disconnected")
             some = documents[first : first + step]
             # Once begun, finish: refusing the rest would waste the work on the first ones.
             encoded += await self._all(
-                self._encode_documents, some, is_disconnected, exempt=first > 0
+                self._encode_documents,
+                some,
+                self._snapshot.price_document,
+                caller,
+                exempt=first > 0,
             )
         return tuple(encoded)
 
     async def _all(
         self, handler: Callable[[Sequence[Any]], Sequence[Any]], works: Sequence[Any],
-        is_disconnected: IsDisconnected, *, exempt: bool,
+        price: Callable[[Any], float], caller: Caller, *, exempt: bool,
     ) -> list[Any]:  # fmt: skip
         """Return the results of ``works``, however late. Raises NotReady, QueueFull or the first error."""
-        answers = await self._batcher.submit(handler, works, None, is_disconnected, exempt=exempt)
+        prices = [price(work) for work in works]
+        answers = await self._batcher.submit(handler, works, prices, None, caller, exempt=exempt)
         for answer in answers:
             if isinstance(answer, LurcherError):
                 raise answer
         return [answer[0] for answer in answers if not isinstance(answer, LurcherError)]
+
+    def _of_pair(self, pair: tuple[str, str]) -> float:
+        return self._snapshot.price_document(Document(pair[0]))
+
+    def _of_change(self, _: Change) -> float:
+        return self._snapshot.costs.estimate("query", 1)
 
     def _seconds(self, timeout_ms: int | None) -> float:
         limit = self._settings.timeout_ms
@@ -246,8 +278,11 @@ def _told(engine: Choice) -> dict[str, str]:
 
 
 async def _stays() -> bool:
-    """Report a client that never disconnects, for work that the server does for itself."""
     return False
+
+
+# Whose the work is that the server does for itself.
+_OURSELVES = Caller("lurcher", _stays)
 
 
 class Service:

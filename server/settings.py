@@ -66,6 +66,11 @@ class Settings(BaseModel):
     max_waiting: int = Field(
         2_048, ge=1, description="Maximum number of queries that wait; beyond it, new ones get 429."
     )
+    max_wait_ms: int = Field(
+        200, ge=1,
+        description="Maximum time in milliseconds that a request may wait to be begun; beyond it, new ones "
+        "get 429. Batch requests may wait until their deadline.",
+    )  # fmt: skip
     batch_size: int = Field(32, ge=1, description="Maximum number of queries encoded together.")
     timeout_ms: int = Field(
         10_000,
@@ -79,6 +84,25 @@ class Settings(BaseModel):
         75,
         ge=1,
         description="Time that a connection may stay idle, in seconds; more than a load balancer's.",
+    )
+    max_connections: int = Field(
+        2_048, ge=1, description="Maximum number of connections; beyond it, new ones get 503."
+    )
+    max_header_bytes: int = Field(
+        32_768, ge=1_024, description="Maximum size of a request's line and headers, in bytes."
+    )
+    read_seconds: float = Field(
+        30.0, gt=0, allow_inf_nan=False,
+        description="Time in seconds for a request's headers to come, and as long again for its body.",
+    )  # fmt: skip
+    write_seconds: float = Field(
+        30.0, gt=0, allow_inf_nan=False,
+        description="Time in seconds that a client may leave a reply unread.",
+    )  # fmt: skip
+    allowed_hosts: list[str] = Field(
+        default_factory=list,
+        description="Host names under which the server may be called, `*` for any; if empty: `localhost` on "
+        "a loopback address, and any name on others. IP addresses are always allowed.",
     )
     feedback: Path | None = Field(
         None, description="File that stores feedback; if unset, the server takes no feedback."

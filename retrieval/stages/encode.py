@@ -55,7 +55,7 @@ class Encode:
             QueryState(
                 one.query, one.plan, one.allow,
                 self._with_terms(one, encoded.get(i, _NOTHING), spans.get(i)),
-                stands_for=one.stands_for,
+                stands_for=one.stands_for, degraded=one.query.left_out,
             )
             for i, one in enumerate(planned)
         ]  # fmt: skip

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 IsDisconnected = Callable[[], Awaitable[bool]]
 """Returns whether the client of a request has disconnected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose request it is: clients share the server's time, and one that has gone waits for nothing."""
+
+    client: str
+    is_disconnected: IsDisconnected

@@ -1,15 +1,21 @@
-"""Micro-batches: run together what is waiting, and add no delay when idle.
+"""Micro-batches: run together what is waiting, add no delay when idle, and let nobody wait for long.
 
-One thread does the work. While it is busy, work queues up; when it is free, it takes as much as fits into a
-batch. So an idle server answers at once and a busy one in batches, without a timer. Single pieces of work go
-before those of requests with many (bulk work), so that a long request does not hold them up. As long as bulk
-work waits, a quarter of each batch is reserved for it, or steady single requests would starve it.
+One thread does the work. While it is busy, work queues up; when it is free, it takes a slice of it: as much
+as takes some thirty milliseconds, so that what arrives next need not wait for more. So an idle server answers
+at once and a busy one in batches, without a timer.
+
+Single pieces of work go before those of requests with many (bulk work), so that a long request does not hold
+them up; as long as bulk work waits, a quarter of the time is reserved for it, or steady single requests would
+starve it. Within each kind, clients have equal shares (``fair_queue``).
+
+Every piece of work comes with its price, the seconds that it is expected to take. What would wait too long is
+refused at once: a queue bounded by a number of requests is no bound on time.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,8 +23,8 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from lurcher.errors import DeadlinePassed, LurcherError, NotReady, QueueFull
-from lurcher.retrieval.costs import CostModel
-from lurcher.server.admission import IsDisconnected
+from lurcher.server.admission import Caller, IsDisconnected
+from lurcher.server.admission.fair_queue import FairQueue
 
 Work = TypeVar("Work")
 Done = TypeVar("Done")
@@ -29,8 +35,22 @@ Handler = Callable[[Sequence[Work]], Sequence[Done | LurcherError]]
 # Asking whether a client is still connected has a cost; one that has just arrived surely is.
 _ASK_AFTER_SECONDS = 0.02
 
-# Fraction of a batch that is reserved for waiting bulk work.
+# Share of the time that is reserved for waiting bulk work.
 _BULK_SHARE = 0.25
+# How far one batch moves the ratio of what work takes to its price, on a logarithmic scale: one batch that
+# was held up by something else says little.
+_RATE = 0.1
+_LEAST_RATIO, _MOST_RATIO = 0.01, 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much work may wait and run together."""
+
+    pieces: int  # that may wait
+    wait: float  # seconds that single work may wait
+    together: int  # pieces in a batch
+    slice: float = 0.03  # seconds that a batch should take
 
 
 @dataclass(slots=True, eq=False)
@@ -43,22 +63,26 @@ class _Item:
 
 
 class Batcher:
-    """A queue in front of ``handlers``; one thread calls them with at most ``size`` pieces of work together.
+    """A queue in front of ``handlers``, within ``bounds``; one thread calls them with work together.
 
-    Within a batch, handlers are called in the order given here. At most ``capacity`` pieces of work wait.
+    Within a batch, handlers are called in the order given here.
     """
 
     def __init__(
-        self, handlers: Sequence[Handler[Any, Any]], size: int, capacity: int, costs: CostModel,
+        self,
+        handlers: Sequence[Handler[Any, Any]],
+        bounds: Bounds,
         ask_after: float = _ASK_AFTER_SECONDS,
-    ) -> None:  # fmt: skip
-        self._handlers = handlers
-        self._size, self._capacity, self._costs = size, capacity, costs
-        self._ask_after = ask_after
+        rate: float = _RATE,
+    ) -> None:
+        self._handlers, self._bounds = handlers, bounds
+        self._ask_after, self._rate = ask_after, rate
         self._stopped = False
-        self._single: deque[_Item] = deque()
-        self._bulk: deque[_Item] = deque()
-        self._owed = 0.0  # places that bulk work has a right to; parts of one add up
+        self._single: FairQueue[_Item] = FairQueue()
+        self._bulk: FairQueue[_Item] = FairQueue()
+        self._owed = 0.0  # seconds that bulk work has a right to
+        self._ratio = 1.0  # of what work takes to its price
+        self._free_at = 0.0  # when the batch in hand should be done
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "pipeline")
         self._events = asyncio.get_running_loop()
@@ -69,23 +93,32 @@ class Batcher:
         """The number of pieces of work that wait."""
         return len(self._single) + len(self._bulk)
 
+    def wait(self, client: str, price: float) -> float:
+        """The seconds that a single piece of work of ``client`` for ``price`` would wait."""
+        in_hand = max(0.0, self._free_at - perf_counter())
+        share = 1 - _BULK_SHARE if self._bulk else 1.0
+        return in_hand + self._single.before(client, price) * self._ratio / share
+
     async def submit(
-        self, handler: Handler[Work, Done], works: Sequence[Work], seconds: float | None,
-        is_disconnected: IsDisconnected, *, exempt: bool = False,
+        self, handler: Handler[Work, Done], works: Sequence[Work], prices: Sequence[float],
+        seconds: float | None, caller: Caller, *, exempt: bool = False,
     ) -> list[tuple[Done, float] | LurcherError]:  # fmt: skip
         """Return for each of ``works`` its result and the seconds it waited, or its error; several are bulk.
 
-        Raises QueueFull where there is no room for all of them, unless they are ``exempt`` from the limit,
-        and DeadlinePassed after ``seconds`` (None: never). What was not begun by then, or when the client has
-        disconnected, is never begun. Raises NotReady once the batcher was stopped.
+        ``prices`` are the seconds that each is expected to take. Raises QueueFull where they would wait too
+        long or there is no room for all of them, unless they are ``exempt`` from limits, and DeadlinePassed
+        after ``seconds`` (None: never). What was not begun by then, or when the client has disconnected, is
+        never begun. Raises NotReady once the batcher was stopped.
         """
         if self._stopped:
             raise NotReady("the server is stopping")
         if not exempt:
-            check_room("query", self.waiting, len(works), self._capacity, self._costs)
+            self._check_room(prices, seconds, caller.client)
         create, now = self._events.create_future, perf_counter()
-        items = [_Item(handler, work, is_disconnected, now, create()) for work in works]
-        (self._single if len(items) == 1 else self._bulk).extend(items)
+        items = [_Item(handler, work, caller.is_disconnected, now, create()) for work in works]
+        line = self._single if len(items) == 1 else self._bulk
+        for price, item in zip(prices, items, strict=True):
+            line.push(caller.client, price, item)
         self._arrived.set()
         try:
             async with asyncio.timeout(seconds):  # on the way out it cancels every future
@@ -99,12 +132,29 @@ class Batcher:
             answers.append(one)
         return answers
 
+    def _check_room(self, prices: Sequence[float], seconds: float | None, client: str) -> None:
+        """Raise QueueFull if these pieces of work would wait too long, or are too many.
+
+        Single ones may wait as long as the bounds say, and bulk ones until their deadline.
+        """
+        if len(prices) == 1:
+            wait, most = self.wait(client, prices[0]), self._bounds.wait
+            most = most if seconds is None else min(most, seconds)
+        else:
+            before = (self._single.seconds + self._bulk.seconds) * self._ratio
+            wait = max(0.0, self._free_at - perf_counter()) + before
+            # What an idle server could not do in time, either, is told by its deadline.
+            own = sum(prices) * self._ratio if before else 0.0
+            most = math.inf if seconds is None else max(0.0, seconds - own)
+        if wait > most or self.waiting + len(prices) > self._bounds.pieces:
+            raise queue_full(self.waiting, wait - most if wait > most else wait)
+
     async def stop(self) -> None:
         """Finish the current batch and take no more; what still waits gets NotReady."""
         self._stopped = True
         self._arrived.set()
         await self._loop
-        waiting = [*self._single, *self._bulk]
+        waiting = [line.pop()[1] for line in (self._single, self._bulk) for _ in range(len(line))]
         _settle(waiting, [NotReady("the server is stopping")] * len(waiting), perf_counter())
         await asyncio.to_thread(self._thread.shutdown)
 
@@ -113,13 +163,14 @@ class Batcher:
             await self._arrived.wait()
             if self._stopped:
                 return
-            batch = await self._take()
+            batch, price = await self._take()
             if batch:
+                self._free_at = perf_counter() + price * self._ratio
                 finished = self._events.create_future()
-                self._thread.submit(self._run, batch, finished)
+                self._thread.submit(self._run, batch, price, finished)
                 await finished
 
-    def _run(self, batch: Sequence[_Item], finished: asyncio.Future[None]) -> None:
+    def _run(self, batch: Sequence[_Item], price: float, finished: asyncio.Future[None]) -> None:
         """Run ``batch``, and let the event loop settle its items.
 
         By one call of the loop: the executor's own future would come back by a chain of three.
@@ -127,16 +178,18 @@ class Batcher:
         # Not before: while the batch was assembled, more work may have arrived.
         start = perf_counter()
         results = self._results(batch)
-        self._events.call_soon_threadsafe(self._finish, results, start, finished)
+        self._events.call_soon_threadsafe(self._finish, results, price, start, finished)
 
     def _finish(
-        self, results: Sequence[tuple[list[_Item], Sequence[Any]]], start: float,
+        self, results: Sequence[tuple[list[_Item], Sequence[Any]]], price: float, start: float,
         finished: asyncio.Future[None],
     ) -> None:  # fmt: skip
         for items, answers in results:
             _settle(items, answers, start)
-        count = sum(len(items) for items, _ in results)
-        self._costs.observe("query", count, perf_counter() - start)
+        self._free_at = now = perf_counter()
+        if price:
+            seen = min(max((now - start) / price, _LEAST_RATIO), _MOST_RATIO)
+            self._ratio *= (seen / self._ratio) ** self._rate
         finished.set_result(None)
 
     def _results(self, batch: Sequence[_Item]) -> list[tuple[list[_Item], Sequence[Any]]]:
@@ -154,36 +207,33 @@ class Batcher:
                 results.append((items, [error] * len(items)))
         return results
 
-    async def _take(self) -> list[_Item]:
+    async def _take(self) -> tuple[list[_Item], float]:
+        """The next batch, a slice of what waits, and its price."""
         batch: list[_Item] = []
-        self._owed = min(self._owed + _BULK_SHARE * self._size, self._size) if self._bulk else 0.0
-        while self.waiting and len(batch) < self._size:
-            owed = self._size - len(batch) <= int(self._owed)
+        spent, budget = 0.0, self._bounds.slice / self._ratio
+        self._owed = min(self._owed + _BULK_SHARE * budget, budget) if self._bulk else 0.0
+        while self.waiting and len(batch) < self._bounds.together and (spent < budget or not batch):
+            owed = spent >= budget - self._owed
             is_bulk = bool(self._bulk) and (owed or not self._single)
-            item = (self._bulk if is_bulk else self._single).popleft()
+            price, item = (self._bulk if is_bulk else self._single).pop()
             if item.future.done():  # its deadline has passed
                 continue
             if perf_counter() - item.since > self._ask_after and await item.is_disconnected():
                 _settle([item], [DeadlinePassed("the client has disconnected")], item.since)
                 continue
             batch.append(item)
+            spent += price
             if is_bulk:
-                self._owed = max(self._owed - 1, 0.0)
+                # It may take more than it has a right to, and gives that back in the next batches.
+                self._owed = max(self._owed - price, -budget / _BULK_SHARE)
         if not self.waiting:
             self._arrived.clear()
-        return batch
+        return batch, spent
 
 
-def check_room(
-    kind: str, waiting: int, more: int, capacity: int, costs: CostModel, at_once: int = 1
-) -> None:
-    """Raise QueueFull if ``more`` pieces of this kind of work do not fit into the queue.
-
-    The caller is told to come back when those that wait will be done, ``at_once`` side by side.
-    """
-    if waiting + more > capacity:
-        seconds = costs.estimate(kind, waiting) / at_once
-        raise QueueFull(waiting, max(1, round(seconds)))
+def queue_full(waiting: int, seconds: float) -> QueueFull:
+    """Return the error of a request for which ``waiting`` others leave no room for so many ``seconds``."""
+    return QueueFull(waiting, max(1, math.ceil(seconds)))
 
 
 def deadline_passed(seconds: float | None) -> DeadlinePassed:

@@ -14,6 +14,7 @@ from lurcher.retrieval.query import Query, ReadOptions, check_text
 from lurcher.retrieval.results import Answer
 from lurcher.retrieval.sentences import sentence_around
 from lurcher.server.errors import responses
+from lurcher.server.keys import caller_of
 from lurcher.server.limits import candidates_for
 from lurcher.server.routes.search import server_timing, timings
 from lurcher.server.schemas.answer import (
@@ -40,7 +41,9 @@ async def answer(body: AnswerRequest, request: Request) -> Response:
     service: Service = request.app.state.service
     with service.lease() as serving:
         question = _question(body, serving, service.settings)
-        result, waited = await serving.answer(question, body.timeout_ms, request.is_disconnected)
+        result, waited = await serving.answer(
+            question, body.timeout_ms, caller_of(request), degrade=body.degrade
+        )
         spent = timings(result.seconds, waited, start)
         written, reader = result.written, serving.manifest.reader
         reply = AnswerReply(

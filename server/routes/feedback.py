@@ -20,7 +20,7 @@ from lurcher.feedback.records import Pair, Removal, Submission
 from lurcher.feedback.service import FeedbackService
 from lurcher.retrieval.query import check_text
 from lurcher.server.errors import responses
-from lurcher.server.keys import client_of
+from lurcher.server.keys import caller_of, client_of
 from lurcher.server.limits import too_many
 from lurcher.server.schemas.feedback import (
     FeedbackCounts,
@@ -62,7 +62,7 @@ async def give_feedback(
         wanted = list({pair.passage for pair in body.pairs})
         known, split = await asyncio.to_thread(_named, serving.passages, wanted)
         named = [(pair.query, pair.passage) for pair in body.pairs if pair.passage in split]
-        nearest = await serving.nearest_parts(named, request.is_disconnected) if named else []
+        nearest = await serving.nearest_parts(named, caller_of(request)) if named else []
     parts, taken = iter(nearest), known | split
     pairs = tuple(
         Pair(p.query, next(parts) if p.passage in split else p.passage, p.weight)

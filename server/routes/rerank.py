@@ -16,8 +16,9 @@ from lurcher.retrieval.capabilities import NO_TOKENS
 from lurcher.retrieval.checks import rows_of
 from lurcher.retrieval.query import check_text
 from lurcher.retrieval.rerank import Document, RerankScores
-from lurcher.server.admission import IsDisconnected
+from lurcher.server.admission import Caller
 from lurcher.server.errors import responses
+from lurcher.server.keys import caller_of
 from lurcher.server.limits import too_many
 from lurcher.server.rerank_documents import read_texts
 from lurcher.server.routes.search import milliseconds
@@ -44,7 +45,7 @@ async def rerank(body: RerankRequest, request: Request) -> Response:
     service: Service = request.app.state.service
     with service.lease() as serving:
         _check(body, serving, service.settings)
-        results, scored, cut = await _results(body, serving, request.is_disconnected)
+        results, scored, cut = await _results(body, serving, caller_of(request))
         manifest = serving.manifest
         reply = RerankReply(
             id=request.state.request_id,
@@ -58,7 +59,7 @@ async def rerank(body: RerankRequest, request: Request) -> Response:
 
 
 async def _results(
-    body: RerankRequest, serving: Serving, is_disconnected: IsDisconnected
+    body: RerankRequest, serving: Serving, caller: Caller
 ) -> tuple[list[RerankResult], RerankScores, list[int]]:
     """Return the results, best first, the scores of all, and the positions of documents that were cut."""
     stored, ids = serving.passages, body.passages or []
@@ -67,7 +68,7 @@ async def _results(
     passages = (
         rows if texts is None else [Document(text, body.max_tokens_per_doc) for text in texts]
     )
-    scored, cut = await serving.rerank(body.query, passages, body.timeout_ms, is_disconnected)
+    scored, cut = await serving.rerank(body.query, passages, body.timeout_ms, caller)
     if not body.truncation:
         _refuse_cut(scored.truncated, cut)
     # The order of the scores themselves: rounded, and cut to 0 to 1, they may be equal.

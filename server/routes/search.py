@@ -15,6 +15,7 @@ from lurcher.retrieval.filters import conditions
 from lurcher.retrieval.query import Extra, Query, check_text
 from lurcher.server.errors import problem, responses
 from lurcher.server.found_hits import Plain, as_json, plain_hit
+from lurcher.server.keys import caller_of
 from lurcher.server.limits import candidates_for, too_many
 from lurcher.server.plain_route import PlainRoute
 from lurcher.server.schemas.search import (
@@ -42,7 +43,9 @@ async def search(body: SearchRequest, request: Request) -> Response:
     with service.lease() as serving:
         check_text("query", body.query, service.settings.max_query_chars)
         query = _query(body.query, body, _options(body, serving, service.settings))
-        (found,) = await serving.search([query], body.timeout_ms, request.is_disconnected)
+        (found,) = await serving.search(
+            [query], body.timeout_ms, caller_of(request), degrade=body.degrade
+        )
         if isinstance(found, LurcherError):
             raise found
         result, waited = found
@@ -76,7 +79,9 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
             except FieldError as error:
                 items[i] = {"error": problem(error, request_id).model_dump(exclude_unset=True)}
         found = (
-            await serving.search(list(queries.values()), body.timeout_ms, request.is_disconnected)
+            await serving.search(
+                list(queries.values()), body.timeout_ms, caller_of(request), degrade=body.degrade
+            )
             if queries
             else []
         )

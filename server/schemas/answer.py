@@ -46,6 +46,13 @@ class AnswerRequest(Body):
             "100, 75 if two indexes found them, or `read_depth` if that is larger.",
         ),
     ] = None
+    degrade: Annotated[
+        bool,
+        Field(
+            description="Whether ranking may be left out, or made cheaper, where time is short or many "
+            "requests wait; `degraded` in the reply says so. If not, the request is refused instead."
+        ),
+    ] = True
     timeout_ms: Annotated[
         int | None,
         Field(

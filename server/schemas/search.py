@@ -102,6 +102,13 @@ class SearchOptions(Body):
         GroupBy | None,
         Field(description="`document`: show the best passage of each document only."),
     ] = None
+    degrade: Annotated[
+        bool,
+        Field(
+            description="Whether ranking may be left out, or made cheaper, where time is short or many "
+            "requests wait; `degraded` in the reply says so. If not, the request is refused instead."
+        ),
+    ] = True
     timeout_ms: Annotated[
         int | None,
         Field(

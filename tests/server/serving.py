@@ -22,6 +22,7 @@ from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.app import create_app
+from lurcher.server.run import config_of
 from lurcher.server.serving import OpenSnapshot
 from lurcher.server.settings import Settings, load_settings
 
@@ -168,11 +169,7 @@ def serving(
     ready: bool = True,
 ) -> Iterator[tuple[Client, uvicorn.Server]]:
     """The client of a server and the server, to stop it by hand."""
-    config = uvicorn.Config(
-        create_app(wanted, open_snapshot=open_snapshot), access_log=False, log_config=None,
-        timeout_graceful_shutdown=PATIENCE, server_header=False,
-    )  # fmt: skip
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(config_of(create_app(wanted, open_snapshot=open_snapshot), wanted))
     listening = create_server(("127.0.0.1", 0))  # takes connections before the server is up
     client = Client(listening.getsockname()[1])
     thread = threading.Thread(target=server.run, args=([listening],))

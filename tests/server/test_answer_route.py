@@ -337,7 +337,7 @@ def test_a_question_that_the_reader_ranks_reads_no_passage_twice(answering_bundl
 def test_alone_and_in_a_crowd_a_question_has_the_same_answers(answering_bundle: Path) -> None:
     """By the reader that the build put in, so that its graph is asked."""
     asked = [QUERY, "猫は窓", "moons " * 200, "bread and other things", "what is naïve?"] * 4
-    wanted = settings(answering_bundle, timeout_ms=120_000)
+    wanted = settings(answering_bundle, timeout_ms=120_000, max_wait_ms=120_000)
     with running(wanted) as client, ThreadPoolExecutor(20) as threads:
         alone = {query: answers(client, query, min_score=0, top_k=5) for query in set(asked)}
         together = threads.map(lambda q: answers(client, q, min_score=0, top_k=5), asked)

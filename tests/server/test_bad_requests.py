@@ -84,7 +84,7 @@ def test_body_beyond_the_limit_is_refused_before_it_is_read(live: Client, path: 
     """Only the headers are sent: the length they state is enough."""
     with socket.create_connection(("127.0.0.1", live.port), PATIENCE) as connection:
         connection.sendall(
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             "Content-Length: 200001\r\n\r\n".encode()
         )
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")

@@ -106,7 +106,7 @@ def test_documents_of_a_client_that_disconnected_are_not_encoded(
     body = b'{"query": "gone", "documents": [' + b'"a", ' * 39 + b'"a"]}'
     with socket.create_connection(("127.0.0.1", watched.port), PATIENCE) as connection:
         connection.sendall(
-            b"POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"POST /v1/rerank HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
         )
         assert watch.begun.wait(PATIENCE)

@@ -19,7 +19,7 @@ from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.metrics import Metrics
 from lurcher.server.serving import OpenSnapshot, Service, Serving
-from tests.server.admission.batches import stays
+from tests.server.admission.batches import STAYS
 from tests.server.serving import Gate, settings
 
 Found = list[tuple[SearchResult, float] | LurcherError]
@@ -99,7 +99,7 @@ def test_after_it_was_closed_nothing_is_searched(small_bundle: Path) -> None:
     async def use(serving: Serving, _: Closing) -> None:
         await serving.close()
         with pytest.raises(NotReady):
-            await serving.search([Query("a cat")], None, stays)
+            await serving.search([Query("a cat")], None, STAYS)
         with pytest.raises(NotReady), serving:
             pass
 
@@ -111,7 +111,7 @@ def test_what_was_begun_under_a_lease_is_answered_and_the_rest_refused(small_bun
 
     async def use(serving: Serving, passages: Closing) -> None:
         def search(text: str) -> asyncio.Task[Found]:
-            return asyncio.create_task(serving.search([Query(text, 3)], None, stays))
+            return asyncio.create_task(serving.search([Query(text, 3)], None, STAYS))
 
         with serving:
             gate.open.clear()

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from lurcher.errors import FieldError, LurcherError
-from lurcher.retrieval.costs import CostModel
-from lurcher.server.admission.batching import Batcher, Handler
+from lurcher.server.admission import Caller
+from lurcher.server.admission.batching import Batcher, Bounds, Handler
 
 PATIENCE = 30.0
 
@@ -22,6 +22,16 @@ async def stays() -> bool:
 
 async def disconnected() -> bool:
     return True
+
+
+STAYS = Caller("somebody", stays)
+# What each piece of work costs, in seconds.
+PRICE = 1e-3
+
+
+def bounds(size: int = 4, capacity: int = 8, wait: float = PATIENCE) -> Bounds:
+    """Slices of ``size`` pieces of work, of which ``capacity`` may wait."""
+    return Bounds(capacity, wait, together=1_000, slice=size * PRICE)
 
 
 class Worker:
@@ -49,10 +59,12 @@ class Worker:
 
 
 @asynccontextmanager
-async def at_work(size: int = 4, capacity: int = 8) -> AsyncIterator[tuple[Batcher, Worker]]:
+async def at_work(
+    size: int = 4, capacity: int = 8, wait: float = PATIENCE
+) -> AsyncIterator[tuple[Batcher, Worker]]:
     """A batcher that asks for every client, and its idle worker."""
     worker = Worker()
-    batcher = Batcher([worker], size, capacity, CostModel(), ask_after=0)
+    batcher = Batcher([worker], bounds(size, capacity, wait), ask_after=0, rate=0)
     try:
         yield batcher, worker
     finally:
@@ -61,9 +73,11 @@ async def at_work(size: int = 4, capacity: int = 8) -> AsyncIterator[tuple[Batch
 
 
 @asynccontextmanager
-async def busy(size: int = 4, capacity: int = 8) -> AsyncIterator[tuple[Batcher, Worker]]:
+async def busy(
+    size: int = 4, capacity: int = 8, wait: float = PATIENCE
+) -> AsyncIterator[tuple[Batcher, Worker]]:
     """A batcher whose worker stands before its gate with the work ``first``."""
-    async with at_work(size, capacity) as (batcher, worker):
+    async with at_work(size, capacity, wait) as (batcher, worker):
         worker.gate.clear()
         first = asyncio.create_task(ask(batcher, worker, "first"))
         await worker.begun()
@@ -78,8 +92,10 @@ def ask(
     *works: str,
     seconds: float = PATIENCE,
     client: Callable[[], Awaitable[bool]] = stays,
+    name: str = "somebody",
+    price: float = PRICE,
 ) -> Awaitable[list[Answer]]:
-    return batcher.submit(worker, works, seconds, client)
+    return batcher.submit(worker, works, [price] * len(works), seconds, Caller(name, client))
 
 
 async def queue(

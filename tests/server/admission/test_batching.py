@@ -8,17 +8,18 @@ from collections.abc import Sequence
 import pytest
 
 from lurcher.errors import DeadlinePassed, FieldError, LurcherError, NotReady, QueueFull
-from lurcher.retrieval.costs import CostModel
 from lurcher.server.admission.batching import Batcher
 from tests.server.admission.batches import (
+    PRICE,
+    STAYS,
     Worker,
     ask,
     at_work,
+    bounds,
     busy,
     disconnected,
     queue,
     results,
-    stays,
 )
 
 
@@ -96,7 +97,7 @@ def test_what_is_exempt_comes_into_a_full_queue_and_waits_as_long_as_it_takes() 
         async with busy(capacity=2) as (batcher, worker):
             waiting = await queue(batcher, worker, "a", "b")
             more = asyncio.ensure_future(
-                batcher.submit(worker, ["c", "d", "e"], None, stays, exempt=True)
+                batcher.submit(worker, ["c", "d", "e"], [PRICE] * 3, None, STAYS, exempt=True)
             )
             await asyncio.sleep(0.05)
             assert not more.done()
@@ -235,12 +236,12 @@ def test_fault_of_the_worker_reaches_those_who_asked_and_no_one_else(
 def test_stop_finishes_the_batch_in_hand_and_refuses_the_rest() -> None:
     async def story() -> None:
         worker = Worker()
-        batcher = Batcher([worker], 1, 8, CostModel())
+        batcher = Batcher([worker], bounds(1), rate=0)
         worker.gate.clear()
         in_hand = asyncio.ensure_future(ask(batcher, worker, "in hand"))
         await worker.begun()
         waits = await queue(batcher, worker, "waits")
-        late = await queue(batcher, worker, "late", seconds=0.001)
+        late = await queue(batcher, worker, "late", seconds=0.01)
         with pytest.raises(DeadlinePassed):
             await late
         stopping = asyncio.ensure_future(batcher.stop())
@@ -272,7 +273,7 @@ def test_each_handler_gets_its_own_work_of_a_batch_in_the_order_of_the_handlers(
             return [f"found {work}" for work in works]
 
         worker = Worker()
-        batcher = Batcher([worker, learn, search], 8, 8, CostModel())
+        batcher = Batcher([worker, learn, search], bounds(8), rate=0)
         worker.gate.clear()
         first = asyncio.ensure_future(ask(batcher, worker, "first"))
         await worker.begun()
@@ -299,7 +300,7 @@ def test_fault_of_one_handler_does_not_spoil_the_work_of_another(
             return [work * 2 for work in works]
 
         worker = Worker()
-        batcher = Batcher([worker, fine], 8, 8, CostModel())
+        batcher = Batcher([worker, fine], bounds(8), rate=0)
         worker.gate.clear()
         first = asyncio.ensure_future(ask(batcher, worker, "first"))
         await worker.begun()
@@ -314,24 +315,6 @@ def test_fault_of_one_handler_does_not_spoil_the_work_of_another(
         assert results(await beside) == ["besidebeside"]
         assert worker.batches == [["first"], [fault, "company"]]
         assert results(await first) == ["FIRST"]
-        await batcher.stop()
-
-    asyncio.run(story())
-
-
-def test_what_work_takes_says_when_to_come_again() -> None:
-    async def story() -> None:
-        worker = Worker()
-        batcher = Batcher([worker], 4, 4, CostModel({"query": 10.0}))
-        worker.gate.clear()
-        first = asyncio.ensure_future(ask(batcher, worker, "first"))
-        await worker.begun()
-        waiting = await queue(batcher, worker, "a", "b", "c")
-        with pytest.raises(QueueFull) as refused:
-            await ask(batcher, worker, "d", "e")
-        assert refused.value.retry_after == 30
-        worker.gate.set()
-        await asyncio.gather(first, waiting)
         await batcher.stop()
 
     asyncio.run(story())

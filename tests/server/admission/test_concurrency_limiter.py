@@ -10,11 +10,13 @@ import pytest
 from lurcher.errors import DeadlinePassed, QueueFull
 from lurcher.retrieval.costs import CostModel
 from lurcher.server.admission.concurrency_limiter import ConcurrencyLimiter
-from tests.server.admission.batches import disconnected, stays
+from tests.server.admission.batches import bounds, disconnected, stays
 
 
-def limit(at_once: int, capacity: int, costs: CostModel | None = None) -> ConcurrencyLimiter:
-    return ConcurrencyLimiter("question", at_once, capacity, costs or CostModel())
+def limit(
+    at_once: int, capacity: int, costs: CostModel | None = None, wait: float = 1_000.0
+) -> ConcurrencyLimiter:
+    return ConcurrencyLimiter("question", at_once, bounds(1, capacity, wait), costs or CostModel())
 
 
 class Taker:
@@ -166,5 +168,23 @@ def test_what_a_permit_took_is_measured_unless_it_failed() -> None:
         async with limiter.permit(stays):
             pass
         assert costs.estimate("question", 1) == pytest.approx(9.0, abs=0.01)
+
+    asyncio.run(test())
+
+
+def test_who_would_wait_too_long_is_refused_though_there_is_room() -> None:
+    """Two wait of whom one is answered at a time, and each takes ten seconds; fifteen may be waited for."""
+
+    async def test() -> None:
+        limiter = limit(1, 100, CostModel({"question": 10.0}), wait=15.0)
+        taker = Taker(limiter)
+        tasks = [taker.start(number) for number in range(3)]
+        await settled()
+        with pytest.raises(QueueFull) as full:
+            await taker.start(3)
+        assert full.value.retry_after == 5
+        for number in range(3):
+            taker.end(number)
+        await asyncio.gather(*tasks)
 
     asyncio.run(test())

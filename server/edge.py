@@ -1,0 +1,230 @@
+"""What stands before the application on every connection: limits of size, time, number and name.
+
+uvicorn's own protocol bounds none of them: a head without end, a body that never comes, a reply that nobody
+reads would each be kept for ever. What is refused here gets problem JSON, like any other error, a line in the
+log, and the end of its connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from lurcher.server.errors import MEDIA_TYPE
+from lurcher.server.schemas.problems import Problem
+
+_log = structlog.get_logger()
+
+# What a browser calls the machine that it runs on.
+LOOPBACK_NAME = "localhost"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a connection may do. ``hosts`` are the names under which the server may be called, None: any."""
+
+    connections: int
+    head_bytes: int
+    read_seconds: float  # for a request's head, and as long again for its body
+    write_seconds: float  # that a client may leave a reply unread
+    hosts: Collection[str] | None = None
+
+
+class _Refused(Exception):
+    """The request was refused while its head was parsed, and the reply is written."""
+
+
+class Edge(HttpToolsProtocol):
+    """uvicorn's protocol within ``limits``; ``count`` is told the status of what is refused."""
+
+    limits: Limits
+    count: Callable[[int], None]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._timer: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        self._received, self._parsed = 0, 0  # bytes of a request's head
+        self._in_head = True
+        self._begun = False  # whether a byte of the request has come
+        self._refused = False
+
+    # The connection.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """Take the connection, if there is room for one more."""
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            many = f"there are {self.limits.connections} connections already"
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, many)
+        else:
+            self._expect("head")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._expect(None)
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand ``data`` on to the parser, until there is more of a head than is read."""
+        if self._refused:
+            return
+        if self._in_head:
+            if not self._begun:
+                self._begun = True
+                self._expect("head")
+            self._received += len(data)
+        super().data_received(data)
+        # What the head's end has come with may be a large body; what has no end yet is all head.
+        if self._in_head and self._received > self.limits.head_bytes and not self._refused:
+            self._refuse_head()
+
+    def pause_writing(self) -> None:
+        """Give the client a time in which to read."""
+        super().pause_writing()
+        if self._unread is None:
+            seconds = self.limits.write_seconds
+            self._unread = self.loop.call_later(seconds, self._abandon)
+
+    def resume_writing(self) -> None:
+        """The client reads."""
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def shutdown(self) -> None:
+        """Close the connection once what was asked on it is answered; half a request is no request."""
+        if self.cycle is not None and self.cycle.more_body and not self.cycle.response_started:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "the server is stopping")
+        else:
+            super().shutdown()
+
+    # The request, as it is parsed.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a header, if there are not too many; a whole head may come at once."""
+        self._parsed += len(name) + len(value)
+        if self._parsed > self.limits.head_bytes:
+            self._refuse_head()
+            raise _Refused
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer, if this server may be called by that name."""
+        if self._parsed + len(self.url) > self.limits.head_bytes:
+            self._refuse_head()
+            raise _Refused
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) > 1:
+            self._refuse(HTTPStatus.BAD_REQUEST, "two Host headers")
+            raise _Refused
+        if not is_allowed(hosts[0].decode("latin-1") if hosts else "", self.limits.hosts):
+            reason = "not a name of this server; the setting allowed_hosts lists them"
+            self._refuse(HTTPStatus.MISDIRECTED_REQUEST, f"Host {hosts[0][:100]!r} is {reason}")
+            raise _Refused
+        self._in_head = False
+        self._expect("body")
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Wait for no more of this request."""
+        self._expect(None)
+        self._in_head, self._begun, self._received, self._parsed = True, False, 0, 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's words)
+        """Refuse what is no HTTP, unless it was refused for something else."""
+        if not self._refused:
+            self._refuse(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1")
+
+    # Refusals.
+
+    def _expect(self, part: str | None) -> None:
+        """Wait for the rest of the ``part`` of a request, and no longer than is allowed."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if part is not None:
+            seconds = self.limits.read_seconds
+            self._timer = self.loop.call_later(seconds, self._too_slow, part)
+
+    def _too_slow(self, part: str) -> None:
+        if self._begun or part == "body":
+            late = f"the {part} of the request did not come within {self.limits.read_seconds:g} s"
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, late)
+        else:  # a connection on which nothing was asked, as browsers open them to have one at hand
+            self.transport.close()
+
+    def _abandon(self) -> None:
+        _log.warning("refused", reason="the reply is not read", client=self.client)
+        self.transport.abort()
+
+    def _refuse_head(self) -> None:
+        most = f"the head of the request is larger than {self.limits.head_bytes} bytes"
+        self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, most)
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        """Answer with ``status``, unless another reply is on its way, and close the connection."""
+        self._refused = True
+        self._expect(None)
+        self.count(status)
+        request_id = uuid4().hex
+        _log.warning(
+            "refused", status=int(status), reason=detail, client=self.client, request_id=request_id
+        )
+        cycle = self.cycle
+        if cycle is None or (
+            cycle.response_complete if self._in_head else not cycle.response_started
+        ):
+            body = Problem(
+                title=status.phrase, status=status, detail=detail, request_id=request_id, errors=[]
+            ).model_dump_json()
+            head = (
+                f"HTTP/1.1 {int(status)} {status.phrase}\r\nContent-Type: {MEDIA_TYPE}\r\n"
+                f"Content-Length: {len(body.encode())}\r\nX-Request-Id: {request_id}\r\n"
+                "Connection: close\r\n\r\n"
+            )
+            self.transport.write((head + body).encode())
+        self.transport.close()
+
+
+def edge(limits: Limits, count: Callable[[int], None]) -> type[Edge]:
+    """The protocol of a server whose connections have these ``limits``."""
+    return type("Edge", (Edge,), {"limits": limits, "count": staticmethod(count)})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is an address that only this machine can reach."""
+    try:
+        return host == LOOPBACK_NAME or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_allowed(host: str, hosts: Collection[str] | None) -> bool:
+    """Whether a server that is called ``hosts`` (None: anything) answers requests to ``host``.
+
+    ``host`` is the header, an IPv6 address in brackets. An IP address is always right: whoever puts another
+    name before it (DNS rebinding) cannot send that.
+    """
+    if hosts is None or not host:
+        return True
+    name, _, port = host.rpartition(":")
+    name = (name if port.isdigit() else host).strip("[]").rstrip(".").lower()
+    if name in hosts:
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

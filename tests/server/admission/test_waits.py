@@ -1,0 +1,112 @@
+"""How long work may wait: what would wait longer is refused at once, and clients share the time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from lurcher.errors import LurcherError, QueueFull
+from lurcher.server.admission.batching import Batcher
+from tests.server.admission.batches import PRICE, STAYS, ask, at_work, bounds, busy, queue, results
+
+
+def test_single_work_that_would_wait_too_long_is_refused_at_once() -> None:
+    async def story() -> None:
+        async with busy(capacity=100, wait=2.5 * PRICE) as (batcher, worker):
+            await asyncio.sleep(2 * PRICE)  # what is in hand should be done by now
+            waiting = [await queue(batcher, worker, name) for name in "ab"]
+            kept = await queue(batcher, worker, "c")
+            with pytest.raises(QueueFull) as refused:
+                await ask(batcher, worker, "d")
+            assert refused.value.retry_after == 1
+            worker.gate.set()
+            await asyncio.gather(*waiting, kept)
+
+    asyncio.run(story())
+
+
+def test_what_cannot_be_begun_before_its_deadline_is_refused() -> None:
+    async def story() -> None:
+        async with busy(capacity=100) as (batcher, worker):
+            waiting = await queue(batcher, worker, "a", price=5.0)
+            with pytest.raises(QueueFull) as refused:
+                await ask(batcher, worker, "b", seconds=2.0, price=5.0)
+            assert refused.value.retry_after in (3, 4)
+            worker.gate.set()
+            await waiting
+
+    asyncio.run(story())
+
+
+def test_bulk_work_may_wait_until_its_deadline() -> None:
+    async def story() -> None:
+        async with busy(capacity=100, wait=PRICE) as (batcher, worker):
+            first = await queue(batcher, worker, "1", "2", price=4.0)
+            second = await queue(batcher, worker, "3", "4", seconds=20.0, price=4.0)
+            with pytest.raises(QueueFull):
+                await ask(batcher, worker, "5", "6", seconds=20.0, price=4.0)
+            worker.gate.set()
+            await asyncio.gather(first, second)
+
+    asyncio.run(story())
+
+
+def test_a_batch_too_large_for_its_deadline_is_begun_on_an_idle_server() -> None:
+    async def story() -> None:
+        async with at_work(capacity=100) as (batcher, worker):
+            answers = await ask(batcher, worker, "1", "2", seconds=5.0, price=100.0)
+            assert results(answers) == ["1", "2"]
+
+    asyncio.run(story())
+
+
+def test_a_client_with_much_does_not_make_others_wait() -> None:
+    async def story() -> None:
+        async with busy(size=1, capacity=100, wait=4 * PRICE) as (batcher, worker):
+            await asyncio.sleep(2 * PRICE)
+            heavy = [await queue(batcher, worker, name, name="heavy") for name in "abcd"]
+            light = await queue(batcher, worker, "z", name="light")
+            worker.gate.set()
+            await asyncio.gather(*heavy, light)
+            assert [work for batch in worker.batches for work in batch][1:4] == ["a", "z", "b"]
+
+    asyncio.run(story())
+
+
+def test_a_batch_takes_a_slice_of_the_time_whatever_the_number_of_pieces() -> None:
+    async def story() -> None:
+        async with busy(size=4, capacity=100) as (batcher, worker):
+            small = [await queue(batcher, worker, name, price=PRICE / 2) for name in "abcdefghij"]
+            large = [await queue(batcher, worker, name, price=9 * PRICE) for name in "xy"]
+            worker.gate.set()
+            await asyncio.gather(*small, *large)
+            taken = ["".join(batch) for batch in worker.batches[1:]]
+            assert taken == ["abcdefgh", "ijx", "y"]
+
+    asyncio.run(story())
+
+
+def test_prices_are_corrected_by_what_work_takes() -> None:
+    """Each piece takes ten times its price, so that fewer and fewer are taken together."""
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        taken: list[int] = []
+
+        def slow(works: Sequence[str]) -> list[str | LurcherError]:
+            taken.append(len(works))
+            end = loop.time() + 10 * PRICE * len(works)
+            while loop.time() < end:
+                pass
+            return list(works)
+
+        batcher = Batcher([slow], bounds(16, 1_000))
+        prices = [PRICE] * 200
+        await batcher.submit(slow, ["x"] * 200, prices, None, STAYS, exempt=True)
+        assert taken[0] == 16
+        assert taken[-2] <= 4
+        await batcher.stop()
+
+    asyncio.run(story())
