@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import sys
 from io import StringIO
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
 from lurcher.printable import printable
+from lurcher.server.log_writer import LogWriter
 from lurcher.server.settings import Settings
 
 
-def configure(settings: Settings) -> None:
-    """Set up the logging of the process; call it once, when a server starts."""
+def configure(settings: Settings) -> LogWriter:
+    """Set up the logging of the process, to what is returned; call it once, when a server starts."""
+    writer = LogWriter(sys.stderr)
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
@@ -37,9 +39,10 @@ def configure(settings: Settings) -> None:
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", writer)),
         cache_logger_on_first_use=True,
     )
+    return writer
 
 
 def log_format(settings: Settings, terminal: bool) -> Literal["json", "console"]:

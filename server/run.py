@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import faulthandler
 import gc
 import logging
 import signal
@@ -24,6 +25,9 @@ from lurcher.server.settings import Settings
 
 _log = structlog.get_logger()
 
+# That the last lines of the log have to be written.
+_LOG_SECONDS = 5.0
+
 
 def serve(
     settings: Settings,
@@ -37,7 +41,19 @@ def serve(
     if it returns False, the server stops. ``notes`` are logged as warnings. Raises FieldError if the port is
     taken, BundleError or ModelError if the bundle cannot be loaded, and whatever ``visit`` raises.
     """
-    logs.configure(settings)
+    # A bug in native code, or a file of the bundle cut short while it is mapped, says where.
+    faulthandler.enable()
+    log = logs.configure(settings)
+    try:
+        _serve(settings, visit, open_snapshot, notes)
+    finally:
+        log.close(_LOG_SECONDS)
+
+
+def _serve(
+    settings: Settings, visit: Callable[[str], bool] | None, open_snapshot: OpenSnapshot,
+    notes: Sequence[str],
+) -> None:  # fmt: skip
     for note in notes:
         _log.warning(note)
     # Our middleware logs requests; uvicorn's messages would be a second format.

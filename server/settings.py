@@ -62,6 +62,10 @@ class Settings(BaseModel):
         100_000, ge=1,
         description="Maximum number of passages ranked for all queries of a request together.",
     )  # fmt: skip
+    max_aligned: int = Field(
+        200, ge=1,
+        description="Maximum number of hits for which a request may ask for token_alignment.",
+    )  # fmt: skip
     max_read_depth: int = Field(100, ge=1, description="Maximum number of hits read per question.")
     max_waiting: int = Field(
         2_048, ge=1, description="Maximum number of queries that wait; beyond it, new ones get 429."

@@ -22,9 +22,13 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, TypeVar
 
+import structlog
+
 from lurcher.errors import DeadlinePassed, LurcherError, NotReady, QueueFull
 from lurcher.server.admission import Caller, IsDisconnected
 from lurcher.server.admission.fair_queue import FairQueue
+
+_log = structlog.get_logger()
 
 Work = TypeVar("Work")
 Done = TypeVar("Done")
@@ -127,8 +131,11 @@ class Batcher:
             raise deadline_passed(seconds) from error
         answers: list[tuple[Done, float] | LurcherError] = []
         for one in done:
-            if isinstance(one, BaseException) and not isinstance(one, LurcherError):
-                raise one
+            if isinstance(one, Exception) and not isinstance(one, LurcherError):
+                if len(done) == 1:
+                    raise one
+                _log.error("unexpected error", exc_info=one)
+                one = LurcherError("the server failed unexpectedly; its log has the details")
             answers.append(one)
         return answers
 
@@ -197,14 +204,8 @@ class Batcher:
         results: list[tuple[list[_Item], Sequence[Any]]] = []
         for handler in self._handlers:
             items = [item for item in batch if item.handler == handler]
-            if not items:
-                continue
-            try:
-                answers = handler([item.work for item in items])
-                results.append((items, [answer for _, answer in zip(items, answers, strict=True)]))
-            # Any error is the result of these items; it must not end the server.
-            except Exception as error:
-                results.append((items, [error] * len(items)))
+            if items:
+                results.append((items, _done(handler, [item.work for item in items])))
         return results
 
     async def _take(self) -> tuple[list[_Item], float]:
@@ -239,6 +240,20 @@ def queue_full(waiting: int, seconds: float) -> QueueFull:
 def deadline_passed(seconds: float | None) -> DeadlinePassed:
     """Return the error of a request that got no answer within ``seconds``."""
     return DeadlinePassed(f"no answer within {(seconds or 0) * 1000:.0f} ms")
+
+
+def _done(handler: Handler[Any, Any], works: Sequence[Any]) -> list[Any]:
+    """The result of each of ``works``, or its error.
+
+    A bug that one of them brings to light is its own error: the others are done again, each alone.
+    """
+    try:
+        return [done for _, done in zip(works, handler(works), strict=True)]
+    # Any error is the result of these works; it must not end the server.
+    except Exception as error:
+        if len(works) == 1:
+            return [error]
+        return [_done(handler, [work])[0] for work in works]
 
 
 async def _outcomes(futures: Sequence[asyncio.Future[Any]]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from time import perf_counter
 from typing import cast
@@ -32,6 +33,7 @@ router = APIRouter(tags=["search"], route_class=PlainRoute)
 
 JSON = "application/json"
 _ERRORS = responses(400, 413, 415, 422, 429, 503, 504)
+_MANY_HITS = 500
 _EXTRAS = frozenset({"contributing_neighbours", "token_alignment", "highlights"})
 
 
@@ -67,7 +69,7 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
     start = perf_counter()
     service: Service = request.app.state.service
     with service.lease() as serving:
-        options = _options(body, serving, service.settings)
+        options = _options(body, serving, service.settings, len(body.queries))
         _check_sums(body, options, serving, service.settings)
         items: dict[int, Plain] = {}
         queries: dict[int, Query] = {}
@@ -100,18 +102,27 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
             "bundle": serving.bundle,
             "degraded": sorted(degraded),
         }
-    return Response(as_json(reply), media_type=JSON)
+    # Of thousands of hits it takes a while, in which the loop has other requests to move.
+    many = sum(len(item.get("hits", ())) for item in items.values()) > _MANY_HITS
+    content = await asyncio.to_thread(as_json, reply) if many else as_json(reply)
+    return Response(content, media_type=JSON)
 
 
 _Options = tuple[int, tuple[Condition, ...], frozenset[Extra]]
 
 
-def _options(body: SearchOptions, serving: Serving, settings: Settings) -> _Options:
-    """Return candidates, conditions and extras for the queries of ``body``. Raises FieldError."""
+def _options(body: SearchOptions, serving: Serving, settings: Settings, count: int = 1) -> _Options:
+    """Return candidates, conditions and extras for the ``count`` queries of ``body``.
+
+    Raises FieldError, and HTTPException for more than is explained in one request.
+    """
     if body.top_k > settings.max_top_k:
         raise FieldError("top_k", f"at most {settings.max_top_k} hits are allowed")
     default = serving.capabilities.default_candidates(body.rank, body.retrieve)
     candidates = candidates_for("top_k", body.top_k, body.candidates, default, settings)
+    if "token_alignment" in body.include and count * body.top_k > settings.max_aligned:
+        reason = f"token_alignment: at most {settings.max_aligned} hits in one request"
+        raise HTTPException(413, reason)
     extras = cast("frozenset[Extra]", _EXTRAS.intersection(body.include))
     return candidates, conditions(body.filter) if body.filter else (), extras
 

@@ -156,3 +156,10 @@ def test_too_many_hits_in_all_are_refused(live: Client) -> None:
     problem = assert_problem(live.post(BATCH, {"queries": ["cat"] * 11, "top_k": 100}), 413)
     assert "1000 hits" in problem["detail"]
     assert live.post(BATCH, {"queries": ["cat"] * 10, "top_k": 100}).status == 200
+
+
+def test_tokens_are_aligned_for_so_many_hits_only(live: Client) -> None:
+    batch = {"queries": ["cat", "dog", "food"], "include": ["token_alignment"], "top_k": 67}
+    problem = assert_problem(live.post("/v1/search/batch", batch), 413)
+    assert problem["detail"] == "token_alignment: at most 200 hits in one request"
+    assert live.post("/v1/search/batch", {**batch, "top_k": 66}).status == 200

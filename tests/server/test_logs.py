@@ -42,10 +42,11 @@ def test_log_line_controls_no_terminal(monkeypatch: pytest.MonkeyPatch, log_form
     written, before = io.StringIO(), structlog.get_config()
     monkeypatch.setattr("sys.stderr", written)
     try:
-        logs.configure(Settings(bundle=Path("b"), log_format=log_format))
+        writer = logs.configure(Settings(bundle=Path("b"), log_format=log_format))
         log = structlog.get_logger()
         log.info("request", path=EVIL)
         fail(log, PRIVATE.lower())
+        writer.close(10)
     finally:
         structlog.configure(**before)
     shown = written.getvalue()

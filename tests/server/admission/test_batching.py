@@ -218,15 +218,16 @@ def test_deadline_that_passes_while_the_client_is_asked_for_does_no_harm() -> No
 
 
 @pytest.mark.parametrize(("fault", "error"), [("crash", ZeroDivisionError), ("short", ValueError)])
-def test_fault_of_the_worker_reaches_those_who_asked_and_no_one_else(
+def test_fault_of_the_worker_reaches_the_work_that_has_it_and_no_other(
     fault: str, error: type[Exception]
 ) -> None:
     async def story() -> None:
         unheard: list[dict[str, object]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
         async with at_work() as (batcher, worker):
+            assert results(await ask(batcher, worker, "a", fault, "b")) == ["A", LurcherError, "B"]
             with pytest.raises(error):
-                await ask(batcher, worker, "a", fault, "b")
+                await ask(batcher, worker, fault)
             assert results(await ask(batcher, worker, "next")) == ["NEXT"]
         assert unheard == []
 
@@ -310,10 +311,9 @@ def test_fault_of_one_handler_does_not_spoil_the_work_of_another(
         worker.gate.set()
         with pytest.raises(error):
             await spoilt
-        with pytest.raises(error):
-            await company
+        assert results(await company) == ["COMPANY"]
         assert results(await beside) == ["besidebeside"]
-        assert worker.batches == [["first"], [fault, "company"]]
+        assert worker.batches == [["first"], [fault, "company"], [fault], ["company"]]
         assert results(await first) == ["FIRST"]
         await batcher.stop()
 
