@@ -260,7 +260,7 @@ def slow() -> Slow:
 @pytest.fixture
 def slowed(answering_bundle: Path, slow: Slow) -> Iterator[Client]:
     """A server that is shut, in which four may wait."""
-    limits = {"timeout_ms": 60_000, "max_waiting": 4, "max_queries": 4}
+    limits = {"timeout_ms": 60_000, "max_wait_ms": 60_000, "max_waiting": 4, "max_queries": 4}
     with running(settings(answering_bundle, **limits), pointing(slow)) as client:
         slow.shut = True
         yield client
