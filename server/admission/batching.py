@@ -213,7 +213,11 @@ class Batcher:
         batch: list[_Item] = []
         spent, budget = 0.0, self._bounds.slice / self._ratio
         self._owed = min(self._owed + _BULK_SHARE * budget, budget) if self._bulk else 0.0
-        while self.waiting and len(batch) < self._bounds.together and (spent < budget or not batch):
+        # What comes while clients are asked whether they are there is for the next one: a search waits for
+        # two questions at most, and not for the third that the first one's end has let in.
+        left = self.waiting
+        while left and len(batch) < self._bounds.together and (spent < budget or not batch):
+            left -= 1
             owed = spent >= budget - self._owed
             is_bulk = bool(self._bulk) and (owed or not self._single)
             price, item = (self._bulk if is_bulk else self._single).pop()
