@@ -16,8 +16,9 @@ from lurcher.bundle.manifest import lurcher_version
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server import errors, keys
 from lurcher.server.middleware import Observe
+from lurcher.server.protocols.cohere import rerank
 from lurcher.server.requests import Normalise, ReadBody
-from lurcher.server.routes import answer, bundle, documents, feedback, health, page, rerank, search
+from lurcher.server.routes import answer, bundle, documents, feedback, health, page, search
 from lurcher.server.schemas.problems import Problem
 from lurcher.server.serving import OpenSnapshot, Service
 from lurcher.server.settings import Settings

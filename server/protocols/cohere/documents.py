@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lurcher.errors import FieldError
-from lurcher.server.schemas.rerank import Document
+from lurcher.server.protocols.cohere.rerank_schemas import Document
 from lurcher.text import lone_surrogate
 
 

@@ -20,15 +20,15 @@ from lurcher.server.admission import Caller
 from lurcher.server.errors import responses
 from lurcher.server.keys import caller_of
 from lurcher.server.limits import too_many
-from lurcher.server.rerank_documents import read_texts
-from lurcher.server.routes.search import milliseconds
-from lurcher.server.schemas.rerank import (
+from lurcher.server.protocols.cohere.documents import read_texts
+from lurcher.server.protocols.cohere.rerank_schemas import (
     RerankedDocument,
     RerankMeta,
     RerankReply,
     RerankRequest,
     RerankResult,
 )
+from lurcher.server.routes.search import milliseconds
 from lurcher.server.serving import Service, Serving
 from lurcher.server.settings import Settings
 

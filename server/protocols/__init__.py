@@ -1,0 +1,1 @@
+"""What clients of other servers speak: a folder for each, with its shapes, its routes and its errors."""
