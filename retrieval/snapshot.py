@@ -18,6 +18,7 @@ from lurcher.models.engines import Choice, EngineName
 from lurcher.retrieval.capabilities import NO_TOKENS, Capabilities
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.duplicates import folded
+from lurcher.retrieval.embedder import Embedder
 from lurcher.retrieval.phrases import quoted, rows_with
 from lurcher.retrieval.prices import price_of_query, price_of_rerank, price_of_text
 from lurcher.retrieval.query import (
@@ -160,7 +161,12 @@ class Snapshot:
 
     def encode_passages(self, texts: Sequence[str]) -> Vectors:
         """The vectors (n, d) float32 of ``texts`` as passages. Raises FieldError without vectors."""
-        return self._side_for("texts").encode_passages(texts)
+        return self._side_for("texts").passage_encoder().encode(texts)
+
+    @property
+    def embedder(self) -> Embedder:
+        """What encodes texts beside searches. Raises FieldError without vectors."""
+        return self._side_for("input").embedder
 
     def encode_documents(self, documents: Sequence[Document]) -> list[EncodedDocument]:
         """The ``documents``, ready to be scored. Raises ModelError, FieldError without tokens."""

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.bundle.neighbours import VotingSettings
 from lurcher.bundle.parts import nearest_parts
-from lurcher.bundle.vectors import Vectors
 from lurcher.feedback.online import Change, OnlineIndex
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.engines import EngineName
 from lurcher.models.neighbours.adapted import unit
 from lurcher.models.neighbours.nearness import UNRELATED_WORDS
+from lurcher.retrieval.embedder import Embedder
 from lurcher.retrieval.passage_reader import PassageReader
 from lurcher.retrieval.query import RankerName, RetrieverName
 from lurcher.retrieval.rankers import Ranker
@@ -30,7 +30,8 @@ class VectorSide:
 
     queries     the encoder of queries
     passages    the encoder of passages, None until it is needed: what reads no tokens of passages at all
-                needs it for ``encode_passages`` alone
+                needs it for ``passage_encoder`` alone
+    embedder    what encodes texts for their own sake
     known       known queries of the bundle and of the server
     voting      what lets them vote
     reader      what finds answers, if there is anything
@@ -54,6 +55,7 @@ class VectorSide:
             if bundle.tokens is None or self.passages is None
             else Reranker(self.queries, self.passages, bundle.tokens, bundle.vectors)
         )
+        self.embedder = Embedder(self.queries, self.passage_encoder)
         # The direction that all words have in common by the query encoder, at norm 1.
         common = unit(self.queries.encode(UNRELATED_WORDS).mean(axis=0))  # (d,)
         self.known = KnownQueries(bundle.neighbours, self._online, common)
@@ -85,11 +87,11 @@ class VectorSide:
             rankers["t5"] = T5Ranker(self.t5, tokens)
         return rankers
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        """The vectors (n, d) float32 of ``texts`` as passages."""
+    def passage_encoder(self) -> Encoder:
+        """The encoder of passages, loaded if it is not yet."""
         if self.passages is None:
             self.passages = self._passage_encoder()
-        return self.passages.encode(texts)
+        return self.passages
 
     def nearest_parts(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
         """The id of the passage nearest to the query, for pairs of a query and a document that was split.

@@ -61,10 +61,8 @@ def render(found: Problem, headers: Mapping[str, str] | None = None) -> Response
 
 def install(app: FastAPI) -> None:
     """Make ``app`` answer every error with problem JSON."""
-    app.add_exception_handler(LurcherError, _on_lurcher_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(Exception, _on_unexpected)
+    for kind in (LurcherError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _on_error)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -73,18 +71,42 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {s: {"description": HTTPStatus(s).phrase, "content": schema} for s in statuses}
 
 
-async def _on_lurcher_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, LurcherError)  # noqa: S101 (what the handler is installed for)
-    headers = {}
+async def _on_error(request: Request, error: Exception) -> Response:
+    return render(*told(error, request.state.request_id))
+
+
+def told(error: Exception, request_id: str) -> tuple[Problem, Mapping[str, str]]:
+    """Return what the caller of a request is told of ``error``, and the headers of that reply.
+
+    The log has the trace of one that nobody raised on purpose.
+    """
+    if isinstance(error, LurcherError):
+        return problem(error, request_id), _retry(error)
+    if isinstance(error, RequestValidationError):
+        return _invalid(error, request_id), {}
+    if isinstance(error, HTTPException):
+        found = Problem(
+            title=HTTPStatus(error.status_code).phrase, status=error.status_code,
+            detail=_shown(str(error.detail)), request_id=request_id,
+        )  # fmt: skip
+        return found, error.headers or {}
+    _log.error("unexpected error", request_id=request_id, exc_info=error)
+    detail = "The server failed unexpectedly; its log has the details."
+    found = Problem(title="Internal error", status=500, detail=detail, request_id=request_id)
+    # Starlette sends this reply outside of the middleware that adds the header.
+    return found, {"X-Request-Id": request_id}
+
+
+def _retry(error: LurcherError) -> dict[str, str]:
+    """Return the header that says when to try again, if that helps."""
     if isinstance(error, QueueFull):
-        headers["Retry-After"] = str(error.retry_after)
-    elif isinstance(error, NotReady):
-        headers["Retry-After"] = str(_RETRY_LOADING_SECONDS)
-    return render(problem(error, request.state.request_id), headers)
+        return {"Retry-After": str(error.retry_after)}
+    if isinstance(error, NotReady):
+        return {"Retry-After": str(_RETRY_LOADING_SECONDS)}
+    return {}
 
 
-async def _on_invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 (what the handler is installed for)
+def _invalid(error: RequestValidationError, request_id: str) -> Problem:
     # Do not repeat the input: it may be large, or contain what JSON cannot express.
     found = error.errors()
     fields = [_field_problem(e) for e in found[:_MOST_PROBLEMS]]
@@ -93,10 +115,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
         detail += f"; and {len(found) - _IN_DETAIL} more"
     broken = any(e["type"] == "json_invalid" for e in found)
     status, title = (400, "The body cannot be read") if broken else _TABLE[FieldError]
-    request_id = request.state.request_id
-    return render(
-        Problem(title=title, status=status, detail=detail, request_id=request_id, errors=fields)
-    )
+    return Problem(title=title, status=status, detail=detail, request_id=request_id, errors=fields)
 
 
 def _field_problem(error: dict[str, Any]) -> FieldProblem:
@@ -107,25 +126,6 @@ def _field_problem(error: dict[str, Any]) -> FieldProblem:
     is_empty = error["type"] == "string_too_short" and not error["input"]
     reason = "is empty" if is_empty else error["msg"].removeprefix("Value error, ")
     return FieldProblem(field=_shown(field), reason=_shown(reason))
-
-
-async def _on_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 (what the handler is installed for)
-    title = HTTPStatus(error.status_code).phrase
-    found = Problem(
-        title=title, status=error.status_code, detail=_shown(str(error.detail)),
-        request_id=request.state.request_id,
-    )  # fmt: skip
-    return render(found, error.headers)
-
-
-async def _on_unexpected(request: Request, error: Exception) -> Response:
-    request_id = request.state.request_id
-    _log.error("unexpected error", request_id=request_id, exc_info=error)
-    detail = "The server failed unexpectedly; its log has the details."
-    found = Problem(title="Internal error", status=500, detail=detail, request_id=request_id)
-    # Starlette sends this reply outside of the middleware that adds the header.
-    return render(found, {"X-Request-Id": request_id})
 
 
 def _shown(text: str) -> str:

@@ -19,6 +19,7 @@ import structlog
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Rows
+from lurcher.bundle.vectors import Vectors
 from lurcher.errors import BundleError, DeadlinePassed, LurcherError, NotReady
 from lurcher.feedback.aggregation import Limits
 from lurcher.feedback.online import Change
@@ -26,6 +27,7 @@ from lurcher.feedback.replay import open_state
 from lurcher.feedback.service import FeedbackService, QueueLimits
 from lurcher.feedback.state import FeedbackState, Receipt
 from lurcher.models.engines import Choice, EngineName
+from lurcher.retrieval.embedder import Embedder, EmbedWork
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.rerank import Document, EncodedDocument, RerankRequest, RerankScores
 from lurcher.retrieval.results import SearchResult
@@ -34,6 +36,7 @@ from lurcher.server.admission import Caller
 from lurcher.server.admission.batching import Batcher, Bounds, deadline_passed
 from lurcher.server.admission.concurrency_limiter import ConcurrencyLimiter
 from lurcher.server.admission.ladder import lowered
+from lurcher.server.admission.turns import in_turns
 from lurcher.server.metrics import Metrics
 from lurcher.server.settings import Settings
 from lurcher.threads import thread_count
@@ -48,6 +51,8 @@ _QUESTIONS = 2
 _ENCODED_TOGETHER = 4
 
 
+# Tokens of texts that are embedded together, per core: as long.
+_ENCODED_TOKENS = 1_024
 OpenSnapshot = Callable[[Bundle, int, EngineName], Snapshot]
 
 
@@ -61,7 +66,8 @@ class Serving:
         self.capabilities, self.engine = snapshot.capabilities, snapshot.engine
         self._leases, self._retired = 0, False
         handlers = (
-            self._learn, self._search, self._encode_documents, self._rerank, self._nearest_parts,
+            self._learn, self._search, self._embed, self._encode_documents, self._rerank,
+            self._nearest_parts,
         )  # fmt: skip
         bounds = Bounds(
             settings.max_waiting, settings.max_wait_ms / 1_000, together=settings.batch_size
@@ -168,6 +174,27 @@ class Serving:
             raise deadline_passed(seconds) from error
         return scores, [i for i, one in enumerate(encoded) if one.truncated]
 
+    @property
+    def embedder(self) -> Embedder:
+        """What tells how texts are encoded; ``embed`` encodes them. Raises FieldError without vectors."""
+        return self._snapshot.embedder
+
+    async def embed(
+        self, works: Sequence[EmbedWork], timeout_ms: int | None, caller: Caller
+    ) -> list[Vectors]:
+        """Return the vector (d,) float32 of each of ``works``.
+
+        Raises NotReady, QueueFull, DeadlinePassed, or what the snapshot raised.
+        """
+        seconds = self._seconds(timeout_ms)
+        cores = thread_count(self._settings.threads)
+        turns = in_turns(works, _ENCODED_TOKENS * cores, self._settings.max_waiting)
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._turns(self._embed, turns, self._of_text, caller)
+        except TimeoutError as error:
+            raise deadline_passed(seconds) from error
+
     async def nearest_parts(self, pairs: Sequence[tuple[str, str]], caller: Caller) -> list[str]:
         """Return the ids that ``Snapshot.nearest_parts`` gives. Raises NotReady or QueueFull."""
         return await self._all(self._nearest_parts, pairs, self._of_pair, caller, exempt=False)
@@ -194,24 +221,29 @@ class Serving:
     async def _encoded(
         self, documents: Sequence[Document], caller: Caller
     ) -> tuple[EncodedDocument, ...]:
-        """Encode the documents a few at a time, so that searches get in between."""
-        encoded: list[EncodedDocument] = []
+        """Encode the documents a few at a time."""
         threads = thread_count(self._settings.threads)
         # What can never fit into the queue would get 429 for ever.
         step = min(_ENCODED_TOGETHER * threads, self._settings.max_waiting)
-        for first in range(0, len(documents), step):
-            if first and await caller.is_disconnected():
+        turns = [documents[first : first + step] for first in range(0, len(documents), step)]
+        price = self._snapshot.price_document
+        return tuple(await self._turns(self._encode_documents, turns, price, caller))
+
+    async def _turns(
+        self, handler: Callable[[Sequence[Any]], Sequence[Any]], turns: Sequence[Sequence[Any]],
+        price: Callable[[Any], float], caller: Caller,
+    ) -> list[Any]:  # fmt: skip
+        """Return the results of the works of all ``turns``, one turn after another: searches get in between.
+
+        Raises NotReady, QueueFull, DeadlinePassed or the first error.
+        """
+        done: list[Any] = []
+        for some in turns:
+            if done and await caller.is_disconnected():
                 raise DeadlinePassed("the client has disconnected")
-            some = documents[first : first + step]
             # Once begun, finish: refusing the rest would waste the work on the first ones.
-            encoded += await self._all(
-                self._encode_documents,
-                some,
-                self._snapshot.price_document,
-                caller,
-                exempt=first > 0,
-            )
-        return tuple(encoded)
+            done += await self._all(handler, some, price, caller, exempt=bool(done))
+        return done
 
     async def _all(
         self, handler: Callable[[Sequence[Any]], Sequence[Any]], works: Sequence[Any],
@@ -224,6 +256,9 @@ class Serving:
             if isinstance(answer, LurcherError):
                 raise answer
         return [answer[0] for answer in answers if not isinstance(answer, LurcherError)]
+
+    def _of_text(self, work: EmbedWork) -> float:
+        return self._snapshot.costs.estimate("token", len(work.tokens.ids))
 
     def _of_pair(self, pair: tuple[str, str]) -> float:
         return self._snapshot.price_document(Document(pair[0]))
@@ -246,6 +281,10 @@ class Serving:
         for stage in (stage for result in found for stage in result.degraded):
             self._metrics.degraded.labels(stage).inc()
         return results
+
+    def _embed(self, works: Sequence[EmbedWork]) -> Sequence[Vectors]:
+        with self._metrics.stage_seconds.labels("embed").time():
+            return self._snapshot.embedder.embed(works)
 
     def _encode_documents(self, documents: Sequence[Document]) -> Sequence[Any]:
         with self._metrics.stage_seconds.labels("encode_documents").time():

@@ -49,6 +49,9 @@ class Settings(BaseModel):
         ge=1,
         description="Maximum number of queries in a batch request, or of pairs in a feedback request.",
     )
+    max_inputs: int = Field(
+        2_048, ge=1, description="Maximum number of texts in a request to embed."
+    )
     max_hits: int = Field(
         20_000,
         ge=1,

@@ -16,12 +16,18 @@ class SideTokenizer:
         self.config = config
         self._tokenizer = tokenizer
         self._prompt = prompt
-        without, *texts = (t.ids for t in self.tokenise(["", "a a a a", "b b b b"]))
+        self._frame = self._around_texts(prompt)
+        self._special = self._around_texts("") if prompt else self._frame
+        self._around = len(self._frame[0]), len(self._frame[1])
+
+    def _around_texts(self, prompt: str) -> tuple[list[int], list[int]]:
+        """The ids that stand before and after every text with that ``prompt``."""
+        samples = ["", "a a a a", "b b b b"]
+        without, *texts = (t.ids for t in self._tokenizer([prompt + one for one in samples]))
         # Two texts, as a prompt may end like one of them.
-        self._around = (
-            min(shared_prefix(without, text) for text in texts),
-            min(shared_prefix(without[::-1], text[::-1]) for text in texts),
-        )
+        before = min(shared_prefix(without, text) for text in texts)
+        after = min(shared_prefix(without[::-1], text[::-1]) for text in texts)
+        return list(without[:before]), list(without[len(without) - after :])
 
     @classmethod
     def of_passages(cls, folder: Path) -> SideTokenizer:
@@ -65,6 +71,16 @@ class SideTokenizer:
         """``own_tokens`` of each text."""
         return [self.own_tokens(one) for one in tokens]
 
+    def all_ids(self, text: str) -> list[int]:
+        """The ids of all of the text's own tokens, beyond ``room`` too."""
+        return self._tokenizer.all_ids(text)
+
+    def framed(self, ids: Sequence[int]) -> Tokens:
+        """The tokens of a text whose own are ``ids``, of which special ones around them are no part."""
+        before, after = self._frame
+        own = _within(self._special, ids)
+        return Tokens([*before, *own[: self.room], *after], truncated=len(own) > self.room)
+
     def cut(self, tokens: Tokens, most: int) -> Tokens:
         """``tokens`` with no more than the first ``most`` of the text's own, as if it ended there."""
         own = self.own_tokens(tokens)
@@ -95,6 +111,14 @@ class SideTokenizer:
             ]
             for one in spans
         ]
+
+
+def _within(frame: tuple[list[int], list[int]], ids: Sequence[int]) -> Sequence[int]:
+    """What of ``ids`` stands within ``frame``; all if they do not stand in it."""
+    before, after = frame
+    last = len(ids) - len(after)
+    framed = last >= len(before) and [*ids[: len(before)], *ids[last:]] == [*before, *after]
+    return ids[len(before) : last] if framed else ids
 
 
 def shared_prefix(one: Sequence[int], other: Sequence[int]) -> int:

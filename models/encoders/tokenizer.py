@@ -42,7 +42,7 @@ class Tokenizer:
         # cutting it first keeps a 1 MB passage cheap.
         self._max_chars = max_tokens * 100
 
-    @property
+    @cached_property
     def vocabulary(self) -> int:
         """The highest token id and one more; ids may have holes."""
         return max(self._tokenizer.get_vocab().values(), default=-1) + 1
@@ -86,6 +86,11 @@ class Tokenizer:
         """
         found = self._whole.encode_batch(list(texts), add_special_tokens=False)
         return [one.offsets for one in found]
+
+    def all_ids(self, text: str) -> list[int]:
+        """The ids of all tokens of ``text``, however long it is, without special ones."""
+        ids: list[int] = self._whole.encode(text, add_special_tokens=False).ids
+        return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids``, without special tokens."""

@@ -1,0 +1,145 @@
+"""What all protocols share that embed texts: which texts, by which model, and what happens to long ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from fastapi import Request
+from starlette.exceptions import HTTPException
+
+from lurcher.bundle.vectors import Vectors
+from lurcher.errors import FieldError
+from lurcher.models.encoders.tokenizer import Tokens
+from lurcher.retrieval.embedder import Embedder, EmbedWork, Side
+from lurcher.retrieval.query import check_text
+from lurcher.server.keys import caller_of
+from lurcher.server.limits import too_many
+from lurcher.server.serving import Serving
+from lurcher.text import lone_surrogate
+
+Input = str | list[int]
+"""A text, or the ids of its tokens."""
+
+Cut = Literal["never", "end", "start"]
+"""Which part of a text that is too long is left out; never: it is an error."""
+
+# As NVIDIA's, Voyage's and Cohere's servers call them.
+_QUERY_NAMES, _PASSAGE_NAMES = ("query", "search_query"), ("passage", "document", "search_document")
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The vectors (n, d) float32, how many tokens the encoder read for them, and which texts were cut.
+
+    Special tokens and those of prompts count: the encoder reads them, too.
+    """
+
+    vectors: Vectors
+    tokens: int
+    cut: list[int]
+
+
+async def embedded(
+    serving: Serving, request: Request, field: str, texts: Sequence[Input], side: Side, *,
+    cut: Cut = "never", timeout_ms: int | None = None,
+) -> Embedded:  # fmt: skip
+    """Return the vectors of the ``texts`` in ``field`` of ``request``.
+
+    Raises HTTPException 413 for too many of them, or one that is too long and may not be cut, FieldError for
+    one that is empty or has an id that is no token, and what ``Serving.embed`` raises.
+    """
+    limit = request.app.state.service.settings.max_inputs
+    if not texts:
+        raise FieldError(field, "is empty")
+    if len(texts) > limit:
+        raise too_many(field, len(texts), limit)
+    alone = len(texts) == 1
+    for place, text in enumerate(texts):
+        _check(field if alone else f"{field}.{place}", text)
+    embedder = serving.embedder
+    try:
+        tokens = await asyncio.to_thread(_tokens, embedder, field, texts, side, cut)
+    except FieldError as error:  # its field is the text's place
+        raise FieldError(field if alone else f"{field}.{error.field}", error.reason) from error
+    works = [EmbedWork(side, one) for one in tokens]
+    vectors = await serving.embed(works, timeout_ms, caller_of(request))
+    return Embedded(
+        np.stack(vectors), sum(len(one.ids) for one in tokens),
+        [place for place, one in enumerate(tokens) if one.truncated],
+    )  # fmt: skip
+
+
+def inputs(given: Any) -> list[Input]:
+    """Return the texts that ``given`` means: one text, its token ids, or a list of either.
+
+    Raises ValueError, as a validator of a field does.
+    """
+    if isinstance(given, str):
+        return [given]
+    if not isinstance(given, list):
+        raise ValueError("must be a text, a list of texts, or token ids")
+    if given and all(_is_id(one) for one in given):
+        return [given]
+    for place, one in enumerate(given):
+        if not isinstance(one, str) and not (isinstance(one, list) and all(map(_is_id, one))):
+            raise ValueError(f"item {place} is neither a text nor a list of token ids")
+    return given
+
+
+def side_of(field: str, name: str | None) -> Side:
+    """Return the side that ``name`` in ``field`` asks for; queries if it is None. Raises FieldError."""
+    if name is None or name in _QUERY_NAMES:
+        return "query"
+    if name in _PASSAGE_NAMES:
+        return "passage"
+    raise FieldError(field, f"{name!r} is neither 'query' nor 'passage'")
+
+
+def check_dimension(field: str, wanted: int | None, embedder: Embedder) -> None:
+    """Raise FieldError unless vectors have the ``wanted`` number of dimensions, if there is one."""
+    config = embedder.config
+    if wanted is not None and wanted != config.dimension:
+        reason = (
+            f"{config.name} has vectors of {config.dimension} dimensions, and was not trained to have "
+            f"them cut to {wanted}"
+        )
+        raise FieldError(field, reason)
+
+
+def knows(embedder: Embedder, model: str) -> bool:
+    """Return whether ``model`` names the encoder, alone or behind the name of who made it."""
+    return model.rpartition("/")[2].lower() == embedder.config.name.lower()
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check(field: str, text: Input) -> None:
+    if not text:
+        raise FieldError(field, "is empty")
+    if isinstance(text, str):
+        check_text(field, text)
+        if lone_surrogate(text) is not None:
+            raise FieldError(field, "is not valid Unicode")
+
+
+def _tokens(
+    embedder: Embedder, field: str, texts: Sequence[Input], side: Side, cut: Cut
+) -> list[Tokens]:
+    """Return the tokens of ``texts``, cut as ``cut`` says. Raises HTTPException or FieldError."""
+    tokens = embedder.tokenise(texts, side)
+    for place, one in enumerate(tokens):
+        if not one.truncated:
+            continue
+        if cut == "never":
+            where = field if len(texts) == 1 else f"{field}.{place}"
+            name, room = embedder.config.name, embedder.room(side)
+            raise HTTPException(413, f"{where}: is longer than the {room} tokens that {name} reads")
+        if cut == "start":
+            tokens[place] = embedder.last_tokens(texts[place], side)
+    return tokens

@@ -1,0 +1,85 @@
+"""``POST /v1/embeddings``, ``GET /v1/models`` and ``GET /v1/models/{id}``."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+
+from fastapi import APIRouter, Request, Response
+from starlette.exceptions import HTTPException
+
+from lurcher.server.protocols.embedding import check_dimension, embedded, knows, side_of
+from lurcher.server.protocols.openai.errors import error_reply
+from lurcher.server.protocols.openai.schemas import (
+    Embedding,
+    EmbeddingsReply,
+    EmbeddingsRequest,
+    Model,
+    ModelsReply,
+    Usage,
+)
+from lurcher.server.protocols.shape import shaped
+from lurcher.server.serving import Service, Serving
+
+# Their shapes are OpenAI's to describe.
+router = APIRouter(route_class=shaped(error_reply), include_in_schema=False)
+
+
+@router.post("/v1/embeddings")
+async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
+    """Return the vectors of texts, as queries are encoded unless ``input_type`` says otherwise."""
+    service: Service = request.app.state.service
+    with service.lease() as serving:
+        _check_model(body.model, serving)
+        check_dimension("dimensions", body.dimensions, serving.embedder)
+        side = side_of("input_type", body.input_type)
+        found = await embedded(
+            serving, request, "input", body.input, side, timeout_ms=body.timeout_ms
+        )
+        packed = body.encoding_format == "base64"
+        data = [
+            Embedding(
+                index=index,
+                embedding=base64.b64encode(vector.astype("<f4").tobytes()).decode()
+                if packed
+                else vector.tolist(),
+            )
+            for index, vector in enumerate(found.vectors)
+        ]
+        reply = EmbeddingsReply(
+            data=data, model=serving.embedder.config.name,
+            usage=Usage(prompt_tokens=found.tokens, total_tokens=found.tokens),
+        )  # fmt: skip
+    return Response(reply.model_dump_json(), media_type="application/json")
+
+
+@router.get("/v1/models")
+async def models(request: Request) -> ModelsReply:
+    """Return the models that are served: the encoder."""
+    service: Service = request.app.state.service
+    with service.lease() as serving:
+        return ModelsReply(data=[_model(serving)])
+
+
+@router.get("/v1/models/{name:path}")
+async def model(name: str, request: Request) -> Model:
+    """Return the model of that name."""
+    service: Service = request.app.state.service
+    with service.lease() as serving:
+        _check_model(name, serving)
+        return _model(serving)
+
+
+def _model(serving: Serving) -> Model:
+    created = int(datetime.fromisoformat(serving.manifest.created).timestamp())
+    return Model(id=serving.embedder.config.name, created=created)
+
+
+def _check_model(name: str, serving: Serving) -> None:
+    """Raise HTTPException 404 for a model that is not served: vectors of two models cannot be compared."""
+    embedder = serving.embedder
+    if not knows(embedder, name):
+        shown = name if len(name) <= 100 else f"{name[:100]}…"
+        raise HTTPException(
+            404, f"model: there is no {shown!r} here, there is {embedder.config.name!r}"
+        )
