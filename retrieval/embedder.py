@@ -61,11 +61,20 @@ class Embedder:
             found.append(encoder.framed(text))
         return found
 
-    def last_tokens(self, text: str | Sequence[int], side: Side) -> Tokens:
-        """The tokens of the end of ``text`` that the encoder can read, marked as cut."""
+    def first_tokens(self, tokens: Tokens, side: Side, most: int) -> Tokens:
+        """``tokens`` with at most the first ``most`` of the text's own."""
+        return self._encoder(side).cut(tokens, most)
+
+    def last_tokens(self, text: str | Sequence[int], side: Side, most: int) -> Tokens:
+        """The tokens of the end of ``text``, ``most`` of its own, marked as cut."""
         encoder = self._encoder(side)
         ids = encoder.all_ids(text) if isinstance(text, str) else text
-        return Tokens(encoder.framed(ids[-encoder.room :]).ids, truncated=True)
+        return Tokens(encoder.framed(ids[-most:]).ids, truncated=True)
+
+    def is_longer(self, tokens: Tokens, side: Side, most: int) -> bool:
+        """Whether a text has more than ``most`` tokens of its own."""
+        own = self._encoder(side).own_tokens(tokens)
+        return tokens.truncated or own.stop - own.start > most
 
     def room(self, side: Side) -> int:
         """How many of a text's own tokens are read."""

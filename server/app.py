@@ -16,7 +16,7 @@ from lurcher.bundle.manifest import lurcher_version
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server import errors, keys
 from lurcher.server.middleware import Observe
-from lurcher.server.protocols.cohere import rerank
+from lurcher.server.protocols.cohere import embed, rerank
 from lurcher.server.protocols.openai import routes as openai
 from lurcher.server.requests import Normalise, ReadBody
 from lurcher.server.routes import answer, bundle, documents, feedback, health, page, search
@@ -91,6 +91,7 @@ def create_app(
         (search.router, keys.to_search(settings)),
         (answer.router, keys.to_search(settings)),
         (rerank.router, keys.to_search(settings)),
+        (embed.router, keys.to_search(settings)),
         (openai.router, keys.to_search(settings)),
         (documents.router, keys.to_search(settings)),
         (bundle.router, keys.to_search(settings)),

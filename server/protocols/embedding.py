@@ -45,10 +45,11 @@ class Embedded:
 
 async def embedded(
     serving: Serving, request: Request, field: str, texts: Sequence[Input], side: Side, *,
-    cut: Cut = "never", timeout_ms: int | None = None,
+    cut: Cut = "never", max_tokens: int | None = None, timeout_ms: int | None = None,
 ) -> Embedded:  # fmt: skip
     """Return the vectors of the ``texts`` in ``field`` of ``request``.
 
+    One that is longer than the encoder reads, or has more than ``max_tokens``, is cut as ``cut`` says.
     Raises HTTPException 413 for too many of them, or one that is too long and may not be cut, FieldError for
     one that is empty or has an id that is no token, and what ``Serving.embed`` raises.
     """
@@ -62,7 +63,7 @@ async def embedded(
         _check(field if alone else f"{field}.{place}", text)
     embedder = serving.embedder
     try:
-        tokens = await asyncio.to_thread(_tokens, embedder, field, texts, side, cut)
+        tokens = await asyncio.to_thread(_tokens, embedder, field, texts, side, cut, max_tokens)
     except FieldError as error:  # its field is the text's place
         raise FieldError(field if alone else f"{field}.{error.field}", error.reason) from error
     works = [EmbedWork(side, one) for one in tokens]
@@ -110,9 +111,15 @@ def check_dimension(field: str, wanted: int | None, embedder: Embedder) -> None:
         raise FieldError(field, reason)
 
 
-def knows(embedder: Embedder, model: str) -> bool:
-    """Return whether ``model`` names the encoder, alone or behind the name of who made it."""
-    return model.rpartition("/")[2].lower() == embedder.config.name.lower()
+def check_model(name: str, embedder: Embedder) -> None:
+    """Raise HTTPException 404 unless ``name`` is the encoder's, alone or behind that of who made it.
+
+    Vectors of two models cannot be compared, so that to take any name would spoil somebody's index.
+    """
+    known = embedder.config.name
+    if name.rpartition("/")[2].lower() != known.lower():
+        shown = name if len(name) <= 100 else f"{name[:100]}…"
+        raise HTTPException(404, f"model: there is no {shown!r} here, there is {known!r}")
 
 
 def _is_id(value: object) -> bool:
@@ -129,17 +136,21 @@ def _check(field: str, text: Input) -> None:
 
 
 def _tokens(
-    embedder: Embedder, field: str, texts: Sequence[Input], side: Side, cut: Cut
+    embedder: Embedder, field: str, texts: Sequence[Input], side: Side, cut: Cut, most: int | None
 ) -> list[Tokens]:
     """Return the tokens of ``texts``, cut as ``cut`` says. Raises HTTPException or FieldError."""
-    tokens = embedder.tokenise(texts, side)
+    tokens, room = embedder.tokenise(texts, side), embedder.room(side)
+    most = room if most is None else min(room, most)
     for place, one in enumerate(tokens):
-        if not one.truncated:
+        if not embedder.is_longer(one, side, most):
             continue
         if cut == "never":
             where = field if len(texts) == 1 else f"{field}.{place}"
-            name, room = embedder.config.name, embedder.room(side)
-            raise HTTPException(413, f"{where}: is longer than the {room} tokens that {name} reads")
-        if cut == "start":
-            tokens[place] = embedder.last_tokens(texts[place], side)
+            reads = "that are allowed" if most < room else f"that {embedder.config.name} reads"
+            raise HTTPException(413, f"{where}: is longer than the {most} tokens {reads}")
+        tokens[place] = (
+            embedder.last_tokens(texts[place], side, most)
+            if cut == "start"
+            else embedder.first_tokens(one, side, most)
+        )
     return tokens

@@ -18,7 +18,7 @@ Shape = Callable[[Problem], tuple[int, dict[str, Any]]]
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-def shaped(shape: Shape) -> type[APIRoute]:
+def shaped(shape: Shape, media_type: str = "application/json") -> type[APIRoute]:
     """Return the class of routes whose errors, those of keys included, are told in ``shape``."""
 
     class ShapedRoute(APIRoute):
@@ -31,7 +31,7 @@ def shaped(shape: Shape) -> type[APIRoute]:
                 except Exception as error:
                     found, headers = told(error, request.state.request_id)
                     status, body = shape(found)
-                    return JSONResponse(body, status, dict(headers))
+                    return JSONResponse(body, status, dict(headers), media_type)
 
             return handle
 

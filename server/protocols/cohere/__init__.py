@@ -1,1 +1,1 @@
-"""Cohere's: ``/v1/rerank`` and ``/v2/rerank``; Jina's and Voyage's clients rerank so, too."""
+"""Cohere's: reranking, as Jina's and Voyage's clients do it, too, and embedding; versions 1 and 2 of both."""

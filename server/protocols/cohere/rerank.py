@@ -17,10 +17,11 @@ from lurcher.retrieval.checks import rows_of
 from lurcher.retrieval.query import check_text
 from lurcher.retrieval.rerank import Document, RerankScores
 from lurcher.server.admission import Caller
-from lurcher.server.errors import responses
+from lurcher.server.errors import MEDIA_TYPE, responses
 from lurcher.server.keys import caller_of
 from lurcher.server.limits import too_many
 from lurcher.server.protocols.cohere.documents import read_texts
+from lurcher.server.protocols.cohere.errors import error_reply
 from lurcher.server.protocols.cohere.rerank_schemas import (
     RerankedDocument,
     RerankMeta,
@@ -28,11 +29,12 @@ from lurcher.server.protocols.cohere.rerank_schemas import (
     RerankRequest,
     RerankResult,
 )
+from lurcher.server.protocols.shape import shaped
 from lurcher.server.routes.search import milliseconds
 from lurcher.server.serving import Service, Serving
 from lurcher.server.settings import Settings
 
-router = APIRouter(tags=["rerank"])
+router = APIRouter(tags=["rerank"], route_class=shaped(error_reply, MEDIA_TYPE))
 
 _ERRORS = responses(400, 413, 415, 422, 429, 503, 504)
 

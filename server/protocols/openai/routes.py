@@ -6,9 +6,8 @@ import base64
 from datetime import datetime
 
 from fastapi import APIRouter, Request, Response
-from starlette.exceptions import HTTPException
 
-from lurcher.server.protocols.embedding import check_dimension, embedded, knows, side_of
+from lurcher.server.protocols.embedding import check_dimension, check_model, embedded, side_of
 from lurcher.server.protocols.openai.errors import error_reply
 from lurcher.server.protocols.openai.schemas import (
     Embedding,
@@ -30,7 +29,7 @@ async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
     """Return the vectors of texts, as queries are encoded unless ``input_type`` says otherwise."""
     service: Service = request.app.state.service
     with service.lease() as serving:
-        _check_model(body.model, serving)
+        check_model(body.model, serving.embedder)
         check_dimension("dimensions", body.dimensions, serving.embedder)
         side = side_of("input_type", body.input_type)
         found = await embedded(
@@ -66,20 +65,10 @@ async def model(name: str, request: Request) -> Model:
     """Return the model of that name."""
     service: Service = request.app.state.service
     with service.lease() as serving:
-        _check_model(name, serving)
+        check_model(name, serving.embedder)
         return _model(serving)
 
 
 def _model(serving: Serving) -> Model:
     created = int(datetime.fromisoformat(serving.manifest.created).timestamp())
     return Model(id=serving.embedder.config.name, created=created)
-
-
-def _check_model(name: str, serving: Serving) -> None:
-    """Raise HTTPException 404 for a model that is not served: vectors of two models cannot be compared."""
-    embedder = serving.embedder
-    if not knows(embedder, name):
-        shown = name if len(name) <= 100 else f"{name[:100]}…"
-        raise HTTPException(
-            404, f"model: there is no {shown!r} here, there is {embedder.config.name!r}"
-        )
