@@ -18,6 +18,7 @@ from lurcher.server import errors, keys
 from lurcher.server.middleware import Observe
 from lurcher.server.protocols.cohere import embed, rerank
 from lurcher.server.protocols.openai import routes as openai
+from lurcher.server.protocols.tei import routes as tei
 from lurcher.server.requests import Normalise, ReadBody
 from lurcher.server.routes import answer, bundle, documents, feedback, health, page, search
 from lurcher.server.schemas.problems import Problem
@@ -93,6 +94,7 @@ def create_app(
         (rerank.router, keys.to_search(settings)),
         (embed.router, keys.to_search(settings)),
         (openai.router, keys.to_search(settings)),
+        (tei.router, keys.to_search(settings)),
         (documents.router, keys.to_search(settings)),
         (bundle.router, keys.to_search(settings)),
         (feedback.reading, keys.to_search(settings)),
@@ -100,8 +102,8 @@ def create_app(
     ):
         refusals = errors.responses(401, 403) if demands else None
         app.include_router(guarded, dependencies=demands, responses=refusals)
-    for resource in (health, page):
-        app.include_router(resource.router)
+    for open_to_all in (health.router, page.router, tei.health):
+        app.include_router(open_to_all)
     _describe(app, settings)
     return app
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ def spoken(answering_bundle: Path) -> Iterator[Client]:
         yield client
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(("title", "example"), EXAMPLES, ids=[title for title, _ in EXAMPLES])
 def test_example_runs(
     spoken: Client, title: str, example: str, capsys: pytest.CaptureFixture[str]
@@ -31,3 +34,5 @@ def test_example_runs(
     names: dict[str, Any] = {}
     exec(compile(here, f"{PAGE}: {title}", "exec"), names)  # noqa: S102 (our own page)
     assert capsys.readouterr().out
+    names.clear()
+    gc.collect()  # here, where it is expected that a client which nobody closes leaves a socket open

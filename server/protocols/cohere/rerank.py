@@ -7,12 +7,9 @@ from time import perf_counter
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
-from starlette.exceptions import HTTPException
 
-from lurcher.bundle.bundle import NO_VECTORS
 from lurcher.errors import FieldError
 from lurcher.order import best_first
-from lurcher.retrieval.capabilities import NO_TOKENS
 from lurcher.retrieval.checks import rows_of
 from lurcher.retrieval.query import check_text
 from lurcher.retrieval.rerank import Document, RerankScores
@@ -29,6 +26,7 @@ from lurcher.server.protocols.cohere.rerank_schemas import (
     RerankRequest,
     RerankResult,
 )
+from lurcher.server.protocols.relevance import check_ranks, relevance
 from lurcher.server.protocols.shape import shaped
 from lurcher.server.routes.search import milliseconds
 from lurcher.server.serving import Service, Serving
@@ -92,8 +90,7 @@ async def _results(
 
 
 def _result(index: int, score: float) -> RerankResult:
-    relevance = min(max((1 + score) / 2, 0.0), 1.0)
-    return RerankResult(index=index, relevance_score=round(relevance, 6), score=round(score, 6))
+    return RerankResult(index=index, relevance_score=relevance(score), score=round(score, 6))
 
 
 def _refuse_cut(query: bool, documents: list[int]) -> None:
@@ -107,8 +104,7 @@ def _refuse_cut(query: bool, documents: list[int]) -> None:
 
 def _check(body: RerankRequest, serving: Serving, settings: Settings) -> None:
     """Raise FieldError or HTTPException if the settings or the bundle do not allow ``body``."""
-    if not serving.capabilities.tokens:  # no field is at fault
-        raise HTTPException(422, NO_TOKENS if serving.capabilities.vectors else NO_VECTORS)
+    check_ranks(serving.capabilities)
     if (body.documents is None) == (body.passages is None):
         raise FieldError("documents", "give either documents or passages")
     if body.documents is None and body.max_tokens_per_doc is not None:

@@ -1,0 +1,1 @@
+"""Those of text-embeddings-inference (TEI), which Hugging Face's clients call."""
