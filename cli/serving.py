@@ -1,4 +1,4 @@
-"""``lurcher demo``, ``serve`` and ``key``."""
+"""``lurcher demo``, ``serve``, ``mcp`` and ``key``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from lurcher.cli.console import console, progress
+from lurcher.cli.options import BundlePath
 from lurcher.threads import one_blas_thread
 
 app = typer.Typer()
@@ -91,6 +92,20 @@ def serve(**given: Any) -> None:
     flags = {name: value for name, value in given.items() if value not in (None, [])}
     notes: list[str] = []
     run(load_settings(config, flags, notes.append), notes=notes)
+
+
+@app.command()
+def mcp(bundle: BundlePath) -> None:
+    """Give a program that runs this command tools to search a bundle: MCP on standard input and output."""
+    one_blas_thread()
+    import asyncio
+    import sys
+
+    import lurcher
+    from lurcher.server.protocols.mcp.pipe import serve_pipe
+
+    with lurcher.open(bundle) as collection:
+        asyncio.run(serve_pipe(collection, sys.stdin.buffer, sys.stdout.buffer))
 
 
 @app.command("key")

@@ -17,6 +17,7 @@ from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server import errors, keys
 from lurcher.server.middleware import Observe
 from lurcher.server.protocols.cohere import embed, rerank
+from lurcher.server.protocols.mcp import routes as mcp
 from lurcher.server.protocols.openai import routes as openai
 from lurcher.server.protocols.tei import routes as tei
 from lurcher.server.requests import Normalise, ReadBody
@@ -95,6 +96,7 @@ def create_app(
         (embed.router, keys.to_search(settings)),
         (openai.router, keys.to_search(settings)),
         (tei.router, keys.to_search(settings)),
+        (mcp.router, keys.to_search(settings)),
         (documents.router, keys.to_search(settings)),
         (bundle.router, keys.to_search(settings)),
         (feedback.reading, keys.to_search(settings)),
