@@ -17,13 +17,15 @@ from lurcher import telemetry
 
 if TYPE_CHECKING:
     from lurcher.bundle.passages import Passage
+    from lurcher.client import AsyncClient, Client
     from lurcher.collection import Collection
     from lurcher.collection import open_collection as open
     from lurcher.errors import LurcherError
     from lurcher.retrieval.results import Answer, Hit, RerankResult, SearchResult
 
 __all__ = [
-    "Answer", "Collection", "Hit", "LurcherError", "Passage", "RerankResult", "SearchResult", "open",
+    "Answer", "AsyncClient", "Client", "Collection", "Hit", "LurcherError", "Passage",
+    "RerankResult", "SearchResult", "open",
 ]  # fmt: skip
 
 # Here, because whatever imports one of our dependencies for us runs this file first.
@@ -31,6 +33,8 @@ telemetry.forbid()
 
 _HOMES = {
     "Answer": "lurcher.retrieval.results",
+    "AsyncClient": "lurcher.client",
+    "Client": "lurcher.client",
     "Collection": "lurcher.collection",
     "Hit": "lurcher.retrieval.results",
     "LurcherError": "lurcher.errors",

@@ -14,10 +14,14 @@
     │   ├── BundleVersionError  written by a newer lurcher
     │   └── BundleCorrupt       a file is missing, cut short or changed: .file
     ├── FeedbackCorrupt         a feedback log that cannot be read: .file, .record, .reason
+    ├── RemoteError             a server that cannot be used by this client
+    │   ├── AccessRefused       it wants another key
+    │   └── VersionMismatch     it is of another version, or no Lurcher server at all
     └── ServiceError            the service cannot do it now
         ├── NotReady            no bundle has answered a query yet
         ├── QueueFull           too many requests wait: .retry_after in seconds
         ├── DeadlinePassed      the caller's time ran out before the work was done
+        ├── ServerUnreachable   no connection to the server, or one that broke
         └── FeedbackNotKept     no room for feedback, in memory or on the disk
 """
 
@@ -107,6 +111,18 @@ class FeedbackCorrupt(LurcherError):
         super().__init__(f"{where}: {reason}")
 
 
+class RemoteError(LurcherError):
+    """A server cannot be used by this client."""
+
+
+class AccessRefused(RemoteError):
+    """The server wants a key, or another one."""
+
+
+class VersionMismatch(RemoteError):
+    """The server is of a version that this client does not fit, or no Lurcher server."""
+
+
 class ServiceError(LurcherError):
     """The service cannot do it now; a later try may work."""
 
@@ -125,6 +141,10 @@ class QueueFull(ServiceError):
 
 class DeadlinePassed(ServiceError):
     """The caller's time ran out before the work was done."""
+
+
+class ServerUnreachable(ServiceError):
+    """There is no connection to the server, or it broke."""
 
 
 class FeedbackNotKept(ServiceError):

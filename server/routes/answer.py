@@ -7,6 +7,7 @@ from time import perf_counter
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
+from lurcher.bundle.passages import Passage
 from lurcher.errors import FieldError
 from lurcher.retrieval.capabilities import NO_READER, NO_T5
 from lurcher.retrieval.filters import conditions
@@ -47,7 +48,7 @@ async def answer(body: AnswerRequest, request: Request) -> Response:
         spent = timings(result.seconds, waited, start)
         written, reader = result.written, serving.manifest.reader
         reply = AnswerReply(
-            answers=[_answer(one) for one in result.answers],
+            answers=[_answer(one, whole="passage" in body.include) for one in result.answers],
             answered=bool(result.answers),
             question=result.question,
             calibrated=result.question and serving.capabilities.calibrated,
@@ -92,16 +93,24 @@ def _question(body: AnswerRequest, serving: Serving, settings: Settings) -> Quer
     )  # fmt: skip
 
 
-def _answer(found: Answer) -> FoundAnswer:
+def _answer(found: Answer, whole: bool) -> FoundAnswer:
     passage, (start, end) = found.passage, found.span
-    whole = passage.heading if found.part == "title" else passage.text
-    first, last = sentence_around(whole, start, end)
+    part = passage.heading if found.part == "title" else passage.text
+    first, last = sentence_around(part, start, end)
     return FoundAnswer(
         text=found.text,
         score=round(found.score, 6),
-        passage=AnswerPassage(id=passage.id, title=passage.heading),
+        passage=_passage(passage) if whole else AnswerPassage(id=passage.id, title=passage.heading),
         part=found.part,
         start=start,
         end=end,
-        sentence=Sentence(start=first, end=last, text=whole[first:last]),
+        sentence=Sentence(start=first, end=last, text=part[first:last]),
     )
+
+
+def _passage(passage: Passage) -> AnswerPassage:
+    return AnswerPassage(
+        id=passage.id, title=passage.heading, text=passage.text, document=passage.document,
+        section=list(passage.section), start=passage.start, end=passage.end, anchor=passage.anchor,
+        url=passage.url, metadata=passage.metadata,
+    )  # fmt: skip

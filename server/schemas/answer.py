@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -29,6 +29,10 @@ class AnswerRequest(Body):
         bool,
         Field(description="Also let the bundle's T5 write an answer from the hits."),
     ] = False
+    include: Annotated[
+        list[Literal["passage"]],
+        Field(max_length=1, description="`passage`: all of the passage that contains an answer."),
+    ] = []  # noqa: RUF012 (pydantic copies it)
     filter: Annotated[
         Filter, Field(description="As in a search.", examples=[{"language": "en"}])
     ] = {}  # noqa: RUF012 (pydantic copies it)
@@ -67,6 +71,14 @@ class AnswerPassage(BaseModel):
 
     id: str
     title: str
+    text: str = Field(default="", description="If included, as all that follows.")
+    document: str = Field(default="", description="Id of the document that it is a part of.")
+    section: list[str] = Field(default=[], description="The headings above it, outermost first.")
+    start: int = Field(default=0, description="Where it starts in the document's text.")
+    end: int = Field(default=0, description="Where it ends there; not included.")
+    anchor: str = Field(default="", description="Of its section, if there is one.")
+    url: str = Field(default="", description="A link to it, if there is one.")
+    metadata: dict[str, Any] = Field(default={}, description="The passage's.")
 
 
 class Sentence(Span):

@@ -11,6 +11,7 @@ import pytest
 
 import lurcher
 from lurcher.collection import Collection, SearchOptions
+from tests.server.serving import running, settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -32,11 +33,14 @@ def test_examples_run_from_top_to_bottom(
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     printed: list[str] = []
-    for block in _BLOCK.finditer(page):
-        # Blank lines before it, so that a traceback has the line numbers of the page.
-        lines = "\n" * page.count("\n", 0, block.start(1)) + block[1]
-        exec(compile(lines, str(PAGE), "exec"), names)  # noqa: S102 (our own page)
-        printed.append(capsys.readouterr().out)
+    with running(settings(answering_bundle)) as server:
+        for block in _BLOCK.finditer(page):
+            # Blank lines before it, so that a traceback has the line numbers of the page.
+            lines = "\n" * page.count("\n", 0, block.start(1)) + block[1]
+            here = lines.replace("http://localhost:8080", server.url)
+            capsys.readouterr()  # the server's log
+            exec(compile(here, str(PAGE), "exec"), names)  # noqa: S102 (our own page)
+            printed.append(capsys.readouterr().out)
     assert all(printed)
     assert len(printed) > 5
     # What the comments beside the calls promise.
@@ -47,6 +51,12 @@ def test_examples_run_from_top_to_bottom(
 @pytest.mark.parametrize("name", [n for n in vars(Collection) if not n.startswith("_")])
 def test_method_is_documented(page: str, name: str) -> None:
     assert re.search(rf"\b\w+\.{name}\b|`{name}`", page)
+
+
+@pytest.mark.parametrize("name", [n for n in vars(lurcher.Client) if not n.startswith("_")])
+def test_method_of_a_client_is_documented(page: str, name: str) -> None:
+    assert re.search(rf"\bserver\.{name}\b|`{name}[`(]|\.{name}\(", page)
+    assert name in vars(lurcher.AsyncClient)
 
 
 @pytest.mark.parametrize("name", SearchOptions.__annotations__)

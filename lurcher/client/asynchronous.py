@@ -1,0 +1,150 @@
+"""`lurcher.AsyncClient`: as `lurcher.Client`, for programs with an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
+
+from lurcher.client import steps
+from lurcher.client.connection import Target, httpx_module
+from lurcher.client.failures import pause_before, read_failure
+from lurcher.client.steps import Request, Steps
+from lurcher.errors import VersionMismatch
+
+if TYPE_CHECKING:
+    from lurcher.bundle.passages import Passage
+    from lurcher.bundle.vectors import Vectors
+    from lurcher.collection import SearchOptions
+    from lurcher.retrieval.results import RerankResult, SearchResult
+    from lurcher.server.schemas.bundle import BundleReply
+
+_Result = TypeVar("_Result")
+
+
+class AsyncClient:
+    """A server at a URL, as `Client`. Close it, or use it in an `async with` block."""
+
+    def __init__(
+        self, url: str, key: str | None = None, *, timeout: float = 30.0, retries: int = 2,
+        transport: Any = None, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:  # fmt: skip
+        """``transport`` is httpx's, for a proxy or another connection than TCP."""
+        self._target = Target(url, key, timeout, retries)
+        self._httpx = httpx_module()
+        self._connection = self._httpx.AsyncClient(transport=transport)
+        self._sleep = sleep
+
+    def within(self, seconds: float) -> Self:
+        """Return a client over the same connection whose calls have so many seconds."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._target = replace(self._target, timeout=seconds)
+        return other
+
+    async def search(
+        self, query: str, top_k: int = 10, **options: Unpack[SearchOptions]
+    ) -> SearchResult:
+        """Return the passages nearest to ``query``, best first, at most ``top_k`` of them."""
+        return await self._run(steps.search(query, top_k, options))
+
+    async def search_many(
+        self, queries: Sequence[str], top_k: int = 10, **options: Unpack[SearchOptions]
+    ) -> list[SearchResult]:
+        """Return the result of each of ``queries``, in order, in batches that the server allows."""
+        return await self._run(steps.search_many(queries, top_k, options))
+
+    async def answer(
+        self, question: str, top_k: int = 3, *, read_depth: int = 10, min_score: float | None = None,
+        write: bool = False, **options: Unpack[SearchOptions],
+    ) -> SearchResult:  # fmt: skip
+        """Return at most ``top_k`` answers to ``question``; a server sends no hits with them."""
+        return await self._run(steps.answer(question, top_k, read_depth, min_score, write, options))
+
+    async def rerank(
+        self, query: str, documents: Sequence[str] | None = None, *,
+        passages: Sequence[str] | None = None, max_tokens: int | None = None,
+    ) -> RerankResult:  # fmt: skip
+        """Return the scores of ``documents`` (texts) or ``passages`` (ids), in the order given."""
+        return await self._run(steps.rerank(query, documents, passages, max_tokens))
+
+    async def embed(
+        self, texts: Sequence[str], side: Literal["query", "passage"] = "query"
+    ) -> Vectors:
+        """Return the vectors (n, d) float32 of ``texts``, encoded as queries or as passages are."""
+        return await self._run(steps.embed(texts, side))
+
+    async def of_document(self, id_: str) -> list[Passage]:
+        """Return the passages of the document with that id, in the order of its text."""
+        return await self._run(steps.of_document(id_))
+
+    async def about(self) -> BundleReply:
+        """Return what the server says of its bundle: encoder, measured figures, limits."""
+        return await self._run(steps.about())
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._connection.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        await self.close()
+
+    async def _run(self, of: Steps[_Result]) -> _Result:
+        """Return the result of the steps ``of`` a call."""
+        deadline = time.monotonic() + self._target.timeout
+        try:
+            request = next(of)
+            while True:
+                request = of.send(await self._send(request, deadline))
+        except StopIteration as done:
+            result: _Result = done.value
+            return result
+        except VersionMismatch as error:
+            raise self._target.explained(error, await self._openapi()) from error
+
+    async def _send(self, request: Request, deadline: float) -> bytes:
+        target, attempt = self._target, 0
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                reply = await self._connection.request(**target.arguments(request, left))
+            except self._httpx.TimeoutException as error:
+                raise target.out_of_time() from error
+            except self._httpx.TransportError as error:
+                failure: Exception = target.unreachable(error)
+                status, headers = None, {}
+            else:
+                if reply.is_success:
+                    content: bytes = reply.content
+                    return content
+                status, headers = reply.status_code, reply.headers
+                failure = read_failure(status, headers, reply.content)
+            left = deadline - time.monotonic()
+            pause = (
+                pause_before(attempt, status, headers, left) if attempt < target.retries else None
+            )
+            if pause is None:
+                raise failure
+            await self._sleep(pause)
+            attempt += 1
+
+    async def _openapi(self) -> dict[str, Any] | None:
+        """Return what the server says of itself, None where it says nothing."""
+        try:
+            reply = await self._connection.request(
+                **self._target.arguments(Request("/openapi.json"), 1.0)
+            )
+            found = json.loads(reply.content)
+        except (self._httpx.HTTPError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
