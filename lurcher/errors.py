@@ -13,6 +13,7 @@
     │   ├── BundleNotFound      nothing there, or not a bundle
     │   ├── BundleVersionError  written by a newer lurcher
     │   └── BundleCorrupt       a file is missing, cut short or changed: .file
+    ├── NoCorpus                something about passages, asked of a server of an encoder alone
     ├── FeedbackCorrupt         a feedback log that cannot be read: .file, .record, .reason
     ├── RemoteError             a server that cannot be used by this client
     │   ├── AccessRefused       it wants another key
@@ -98,6 +99,16 @@ class BundleCorrupt(BundleError):
     def __init__(self, path: Path | str, file: str, reason: str) -> None:
         self.file = file
         super().__init__(path, f"{file}: {reason}")
+
+
+class NoCorpus(LurcherError):
+    """Passages are asked for, but the server has none: it serves an encoder alone."""
+
+    def __init__(self, *_: str) -> None:
+        super().__init__(
+            "this server has no corpus, only an encoder (encoder_only): it embeds and reranks texts; "
+            "`lurcher serve BUNDLE` searches"
+        )
 
 
 class FeedbackCorrupt(LurcherError):

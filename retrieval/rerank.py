@@ -13,12 +13,12 @@ import numpy as np
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.token_store import TokenStore
 from lurcher.bundle.vectors import VectorIndex, Vectors
+from lurcher.errors import FieldError
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.ranker.maxsim import blend, maxsim
-from lurcher.models.tokens.coder import Coded
+from lurcher.models.tokens.coder import Coded, TokenCoder
 from lurcher.models.tokens.passages import encode_passages
 from lurcher.order import evened, inner_products
-from lurcher.retrieval.stages.encode import token_features
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +58,20 @@ class Reranker:
     """Scores passages as a search ranks them, without known queries; call it from one thread at a time."""
 
     def __init__(
-        self, queries: Encoder, passages: Encoder, store: TokenStore, index: VectorIndex
-    ) -> None:
-        """``queries`` and ``passages`` are the encoders of either side."""
-        self._queries, self._passages, self._store, self._index = queries, passages, store, index
+        self, queries: Encoder, passages: Encoder, coder: TokenCoder, keep_ratio: float,
+        stored: tuple[TokenStore, VectorIndex] | None = None,
+    ) -> None:  # fmt: skip
+        """``queries`` and ``passages`` are the encoders of either side.
+
+        ``coder`` codes documents, of which ``keep_ratio`` of the tokens are left. ``stored`` has what a
+        bundle keeps of its passages; None: only documents can be scored.
+        """
+        self._queries, self._passages = queries, passages
+        self._coder, self._keep_ratio, self._stored = coder, keep_ratio, stored
 
     def encode(self, documents: Sequence[Document]) -> list[EncodedDocument]:
         """The documents, encoded by the pass that a build makes over passages. Raises ModelError."""
-        encoder, store = self._passages, self._store
+        encoder = self._passages
         texts = [document.text.strip() for document in documents]
         tokens = [
             tokens if document.max_tokens is None else encoder.cut(tokens, document.max_tokens)
@@ -74,7 +80,7 @@ class Reranker:
         vectors, coded = encode_passages(
             encoder,
             tokens,
-            lambda ids, states: store.coder.code_batch(states, ids, store.settings.keep_ratio),
+            lambda ids, states: self._coder.code_batch(states, ids, self._keep_ratio),
         )
         # No query comes near a passage of nothing.
         vectors[[not text for text in texts]] = 0.0
@@ -87,15 +93,19 @@ class Reranker:
         """The scores of the request's passages: what a search without known queries ranks them by."""
         (tokens,) = self._queries.tokenise([request.query])
         (vector,), (states,) = self._queries.encode_states([tokens])
-        features = token_features(self._queries, self._store, tokens, states)
+        own = self._queries.own_tokens(tokens)
+        projected, weights = self._coder.queries(states[own], tokens.ids[own])
         if isinstance(request.passages, tuple):
             vectors = np.stack([one.vector for one in request.passages])
             codes = np.concatenate([one.coded.codes for one in request.passages])
             counts = np.array([len(one.coded.codes) for one in request.passages])
         else:
-            vectors = self._index.vectors(request.passages)
-            codes, counts = self._store.gather(request.passages)
-        similarity = maxsim(features.projected, features.weights, codes, counts)
+            if self._stored is None:
+                raise FieldError("passages", "there are none here, only documents can be ranked")
+            store, index = self._stored
+            vectors = index.vectors(request.passages)
+            codes, counts = store.gather(request.passages)
+        similarity = maxsim(projected, weights, codes, counts)
         return RerankScores(
             evened(blend(inner_products(vectors, vector), similarity)), tokens.truncated
         )

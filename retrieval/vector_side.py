@@ -53,7 +53,13 @@ class VectorSide:
         self.reranker = (
             None
             if bundle.tokens is None or self.passages is None
-            else Reranker(self.queries, self.passages, bundle.tokens, bundle.vectors)
+            else Reranker(
+                self.queries,
+                self.passages,
+                bundle.tokens.coder,
+                bundle.tokens.settings.keep_ratio,
+                (bundle.tokens, bundle.vectors),
+            )
         )
         self.embedder = Embedder(self.queries, self.passage_encoder)
         # The direction that all words have in common by the query encoder, at norm 1.

@@ -16,6 +16,7 @@ from lurcher.errors import (
     FeedbackNotKept,
     FieldError,
     LurcherError,
+    NoCorpus,
     NotReady,
     QueueFull,
 )
@@ -27,6 +28,7 @@ MEDIA_TYPE = "application/problem+json"
 
 _TABLE: dict[type[LurcherError], tuple[int, str]] = {
     FieldError: (422, "A field cannot be used"),
+    NoCorpus: (409, "No corpus here"),
     NotReady: (503, "Not ready"),
     QueueFull: (429, "Too many queries wait"),
     DeadlinePassed: (504, "Out of time"),

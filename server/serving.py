@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
@@ -18,9 +19,10 @@ import numpy as np
 import structlog
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.bundle.passages import Rows
+from lurcher.bundle.manifest import Manifest
+from lurcher.bundle.passages import Passages, Rows
 from lurcher.bundle.vectors import Vectors
-from lurcher.errors import BundleError, DeadlinePassed, LurcherError, NotReady
+from lurcher.errors import BundleError, DeadlinePassed, LurcherError, NoCorpus, NotReady
 from lurcher.feedback.aggregation import Limits
 from lurcher.feedback.online import Change
 from lurcher.feedback.replay import open_state
@@ -28,6 +30,7 @@ from lurcher.feedback.service import FeedbackService, QueueLimits
 from lurcher.feedback.state import FeedbackState, Receipt
 from lurcher.models.engines import Choice, EngineName
 from lurcher.retrieval.embedder import Embedder, EmbedWork
+from lurcher.retrieval.encoder_alone import EncoderAlone
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.rerank import Document, EncodedDocument, RerankRequest, RerankScores
 from lurcher.retrieval.results import SearchResult
@@ -59,10 +62,11 @@ OpenSnapshot = Callable[[Bundle, int, EngineName], Snapshot]
 class Serving:
     """Answers requests from one snapshot; make it where an event loop runs."""
 
-    def __init__(self, snapshot: Snapshot, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, snapshot: Snapshot | EncoderAlone, settings: Settings, metrics: Metrics
+    ) -> None:
         self._snapshot, self._settings, self._metrics = snapshot, settings, metrics
-        self.bundle = snapshot.bundle.manifest.name
-        self.manifest, self.passages = snapshot.bundle.manifest, snapshot.bundle.passages
+        self._opened = datetime.now(UTC)
         self.capabilities, self.engine = snapshot.capabilities, snapshot.engine
         self._leases, self._retired = 0, False
         handlers = (
@@ -74,6 +78,37 @@ class Serving:
         )
         self._batcher = Batcher(handlers, bounds)
         self._questions = ConcurrencyLimiter("question", _QUESTIONS, bounds, snapshot.costs)
+
+    @property
+    def has_corpus(self) -> bool:
+        """Whether there are passages: not where an encoder is served alone."""
+        return isinstance(self._snapshot, Snapshot)
+
+    @property
+    def _corpus(self) -> Snapshot:
+        if not isinstance(self._snapshot, Snapshot):
+            raise NoCorpus
+        return self._snapshot
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself. Raises NoCorpus, as all do that need passages."""
+        return self._corpus.bundle.manifest
+
+    @property
+    def passages(self) -> Passages:
+        """The bundle's."""
+        return self._corpus.bundle.passages
+
+    @property
+    def bundle(self) -> str:
+        """The bundle's name, or that of an encoder which is served alone."""
+        return self.manifest.name if self.has_corpus else self.embedder.config.name
+
+    @property
+    def created(self) -> datetime:
+        """When the bundle was made, or an encoder that is served alone was opened."""
+        return datetime.fromisoformat(self.manifest.created) if self.has_corpus else self._opened
 
     @property
     def waiting(self) -> int:
@@ -273,7 +308,7 @@ class Serving:
     # The methods below run in the batcher's thread.
 
     def _search(self, queries: Sequence[Query]) -> list[SearchResult | LurcherError]:
-        results = self._snapshot.run(queries)
+        results = self._corpus.run(queries)
         self._metrics.batch_queries.observe(len(queries))
         found = [result for result in results if isinstance(result, SearchResult)]
         for stage, seconds in found[0].seconds.items() if found else ():
@@ -295,12 +330,12 @@ class Serving:
             return self._snapshot.rerank(requests)
 
     def _nearest_parts(self, pairs: Sequence[tuple[str, str]]) -> Sequence[str]:
-        return self._snapshot.nearest_parts(pairs)
+        return self._corpus.nearest_parts(pairs)
 
     def _learn(self, changes: Sequence[Change]) -> Sequence[LurcherError | None]:
         error: LurcherError | None = None
         try:
-            self._snapshot.learn(changes)
+            self._corpus.learn(changes)
         except LurcherError as failure:
             error = failure
         # Any error: the feedback is on disk, and searches go on.
@@ -341,9 +376,9 @@ class Service:
         except OSError as error:  # a file that may not be read, a disk that fails
             where = error.filename or self.settings.bundle
             raise BundleError(where, error.strerror or str(error)) from error
-        manifest = snapshot.bundle.manifest
         serving = Serving(snapshot, self.settings, self.metrics)
-        self.metrics.passages.set(manifest.passages)
+        passages = serving.manifest.passages if serving.has_corpus else 0
+        self.metrics.passages.set(passages)
         self.metrics.waiting.set_function(lambda: serving.waiting)
         if state is not None:
             settings = self.settings
@@ -355,10 +390,17 @@ class Service:
             self._feedback = feedback
         self._serving = serving
         told = {} if snapshot.engine is None else _told(snapshot.engine)
-        _log.info("ready", bundle=manifest.name, passages=manifest.passages, **told)
+        _log.info("ready", bundle=serving.bundle, passages=passages, **told)
 
-    def _open(self) -> tuple[Snapshot, FeedbackState | None]:
+    def _open(self) -> tuple[Snapshot | EncoderAlone, FeedbackState | None]:
         settings = self.settings
+        if settings.encoder_only:
+            alone = EncoderAlone(
+                settings.bundle, thread_count(settings.threads), settings.engine,
+                settings.check_hashes,
+            )  # fmt: skip
+            alone.warm_up()
+            return alone, None
         bundle = Bundle.open(settings.bundle, settings.check_hashes)
         snapshot = self._open_snapshot(bundle, thread_count(settings.threads), settings.engine)
         snapshot.warm_up()
@@ -383,7 +425,14 @@ class Service:
         return self._serving is not None
 
     def lease(self) -> Serving:
-        """Return the bundle in service, to lease in a `with` block. Raises NotReady."""
+        """Return the bundle in service, to lease in a `with` block. Raises NotReady or NoCorpus."""
+        serving = self.models()
+        if not serving.has_corpus:
+            raise NoCorpus
+        return serving
+
+    def models(self) -> Serving:
+        """Return what is in service, for what its models can do without passages. Raises NotReady."""
         if self._serving is None:
             raise NotReady("the bundle is still being loaded")
         return self._serving

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from lurcher.errors import FieldError
 from lurcher.models.engines import EngineName
+from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.server.sources import Given, expanded, from_environment, from_file, shown
 
 
@@ -26,6 +27,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     bundle: Path = Field(description="The bundle to serve.")
+    encoder_only: bool = Field(
+        False,
+        description="Serve an encoder alone, to embed and rerank texts: that of `bundle`, which may be an "
+        "encoder's folder, or the shipped one.",
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     check_hashes: bool = Field(
@@ -161,6 +167,14 @@ class Settings(BaseModel):
             raise ValueError("must not be blank; 0.0.0.0 or :: listens on every address")
         return value.strip().removeprefix("[").removesuffix("]")
 
+    @field_validator("feedback")
+    @classmethod
+    def _needs_a_corpus(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        """Feedback names passages."""
+        if value is not None and info.data.get("encoder_only"):
+            raise ValueError("is about passages, and encoder_only serves none")
+        return value
+
     @field_validator("max_waiting")
     @classmethod
     def _room_for_a_batch(cls, value: int, info: ValidationInfo) -> int:
@@ -185,6 +199,9 @@ class Settings(BaseModel):
             raise ValueError("feedback with read_keys needs a write key too")
         return value
 
+
+# As pydantic reads them.
+_TRUE = ("1", "true", "t", "yes", "y", "on")
 
 _KEY_HASH = re.compile("sha256:[0-9a-f]{64}")
 
@@ -212,6 +229,8 @@ def load_settings(
     variables = from_environment(os.environ, fields, lists, warn)
     file = Given({}, {}) if config is None else from_file(expanded("config", config), fields, paths)
     given = {**file.values, **variables.values, **flags}
+    if str(given.get("encoder_only")).lower() in _TRUE:
+        given.setdefault("bundle", DEFAULT_ENCODER)
     flagged = {name: f"in --{name.replace('_', '-')}" for name in flags if name != "bundle"}
     places = {**file.places, **variables.places, **flagged}
     for name in given.keys() & set(paths):

@@ -23,6 +23,7 @@ EXAMPLES: dict[type[LurcherError], LurcherError] = {
 }
 STATUS = {
     tree.FieldError: 422,
+    tree.NoCorpus: 409,
     tree.NotReady: 503,
     tree.QueueFull: 429,
     tree.DeadlinePassed: 504,

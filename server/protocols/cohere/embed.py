@@ -42,7 +42,7 @@ _CUTS: dict[str, Cut] = {"NONE": "never", "START": "start", "END": "end"}
 async def embed(body: EmbedRequest, request: Request) -> Response:
     """Return the vectors of texts: search queries as queries are encoded, all others as passages."""
     service: Service = request.app.state.service
-    with service.lease() as serving:
+    with service.models() as serving:
         if body.model is not None:
             check_model(body.model, serving.embedder)
         check_dimension("output_dimension", body.output_dimension, serving.embedder)

@@ -43,15 +43,14 @@ async def rerank(body: RerankRequest, request: Request) -> Response:
     """Sort texts, or passages of the bundle, by how well they answer a query; compatible with Cohere."""
     start = perf_counter()
     service: Service = request.app.state.service
-    with service.lease() as serving:
+    with service.models() as serving:
         _check(body, serving, service.settings)
         results, scored, cut = await _results(body, serving, caller_of(request))
-        manifest = serving.manifest
         reply = RerankReply(
             id=request.state.request_id,
             results=results,
             meta=RerankMeta(
-                bundle=manifest.name, model=manifest.encoder_name, truncated=scored.truncated,
+                bundle=serving.bundle, model=serving.embedder.config.name, truncated=scored.truncated,
                 truncated_documents=cut, timings_ms={"total": milliseconds(perf_counter() - start)},
             ),
         )  # fmt: skip
@@ -62,12 +61,10 @@ async def _results(
     body: RerankRequest, serving: Serving, caller: Caller
 ) -> tuple[list[RerankResult], RerankScores, list[int]]:
     """Return the results, best first, the scores of all, and the positions of documents that were cut."""
-    stored, ids = serving.passages, body.passages or []
-    texts = None if body.documents is None else read_texts(body.documents, body.rank_fields)
-    rows = await asyncio.to_thread(rows_of, stored, ids)
-    passages = (
-        rows if texts is None else [Document(text, body.max_tokens_per_doc) for text in texts]
-    )
+    ids = body.passages or []
+    rows = None if body.documents else await asyncio.to_thread(rows_of, serving.passages, ids)
+    texts = read_texts(body.documents or [], body.rank_fields)
+    passages = [Document(text, body.max_tokens_per_doc) for text in texts] if rows is None else rows
     scored, cut = await serving.rerank(body.query, passages, body.timeout_ms, caller)
     if not body.truncation:
         _refuse_cut(scored.truncated, cut)
@@ -75,15 +72,15 @@ async def _results(
     order = best_first(scored.scores, np.arange(len(scored.scores)), body.top_n or body.top_k)
     best: list[int] = order.tolist()
     results = [_result(i, float(scored.scores[i])) for i in best]
-    if texts is None:
+    if rows is not None:
         for result in results:
             result.id = ids[result.index]
     if body.return_documents:
-        returned = (
-            [passage.text for passage in await asyncio.to_thread(stored.get, rows[best].tolist())]
-            if texts is None
-            else [texts[i] for i in best]
-        )
+        if rows is not None:
+            found = await asyncio.to_thread(serving.passages.get, rows[best].tolist())
+            returned = [passage.text for passage in found]
+        else:
+            returned = [texts[i] for i in best]
         for result, text in zip(results, returned, strict=True):
             result.document = RerankedDocument(text=text)
     return results, scored, cut
@@ -104,7 +101,7 @@ def _refuse_cut(query: bool, documents: list[int]) -> None:
 
 def _check(body: RerankRequest, serving: Serving, settings: Settings) -> None:
     """Raise FieldError or HTTPException if the settings or the bundle do not allow ``body``."""
-    check_ranks(serving.capabilities)
+    check_ranks(serving)
     if (body.documents is None) == (body.passages is None):
         raise FieldError("documents", "give either documents or passages")
     if body.documents is None and body.max_tokens_per_doc is not None:

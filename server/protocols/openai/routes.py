@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from datetime import datetime
 
 from fastapi import APIRouter, Request, Response
 
@@ -28,7 +27,7 @@ router = APIRouter(route_class=shaped(error_reply), include_in_schema=False)
 async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
     """Return the vectors of texts, as queries are encoded unless ``input_type`` says otherwise."""
     service: Service = request.app.state.service
-    with service.lease() as serving:
+    with service.models() as serving:
         check_model(body.model, serving.embedder)
         check_dimension("dimensions", body.dimensions, serving.embedder)
         side = side_of("input_type", body.input_type)
@@ -56,7 +55,7 @@ async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
 async def models(request: Request) -> ModelsReply:
     """Return the models that are served: the encoder."""
     service: Service = request.app.state.service
-    with service.lease() as serving:
+    with service.models() as serving:
         return ModelsReply(data=[_model(serving)])
 
 
@@ -64,11 +63,10 @@ async def models(request: Request) -> ModelsReply:
 async def model(name: str, request: Request) -> Model:
     """Return the model of that name."""
     service: Service = request.app.state.service
-    with service.lease() as serving:
+    with service.models() as serving:
         check_model(name, serving.embedder)
         return _model(serving)
 
 
 def _model(serving: Serving) -> Model:
-    created = int(datetime.fromisoformat(serving.manifest.created).timestamp())
-    return Model(id=serving.embedder.config.name, created=created)
+    return Model(id=serving.embedder.config.name, created=int(serving.created.timestamp()))

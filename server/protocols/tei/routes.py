@@ -44,7 +44,7 @@ health = APIRouter(route_class=shaped(error_reply), include_in_schema=False)
 async def embed(body: EmbedRequest, request: Request) -> Response:
     """Return the vectors of texts, as queries are encoded unless ``prompt_name`` says otherwise."""
     service: Service = request.app.state.service
-    with service.lease() as serving:
+    with service.models() as serving:
         config = serving.embedder.config
         check_dimension("dimensions", body.dimensions, serving.embedder)
         if body.normalize is False and config.similarity == "cosine":
@@ -61,7 +61,7 @@ async def embed(body: EmbedRequest, request: Request) -> Response:
 async def similarity(body: SimilarityRequest, request: Request) -> Response:
     """Return the cosine of a text with each of others, all of one side."""
     service: Service = request.app.state.service
-    with service.lease() as serving:
+    with service.models() as serving:
         how, given = body.parameters, body.inputs
         found = await embedded(
             serving, request, "inputs", [given.source_sentence, *given.sentences],
@@ -76,8 +76,8 @@ async def rerank(body: RerankRequest, request: Request) -> list[Rank]:
     """Return the texts, best first, with scores of 0 to 1, or raw ones of -1 to 1."""
     service: Service = request.app.state.service
     limit = service.settings.max_candidates
-    with service.lease() as serving:
-        check_ranks(serving.capabilities)
+    with service.models() as serving:
+        check_ranks(serving)
         check_text("query", body.query, service.settings.max_query_chars)
         if len(body.texts) > limit:
             raise too_many("texts", len(body.texts), limit)
@@ -102,7 +102,7 @@ async def info(request: Request) -> Info:
     """Return what is served, and the limits on requests."""
     service: Service = request.app.state.service
     settings = service.settings
-    with service.lease() as serving:
+    with service.models() as serving:
         config = serving.embedder.config
         return Info(
             model_id=config.name, model_sha=config.fingerprint, model_dtype=config.precision,
@@ -118,7 +118,7 @@ async def info(request: Request) -> Info:
 async def healthy(request: Request) -> Response:
     """Answer 200 once requests can be answered."""
     service: Service = request.app.state.service
-    service.lease()
+    service.models()
     return Response()
 
 
