@@ -25,6 +25,7 @@ from lurcher.retrieval.results import (
     WrittenAnswer,
 )
 from lurcher.server.protocols.cohere.rerank_schemas import RerankReply
+from lurcher.server.protocols.tei.schemas import Info
 from lurcher.server.schemas.answer import AnswerReply, FoundAnswer
 from lurcher.server.schemas.bundle import BundleReply
 from lurcher.server.schemas.documents import DocumentReply
@@ -90,6 +91,11 @@ def vectors(replies: Sequence[bytes]) -> Vectors:
         except (ValueError, KeyError, TypeError) as error:
             raise VersionMismatch(f"no vectors in its reply: {error!r}") from error
     return np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), np.float32)
+
+
+def most_texts(raw: bytes) -> int:
+    """Return how many texts a server embeds in one request."""
+    return _read(Info, raw).max_client_batch_size
 
 
 def bundle(raw: bytes) -> BundleReply:

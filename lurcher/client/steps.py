@@ -18,6 +18,7 @@ from lurcher.client.replies import (
     document_passages,
     found,
     found_many,
+    most_texts,
     scored,
     vectors,
 )
@@ -109,9 +110,10 @@ def embed(texts: Sequence[str], side: Literal["query", "passage"]) -> Steps[Vect
     if side not in ("query", "passage"):
         raise FieldError("side", f"{side!r}: must be one of query, passage")
     parts: list[bytes] = []
-    for first in range(0, len(texts), BATCH):
+    step = BATCH if len(texts) < 2 else min(BATCH, most_texts((yield Request("/info"))))
+    for first in range(0, len(texts), step):
         body = {
-            "texts": list(texts[first : first + BATCH]), "embedding_types": ["base64"],
+            "texts": list(texts[first : first + step]), "embedding_types": ["base64"],
             "input_type": "search_query" if side == "query" else "search_document",
         }  # fmt: skip
         parts.append((yield Request("/v2/embed", body)))

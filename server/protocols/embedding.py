@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from fastapi import Request
@@ -18,11 +18,9 @@ from lurcher.retrieval.embedder import Embedder, EmbedWork, Side
 from lurcher.retrieval.query import check_text
 from lurcher.server.keys import caller_of
 from lurcher.server.limits import too_many
+from lurcher.server.protocols.inputs import Input
 from lurcher.server.serving import Serving
 from lurcher.text import lone_surrogate
-
-Input = str | list[int]
-"""A text, or the ids of its tokens."""
 
 Cut = Literal["never", "end", "start"]
 """Which part of a text that is too long is left out; never: it is an error."""
@@ -74,23 +72,6 @@ async def embedded(
     )  # fmt: skip
 
 
-def inputs(given: Any) -> list[Input]:
-    """Return the texts that ``given`` means: one text, its token ids, or a list of either.
-
-    Raises ValueError, as a validator of a field does.
-    """
-    if isinstance(given, str):
-        return [given]
-    if not isinstance(given, list):
-        raise ValueError("must be a text, a list of texts, or token ids")
-    if given and all(_is_id(one) for one in given):
-        return [given]
-    for place, one in enumerate(given):
-        if not isinstance(one, str) and not (isinstance(one, list) and all(map(_is_id, one))):
-            raise ValueError(f"item {place} is neither a text nor a list of token ids")
-    return given
-
-
 def side_of(field: str, name: str | None) -> Side:
     """Return the side that ``name`` in ``field`` asks for; queries if it is None. Raises FieldError."""
     if name is None or name in _QUERY_NAMES:
@@ -120,10 +101,6 @@ def check_model(name: str, embedder: Embedder) -> None:
     if name.rpartition("/")[2].lower() != known.lower():
         shown = name if len(name) <= 100 else f"{name[:100]}…"
         raise HTTPException(404, f"model: there is no {shown!r} here, there is {known!r}")
-
-
-def _is_id(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _check(field: str, text: Input) -> None:

@@ -27,7 +27,7 @@ EVERY = ["highlights", "contributing_neighbours", "token_alignment"]
 
 @pytest.fixture(scope="module")
 def served(answering_bundle: Path) -> Iterator[Raw]:
-    limits = {"max_queries": 3, "max_hits": 100}
+    limits = {"max_queries": 3, "max_hits": 100, "max_inputs": 7}
     with running(settings(answering_bundle, read_keys=[key_hash(KEY)], **limits)) as raw:
         yield raw
 

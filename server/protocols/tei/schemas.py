@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field
 
 from lurcher.retrieval.filters import Text
-from lurcher.server.protocols.embedding import Input, inputs
+from lurcher.server.protocols.inputs import Input, inputs
 from lurcher.server.schemas.body import Body
 
 
