@@ -52,14 +52,12 @@ PATHS = [
     "/livez",
     "/readyz",
     "/metrics",
-    "/",
     "/docs",
     "/openapi.json",
     "/v1",
     "/v1/search/",
     "/v1//search",
     "/%ff",
-    "/?q=%00",
 ]
 TYPES = ["application/json"] * 8 + [
     "text/plain",
