@@ -71,7 +71,7 @@ async def similarity(body: SimilarityRequest, request: Request) -> Response:
     return _reply([float(first @ one) for one in others], found.tokens)
 
 
-@router.post("/rerank")
+@router.post("/rerank", response_model_exclude_none=True)
 async def rerank(body: RerankRequest, request: Request) -> list[Rank]:
     """Return the texts, best first, with scores of 0 to 1, or raw ones of -1 to 1."""
     service: Service = request.app.state.service

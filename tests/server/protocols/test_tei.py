@@ -81,6 +81,7 @@ def test_ranking_is_that_of_rerank(spoken: Client, here: Collection) -> None:
     plain = post(spoken, "/rerank", query=TEXTS[0], texts=texts)
     assert [one["index"] for one in plain] == [one["index"] for one in raw]
     assert all(0 <= one["score"] <= 1 for one in plain)
+    assert all(set(one) == {"index", "score"} for one in plain)
 
 
 def test_info_and_health(client: InferenceClient, spoken: Client) -> None:
