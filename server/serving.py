@@ -12,8 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import perf_counter
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import structlog
@@ -40,6 +39,7 @@ from lurcher.server.admission.batching import Batcher, Bounds, deadline_passed
 from lurcher.server.admission.concurrency_limiter import ConcurrencyLimiter
 from lurcher.server.admission.ladder import lowered
 from lurcher.server.admission.turns import in_turns
+from lurcher.server.leases import Leased
 from lurcher.server.metrics import Metrics
 from lurcher.server.settings import Settings
 from lurcher.threads import thread_count
@@ -59,16 +59,16 @@ _ENCODED_TOKENS = 1_024
 OpenSnapshot = Callable[[Bundle, int, EngineName], Snapshot]
 
 
-class Serving:
+class Serving(Leased):
     """Answers requests from one snapshot; make it where an event loop runs."""
 
     def __init__(
         self, snapshot: Snapshot | EncoderAlone, settings: Settings, metrics: Metrics
     ) -> None:
+        super().__init__(snapshot.close)
         self._snapshot, self._settings, self._metrics = snapshot, settings, metrics
         self._opened = datetime.now(UTC)
         self.capabilities, self.engine = snapshot.capabilities, snapshot.engine
-        self._leases, self._retired = 0, False
         handlers = (
             self._learn, self._search, self._embed, self._encode_documents, self._rerank,
             self._nearest_parts,
@@ -114,23 +114,6 @@ class Serving:
     def waiting(self) -> int:
         """The number of queries that wait."""
         return self._batcher.waiting + self._questions.waiting
-
-    def __enter__(self) -> Self:
-        """Lease the bundle: it stays open for the time of the block, even if another replaces it.
-
-        Raises NotReady once it was closed: its files may be closed, too.
-        """
-        if self._retired:
-            raise NotReady("the server is stopping")
-        self._leases += 1
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:  # fmt: skip
-        self._leases -= 1
-        self._close_if_idle()
 
     def search(
         self, queries: Sequence[Query], timeout_ms: int | None, caller: Caller, *, degrade: bool = True
@@ -246,12 +229,7 @@ class Serving:
     async def close(self) -> None:
         """Finish the current batch, refuse the rest, and close the bundle when the last lease ends."""
         await self._batcher.stop()
-        self._retired = True
-        self._close_if_idle()
-
-    def _close_if_idle(self) -> None:
-        if self._retired and not self._leases:
-            self._snapshot.close()
+        self.retire()
 
     async def _encoded(
         self, documents: Sequence[Document], caller: Caller
