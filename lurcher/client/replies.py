@@ -51,6 +51,7 @@ def found(raw: bytes) -> SearchResult:
 def found_many(raw: bytes, queries: Sequence[str], first: int) -> list[SearchResult]:
     """Return the result of each of ``queries``, which stand from ``first`` on. Raises a query's error."""
     reply = _read(BatchReply, raw)
+    _check_count("results", len(reply.results), len(queries))
     seconds, results = _seconds(reply.timings_ms), []
     for place, (query, item) in enumerate(zip(queries, reply.results, strict=True), first):
         if item.error is not None:
@@ -81,8 +82,8 @@ def scored(raw: bytes) -> RerankResult:
     return RerankResult(scores, reply.meta.truncated, reply.meta.truncated_documents)
 
 
-def vectors(replies: Sequence[bytes]) -> Vectors:
-    """Return the vectors (n, d) float32 in ``replies``, in order."""
+def vectors(replies: Sequence[bytes], count: int) -> Vectors:
+    """Return the ``count`` vectors (n, d) float32 in ``replies``, in order."""
     rows: list[Vectors] = []
     for raw in replies:
         try:
@@ -90,6 +91,7 @@ def vectors(replies: Sequence[bytes]) -> Vectors:
             rows += [np.frombuffer(base64.b64decode(one), "<f4") for one in sent]
         except (ValueError, KeyError, TypeError) as error:
             raise VersionMismatch(f"no vectors in its reply: {error!r}") from error
+    _check_count("embeddings", len(rows), count)
     return np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), np.float32)
 
 
@@ -122,6 +124,11 @@ def _read(kind: type[_Reply], raw: bytes) -> _Reply:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"])) or "its reply"
         raise VersionMismatch(f"{where}: {fault['msg']}") from error
+
+
+def _check_count(what: str, count: int, wanted: int) -> None:
+    if count != wanted:
+        raise VersionMismatch(f"{what}: {count} of them, for {wanted} that were asked for")
 
 
 def _seconds(timings: dict[str, float]) -> dict[str, float]:

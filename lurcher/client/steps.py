@@ -22,7 +22,7 @@ from lurcher.client.replies import (
     scored,
     vectors,
 )
-from lurcher.errors import FieldError
+from lurcher.errors import FieldError, VersionMismatch
 
 if TYPE_CHECKING:
     from lurcher.bundle.passages import Passage
@@ -63,6 +63,9 @@ def search_many(
     if not queries:
         return []
     limits = bundle((yield Request("/v1/bundle"))).limits
+    for name in ("ranked", "queries", "hits"):
+        if name not in limits:
+            raise VersionMismatch(f"limits.{name}: the server does not say it")
     ranked = limits["ranked"] // max(top_k, options.get("candidates") or 100)
     step = max(1, min(BATCH, limits["queries"], limits["hits"] // max(1, top_k), ranked))
     results: list[SearchResult] = []
@@ -117,7 +120,7 @@ def embed(texts: Sequence[str], side: Literal["query", "passage"]) -> Steps[Vect
             "input_type": "search_query" if side == "query" else "search_document",
         }  # fmt: skip
         parts.append((yield Request("/v2/embed", body)))
-    return vectors(parts)
+    return vectors(parts, len(texts))
 
 
 def about() -> Steps[BundleReply]:

@@ -110,9 +110,10 @@ def test_server_of_another_version_is_named(answers: list[Any], says: str) -> No
     assert says in str(caught.value)
 
 
-def test_reply_without_vectors_is_of_another_version() -> None:
+@pytest.mark.parametrize("embeddings", [{}, {"base64": []}, {"base64": ["AAA"]}, {"base64": [3]}])
+def test_reply_without_vectors_is_of_another_version(embeddings: Any) -> None:
     with pytest.raises(VersionMismatch):
-        client(Scripted([reply(200, {"embeddings": {}}), reply(404, {})]), []).embed(["a"])
+        client(Scripted([reply(200, {"embeddings": embeddings}), reply(404, {})]), []).embed(["a"])
 
 
 def test_async_client_waits_as_long() -> None:
