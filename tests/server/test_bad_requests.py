@@ -111,7 +111,6 @@ CHUNKED = {"Transfer-Encoding": "chunked"}
         ("PUT", BATCH, "POST"),
         ("DELETE", "/v1/bundle", "GET"),
         ("POST", "/livez", "GET, HEAD"),
-        ("POST", "/", "GET"),
     ],
 )
 def test_wrong_method_says_which_is_right(
