@@ -16,6 +16,7 @@ from lurcher.bundle.manifest import lurcher_version
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server import errors, keys
 from lurcher.server.middleware import Observe
+from lurcher.server.opening import OpenSnapshot
 from lurcher.server.protocols.cohere import embed, rerank
 from lurcher.server.protocols.mcp import routes as mcp
 from lurcher.server.protocols.openai import routes as openai
@@ -23,7 +24,7 @@ from lurcher.server.protocols.tei import routes as tei
 from lurcher.server.requests import Normalise, ReadBody
 from lurcher.server.routes import answer, bundle, documents, feedback, health, page, search
 from lurcher.server.schemas.problems import Problem
-from lurcher.server.serving import OpenSnapshot, Service
+from lurcher.server.serving import Service
 from lurcher.server.settings import Settings
 
 _log = structlog.get_logger()

@@ -20,7 +20,7 @@ from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server import logs
 from lurcher.server.app import create_app
 from lurcher.server.edge import LOOPBACK_NAME, Limits, edge, is_loopback
-from lurcher.server.serving import OpenSnapshot
+from lurcher.server.opening import OpenSnapshot
 from lurcher.server.settings import Settings
 
 _log = structlog.get_logger()

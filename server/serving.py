@@ -17,30 +17,28 @@ from typing import Any
 import numpy as np
 import structlog
 
-from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import Manifest
 from lurcher.bundle.passages import Passages, Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import BundleError, DeadlinePassed, LurcherError, NoCorpus, NotReady
-from lurcher.feedback.aggregation import Limits
 from lurcher.feedback.online import Change
-from lurcher.feedback.replay import open_state
 from lurcher.feedback.service import FeedbackService, QueueLimits
-from lurcher.feedback.state import FeedbackState, Receipt
-from lurcher.models.engines import Choice, EngineName
+from lurcher.feedback.state import Receipt
+from lurcher.models.engines import Choice
 from lurcher.retrieval.embedder import Embedder, EmbedWork
 from lurcher.retrieval.encoder_alone import EncoderAlone
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.rerank import Document, EncodedDocument, RerankRequest, RerankScores
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
-from lurcher.server.admission import Caller
+from lurcher.server.admission import OURSELVES, Caller
 from lurcher.server.admission.batching import Batcher, Bounds, deadline_passed
 from lurcher.server.admission.concurrency_limiter import ConcurrencyLimiter
 from lurcher.server.admission.ladder import lowered
 from lurcher.server.admission.turns import in_turns
 from lurcher.server.leases import Leased
 from lurcher.server.metrics import Metrics
+from lurcher.server.opening import OpenSnapshot, opened
 from lurcher.server.settings import Settings
 from lurcher.threads import thread_count
 
@@ -56,7 +54,6 @@ _ENCODED_TOGETHER = 4
 
 # Tokens of texts that are embedded together, per core: as long.
 _ENCODED_TOKENS = 1_024
-OpenSnapshot = Callable[[Bundle, int, EngineName], Snapshot]
 
 
 class Serving(Leased):
@@ -139,7 +136,7 @@ class Serving(Leased):
     def _price(self, query: Query) -> float:
         """What ``query`` costs; nothing if it cannot be answered, which the core finds out again."""
         try:
-            return self._snapshot.price(query)
+            return self._corpus.price(query)
         except LurcherError:
             return 0.0
 
@@ -224,7 +221,7 @@ class Serving(Leased):
         """
         # One piece of work per change, so that searches get in between. Exempt from the queue's limit, which
         # is for searches: feedback has its own.
-        await self._all(self._learn, changes, self._of_change, _OURSELVES, exempt=True)
+        await self._all(self._learn, changes, self._of_change, OURSELVES, exempt=True)
 
     async def close(self) -> None:
         """Finish the current batch, refuse the rest, and close the bundle when the last lease ends."""
@@ -329,14 +326,6 @@ def _told(engine: Choice) -> dict[str, str]:
     return {"engine": engine.name, "engine_reason": engine.reason}
 
 
-async def _stays() -> bool:
-    return False
-
-
-# Whose the work is that the server does for itself.
-_OURSELVES = Caller("lurcher", _stays)
-
-
 class Service:
     """What the routes use; ``load`` makes it ready."""
 
@@ -350,7 +339,7 @@ class Service:
     async def load(self) -> None:
         """Open the bundle and answer a query with it. Raises BundleError or ModelError."""
         try:
-            snapshot, state = await asyncio.to_thread(self._open)
+            snapshot, state = await asyncio.to_thread(opened, self.settings, self._open_snapshot)
         except OSError as error:  # a file that may not be read, a disk that fails
             where = error.filename or self.settings.bundle
             raise BundleError(where, error.strerror or str(error)) from error
@@ -369,29 +358,6 @@ class Service:
         self._serving = serving
         told = {} if snapshot.engine is None else _told(snapshot.engine)
         _log.info("ready", bundle=serving.bundle, passages=passages, **told)
-
-    def _open(self) -> tuple[Snapshot | EncoderAlone, FeedbackState | None]:
-        settings = self.settings
-        if settings.encoder_only:
-            alone = EncoderAlone(
-                settings.bundle, thread_count(settings.threads), settings.engine,
-                settings.check_hashes,
-            )  # fmt: skip
-            alone.warm_up()
-            return alone, None
-        bundle = Bundle.open(settings.bundle, settings.check_hashes)
-        snapshot = self._open_snapshot(bundle, thread_count(settings.threads), settings.engine)
-        snapshot.warm_up()
-        if settings.feedback is None:
-            return snapshot, None
-        limits = Limits(settings.feedback_clients, settings.feedback_client_weight)
-        state = open_state(settings.feedback, bundle, limits, settings.feedback_pairs)
-        try:
-            snapshot.learn(state.changes())
-        except BaseException:
-            state.log.close()
-            raise
-        return snapshot, state
 
     def _count_pairs(self, receipt: Receipt) -> None:
         self.metrics.feedback_pairs.labels("accepted").inc(receipt.accepted)

@@ -15,3 +15,11 @@ class Caller:
 
     client: str
     is_disconnected: IsDisconnected
+
+
+async def _stays() -> bool:
+    return False
+
+
+# Whose the work is that the server does for itself.
+OURSELVES = Caller("lurcher", _stays)

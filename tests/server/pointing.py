@@ -15,7 +15,7 @@ from lurcher.models.engines import EngineName
 from lurcher.models.reader.reader import Reader, ReaderConfig
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.snapshot import Snapshot
-from lurcher.server.serving import OpenSnapshot
+from lurcher.server.opening import OpenSnapshot
 
 # Of what is not pointed at: no softmax sees it.
 _NEVER = -60.0

@@ -22,8 +22,8 @@ from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.app import create_app
+from lurcher.server.opening import OpenSnapshot
 from lurcher.server.run import config_of
-from lurcher.server.serving import OpenSnapshot
 from lurcher.server.settings import Settings, load_settings
 
 PATIENCE = 30  # seconds until a test that waits for what never comes fails

@@ -18,7 +18,8 @@ from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.metrics import Metrics
-from lurcher.server.serving import OpenSnapshot, Service, Serving
+from lurcher.server.opening import OpenSnapshot
+from lurcher.server.serving import Service, Serving
 from tests.server.admission.batches import STAYS
 from tests.server.serving import Gate, settings
 

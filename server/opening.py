@@ -1,0 +1,46 @@
+"""Opening what a server serves: a bundle, and what it has learnt; or an encoder alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lurcher.bundle.bundle import Bundle
+from lurcher.feedback.aggregation import Limits
+from lurcher.feedback.replay import open_state
+from lurcher.feedback.state import FeedbackState
+from lurcher.models.engines import EngineName
+from lurcher.retrieval.encoder_alone import EncoderAlone
+from lurcher.retrieval.snapshot import Snapshot
+from lurcher.server.settings import Settings
+from lurcher.threads import thread_count
+
+OpenSnapshot = Callable[[Bundle, int, EngineName], Snapshot]
+
+
+def opened(
+    settings: Settings, open_snapshot: OpenSnapshot
+) -> tuple[Snapshot | EncoderAlone, FeedbackState | None]:
+    """Return what ``settings`` name, after it has answered a query, and the state of its feedback.
+
+    Raises BundleError, ModelError or FeedbackCorrupt.
+    """
+    threads = thread_count(settings.threads)
+    if settings.encoder_only:
+        alone = EncoderAlone(
+            settings.bundle, threads, settings.engine, check_hashes=settings.check_hashes
+        )
+        alone.warm_up()
+        return alone, None
+    bundle = Bundle.open(settings.bundle, settings.check_hashes)
+    snapshot = open_snapshot(bundle, threads, settings.engine)
+    snapshot.warm_up()
+    if settings.feedback is None:
+        return snapshot, None
+    limits = Limits(settings.feedback_clients, settings.feedback_client_weight)
+    state = open_state(settings.feedback, bundle, limits, settings.feedback_pairs)
+    try:
+        snapshot.learn(state.changes())
+    except BaseException:
+        state.log.close()
+        raise
+    return snapshot, state
