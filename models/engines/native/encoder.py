@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NoReturn, get_args
 
 import numpy as np
 
@@ -18,6 +18,29 @@ Form = Literal["dense", "sparse", "auto"]
 # As the library numbers them: see encoder.h.
 _QKV, _OUT, _UP, _DOWN, _HEAD = range(5)
 _OUTPUTS = ("vector", "token_states", "lower_states")
+_NO_MEMORY = 3  # what the library says of a workspace that is too small
+
+
+class _Workspace:
+    """Arrays of one call after the other, whose addresses are known: NumPy takes long to tell them."""
+
+    def __init__(self) -> None:
+        self.size = self.numbers_at = self.memory_at = 0
+        self._numbers, self._memory = np.empty(0, np.int64), np.empty(0, np.uint8)
+
+    def take_texts(self, lengths: Array, ids: Array) -> None:
+        """Lay ``lengths`` (B,), and behind them ``ids``, at ``numbers_at``."""
+        count = len(lengths)
+        if (needed := count + len(ids)) > len(self._numbers):
+            self._numbers = np.empty(2 * needed, np.int64)
+            self.numbers_at = address(self._numbers)
+        self._numbers[:count] = lengths
+        self._numbers[count:needed] = ids
+
+    def make_room(self, size: int) -> None:
+        """Have ``size`` bytes at ``memory_at``."""
+        self._memory, self.size = np.empty(size, np.uint8), size
+        self.memory_at = address(self._memory)
 
 
 class PackedEncoder:
@@ -51,8 +74,10 @@ class PackedEncoder:
         # The library reads words where they are, and copies all else.
         self._table = np.ascontiguousarray(described.words)
         self._scales = described.word_scales
-        # Workspaces that no call is using.
-        self._spare: list[Array] = []
+        self._encode = library.functions["lurcher_encode"]
+        self._memory = library.functions["lurcher_encoder_memory"]
+        # Workspaces that no call is using: as many as calls ran side by side.
+        self._spare: list[_Workspace] = []
         self._give_all(described, get_args(Form).index(form))
 
     def encode(
@@ -63,37 +88,39 @@ class PackedEncoder:
         (B, d) of vectors and (B, longest, d) of states, zeros where a text has ended. Raises ValueError for
         texts that are too long and for tokens that there are not.
         """
-        texts, width = len(lengths), self._width
+        texts, width, tokens = len(lengths), self._width, len(ids)
         made = {
-            name: np.zeros(
+            name: np.empty(
                 (texts, width) if name == "vector" else (texts, longest, width), np.float32
             )
             for name in outputs
         }
-        ids, lengths = np.ascontiguousarray(ids, np.int64), np.ascontiguousarray(lengths, np.int64)
-        if len(ids) != lengths.sum():
-            raise ValueError(f"{len(ids)} tokens, but lengths add up to {lengths.sum()}")
-        needed = self._library.call("lurcher_encoder_memory", self._handle, address(lengths), texts)
-        if needed < 0:
-            raise ValueError(f"texts of {longest} tokens; it reads {self.max_tokens} at most")
-        memory = self._workspace(needed)
-        state = self._library.call(
-            "lurcher_encode", self._handle, address(ids), address(lengths), texts, longest * width,
-            self._lower_layer, *(address(made[n]) if n in made else None for n in _OUTPUTS),
-            address(memory), len(memory),
-        )  # fmt: skip
-        self._spare.append(memory)
+        outs = [address(made[name]) if name in made else None for name in _OUTPUTS]
+        try:
+            workspace = self._spare.pop()
+        except IndexError:
+            workspace = _Workspace()
+        workspace.take_texts(lengths, ids)
+        while True:
+            state = self._encode(
+                self._handle, workspace.numbers_at + 8 * texts, tokens, workspace.numbers_at, texts,
+                longest * width, self._lower_layer, *outs, workspace.memory_at, workspace.size,
+            )  # fmt: skip
+            if state != _NO_MEMORY:
+                break
+            workspace.make_room(self._memory(self._handle, workspace.numbers_at, texts))
+        self._spare.append(workspace)
         if state:
-            raise ValueError(f"tokens beyond its {self.words} words")
+            self._explain(ids, np.asarray(lengths))
         return [made[name] for name in outputs]
 
-    def _workspace(self, size: int) -> Array:
-        """Memory of at least ``size`` bytes; at most as many arrays are kept as calls ran side by side."""
-        try:
-            memory = self._spare.pop()
-        except IndexError:
-            memory = np.empty(0, np.uint8)
-        return memory if len(memory) >= size else np.empty(size, np.uint8)
+    def _explain(self, ids: Array, lengths: Array) -> NoReturn:
+        """Raise the error that says why these texts were refused."""
+        if len(ids) != lengths.sum():
+            raise ValueError(f"{len(ids)} tokens, but lengths add up to {lengths.sum()}")
+        if lengths.max() > self.max_tokens:
+            raise ValueError(f"texts of {lengths.max()} tokens; it reads {self.max_tokens} at most")
+        raise ValueError(f"lengths below 0, or tokens beyond its {self.words} words")
 
     def _give_all(self, described: Description, form: int) -> None:
         words = address(self._table)

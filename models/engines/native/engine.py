@@ -58,16 +58,20 @@ class NativeEngine:
         unknown = [name for name in outputs if name not in self._packed.outputs]
         if unknown:
             raise ModelError(f"{self._graph}: it has no output {unknown[0]!r}")
-        ids, mask = inputs["input_ids"], inputs["attention_mask"] != 0
+        ids, mask = inputs["input_ids"], inputs["attention_mask"]
         if ids.shape != mask.shape or ids.ndim != 2:
             raise ModelError(f"{self._graph}: tokens {ids.shape} under a mask {mask.shape}")
-        lengths = mask.sum(axis=1)
-        if not np.array_equal(mask, np.arange(ids.shape[1]) < lengths[:, None]):
-            raise ModelError(
-                f"{self._graph}: the native engine reads texts that are padded at their ends"
-            )
+        if np.count_nonzero(mask) == mask.size:  # as of one query
+            tokens, lengths = ids.reshape(-1), np.full(len(ids), ids.shape[1])
+        else:
+            given = mask != 0
+            tokens, lengths = ids[given], given.sum(axis=1)
+            if not np.array_equal(given, np.arange(ids.shape[1]) < lengths[:, None]):
+                raise ModelError(
+                    f"{self._graph}: the native engine reads texts that are padded at their ends"
+                )
         try:
-            return self._packed.encode(ids[mask], lengths, ids.shape[1], tuple(outputs))
+            return self._packed.encode(tokens, lengths, ids.shape[1], tuple(outputs))
         except ValueError as error:
             raise ModelError(f"{self._graph}: {error}") from error
 

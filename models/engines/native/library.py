@@ -22,7 +22,7 @@ Level = Literal["plain", "avx2", "avxvnni", "avx512", "amx"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 # What its functions take; see lurcher_abi in levels.c.
-_ABI = 1
+_ABI = 2
 
 _pointer, _int, _long, _float = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
 _SIGNATURES: dict[str, list[Any]] = {
@@ -38,7 +38,7 @@ _SIGNATURES: dict[str, list[Any]] = {
     "lurcher_encoder_matrix": [_pointer, _int, _int, *[_pointer] * 4, _float, _int, _int],
     "lurcher_encoder_ready": [_pointer],
     "lurcher_encoder_memory": [_pointer, _pointer, _long],
-    "lurcher_encode": [_pointer, _pointer, _pointer, _long, _long, _int, *[_pointer] * 4, _long],
+    "lurcher_encode": [_pointer, _pointer, _long, _pointer, _long, _long, _int, *[_pointer] * 4, _long],
 }  # fmt: skip
 # Where it is not an int.
 _RETURNS = {
@@ -73,7 +73,10 @@ def address(array: npt.NDArray[np.generic]) -> int:
     """Where the numbers of ``array``, which lie one after the other, are."""
     if not array.flags.c_contiguous:
         raise ValueError("the array's numbers do not lie one after the other")
-    return array.ctypes.data
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    except (TypeError, ValueError):  # read-only, or empty; this takes three times as long
+        return array.ctypes.data
 
 
 def level_number(library: Library, level: Level | None) -> int:

@@ -18,7 +18,7 @@ int lurcher_encoder_matrix(struct encoder *, int, int, const int8_t *, const flo
                            float, int, int);
 int lurcher_encoder_ready(const struct encoder *);
 int64_t lurcher_encoder_memory(const struct encoder *, const int64_t *, int64_t);
-int lurcher_encode(const struct encoder *, const int64_t *, const int64_t *, int64_t, int64_t, int, float *, float *,
+int lurcher_encode(const struct encoder *, const int64_t *, int64_t, const int64_t *, int64_t, int64_t, int, float *, float *,
                    float *, void *, int64_t);
 
 static int below(int limit) { return rand() % limit; }
@@ -95,11 +95,11 @@ static void encode(int level) {
     float *states = room((size_t)(texts * stride) * sizeof *states);
     float *lower = room((size_t)(texts * stride) * sizeof *lower);
     void *memory = room((size_t)size);
-    check(!lurcher_encode(e, ids, lengths, texts, stride, layers - 1, vectors, states, lower, memory, size), "encode");
-    check(lurcher_encode(e, ids, lengths, texts, stride, 0, vectors, NULL, NULL, memory, size - 1), "little memory");
+    check(!lurcher_encode(e, ids, tokens, lengths, texts, stride, layers - 1, vectors, states, lower, memory, size), "encode");
+    check(lurcher_encode(e, ids, tokens, lengths, texts, stride, 0, vectors, NULL, NULL, memory, size - 1), "little memory");
     if (tokens) {
         ids[below((int)tokens)] = words;
-        check(lurcher_encode(e, ids, lengths, texts, stride, 0, vectors, NULL, NULL, memory, size), "word");
+        check(lurcher_encode(e, ids, tokens, lengths, texts, stride, 0, vectors, NULL, NULL, memory, size), "word");
         lengths[0] = positions + 1;
         check(lurcher_encoder_memory(e, lengths, texts) < 0, "length");
     }

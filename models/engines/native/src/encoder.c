@@ -23,8 +23,9 @@ static void *zeros(size_t count, size_t size) {
     return memory;
 }
 
+/* A copy of numbers, with zeros to a whole panel. */
 static float *copy(const float *from, size_t count) {
-    float *memory = zeros(count, sizeof(float));
+    float *memory = zeros((count + PANEL - 1) / PANEL * PANEL, sizeof(float));
     if (memory) memcpy(memory, from, count * sizeof(float));
     return memory;
 }
@@ -232,7 +233,7 @@ API int lurcher_encoder_matrix(struct encoder *e, int layer, int which, const in
     m->scale = copy(scale, (size_t)rows);
     m->bias = copy(bias, (size_t)rows);
     m->factor = factor ? copy(factor, (size_t)columns) : NULL;
-    m->correction = zeros((size_t)rows, sizeof *m->correction);
+    m->correction = zeros((size_t)rounded_up(rows, PANEL), sizeof *m->correction);
     if (!m->scale || !m->bias || !m->correction || (factor && !m->factor)) return NO_MEMORY;
     int64_t filled = 0;
     int8_t four[4];
@@ -292,23 +293,25 @@ API int64_t lurcher_encoder_memory(const struct encoder *e, const int64_t *lengt
     return (int64_t)memory_needed(e, tiles, lanes, longest);
 }
 
-/* Encodes `texts` texts of `lengths` tokens `ids`, one after the other: `vectors` (texts, width), and the `states` of
-   the last layer and of `lower_layer`, (tokens, width) each text's at a multiple of `stride`. Each of these may be null.
-   A text without tokens gets nothing. `memory` has `size` bytes; threads need memory of their own. */
-API int lurcher_encode(const struct encoder *e, const int64_t *ids, const int64_t *lengths, int64_t texts,
-                       int64_t stride, int lower_layer, float *vectors, float *states, float *lower, void *memory,
-                       int64_t size) {
+/* Encodes `texts` texts of `lengths` tokens; `ids` (tokens) has them one after the other. What comes out, each of
+   which may be null: `vectors` (texts, width), and the `states` of the last layer and of `lower_layer`, (stride / width,
+   width) for each text, with zeros where a text has ended; a text without tokens has a vector of zeros. `memory` has
+   `size` bytes, and NO_MEMORY says that these are too few; threads need memory of their own. */
+API int lurcher_encode(const struct encoder *e, const int64_t *ids, int64_t tokens, const int64_t *lengths,
+                       int64_t texts, int64_t stride, int lower_layer, float *vectors, float *states, float *lower,
+                       void *memory, int64_t size) {
     const int64_t needed = lurcher_encoder_memory(e, lengths, texts);
-    int64_t tokens = 0, longest = 0;
+    int64_t total = 0, longest = 0;
     int lanes;
-    if (needed < 0 || needed > size) return BAD_ARGUMENT;
+    if (needed < 0) return BAD_ARGUMENT;
     for (int64_t i = 0; i < texts; i++) {
-        tokens += lengths[i];
+        total += lengths[i];
         longest = lengths[i] > longest ? lengths[i] : longest;
     }
-    if ((states || lower) && stride < longest * e->width) return BAD_ARGUMENT;
+    if (total != tokens || ((states || lower) && stride < longest * e->width)) return BAD_ARGUMENT;
     for (int64_t i = 0; i < tokens; i++)
         if (ids[i] < 0 || ids[i] >= e->vocabulary) return BAD_ARGUMENT;
+    if (needed > size) return NO_MEMORY;
     struct batch batch = {.ids = ids, .lengths = lengths, .texts = texts, .stride = stride, .lower_layer = lower_layer,
                           .vectors = vectors, .states = states, .lower = lower, .memory = memory};
     kernel_for(e->level, longest, &lanes)(e, &batch);

@@ -20,8 +20,9 @@ struct matrix {
     int8_t *weights;
     uint16_t *blocks;
     int32_t *counts, *order;
-    float *scale, *bias, *factor; /* (rows) (rows) (columns), the last may be null: what inputs are multiplied by */
-    int32_t *correction; /* (rows): what is added to sums for the integers that stand for 0 */
+    float *scale, *bias; /* (rows), with zeros to a whole panel */
+    float *factor; /* (columns), may be null: what inputs are multiplied by */
+    int32_t *correction; /* (rows), as `scale`: what is added to sums for the integers that stand for 0 */
     /* Inputs are rounded to multiples of `step`, with the integer `zero` of 0 to 255 for 0; where `step` is 0, of each
        token's largest input / 127, with 128. */
     float step;
@@ -79,7 +80,7 @@ static inline size_t memory_needed(const struct encoder *e, int64_t tiles, int l
     size_t wide = (size_t)rounded_up(e->width, PANEL), inner = (size_t)rounded_up(e->inner, PANEL);
     size_t three = (size_t)rounded_up(3 * e->width, PANEL);
     size_t most = wide > inner ? wide : inner;
-    size_t floats = (2 * wide + (three > inner ? three : inner) + 1) * (size_t)tiles + (size_t)length + 16;
+    size_t floats = (2 * wide + (three > inner ? three : inner) + 2) * (size_t)tiles + (size_t)length + 16;
     return (floats * sizeof(float) + (size_t)rounded_up((int)most, STEP) * (size_t)tiles) * (size_t)lanes + 4096;
 }
 #endif

@@ -8,21 +8,15 @@
 
 #include "products_template.h"
 
-/* The largest size of a tile's features, for each token. */
-static floats peak_of(const float *features, int width) {
-    floats peak = {0};
-    for (int i = 0; i < width; i++) peak = larger(peak, size_of(load(features + i * LANES)));
-    return peak;
-}
-
-/* The INT8 form of a tile's features as inputs of a matrix, and what its integers are multiples of, for each token.
-   A float that MAGIC has been added to holds its nearest integer in its lowest bits, of which a byte is kept. */
+/* The INT8 form of a tile's features, whose largest sizes are `peaks`, as inputs of a matrix, and what its integers
+   are multiples of. A float that MAGIC has been added to holds its nearest integer in its lowest bits, of which a byte is
+   kept. */
 static inline __attribute__((always_inline)) void quantise_as(const struct matrix *m, const float *features,
-                                                              uint8_t *out, float *units, int fixed, int factors) {
+                                                              const float *peaks, uint8_t *out, float *units, int fixed,
+                                                              int factors) {
     const floats shift = splat(MAGIC + (float)(m->zero - 128 + OFFSET));
     const floats least = splat((float)-m->zero), most = splat((float)(255 - m->zero));
-    floats unit = splat(m->step);
-    if (!fixed) unit = larger(peak_of(features, m->columns), splat(1e-12f));
+    const floats unit = fixed ? splat(m->step) : larger(load(peaks), splat(1e-12f));
     const floats steps = (fixed ? 1.0f : 127.0f) / unit;
     store(units, unit);
     for (int i = 0; i < m->columns; i += 4) {
@@ -41,32 +35,46 @@ static inline __attribute__((always_inline)) void quantise_as(const struct matri
 }
 
 /* Peaks are those of features that no factor has been applied to: description.py knows factors with fixed steps only. */
-static void quantise(const struct matrix *m, const float *features, uint8_t *out, float *units) {
-    if (m->step == 0) quantise_as(m, features, out, units, 0, 0);
-    else if (m->factor) quantise_as(m, features, out, units, 1, 1);
-    else quantise_as(m, features, out, units, 1, 0);
+static void quantise(const struct matrix *m, const float *features, const float *peaks, uint8_t *out, float *units) {
+    if (m->step == 0) quantise_as(m, features, peaks, out, units, 0, 0);
+    else if (m->factor) quantise_as(m, features, peaks, out, units, 1, 1);
+    else quantise_as(m, features, peaks, out, units, 1, 0);
 }
 
-static void normalise(float *features, int width, const struct norm *norm) {
-    floats mean = {0}, variance = {0};
-    for (int i = 0; i < width; i++) mean += load(features + i * LANES);
-    mean *= 1.0f / (float)width;
-    for (int i = 0; i < width; i++) {
-        floats apart = load(features + i * LANES) - mean;
-        variance += apart * apart;
-    }
-    floats scale = 1.0f / root(variance * (1.0f / (float)width) + norm->epsilon);
-    for (int i = 0; i < width; i++)
-        store(features + i * LANES, (load(features + i * LANES) - mean) * scale * norm->gain[i] + norm->bias[i]);
+/* Four sums side by side, since each addition waits for the one before. */
+#define SUMS 4
+
+static floats total_of(const floats *sums) { return (sums[0] + sums[1]) + (sums[2] + sums[3]); }
+
+static void normalise(float *features, int width, const struct norm *norm, float *peaks) {
+    floats sums[SUMS] = {{0}}, squares[SUMS] = {{0}};
+    for (int i = 0; i < width; i += SUMS)
+        for (int j = 0; j < SUMS; j++) sums[j] += load(features + (i + j) * LANES);
+    const floats mean = total_of(sums) * (1.0f / (float)width);
+    for (int i = 0; i < width; i += SUMS)
+        for (int j = 0; j < SUMS; j++) {
+            floats apart = load(features + (i + j) * LANES) - mean;
+            squares[j] += apart * apart;
+        }
+    const floats scale = 1.0f / root(total_of(squares) * (1.0f / (float)width) + norm->epsilon);
+    floats peak[SUMS] = {{0}};
+    for (int i = 0; i < width; i += SUMS)
+        for (int j = 0; j < SUMS; j++) {
+            floats apart = load(features + (i + j) * LANES) - mean;
+            floats value = apart * scale * norm->gain[i + j] + norm->bias[i + j];
+            peak[j] = larger_size(peak[j], value);
+            store(features + (i + j) * LANES, value);
+        }
+    store(peaks, larger(larger(peak[0], peak[1]), larger(peak[2], peak[3])));
 }
 
 /* One head's attention of one tile's tokens to the `length` tokens of their text. */
-static void attend(const float *query, const float *keys, const float *values, size_t tile_size, int dimension,
-                   int64_t length, float scale, float *scores, float *out) {
+static floats attend(const float *query, const float *keys, const float *values, size_t tile_size, int dimension,
+                     int64_t length, float scale, float *scores, float *out, floats largest) {
     floats peak = splat(-3e38f), total = {0};
     for (int64_t first = 0; first < length; first += 8) {
         const float *key = keys + (size_t)(first / LANES) * tile_size + first % LANES;
-        floats sums[8] = {0};
+        floats sums[8] = {{0}};
         for (int i = 0; i < dimension; i++) {
             floats one = load(query + i * LANES);
             for (int j = 0; j < 8; j++) sums[j] += one * key[i * LANES + j];
@@ -82,19 +90,23 @@ static void attend(const float *query, const float *keys, const float *values, s
         total += share;
         store(scores + j * LANES, share);
     }
-    floats part = 1.0f / total;
+    const floats part = 1.0f / total;
     for (int i = 0; i < dimension; i += 8) {
-        floats sums[8] = {0};
+        floats sums[8] = {{0}};
         for (int64_t j = 0; j < length; j++) {
             const float *value = values + (size_t)(j / LANES) * tile_size + (size_t)i * LANES + j % LANES;
             floats share = load(scores + j * LANES);
             for (int k = 0; k < 8; k++) sums[k] += share * value[k * LANES];
         }
-        for (int k = 0; k < 8; k++) store(out + (i + k) * LANES, sums[k] * part);
+        for (int k = 0; k < 8; k++) {
+            largest = larger_size(largest, sums[k] * part);
+            store(out + (i + k) * LANES, sums[k] * part);
+        }
     }
+    return largest;
 }
 
-static void embed(const struct encoder *e, const int64_t *ids, int64_t first, int64_t left, float *out) {
+static void embed(const struct encoder *e, const int64_t *ids, int64_t first, int64_t left, float *out, float *peaks) {
     for (int lane = 0; lane < LANES; lane++) {
         if (lane >= left) {
             for (int i = 0; i < e->width; i++) out[i * LANES + lane] = 0;
@@ -110,7 +122,7 @@ static void embed(const struct encoder *e, const int64_t *ids, int64_t first, in
             for (int i = 0; i < e->width; i++)
                 out[i * LANES + lane] = e->word_floats[row + i] + e->type_row[i] + place[i];
     }
-    normalise(out, e->width, &e->first);
+    normalise(out, e->width, &e->first, peaks);
 }
 
 /* The states (length, width) of a text whose tiles begin at `features`. */
@@ -140,89 +152,118 @@ static void pool(const struct encoder *e, const float *features, size_t tile_siz
     for (int i = 0; i < e->width; i++) out[i] /= norm > 1e-12f ? norm : 1e-12f;
 }
 
-/* Each text's states so far, for those that want them. */
+/* Each text's states so far, for those that want them, and zeros from where it ends. */
 static void put_all(const struct encoder *e, const struct batch *b, const float *states, size_t tile_size, float *out) {
     int64_t tile = 0;
     for (int64_t text = 0; text < b->texts; text++) {
-        put_states(states + (size_t)tile * tile_size, tile_size, e->width, b->lengths[text], out + text * b->stride);
+        float *own = out + text * b->stride;
+        const int64_t numbers = b->lengths[text] * e->width;
+        put_states(states + (size_t)tile * tile_size, tile_size, e->width, b->lengths[text], own);
+        memset(own + numbers, 0, (size_t)(b->stride - numbers) * sizeof *own);
         tile += (b->lengths[text] + LANES - 1) / LANES;
     }
 }
 
-void ENCODE(const struct encoder *e, const struct batch *b) {
-    int64_t tiles = 0;
-    for (int64_t text = 0; text < b->texts; text++) tiles += (b->lengths[text] + LANES - 1) / LANES;
-    const int wide = rounded_up(e->width, PANEL), three = rounded_up(3 * e->width, PANEL);
-    const int inner = rounded_up(e->inner, PANEL), most = three > inner ? three : inner;
-    const int filled = rounded_up(e->width, STEP), filled_inner = rounded_up(e->inner, STEP);
-    const size_t state_size = (size_t)wide * LANES, work_size = (size_t)most * LANES;
-    float *states = (float *)(((uintptr_t)b->memory + 63) & ~(uintptr_t)63);
-    float *mixed = states + state_size * (size_t)tiles, *work = mixed + state_size * (size_t)tiles;
-    float *peaks = work + work_size * (size_t)tiles, *scores = peaks + (size_t)tiles * LANES;
+/* Arrays of one call, each [tile]: states, another width of them, one of whatever is widest, integers; and by token the
+   largest size of what comes next and what its integers are multiples of. */
+struct work {
+    size_t tiles, state_size, wide_size, integer_size;
+    float *states, *mixed, *wide, *peaks, *units, *scores;
+    uint8_t *integers;
+};
+
+static struct work work_in(const struct encoder *e, const struct batch *b) {
+    struct work w = {0};
     int64_t longest = 0;
-    for (int64_t text = 0; text < b->texts; text++) longest = b->lengths[text] > longest ? b->lengths[text] : longest;
-    uint8_t *integers = (uint8_t *)(scores + (size_t)(longest + 15) / 8 * 8 * LANES);
-    integers = (uint8_t *)(((uintptr_t)integers + 63) & ~(uintptr_t)63);
-    const size_t integer_size = (size_t)(filled > filled_inner ? filled : filled_inner) * LANES;
+    for (int64_t text = 0; text < b->texts; text++) {
+        w.tiles += (size_t)(b->lengths[text] + LANES - 1) / LANES;
+        longest = b->lengths[text] > longest ? b->lengths[text] : longest;
+    }
+    const int three = rounded_up(3 * e->width, PANEL), inner = rounded_up(e->inner, PANEL);
+    const int filled = rounded_up(e->width, STEP), filled_inner = rounded_up(e->inner, STEP);
+    w.state_size = (size_t)rounded_up(e->width, PANEL) * LANES;
+    w.wide_size = (size_t)(three > inner ? three : inner) * LANES;
+    w.integer_size = (size_t)(filled > filled_inner ? filled : filled_inner) * LANES;
+    w.states = (float *)(((uintptr_t)b->memory + 63) & ~(uintptr_t)63);
+    w.mixed = w.states + w.state_size * w.tiles;
+    w.wide = w.mixed + w.state_size * w.tiles;
+    w.peaks = w.wide + w.wide_size * w.tiles;
+    w.units = w.peaks + LANES * w.tiles;
+    w.scores = w.units + LANES * w.tiles;
+    w.integers = (uint8_t *)(w.scores + (size_t)(longest + 15) / 8 * 8 * LANES);
+    w.integers = (uint8_t *)(((uintptr_t)w.integers + 63) & ~(uintptr_t)63);
+    return w;
+}
+
+/* The product of `features`, whose largest sizes are w->peaks, and a matrix. */
+static void apply(const struct matrix *m, const struct work *w, const float *features, size_t size, float *out,
+                  size_t out_size, const float *added, int bent) {
+    for (size_t t = 0; t < w->tiles; t++)
+        quantise(m, features + t * size, w->peaks + t * LANES, w->integers + t * w->integer_size, w->units + t * LANES);
+    struct product p = {.activations = w->integers, .units = w->units, .added = added, .out = out, .peaks = w->peaks,
+                        .activation_size = w->integer_size, .added_size = w->state_size, .out_size = out_size,
+                        .bent = bent};
+    multiply(m, p, w->tiles);
+}
+
+/* Attention of all texts from w->wide, which has queries, keys and values, to w->mixed. */
+static void attend_all(const struct encoder *e, const struct batch *b, const struct work *w) {
     const int dimension = e->width / e->heads;
     const float scale = 1.0f / __builtin_sqrtf((float)dimension);
+    const size_t part = (size_t)e->width * LANES, head_size = (size_t)dimension * LANES;
+    size_t tile = 0;
+    for (int64_t text = 0; text < b->texts; text++) {
+        const float *keys = w->wide + tile * w->wide_size + part, *values = keys + part;
+        for (int64_t first = 0; first < b->lengths[text]; first += LANES, tile++) {
+            const float *queries = w->wide + tile * w->wide_size;
+            float *out = w->mixed + tile * w->state_size;
+            floats largest = {0};
+            for (size_t place = 0; place < part; place += head_size)
+                largest = attend(queries + place, keys + place, values + place, w->wide_size, dimension,
+                                 b->lengths[text], scale, w->scores, out + place, largest);
+            store(w->peaks + tile * LANES, largest);
+        }
+    }
+}
 
-    begin_products();
-    int64_t tile = 0;
+void ENCODE(const struct encoder *e, const struct batch *b) {
+    const struct work w = work_in(e, b);
+    size_t tile = 0;
     const int64_t *ids = b->ids;
+    begin_products();
     for (int64_t text = 0; text < b->texts; text++)
         for (int64_t first = 0; first < b->lengths[text]; first += LANES, tile++) {
             int64_t left = b->lengths[text] - first;
-            embed(e, ids, first, left, states + (size_t)tile * state_size);
+            embed(e, ids, first, left, w.states + tile * w.state_size, w.peaks + tile * LANES);
             ids += left < LANES ? left : LANES;
         }
     for (int number = 0; number < e->layer_count; number++) {
         const struct layer *layer = e->layers + number;
         const struct matrix *matrix = layer->matrix;
-        for (int64_t t = 0; t < tiles; t++)
-            quantise(&matrix[QUERY_KEY_VALUE], states + (size_t)t * state_size, integers + (size_t)t * integer_size, peaks + t * LANES);
-        multiply(&matrix[QUERY_KEY_VALUE], integers, integer_size, peaks, tiles, work, work_size, NULL, 0, 0);
-        tile = 0;
-        for (int64_t text = 0; text < b->texts; text++) {
-            const float *own = work + (size_t)tile * work_size;
-            for (int64_t first = 0; first < b->lengths[text]; first += LANES, tile++)
-                for (int head = 0; head < e->heads; head++) {
-                    const size_t place = (size_t)head * (size_t)dimension * LANES;
-                    const size_t part = (size_t)e->width * LANES;
-                    attend(work + (size_t)tile * work_size + place, own + part + place, own + 2 * part + place,
-                           work_size, dimension, b->lengths[text], scale, scores,
-                           mixed + (size_t)tile * state_size + place);
-                }
-        }
-        for (int64_t t = 0; t < tiles; t++)
-            quantise(&matrix[OUT], mixed + (size_t)t * state_size, integers + (size_t)t * integer_size, peaks + t * LANES);
-        multiply(&matrix[OUT], integers, integer_size, peaks, tiles, mixed, state_size, states, state_size, 0);
-        for (int64_t t = 0; t < tiles; t++) {
-            normalise(mixed + (size_t)t * state_size, e->width, &layer->after_attention);
-            quantise(&matrix[UP], mixed + (size_t)t * state_size, integers + (size_t)t * integer_size, peaks + t * LANES);
-        }
-        multiply(&matrix[UP], integers, integer_size, peaks, tiles, work, work_size, NULL, 0, 1);
-        for (int64_t t = 0; t < tiles; t++)
-            quantise(&matrix[DOWN], work + (size_t)t * work_size, integers + (size_t)t * integer_size, peaks + t * LANES);
-        multiply(&matrix[DOWN], integers, integer_size, peaks, tiles, states, state_size, mixed, state_size, 0);
-        for (int64_t t = 0; t < tiles; t++)
-            normalise(states + (size_t)t * state_size, e->width, &layer->after_feed);
-        if (b->lower && b->lower_layer == number) put_all(e, b, states, state_size, b->lower);
+        apply(&matrix[QUERY_KEY_VALUE], &w, w.states, w.state_size, w.wide, w.wide_size, NULL, 0);
+        attend_all(e, b, &w);
+        apply(&matrix[OUT], &w, w.mixed, w.state_size, w.mixed, w.state_size, w.states, 0);
+        for (size_t t = 0; t < w.tiles; t++)
+            normalise(w.mixed + t * w.state_size, e->width, &layer->after_attention, w.peaks + t * LANES);
+        apply(&matrix[UP], &w, w.mixed, w.state_size, w.wide, w.wide_size, NULL, 1);
+        apply(&matrix[DOWN], &w, w.wide, w.wide_size, w.states, w.state_size, w.mixed, 0);
+        for (size_t t = 0; t < w.tiles; t++)
+            normalise(w.states + t * w.state_size, e->width, &layer->after_feed, w.peaks + t * LANES);
+        if (b->lower && b->lower_layer == number) put_all(e, b, w.states, w.state_size, b->lower);
     }
-    float *last = states;
+    const float *last = w.states;
     if (e->head.rows) {
-        for (int64_t t = 0; t < tiles; t++)
-            quantise(&e->head, states + (size_t)t * state_size, integers + (size_t)t * integer_size, peaks + t * LANES);
-        multiply(&e->head, integers, integer_size, peaks, tiles, mixed, state_size, NULL, 0, 0);
-        last = mixed;
+        apply(&e->head, &w, w.states, w.state_size, w.mixed, w.state_size, NULL, 0);
+        last = w.mixed;
     }
     end_products();
-    if (b->states) put_all(e, b, last, state_size, b->states);
+    if (b->states) put_all(e, b, last, w.state_size, b->states);
     if (!b->vectors) return;
     tile = 0;
     for (int64_t text = 0; text < b->texts; text++) {
-        if (b->lengths[text])
-            pool(e, last + (size_t)tile * state_size, state_size, b->lengths[text], b->vectors + text * e->width);
-        tile += (b->lengths[text] + LANES - 1) / LANES;
+        float *out = b->vectors + text * e->width;
+        if (b->lengths[text]) pool(e, last + tile * w.state_size, w.state_size, b->lengths[text], out);
+        else memset(out, 0, (size_t)e->width * sizeof *out);
+        tile += (size_t)(b->lengths[text] + LANES - 1) / LANES;
     }
 }

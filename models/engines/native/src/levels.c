@@ -54,4 +54,4 @@ API int lurcher_level(void) {
 }
 
 /* Raised when an argument of any function changes, so that a library left from before is refused. */
-API int lurcher_abi(void) { return 1; }
+API int lurcher_abi(void) { return 2; }
