@@ -71,17 +71,18 @@ API int lurcher_late(int level, const float *queries, int64_t length, int64_t bi
         if (left) return BAD_ARGUMENT;
     }
     const size_t numbers = (size_t)bits * WIDEST * 5 + WIDEST;
-    void *memory = malloc(numbers * sizeof(int32_t) + 64);
+    void *memory = malloc(numbers * sizeof(int32_t) + (size_t)bits / 4 * LATE_CODES * sizeof(uint16_t) + 64);
     if (!memory) return NO_MEMORY;
     int32_t *table = (int32_t *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
     int32_t *columns = table + bits * WIDEST * 4, *total = columns + bits * WIDEST;
+    uint16_t *places = (uint16_t *)(total + WIDEST);
     int state = DONE;
     for (int64_t first = 0, lanes; first < length && state == DONE; first += lanes) {
         late_kernel kernel = kernel_for(level, length - first, &lanes);
         int64_t used = length - first < lanes ? length - first : lanes;
         state = round_queries(queries + first * bits, used, bits, lanes, factor, columns, total);
         if (state != DONE) break;
-        struct late job = {.columns = columns, .total = total, .table = table, .codes = codes,
+        struct late job = {.columns = columns, .total = total, .table = table, .places = places, .codes = codes,
                            .counts = counts, .bits = bits, .n = n, .passages = passages, .used = used,
                            .stride = length, .nothing = nothing, .best = best ? best + first : NULL,
                            .each = each ? each + first : NULL};

@@ -17,33 +17,59 @@ static inline lanes_t entry(const char *table, uint64_t offset) {
     return value;
 }
 
-/* The offset of the nibble that begins at bit `place` of `word` in its table of sixteen entries; a rotation and a
-   mask, each one instruction. */
-#define WIDTH ((uint32_t)sizeof(lanes_t))
-#define TURNED(word, by) ((word) >> ((by)&31) | (word) << ((32 - (by)) & 31))
-#define OFFSET(word, place) (TURNED(word, (32 + (place) - (LANES == 16 ? 6 : LANES == 8 ? 5 : 4)) % 32) & (15 * WIDTH))
-#define TABLE (16 * WIDTH)
+#define WIDTH ((unsigned)sizeof(lanes_t))
+#define TABLE (16 * WIDTH) /* bytes of one group's table */
 
-static inline lanes_t code_sum(const char *table, const uint8_t *code, int64_t bytes) {
-    lanes_t one = {0}, two = {0}, three = {0}, four = {0};
-    int64_t place = 0;
-    for (; place + 4 <= bytes; place += 4, table += 8 * TABLE) {
-        uint32_t word;
-        memcpy(&word, code + place, 4);
-        one += entry(table, OFFSET(word, 4));
-        two += entry(table + TABLE, OFFSET(word, 0));
-        three += entry(table + 2 * TABLE, OFFSET(word, 12));
-        four += entry(table + 3 * TABLE, OFFSET(word, 8));
-        one += entry(table + 4 * TABLE, OFFSET(word, 20));
-        two += entry(table + 5 * TABLE, OFFSET(word, 16));
-        three += entry(table + 6 * TABLE, OFFSET(word, 28));
-        four += entry(table + 7 * TABLE, OFFSET(word, 24));
+/* Where the sums of each byte's high and low four bits are in their tables. Many bytes at once, since compilers make
+   vectors of this; the sums themselves are then two loads a group and nothing else. */
+static inline void find_places(const uint8_t *codes, int64_t bytes, uint16_t *high, uint16_t *low) {
+    for (int64_t i = 0; i < bytes; i++) {
+        high[i] = (uint16_t)((codes[i] >> 4) * WIDTH);
+        low[i] = (uint16_t)((codes[i] & 15) * WIDTH);
     }
-    for (; place < bytes; place++, table += 2 * TABLE) {
-        one += entry(table, (uint32_t)(code[place] >> 4) * WIDTH);
-        two += entry(table + TABLE, (uint32_t)(code[place] & 15) * WIDTH);
+}
+
+static inline lanes_t code_sum(const char *table, const uint16_t *high, const uint16_t *low, int64_t bytes) {
+    lanes_t one = {0}, two = {0}, three = {0}, four = {0};
+    int64_t i = 0;
+    for (; i + 4 <= bytes; i += 4, table += 8 * TABLE) {
+        one += entry(table, high[i]);
+        two += entry(table + TABLE, low[i]);
+        three += entry(table + 2 * TABLE, high[i + 1]);
+        four += entry(table + 3 * TABLE, low[i + 1]);
+        one += entry(table + 4 * TABLE, high[i + 2]);
+        two += entry(table + 5 * TABLE, low[i + 2]);
+        three += entry(table + 6 * TABLE, high[i + 3]);
+        four += entry(table + 7 * TABLE, low[i + 3]);
+    }
+    for (; i < bytes; i++, table += 2 * TABLE) {
+        one += entry(table, high[i]);
+        two += entry(table + TABLE, low[i]);
     }
     return (one + two) + (three + four);
+}
+
+/* Codes on the way to their sums: `ready` of them have places. */
+struct walk {
+    const char *table;
+    const uint8_t *codes;
+    uint16_t *places;
+    int64_t bytes, left, ready;
+};
+
+/* The sum of the next code; there has to be one. */
+static inline lanes_t next_sum(struct walk *w) {
+    const int64_t half = LATE_CODES * w->bytes;
+    if (!w->ready) {
+        w->ready = w->left < LATE_CODES ? w->left : LATE_CODES;
+        const int64_t bytes = w->ready * w->bytes;
+        /* The last code's places are the last ones, wherever the first one's are. */
+        find_places(w->codes, bytes, w->places + half - bytes, w->places + 2 * half - bytes);
+        w->codes += bytes;
+        w->left -= w->ready;
+    }
+    const uint16_t *high = w->places + half - w->ready-- * w->bytes;
+    return code_sum(w->table, high, high + half, w->bytes);
 }
 
 /* Of bits 0 and 1 the cosines: 2^-23 (2 sum - total), exact in a float. */
@@ -65,24 +91,22 @@ void LATE(const struct late *job) {
     }
     lanes_t total;
     memcpy(&total, job->total, sizeof total);
-    const int64_t bytes = job->bits / 8;
-    const uint8_t *code = job->codes;
+    struct walk walk = {.table = table, .codes = job->codes, .places = job->places, .bytes = job->bits / 8,
+                        .left = job->n};
     if (job->each) {
-        for (int64_t i = 0; i < job->n; i++, code += bytes)
-            put_cosines(job->each + i * job->stride, code_sum(table, code, bytes), total, job->used);
+        for (int64_t i = 0; i < job->n; i++)
+            put_cosines(job->each + i * job->stride, next_sum(&walk), total, job->used);
         return;
     }
     for (int64_t passage = 0; passage < job->passages; passage++) {
         float *out = job->best + passage * job->stride;
-        int64_t count = job->counts[passage];
-        if (count == 0) {
+        if (job->counts[passage] == 0) {
             for (int64_t i = 0; i < job->used; i++) out[i] = job->nothing;
             continue;
         }
-        lanes_t best = code_sum(table, code, bytes);
-        code += bytes;
-        for (int64_t i = 1; i < count; i++, code += bytes) {
-            lanes_t sum = code_sum(table, code, bytes), higher = sum > best;
+        lanes_t best = next_sum(&walk);
+        for (int64_t i = 1; i < job->counts[passage]; i++) {
+            lanes_t sum = next_sum(&walk), higher = sum > best;
             best = (sum & higher) | (best & ~higher);
         }
         put_cosines(out, best, total, job->used);

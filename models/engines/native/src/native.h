@@ -21,12 +21,16 @@ enum { DONE = 0, BAD_ARGUMENT = 1, NOT_EXACT = 2, NO_MEMORY = 3 };
 /* Instruction sets, the fastest last. */
 enum { PLAIN = 0, AVX2 = 1, AVXVNNI = 2, AVX512 = 3, AMX = 4, LEVELS = 5 };
 
+/* Codes that late interaction looks up together. */
+#define LATE_CODES 16
+
 /* Late interaction for up to `lanes` query tokens. `columns` (bits, width) is what each set bit adds, of which
    `used` columns are query tokens; `total` (width,) is their sum. `table` has room for bits * 4 * width
-   numbers. One of `best` (passages, stride) and `each` (n, stride) is written, at its first `used` columns. */
+   numbers, and `places` for LATE_CODES * bits / 4. One of `best` (passages, stride) and `each` (n, stride) is written, at its first `used` columns. */
 struct late {
     const int32_t *columns, *total;
     int32_t *table;
+    uint16_t *places;
     const uint8_t *codes;
     const int64_t *counts;
     int64_t bits, n, passages, used, stride;
