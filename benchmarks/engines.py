@@ -1,7 +1,8 @@
 """``lurcher bench engines``: the native library beside ONNX Runtime and NumPy, on one thread.
 
-All ways to do the same thing run in turn, so that a machine that slows down slows all of them. Times are the
-thread's own CPU time, as other work on the machine would be in the clock's.
+All ways to do the same thing run in turn, so that a machine that slows down slows all of them. Times are
+the process's CPU time, as other work on the machine would be in the clock's. OpenVINO is timed, too, if it
+is installed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from time import thread_time
+from time import process_time
 from typing import Annotated
 
 import numpy as np
@@ -19,6 +20,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from lurcher.benchmarks import openvino_encoders
+from lurcher.benchmarks.openvino_encoders import Encode
 from lurcher.errors import ModelError
 from lurcher.models.engines import Engine
 from lurcher.models.engines.native import late
@@ -36,6 +39,8 @@ _CODES = 65  # of a passage: 180 tokens, of which 36 % are kept
 _CANDIDATES = (100, 1000)
 _QUERY_TOKENS = (8, 16, 32)
 _VOCABULARY = 20_000
+_MANY = 64  # tokens, above which each is timed less often
+_FEWEST = 5
 
 Ways = Mapping[str, Callable[[], object]]
 
@@ -47,12 +52,20 @@ def main(
     fp32: Annotated[
         Path | None, typer.Option(help="The same encoder from `lurcher export --no-int8`.")
     ] = None,
+    openvino: Annotated[
+        Path | None,
+        typer.Option(
+            help="The same encoder as OpenVINO has it in INT8 (`nncf.quantize`); GRAPH if none is given."
+        ),
+    ] = None,
     lengths: Annotated[str, typer.Option(help="Lengths of texts in tokens.")] = "4,8,16,32,64,256",
     batches: Annotated[str, typer.Option(help="Numbers of texts encoded together.")] = "1,8,32",
     sparsity: Annotated[
         str, typer.Option(help="Shares of blocks of four set to zero at random.")
     ] = ".8,.9",
-    runs: Annotated[int, typer.Option(min=1, help="How often each is timed.")] = 100,
+    runs: Annotated[
+        int, typer.Option(min=1, help="How often each is timed; less often from 64 tokens on.")
+    ] = 100,
 ) -> None:
     """Print what late interaction and encoders take, in microseconds, and how many times as fast they are."""
     library = load()
@@ -61,16 +74,18 @@ def main(
     console = Console()
     console.print(f"{processor()}; kernels for {library.level}")
     console.print(_table("late interaction, best of NumPy = 1", "NumPy", _late(library, runs)))
+    ways = _encoders(library, graph, fp32, list(map(float, sparsity.split(","))))
+    ways |= openvino_encoders.encoders(fp32, openvino or graph)
+    words = min(_VOCABULARY, len(describe(graph).words))
+    draw = np.random.default_rng(0)
     for batch in map(int, batches.split(",")):
-        rows = {
-            f"{length} tokens, {batch} texts": median_times(
-                _encoders(
-                    library, graph, fp32, length, batch, list(map(float, sparsity.split(",")))
-                ),
-                max(5, runs // batch),
+        rows = {}
+        for length in map(int, lengths.split(",")):
+            ids = draw.integers(0, words, (batch, length))
+            timed = {name: partial(encode, ids) for name, encode in ways.items()}
+            rows[f"{length} tokens, {batch} texts"] = median_times(
+                timed, max(_FEWEST, min(runs, runs * _MANY // ids.size))
             )
-            for length in map(int, lengths.split(","))
-        }
         console.print(_table("encoders, ONNX Runtime INT8 = 1", "ONNX Runtime INT8", rows))
 
 
@@ -90,9 +105,9 @@ def median_times(ways: Ways, runs: int) -> dict[str, float]:
     for _ in range(runs):
         for name, run in ways.items():
             run()
-            begun = thread_time()
+            begun = process_time()
             run()
-            seconds[name].append(thread_time() - begun)
+            seconds[name].append(process_time() - begun)
     return {name: float(np.median(times)) * 1e6 for name, times in seconds.items()}
 
 
@@ -119,20 +134,20 @@ def _late(library: Library, runs: int) -> dict[str, dict[str, float]]:
 
 
 def _encoders(
-    library: Library, graph: Path, fp32: Path | None, length: int, batch: int, sparsity: list[float]
-) -> Ways:
+    library: Library, graph: Path, fp32: Path | None, sparsity: list[float]
+) -> dict[str, Encode]:
+    """What encodes tokens (B, L) to vectors, by name."""
     described = describe(graph)
-    ids = np.random.default_rng(0).integers(
-        0, min(_VOCABULARY, len(described.words)), (batch, length)
-    )
-    inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
-    def runtime(engine: Engine) -> Callable[[], object]:
-        return lambda: engine.run(["vector"], inputs)
+    def runtime(engine: Engine) -> Encode:
+        return lambda ids: engine.run(
+            ["vector"], {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+        )
 
-    def native(packed: PackedEncoder) -> Callable[[], object]:
-        lengths = np.full(batch, length)
-        return lambda: packed.encode(ids.ravel(), lengths, length, ("vector",))
+    def native(packed: PackedEncoder) -> Encode:
+        return lambda ids: packed.encode(
+            ids.ravel(), np.full(len(ids), ids.shape[1]), ids.shape[1], ("vector",)
+        )
 
     ways = {"ONNX Runtime INT8": runtime(OnnxRuntimeEngine(graph, 1))}
     if fp32 is not None:

@@ -74,7 +74,7 @@ def address(array: npt.NDArray[np.generic]) -> int:
     if not array.flags.c_contiguous:
         raise ValueError("the array's numbers do not lie one after the other")
     try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
     except (TypeError, ValueError):  # read-only, or empty; this takes three times as long
         return array.ctypes.data
 
