@@ -39,6 +39,7 @@ _SETS = {
     "avx512": [*_AVX512, "-mprefer-vector-width=512"],
     "amx": [*_AVX512, "-mamx-tile", "-mamx-int8"],
 }
+_ARM_SETS = {"dotprod": ["-mcpu=generic+dotprod"]}
 # Where ziglang has wheels; asking for it elsewhere would end an installation that works without.
 _ZIG_SYSTEMS = ("Linux", "Darwin", "Windows")
 _ZIG_MACHINES = ("x86_64", "amd64", "aarch64", "arm64")
@@ -109,12 +110,14 @@ def compile_library(root: Path, out: Path) -> str | None:
     return None
 
 
-def machine_flags(name: str) -> list[str] | None:
-    """The flags of the file ``name`` for its instruction set; None if this machine's kind has no such set."""
-    sets = [flags for part, flags in _SETS.items() if part in name.split("_")]
-    if not sets:
-        return []
-    return sets[0] if platform.machine().lower() in ("x86_64", "amd64") else None
+def machine_flags(name: str, machine: str = platform.machine()) -> list[str] | None:
+    """The flags of the file ``name`` for its instruction set; None if it is not one of that ``machine``."""
+    mine = {"x86_64": _SETS, "amd64": _SETS, "aarch64": _ARM_SETS, "arm64": _ARM_SETS}.get(
+        machine.lower(), {}
+    )
+    for part in {*_SETS, *_ARM_SETS} & set(name.split("_")):
+        return mine.get(part)
+    return []
 
 
 def _compiles(command: list[str]) -> bool:

@@ -10,16 +10,20 @@ import platform
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 LIBRARY_FILE = Path(__file__).with_name("native_library.so")
 
-# Instruction sets, as the library numbers them.
-Level = Literal["plain", "avx2", "avxvnni", "avx512", "amx"]
-LEVELS: tuple[Level, ...] = get_args(Level)
+Level = Literal["plain", "avx2", "avxvnni", "avx512", "amx", "dotprod"]
+# This kind of machine's instruction sets, as the library numbers them.
+LEVELS: tuple[Level, ...] = (
+    ("plain", "dotprod")
+    if platform.machine().lower() in ("aarch64", "arm64")
+    else ("plain", "avx2", "avxvnni", "avx512", "amx")
+)
 
 # What its functions take; see lurcher_abi in levels.c.
 _ABI = 2

@@ -23,8 +23,11 @@ def build(name: str, folder: Path, flags: list[str]) -> Path:
         *sorted((ROOT / hooks.SOURCES).glob("*.c")),
         Path(__file__).with_name(f"{name}.c"),
     ]:
+        own = hooks.machine_flags(source.stem)
+        if own is None:  # for another kind of machine
+            continue
         objects.append(folder / f"{source.stem}.o")
-        every = [*hooks.FLAGS, *hooks.machine_flags(source.stem), *flags]
+        every = [*hooks.FLAGS, *own, *flags]
         subprocess.run(["gcc", *every, "-c", source, "-o", objects[-1]], check=True)
     program = folder / name
     subprocess.run(["gcc", *flags, *objects, "-lm", "-o", program], check=True)

@@ -272,9 +272,13 @@ static encoder_kernel kernel_for(int level, int64_t longest, int *lanes) {
     if (level == AVXVNNI) return encode_avxvnni_8;
     if (level == AVX2) return encode_avx2_8;
 #else
-    (void)level;
     (void)longest;
     *lanes = 8;
+#if defined(__aarch64__)
+    if (level == DOTPROD) return encode_dotprod_8;
+#else
+    (void)level;
+#endif
 #endif
     return encode_plain_8;
 }

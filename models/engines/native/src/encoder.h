@@ -71,6 +71,8 @@ void encode_avx512_8(const struct encoder *, const struct batch *);
 void encode_avx512_16(const struct encoder *, const struct batch *);
 void encode_amx_8(const struct encoder *, const struct batch *);
 void encode_amx_16(const struct encoder *, const struct batch *);
+#elif defined(__aarch64__)
+void encode_dotprod_8(const struct encoder *, const struct batch *);
 #endif
 
 static inline int rounded_up(int number, int to) { return (number + to - 1) / to * to; }

@@ -42,6 +42,15 @@ static int find_level(void) {
     if (most >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1)) return AVXVNNI;
     return AVX2;
 }
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+
+static int find_level(void) {
+    const unsigned long dot_product = 1ul << 20; /* HWCAP_ASIMDDP */
+    return getauxval(AT_HWCAP) & dot_product ? DOTPROD : PLAIN;
+}
+#elif defined(__aarch64__) && defined(__APPLE__)
+static int find_level(void) { return DOTPROD; } /* every one of these has it */
 #else
 static int find_level(void) { return PLAIN; }
 #endif

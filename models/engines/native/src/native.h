@@ -18,8 +18,8 @@
 /* What every function returns: nothing wrong, or why it did nothing. */
 enum { DONE = 0, BAD_ARGUMENT = 1, NOT_EXACT = 2, NO_MEMORY = 3 };
 
-/* Instruction sets, the fastest last. */
-enum { PLAIN = 0, AVX2 = 1, AVXVNNI = 2, AVX512 = 3, AMX = 4, LEVELS = 5 };
+/* Instruction sets, the fastest last; AArch64 has its own number 1. */
+enum { PLAIN = 0, AVX2 = 1, AVXVNNI = 2, AVX512 = 3, AMX = 4, DOTPROD = 1 };
 
 /* Codes that late interaction looks up together. */
 #define LATE_CODES 16

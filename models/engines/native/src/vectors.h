@@ -3,6 +3,8 @@
 #include <string.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__ARM_FEATURE_DOTPROD)
+#include <arm_neon.h>
 #endif
 
 typedef float floats __attribute__((vector_size(LANES * 4)));
@@ -140,6 +142,15 @@ static inline ints dot(ints sum, bytes activations, int32_t weights) {
     __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8((__m256i)activations),
                                          _mm256_sign_epi8(row, (__m256i)activations));
     return sum + (ints)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+#elif defined(__ARM_FEATURE_DOTPROD)
+    int32x4_t sums[LANES / 4];
+    int8x16_t fours[LANES / 4];
+    memcpy(sums, &sum, sizeof sums);
+    memcpy(fours, &activations, sizeof fours);
+    for (int i = 0; i < LANES / 4; i++)
+        sums[i] = vdotq_s32(sums[i], fours[i], vreinterpretq_s8_s32(vdupq_n_s32(weights)));
+    memcpy(&sum, sums, sizeof sums);
+    return sum;
 #else
     for (int lane = 0; lane < LANES; lane++)
         for (int i = 0; i < 4; i++)
