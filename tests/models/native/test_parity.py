@@ -73,7 +73,7 @@ def compare(native: Engine, other: Engine, texts: list[Array]) -> Array:
 @pytest.mark.nightly
 # Constant ranges and few layers leave little room to round otherwise; scales by token and six layers more.
 @pytest.mark.parametrize(
-    ("student", "least", "middle"), [("fast", 0.999, 0.9999), (None, 0.97, 0.997)]
+    ("student", "least", "middle"), [("fast", 0.999, 0.9999), (None, 0.96, 0.997)]
 )
 def test_many_texts_get_the_vectors_of_onnx_runtime(
     student: str | None, least: float, middle: float, tmp_path: Path, data: Path
