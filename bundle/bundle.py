@@ -6,14 +6,8 @@
       manifest.json              what is inside, measured figures, hashes      bundle.manifest
       encoder/                   encoder.onnx, vocabulary.bin, tokenizer.json,
                                  config.json; query.onnx, if there is a student   models.encoders
-      segments/000000/
-        passages.db              ids, titles, texts, metadata                  bundle.passages
-        vectors.faiss            one vector a passage, unless left out         bundle.vectors
-        copies.npy               which passages have nearly the same text      bundle.copies
-        lexical.*                which passages have each term, unless left out   bundle.lexical_index
-        tokens.*                 packed 1-bit tokens, unless left out          bundle.token_store
-        reading.*                the tokens in more detail, if it answers      bundle.reading_store
-        states.*                 a T5's states of the passages, if one ranks   bundle.state_store
+      segments/000000/ ...       passages with all that is searched; one or more   bundle.segment
+      lexical/                   frozen document frequencies, once compacted   bundle.frequencies
       tokens/                    how token states become codes
       states/                    how those states become bits, if they do
       reading/                   how token states become codes of reading.*
@@ -28,21 +22,20 @@ A bundle without vectors has no encoder and nothing that one makes: passages, co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from lurcher.bundle.copies import read_copies
+from lurcher.bundle.codecs import Codecs
 from lurcher.bundle.lexical_index import LexicalIndex
-from lurcher.bundle.manifest import (
-    MANIFEST,
-    Manifest,
-    changed_files,
-    check_parts,
-    read_manifest,
-)
+from lurcher.bundle.manifest import Manifest, changed_files, check_parts, read_manifest
 from lurcher.bundle.neighbours import QUERIES, Neighbours
 from lurcher.bundle.passages import Passages, Rows
-from lurcher.bundle.reading_store import READING_CODER, ReadingStore
+from lurcher.bundle.reading_store import ReadingStore
+from lurcher.bundle.row_space import RowSpace
+from lurcher.bundle.segment import COPIES_FILE, PASSAGES_FILE, VECTORS_FILE, Segment
+from lurcher.bundle.segmented.entries import joined
 from lurcher.bundle.state_store import StateStore
 from lurcher.bundle.token_store import CODER, TokenStore
 from lurcher.bundle.vectors import VectorIndex
@@ -51,26 +44,34 @@ from lurcher.models.encoders.config import CONFIG_FILE, EncoderConfig, load_conf
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.engines import EngineName
 from lurcher.models.ranker.decoder import DECODER_FILE, Decoder, DecoderConfig, load_decoder_config
-from lurcher.models.ranker.seq2seq import RankerConfig, Seq2SeqDecoder, load_ranker_config
+from lurcher.models.ranker.seq2seq import Seq2SeqDecoder, load_ranker_config
 from lurcher.models.reader.reader import READER_FILE, Reader, check_reader, load_reader_config
 
 ENCODER = "encoder"
 RANKER = "ranker"
 READER = "reader"
+# The segment that a build writes.
 SEGMENT = "segments/000000"
-PASSAGES = f"{SEGMENT}/passages.db"
-VECTORS = f"{SEGMENT}/vectors.faiss"
-COPIES = f"{SEGMENT}/copies.npy"
+PASSAGES = f"{SEGMENT}/{PASSAGES_FILE}"
+VECTORS = f"{SEGMENT}/{VECTORS_FILE}"
+COPIES = f"{SEGMENT}/{COPIES_FILE}"
 
 NO_VECTORS = "this bundle has no vectors; `lurcher build` without --no-vectors makes one that has"
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """An opened bundle; safe to share between threads."""
+    """An opened bundle: one generation of it; safe to share between threads.
+
+    Stores have the rows of all segments, one after the other (``rows``). Of a bundle of one segment of which
+    nothing is deleted they are that segment's own.
+    """
 
     path: Path
     manifest: Manifest
+    codecs: Codecs
+    segments: tuple[Segment, ...]
+    rows: RowSpace
     passages: Passages
     index: VectorIndex | None  # what `vectors` gives; None without vectors
     copies: Rows | None  # (n,) the first row with nearly the same text; None: no two are alike
@@ -90,34 +91,54 @@ class Bundle:
         if check_hashes:
             for file, reason in changed_files(path, manifest).items():
                 raise BundleCorrupt(path, file, reason)
-        terms = manifest.lexical
-        lexical = (
-            None if terms is None else LexicalIndex.open(path, SEGMENT, terms, manifest.passages)
-        )
         check_parts(path, manifest)
-        index, tokens = _index(path, manifest), _tokens(path, manifest)
-        # Format 2 has none.
-        named = COPIES in manifest.files
-        copies = read_copies(path, COPIES, manifest.passages) if named else None
-        reading, states = _reading(path, manifest, tokens), _states(path, manifest)
-        known = manifest.neighbours
-        passages = Passages(path / PASSAGES)
-        try:
-            neighbours = (
-                None
-                if known is None or index is None
-                else Neighbours.open(path, known, index.count, passages.rows_of)
-            )
-        except BaseException:
-            passages.close()
-            raise
-        bundle = cls(
-            path, manifest, passages, index, copies, lexical, tokens, reading, states, neighbours
-        )
-        for problem in bundle.inconsistencies():
-            bundle.close()
-            raise problem
+        codecs = Codecs.open(path, manifest)
+        with ExitStack() as undo:
+            segments = []
+            for entry in manifest.segments:
+                segments.append(Segment.open(path, manifest, entry, codecs))
+                segments[-1].uses.retain()
+                undo.callback(segments[-1].uses.release)
+            bundle = cls._of(path, manifest, codecs, segments)
+            if bundle.neighbours is not None:
+                undo.callback(bundle.neighbours.close)
+            for problem in bundle.inconsistencies():
+                raise problem
+            undo.pop_all()
         return bundle
+
+    @classmethod
+    def _of(
+        cls, path: Path, manifest: Manifest, codecs: Codecs, segments: Sequence[Segment]
+    ) -> Bundle:
+        """The snapshot of ``segments``."""
+        (segment,) = segments
+        space = RowSpace.of([segment.count], [None])
+        known, index, passages = manifest.neighbours, segment.vectors, segment.passages
+        lexical = tokens = reading = states = None
+        if manifest.lexical is not None and codecs.analyser is not None:
+            parts = [one.lexical for one in segments if one.lexical is not None]
+            lexical = LexicalIndex.of(
+                manifest.lexical, codecs.analyser, codecs.frequencies, parts, space
+            )
+        if manifest.tokens is not None and codecs.tokens is not None:
+            own = [one.tokens for one in segments if one.tokens is not None]
+            tokens = TokenStore(manifest.tokens, codecs.tokens, joined(space, own))
+        if manifest.reading is not None and codecs.reading is not None:
+            own = [one.reading for one in segments if one.reading is not None]
+            reading = ReadingStore(manifest.reading, codecs.reading, joined(space, own))
+        if manifest.states is not None and codecs.states is not None:
+            own = [one.states for one in segments if one.states is not None]
+            states = StateStore(manifest.states, codecs.states, joined(space, own))
+        neighbours = (
+            None
+            if known is None or index is None
+            else Neighbours.open(path, known, index.count, passages.rows_of)
+        )
+        return cls(
+            path, manifest, codecs, tuple(segments), space, passages, index, segment.copies,
+            lexical, tokens, reading, states, neighbours,
+        )  # fmt: skip
 
     @property
     def vectors(self) -> VectorIndex:
@@ -223,51 +244,11 @@ class Bundle:
         return problems
 
     def close(self) -> None:
-        """Close the files."""
-        self.passages.close()
+        """Close the files, once no other snapshot uses them."""
+        for segment in self.segments:
+            segment.uses.release()
         if self.neighbours is not None:
             self.neighbours.close()
-
-
-def _index(path: Path, manifest: Manifest) -> VectorIndex | None:
-    """The vectors of the bundle at ``path``, if there are any. Raises BundleCorrupt."""
-    if manifest.encoder is None:
-        return None
-    return VectorIndex.open(path / VECTORS, manifest.figures.search_effort)
-
-
-def _tokens(path: Path, manifest: Manifest) -> TokenStore | None:
-    """The tokens of the bundle at ``path``, if there are any. Raises BundleCorrupt."""
-    if manifest.tokens is None or manifest.encoder is None:
-        return None
-    return TokenStore.open(path, SEGMENT, manifest.tokens, manifest.encoder, manifest.passages)
-
-
-def _reading(path: Path, manifest: Manifest, tokens: TokenStore | None) -> ReadingStore | None:
-    """What a reader of the bundle at ``path`` reads, if there is it. Raises BundleCorrupt."""
-    reading = manifest.reading
-    if reading is None and manifest.reader is None:
-        return None
-    if reading is None or tokens is None or manifest.encoder is None:
-        missing = "tokens" if tokens is None else "a reading store"
-        raise BundleCorrupt(path, MANIFEST, f"what is to answer needs {missing}, which it has not")
-    store = ReadingStore.open(path, SEGMENT, reading, manifest.encoder, manifest.passages)
-    has, wants = len(store.coder.centres), len(tokens.coder.frequency)
-    if has != wants:
-        raise BundleCorrupt(path, READING_CODER, f"of {has} different tokens, expected {wants}")
-    return store
-
-
-def _states(path: Path, manifest: Manifest) -> StateStore | None:
-    """The states of the bundle at ``path``, if it is a T5 that ranks it. Raises BundleCorrupt."""
-    ranker, states = manifest.ranker, manifest.states
-    if isinstance(ranker, RankerConfig) and states is not None:
-        return StateStore.open(path, SEGMENT, states, ranker, manifest.passages)
-    if isinstance(ranker, RankerConfig) or states is not None:
-        raise BundleCorrupt(
-            path, MANIFEST, "of states and a ranker that reads them it has only one"
-        )
-    return None
 
 
 def verify(path: Path) -> list[str]:

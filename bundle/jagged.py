@@ -185,10 +185,19 @@ class JaggedStore:
         )
         return cls(tuple(columns), starts_of(index))
 
+    @classmethod
+    def of(cls, columns: Sequence[Array], index: Array) -> JaggedStore:
+        """The store of ``columns``, each (n,) or (n, width), with the ``index`` (passages, numbers)."""
+        return cls(tuple(columns), starts_of(index))
+
     def gather(self, rows: Rows, column: int = 0) -> tuple[Array, Rows]:
         """A column's entries (n, width) or (n,) of passages ``rows`` (C,), and how many each has (C,)."""
         places, counts = places_of(self.starts, rows)
         return self.columns[column][places], counts
+
+    def counts(self, rows: Rows) -> Rows:
+        """How many entries each of the passages ``rows`` (C,) has, (C,) int64."""
+        return self.starts[rows + 1] - self.starts[rows]
 
 
 def whole(index: Array, entries: int) -> int:

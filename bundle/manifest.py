@@ -1,8 +1,8 @@
-"""The manifest of a bundle: ``manifest.json``.
+"""The manifest of a bundle: ``manifest.json``, the bundle's current generation.
 
-It lists every other file with its size and sha256, and protects its own bytes by a checksum over them
-(computed with the checksum's digits set to zero). A change of one byte anywhere in a bundle is therefore
-found, and the file is named.
+It lists the segments, what is deleted of each, and every other file with its size and sha256. It protects its
+own bytes by a checksum over them (computed with the checksum's digits set to zero). A change of one byte
+anywhere in a bundle is therefore found, and the file is named.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ from lurcher.models.ranker.seq2seq import RankerConfig
 from lurcher.models.reader.reader import ReaderConfig
 
 # Format 3 says of passages which document they are a part of; in one of format 2 each is a document. Format 4
-# may have a lexical index, and may be without vectors then.
-FORMAT_VERSION = 4
-READABLE = frozenset({2, 3, FORMAT_VERSION})
+# may have a lexical index, and may be without vectors then. Format 5 may have several segments, and deleted
+# passages in them.
+FORMAT_VERSION = 5
+READABLE = frozenset({2, 3, 4, FORMAT_VERSION})
 MANIFEST = "manifest.json"
 
 # Parts of a manifest that an encoder or its vectors are behind.
@@ -54,11 +55,29 @@ class FileEntry(_Part):
     sha256: str
 
 
-class Segment(_Part):
+class Stores(_Part):
+    """What a segment's stores hold; those of a whole bundle have the sums."""
+
+    lexical: LexicalSettings | None = None
+    tokens: TokenSettings | None = None
+    states: StateSettings | None = None
+    reading: ReadingSettings | None = None
+
+
+class SegmentEntry(_Part):
     """A run of passages with its own files, below ``segments/<name>/``."""
 
     name: str
-    passages: Count
+    passages: Count  # with those that are deleted
+    # None: those of the bundle, which has no other segment.
+    stores: Stores | None = None
+    deleted: str | None = None  # the file that says which are deleted; None: none is
+    deletions: Count = 0
+
+    @property
+    def folder(self) -> str:
+        """The segment's folder in the bundle."""
+        return f"segments/{self.name}"
 
 
 class BuildSettings(_Part):
@@ -123,6 +142,7 @@ class Manifest(_Part):
     lurcher_version: str
     name: str
     created: str  # ISO 8601, UTC
+    generation: Annotated[int, Field(ge=1)] = 1  # each change of a bundle publishes the next
     encoder: EncoderConfig | None  # None without vectors
     build: BuildSettings
     figures: Figures
@@ -135,14 +155,22 @@ class Manifest(_Part):
     reading: ReadingSettings | None = None
     reader: ReaderConfig | None = None
     neighbours: NeighbourSettings | None = None
-    segments: list[Segment]
+    segments: list[SegmentEntry]
     files: dict[str, FileEntry]
     checksum: str = _NO_CHECKSUM
 
     @property
     def passages(self) -> int:
         """How many passages the bundle holds."""
-        return sum(segment.passages for segment in self.segments)
+        return sum(segment.passages - segment.deletions for segment in self.segments)
+
+    def stores_of(self, segment: SegmentEntry) -> Stores:
+        """What the stores of a segment hold."""
+        if segment.stores is not None:
+            return segment.stores
+        return Stores(
+            lexical=self.lexical, tokens=self.tokens, states=self.states, reading=self.reading
+        )
 
     @property
     def encoder_name(self) -> str:
@@ -184,12 +212,17 @@ def list_files(root: Path) -> dict[str, FileEntry]:
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
-    """Write ``manifest`` into the bundle at ``root``, with its checksum."""
+    """Write ``manifest`` into the bundle at ``root``, which nobody has opened."""
+    (root / MANIFEST).write_text(manifest_text(manifest), encoding="utf-8")
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """What the file has of ``manifest``, with its checksum."""
     blank = manifest.model_copy(update={"checksum": _NO_CHECKSUM})
     text = json.dumps(blank.model_dump(mode="json"), indent=1, ensure_ascii=False)
     checksum = hashlib.sha256(text.encode()).hexdigest()
     head, _, tail = text.rpartition(_NO_CHECKSUM)
-    (root / MANIFEST).write_text(f"{head}{checksum}{tail}", encoding="utf-8")
+    return f"{head}{checksum}{tail}"
 
 
 def _why_none(root: Path) -> str:

@@ -26,6 +26,7 @@ from lurcher.bundle.coders import load_coder
 from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.jagged import Column, JaggedLayout, JaggedStore, JaggedWriter, count_type
 from lurcher.bundle.passages import Rows
+from lurcher.bundle.segmented.entries import Entries
 from lurcher.errors import BundleCorrupt
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.student import SHA256
@@ -77,7 +78,7 @@ class ReadingStore:
 
     settings: ReadingSettings
     coder: ReadingCoder
-    entries: JaggedStore
+    entries: Entries
 
     @classmethod
     def open(
@@ -85,24 +86,8 @@ class ReadingStore:
         passages: int,
     ) -> ReadingStore:  # fmt: skip
         """The store of ``segment`` in ``bundle``, which has ``passages`` passages. Raises BundleCorrupt."""
-        if settings.encoder != encoder.fingerprint:
-            reason = "its codes are of another encoder than the bundle's"
-            raise BundleCorrupt(bundle, f"{segment}/{_CODES}", reason)
-        coder = load_coder(bundle, READING_CODER, ReadingCoder.load, settings.bits, encoder)
-        layout = reading_layout(settings.bits, encoder.max_tokens)
-        return cls(
-            settings, coder, JaggedStore.open(bundle, segment, layout, passages, settings.codes)
-        )
-
-    @property
-    def codes(self) -> Codes:
-        """All codes, (n, bits/8)."""
-        return self.entries.columns[0]
-
-    @property
-    def starts(self) -> Rows:
-        """Each passage's first code, then the number of all, (passages + 1,) int64."""
-        return self.entries.starts
+        coder = load_reading_coder(bundle, segment, settings, encoder)
+        return cls(settings, coder, open_reading(bundle, segment, settings, encoder, passages))
 
     def gather(self, rows: Rows) -> tuple[Codes, Rows]:
         """The codes (n, bits/8) of passages ``rows`` (C,) in that order, and how many each has (C,)."""
@@ -110,7 +95,25 @@ class ReadingStore:
 
     def counts(self, rows: Rows) -> Rows:
         """How many codes each of the passages ``rows`` (C,) has, (C,) int64."""
-        return self.starts[rows + 1] - self.starts[rows]
+        return self.entries.counts(rows)
+
+
+def load_reading_coder(
+    bundle: Path, segment: str, settings: ReadingSettings, encoder: EncoderConfig
+) -> ReadingCoder:
+    """The coder of ``bundle``, whose store of ``segment`` has ``settings``. Raises BundleCorrupt."""
+    if settings.encoder != encoder.fingerprint:
+        reason = "its codes are of another encoder than the bundle's"
+        raise BundleCorrupt(bundle, f"{segment}/{_CODES}", reason)
+    return load_coder(bundle, READING_CODER, ReadingCoder.load, settings.bits, encoder)
+
+
+def open_reading(
+    bundle: Path, segment: str, settings: ReadingSettings, encoder: EncoderConfig, passages: int
+) -> JaggedStore:
+    """The codes of ``segment``, which has ``passages`` passages. Raises BundleCorrupt."""
+    layout = reading_layout(settings.bits, encoder.max_tokens)
+    return JaggedStore.open(bundle, segment, layout, passages, settings.codes)
 
 
 def describe_reading(

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.jagged import Column, JaggedLayout, JaggedStore, JaggedWriter, count_type
 from lurcher.bundle.passages import Rows
+from lurcher.bundle.segmented.entries import Entries
 from lurcher.bundle.state_codecs import Codec, Form, Packed, load_codec
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import BundleCorrupt
@@ -74,32 +75,40 @@ class StateStore:
 
     settings: StateSettings
     codec: Codec
-    entries: JaggedStore
+    entries: Entries
 
     @classmethod
     def open(
         cls, bundle: Path, segment: str, settings: StateSettings, ranker: RankerConfig, passages: int
     ) -> StateStore:  # fmt: skip
         """The store of ``segment`` in ``bundle``, which has ``passages`` passages. Raises BundleCorrupt."""
-        if settings.ranker != ranker.fingerprint:
-            reason = "its states are of another ranker than the bundle's"
-            raise BundleCorrupt(bundle, f"{segment}/{_STATES}", reason)
-        codec = load_codec(bundle, settings.form, ranker.dimension)
-        layout = state_layout(codec, ranker.max_tokens)
-        return cls(
-            settings, codec, JaggedStore.open(bundle, segment, layout, passages, settings.states)
-        )
-
-    @property
-    def packed(self) -> Packed:
-        """All states as they are stored, (n, columns)."""
-        return self.entries.columns[0]
+        codec = load_state_codec(bundle, segment, settings, ranker)
+        return cls(settings, codec, open_states(bundle, segment, settings, codec, ranker, passages))
 
     def gather(self, rows: Rows) -> list[Vectors]:
         """The states (L, d) float32 of each of the passages ``rows`` (C,), in that order."""
         packed, counts = self.entries.gather(rows)
         found = self.codec.unpack(packed)
         return np.split(found, np.cumsum(counts)[:-1]) if len(rows) else []
+
+
+def load_state_codec(
+    bundle: Path, segment: str, settings: StateSettings, ranker: RankerConfig
+) -> Codec:
+    """How ``bundle`` packs states, whose store of ``segment`` has ``settings``. Raises BundleCorrupt."""
+    if settings.ranker != ranker.fingerprint:
+        reason = "its states are of another ranker than the bundle's"
+        raise BundleCorrupt(bundle, f"{segment}/{_STATES}", reason)
+    return load_codec(bundle, settings.form, ranker.dimension)
+
+
+def open_states(
+    bundle: Path, segment: str, settings: StateSettings, codec: Codec, ranker: RankerConfig,
+    passages: int,
+) -> JaggedStore:  # fmt: skip
+    """The packed states of ``segment``, which has ``passages`` passages. Raises BundleCorrupt."""
+    layout = state_layout(codec, ranker.max_tokens)
+    return JaggedStore.open(bundle, segment, layout, passages, settings.states)
 
 
 def describe_states(

@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from lurcher.bundle.coders import load_coder
 from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.jagged import Column, JaggedLayout, JaggedStore, JaggedWriter, count_type
 from lurcher.bundle.passages import Rows
+from lurcher.bundle.segmented.entries import Entries
 from lurcher.errors import BundleCorrupt
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.student import SHA256
@@ -91,37 +91,15 @@ class TokenStore:
 
     settings: TokenSettings
     coder: TokenCoder
-    entries: JaggedStore
+    entries: Entries
 
     @classmethod
     def open(
         cls, bundle: Path, segment: str, settings: TokenSettings, encoder: EncoderConfig, passages: int
     ) -> TokenStore:  # fmt: skip
         """The store of ``segment`` in ``bundle``, which has ``passages`` passages. Raises BundleCorrupt."""
-        if settings.encoder != encoder.fingerprint:
-            reason = "its tokens are of another encoder than the bundle's"
-            raise BundleCorrupt(bundle, f"{segment}/{_CODES}", reason)
-        coder = load_coder(bundle, CODER, TokenCoder.load, settings.bits, encoder)
-        layout = token_layout(settings.bits, encoder.max_tokens)
-        entries = JaggedStore.open(
-            bundle, segment, layout, passages, settings.codes, settings.tokens
-        )
-        return cls(settings, coder, entries)
-
-    @property
-    def codes(self) -> Codes:
-        """All codes, (n, bits/8)."""
-        return self.entries.columns[0]
-
-    @property
-    def positions(self) -> npt.NDArray[Any]:
-        """The positions of all codes, (n,) unsigned."""
-        return self.entries.columns[1]
-
-    @property
-    def starts(self) -> Rows:
-        """Each passage's first code, then the number of all, (passages + 1,) int64."""
-        return self.entries.starts
+        coder = load_token_coder(bundle, segment, settings, encoder)
+        return cls(settings, coder, open_tokens(bundle, segment, settings, encoder, passages))
 
     def gather(self, rows: Rows) -> tuple[Codes, Rows]:
         """The codes (n, bits/8) of passages ``rows`` (C,) in that order, and how many each has (C,)."""
@@ -130,6 +108,24 @@ class TokenStore:
     def gather_positions(self, rows: Rows) -> Rows:
         """The position of the token nearest to each code of passages ``rows`` (C,), (n,) int64 from 0."""
         return self.entries.gather(rows, column=1)[0].astype(np.int64)
+
+
+def load_token_coder(
+    bundle: Path, segment: str, settings: TokenSettings, encoder: EncoderConfig
+) -> TokenCoder:
+    """The coder of ``bundle``, whose store of ``segment`` has ``settings``. Raises BundleCorrupt."""
+    if settings.encoder != encoder.fingerprint:
+        reason = "its tokens are of another encoder than the bundle's"
+        raise BundleCorrupt(bundle, f"{segment}/{_CODES}", reason)
+    return load_coder(bundle, CODER, TokenCoder.load, settings.bits, encoder)
+
+
+def open_tokens(
+    bundle: Path, segment: str, settings: TokenSettings, encoder: EncoderConfig, passages: int
+) -> JaggedStore:
+    """The codes and positions of ``segment``, which has ``passages`` passages. Raises BundleCorrupt."""
+    layout = token_layout(settings.bits, encoder.max_tokens)
+    return JaggedStore.open(bundle, segment, layout, passages, settings.codes, settings.tokens)
 
 
 def describe_tokens(

@@ -16,7 +16,7 @@ from lurcher.bundle.manifest import (
     Coverage,
     Figures,
     Manifest,
-    Segment,
+    SegmentEntry,
     list_files,
     lurcher_version,
     write_manifest,
@@ -62,7 +62,7 @@ def seal(context: BuildContext) -> Manifest:
         **_stores(context),
         ranker=ranker_in(root),
         reader=None if context.models.reader is None else load_reader_config(root / READER),
-        segments=[Segment(name="000000", passages=context.passages.count)],
+        segments=[SegmentEntry(name="000000", passages=context.passages.count)],
         files=list_files(root),
     )  # fmt: skip
     context.fail_point("manifest: begun")

@@ -168,8 +168,8 @@ def test_a_folder_that_is_no_bundle_is_told_from_none_at_all(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("version", "advice"),
     [
-        (1, "reads formats 2, 3 and 4: build the bundle again"),
-        (5, "reads formats 2, 3 and 4: upgrade lurcher, or build the bundle again"),
+        (1, "reads formats 2, 3, 4 and 5: build the bundle again"),
+        (6, "reads formats 2, 3, 4 and 5: upgrade lurcher, or build the bundle again"),
     ],
 )
 def test_a_bundle_of_another_format_says_what_to_do(

@@ -19,7 +19,7 @@ from lurcher.bundle.manifest import (
     Figures,
     FileEntry,
     Manifest,
-    Segment,
+    SegmentEntry,
     changed_files,
     hash_file,
     list_files,
@@ -66,7 +66,7 @@ manifests = st.builds(
         recall_at_100=st.none() | st.floats(0, 1),
         recall_queries=counts,
     ),
-    segments=st.lists(st.builds(Segment, name=words, passages=counts), max_size=3),
+    segments=st.lists(st.builds(SegmentEntry, name=words, passages=counts), max_size=3),
     files=st.dictionaries(words, st.builds(FileEntry, bytes=counts, sha256=digests), max_size=3),
 )
 
@@ -158,13 +158,13 @@ def test_what_is_no_manifest_is_corrupt(tmp_path: Path, content: bytes) -> None:
     assert caught.value.file == MANIFEST
 
 
-@pytest.mark.parametrize("version", [0, 1, 5])
+@pytest.mark.parametrize("version", [0, 1, 6])
 def test_another_format_is_told_before_anything_else_in_it_is_read(
     tmp_path: Path, version: int
 ) -> None:
     (tmp_path / MANIFEST).write_text(f'{{"format_version": {version}, "whatever": "comes then"}}')
     with pytest.raises(
-        BundleVersionError, match="another version; this version reads formats 2, 3 and 4"
+        BundleVersionError, match="another version; this version reads formats 2, 3, 4 and 5"
     ):
         read_manifest(tmp_path)
 

@@ -82,7 +82,7 @@ def maxsim_reference(bundle: Bundle, text: str, rows: list[int]) -> list[float]:
     projected, weights = store.coder.queries(states, tokens.ids[1:-1])
     totals = []
     for row in rows:
-        codes = store.codes[store.starts[row] : store.starts[row + 1]]
+        codes, _ = store.gather(np.array([row]))
         signs = [np.where(np.unpackbits(code) == 1, 1.0, -1.0) for code in codes]
         best = [
             max((float(sign @ point) / len(sign) ** 0.5 for sign in signs), default=-1.0)

@@ -1,0 +1,1 @@
+"""Several segments as one: each module has the face of one segment's store, by rows of a snapshot."""
