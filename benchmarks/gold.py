@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lurcher.bundle.bundle import ENCODER, Bundle
-from lurcher.bundle.passages import Passages
 from lurcher.bundle.reading_store import ReadingStore
+from lurcher.bundle.segmented.passages import PassageStore
 from lurcher.errors import FieldError, InputError
 from lurcher.evaluation.answer_measures import exact_match, f1, read_answers
 from lurcher.evaluation.judgements import read_qrels, read_queries
@@ -142,7 +142,7 @@ def _window(similar: Vectors, weights: Vectors, size: int) -> slice:
 
 
 def _golds(
-    passages: Passages, store: ReadingStore, coder: TokenCoder, side: Encoder, rows: list[int]
+    passages: PassageStore, store: ReadingStore, coder: TokenCoder, side: Encoder, rows: list[int]
 ) -> dict[int, _Gold]:
     """The ``passages`` at ``rows``, by row, as ``side`` reads them."""
     found: dict[int, _Gold] = {}

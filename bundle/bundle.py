@@ -22,49 +22,56 @@ A bundle without vectors has no encoder and nothing that one makes: passages, co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from lurcher.bundle.codecs import Codecs
+from lurcher.bundle.consistency import ENCODER, RANKER, READER, check_files
 from lurcher.bundle.lexical_index import LexicalIndex
 from lurcher.bundle.manifest import Manifest, changed_files, check_parts, read_manifest
-from lurcher.bundle.neighbours import QUERIES, Neighbours
-from lurcher.bundle.passages import Passages, Rows
+from lurcher.bundle.neighbours import NEIGHBOURS, Neighbours
+from lurcher.bundle.passages import Rows
 from lurcher.bundle.reading_store import ReadingStore
-from lurcher.bundle.row_space import RowSpace
-from lurcher.bundle.segment import COPIES_FILE, PASSAGES_FILE, VECTORS_FILE, Segment
-from lurcher.bundle.segmented.entries import joined
+from lurcher.bundle.row_space import Mask, RowSpace
+from lurcher.bundle.segment import ALIKE_FILE, COPIES_FILE, PASSAGES_FILE, VECTORS_FILE, Segment
+from lurcher.bundle.segmented.copies import Copies
+from lurcher.bundle.segmented.entries import join_entries
+from lurcher.bundle.segmented.passages import PassageStore, join_passages
+from lurcher.bundle.segmented.vectors import VectorStore, join_vectors
 from lurcher.bundle.state_store import StateStore
 from lurcher.bundle.token_store import CODER, TokenStore
-from lurcher.bundle.vectors import VectorIndex
+from lurcher.bundle.tombstones import read_deleted
 from lurcher.errors import BundleCorrupt, BundleError, LurcherError, ModelError
-from lurcher.models.encoders.config import CONFIG_FILE, EncoderConfig, load_config
+from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.engines import EngineName
-from lurcher.models.ranker.decoder import DECODER_FILE, Decoder, DecoderConfig, load_decoder_config
-from lurcher.models.ranker.seq2seq import Seq2SeqDecoder, load_ranker_config
-from lurcher.models.reader.reader import READER_FILE, Reader, check_reader, load_reader_config
+from lurcher.models.ranker.decoder import Decoder, DecoderConfig
+from lurcher.models.ranker.seq2seq import Seq2SeqDecoder
+from lurcher.models.reader.reader import Reader
 
-ENCODER = "encoder"
-RANKER = "ranker"
-READER = "reader"
+__all__ = [
+    "ALIKE", "COPIES", "ENCODER", "NO_VECTORS", "PASSAGES", "RANKER", "READER", "SEGMENT", "VECTORS",
+    "Bundle", "verify",
+]  # fmt: skip
+
 # The segment that a build writes.
 SEGMENT = "segments/000000"
 PASSAGES = f"{SEGMENT}/{PASSAGES_FILE}"
 VECTORS = f"{SEGMENT}/{VECTORS_FILE}"
 COPIES = f"{SEGMENT}/{COPIES_FILE}"
+ALIKE = f"{SEGMENT}/{ALIKE_FILE}"
 
 NO_VECTORS = "this bundle has no vectors; `lurcher build` without --no-vectors makes one that has"
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """An opened bundle: one generation of it; safe to share between threads.
+    """An opened bundle: a snapshot of its segments; safe to share between threads.
 
-    Stores have the rows of all segments, one after the other (``rows``). Of a bundle of one segment of which
-    nothing is deleted they are that segment's own.
+    Stores have the rows of all segments, one after the other (``rows``); those of one segment of which
+    nothing is deleted are its own. Several snapshots may share segments, and each is closed for itself.
     """
 
     path: Path
@@ -72,9 +79,9 @@ class Bundle:
     codecs: Codecs
     segments: tuple[Segment, ...]
     rows: RowSpace
-    passages: Passages
-    index: VectorIndex | None  # what `vectors` gives; None without vectors
-    copies: Rows | None  # (n,) the first row with nearly the same text; None: no two are alike
+    passages: PassageStore
+    index: VectorStore | None  # what `vectors` gives; None without vectors
+    alike: Copies
     lexical: LexicalIndex | None
     tokens: TokenStore | None
     reading: ReadingStore | None
@@ -87,61 +94,29 @@ class Bundle:
 
         ``check_hashes`` False trusts the disk and reads no file whole. Raises BundleError.
         """
-        manifest = read_manifest(path)
-        if check_hashes:
-            for file, reason in changed_files(path, manifest).items():
-                raise BundleCorrupt(path, file, reason)
-        check_parts(path, manifest)
-        codecs = Codecs.open(path, manifest)
-        with ExitStack() as undo:
-            segments = []
-            for entry in manifest.segments:
-                segments.append(Segment.open(path, manifest, entry, codecs))
-                segments[-1].uses.retain()
-                undo.callback(segments[-1].uses.release)
-            bundle = cls._of(path, manifest, codecs, segments)
-            if bundle.neighbours is not None:
-                undo.callback(bundle.neighbours.close)
-            for problem in bundle.inconsistencies():
-                raise problem
-            undo.pop_all()
-        return bundle
+        return _opened(path, read_manifest(path), None, check_hashes)
 
-    @classmethod
-    def _of(
-        cls, path: Path, manifest: Manifest, codecs: Codecs, segments: Sequence[Segment]
-    ) -> Bundle:
-        """The snapshot of ``segments``."""
-        (segment,) = segments
-        space = RowSpace.of([segment.count], [None])
-        known, index, passages = manifest.neighbours, segment.vectors, segment.passages
-        lexical = tokens = reading = states = None
-        if manifest.lexical is not None and codecs.analyser is not None:
-            parts = [one.lexical for one in segments if one.lexical is not None]
-            lexical = LexicalIndex.of(
-                manifest.lexical, codecs.analyser, codecs.frequencies, parts, space
-            )
-        if manifest.tokens is not None and codecs.tokens is not None:
-            own = [one.tokens for one in segments if one.tokens is not None]
-            tokens = TokenStore(manifest.tokens, codecs.tokens, joined(space, own))
-        if manifest.reading is not None and codecs.reading is not None:
-            own = [one.reading for one in segments if one.reading is not None]
-            reading = ReadingStore(manifest.reading, codecs.reading, joined(space, own))
-        if manifest.states is not None and codecs.states is not None:
-            own = [one.states for one in segments if one.states is not None]
-            states = StateStore(manifest.states, codecs.states, joined(space, own))
-        neighbours = (
-            None
-            if known is None or index is None
-            else Neighbours.open(path, known, index.count, passages.rows_of)
-        )
-        return cls(
-            path, manifest, codecs, tuple(segments), space, passages, index, segment.copies,
-            lexical, tokens, reading, states, neighbours,
-        )  # fmt: skip
+    def refreshed(self, check_hashes: bool = True) -> Bundle:
+        """The bundle's current generation, a snapshot of its own that shares what is the same in both.
+
+        Only files that this one has not are checked. Raises BundleError.
+        """
+        return _opened(self.path, read_manifest(self.path), self, check_hashes)
+
+    def with_segments(self, segments: Sequence[Segment], deleted: Sequence[Mask | None]) -> Bundle:
+        """A snapshot of ``segments`` without the passages ``deleted`` (n,) of each, None: all are there.
+
+        It shares all else with this one. So what is written is searched before a generation has it.
+        """
+        return _snapshot(self.path, self.manifest, self.codecs, segments, deleted)
 
     @property
-    def vectors(self) -> VectorIndex:
+    def copies(self) -> Rows | None:
+        """The first row with nearly the same text, (n,); None: no two are alike."""
+        return self.alike.first
+
+    @property
+    def vectors(self) -> VectorStore:
         """The index of the passages' vectors. Raises BundleError in a bundle without vectors."""
         if self.index is None:
             raise BundleError(self.path, NO_VECTORS)
@@ -201,48 +176,6 @@ class Bundle:
         parts = (file.relative_to(self.path) for file in sorted(self.path.rglob("*")))
         return [part for part in parts if part.as_posix() in self.manifest.files]
 
-    def inconsistencies(self) -> list[BundleCorrupt]:
-        """Where two files of the bundle contradict each other."""
-        expected, encoder = self.manifest.passages, self.manifest.encoder
-        found = [(PASSAGES, "passages", self.passages.count, expected)]
-        if self.index is not None and encoder is not None:
-            found.append((VECTORS, "vectors", self.index.count, expected))
-            found.append((VECTORS, "dimensions", self.index.dimension, encoder.dimension))
-            if self.neighbours is not None:
-                has = self.neighbours.queries.dimension
-                found.append((QUERIES, "dimensions", has, encoder.dimension))
-        problems = [
-            BundleCorrupt(self.path, file, f"{has} {what}, the manifest says {wants}")
-            for file, what, has, wants in found
-            if has != wants
-        ]
-        if encoder is None:
-            return problems
-        config = f"{ENCODER}/{CONFIG_FILE}"
-        try:
-            if load_config(self.path / ENCODER) != encoder:
-                problems.append(BundleCorrupt(self.path, config, "not the manifest's encoder"))
-        except ModelError as error:
-            problems.append(BundleCorrupt(self.path, config, str(error)))
-        if self.manifest.ranker is not None:
-            decoder = isinstance(self.manifest.ranker, DecoderConfig)
-            config = f"{RANKER}/{DECODER_FILE if decoder else CONFIG_FILE}"
-            load = load_decoder_config if decoder else load_ranker_config
-            try:
-                if load(self.path / RANKER) != self.manifest.ranker:
-                    problems.append(BundleCorrupt(self.path, config, "not the manifest's decoder"))
-            except ModelError as error:
-                problems.append(BundleCorrupt(self.path, config, str(error)))
-        if self.manifest.reader is not None:
-            config = f"{READER}/{READER_FILE}"
-            try:
-                if load_reader_config(self.path / READER) != self.manifest.reader:
-                    problems.append(BundleCorrupt(self.path, config, "not the manifest's reader"))
-                check_reader(self.manifest.reader, encoder)
-            except ModelError as error:
-                problems.append(BundleCorrupt(self.path, config, str(error)))
-        return problems
-
     def close(self) -> None:
         """Close the files, once no other snapshot uses them."""
         for segment in self.segments:
@@ -251,13 +184,98 @@ class Bundle:
             self.neighbours.close()
 
 
+def _opened(path: Path, manifest: Manifest, before: Bundle | None, check_hashes: bool) -> Bundle:
+    """The snapshot of ``manifest``, with what ``before`` has open that is the same. Raises BundleError."""
+    known = {} if before is None else before.manifest.files
+    if check_hashes:
+        new = {name: entry for name, entry in manifest.files.items() if known.get(name) != entry}
+        for file, reason in changed_files(path, new).items():
+            raise BundleCorrupt(path, file, reason)
+    check_parts(path, manifest)
+    shared = {} if before is None else {one.name: one for one in _same(before, manifest)}
+    if before is not None and _frozen(before.manifest) == _frozen(manifest):
+        codecs = before.codecs
+    else:
+        codecs = Codecs.open(path, manifest)
+    with ExitStack() as undo:
+        segments, deleted = [], []
+        for entry in manifest.segments:
+            segment = shared.get(entry.name) or Segment.open(path, manifest, entry, codecs)
+            # As a user, so that it is closed should anything fail; the snapshot is another.
+            segment.uses.retain()
+            undo.callback(segment.uses.release)
+            segments.append(segment)
+            deleted.append(
+                None
+                if entry.deleted is None
+                else read_deleted(path, entry.deleted, entry.passages, entry.deletions)
+            )
+        check_files(path, manifest, segments)
+        return _snapshot(path, manifest, codecs, segments, deleted)
+
+
+def _same(before: Bundle, manifest: Manifest) -> Iterator[Segment]:
+    """The segments of ``before`` that are in ``manifest`` with the same files."""
+    entries = {entry.name: entry for entry in manifest.segments}
+    stated = {entry.name: before.manifest.stores_of(entry) for entry in before.manifest.segments}
+    for segment in before.segments:
+        entry = entries.get(segment.name)
+        if entry is not None and segment.name in stated:
+            same = before.manifest.files_of(entry) == manifest.files_of(entry)
+            if same and manifest.stores_of(entry) == stated[segment.name]:
+                yield segment
+
+
+def _frozen(manifest: Manifest) -> object:
+    """What codecs are opened from."""
+    files = {k: v for k, v in manifest.files.items() if not k.startswith(("segments/", NEIGHBOURS))}
+    return files, manifest.encoder, manifest.ranker
+
+
+def _snapshot(
+    path: Path, manifest: Manifest, codecs: Codecs, segments: Sequence[Segment],
+    deleted: Sequence[Mask | None],
+) -> Bundle:  # fmt: skip
+    """The snapshot of ``segments`` without what is ``deleted`` of each; a user of them."""
+    space = RowSpace.of([segment.count for segment in segments], deleted)
+    passages = join_passages(space, [one.passages for one in segments])
+    indexes = [one.vectors for one in segments if one.vectors is not None]
+    index = join_vectors(space, indexes) if indexes else None
+    lexical = tokens = reading = states = None
+    if manifest.lexical is not None and codecs.analyser is not None:
+        words = [one.lexical for one in segments if one.lexical is not None]
+        lexical = LexicalIndex.of(
+            manifest.lexical, codecs.analyser, codecs.frequencies, words, space
+        )
+    if manifest.tokens is not None and codecs.tokens is not None:
+        parts = [one.tokens for one in segments if one.tokens is not None]
+        tokens = TokenStore(manifest.tokens, codecs.tokens, join_entries(space, parts))
+    if manifest.reading is not None and codecs.reading is not None:
+        parts = [one.reading for one in segments if one.reading is not None]
+        reading = ReadingStore(manifest.reading, codecs.reading, join_entries(space, parts))
+    if manifest.states is not None and codecs.states is not None:
+        parts = [one.states for one in segments if one.states is not None]
+        states = StateStore(manifest.states, codecs.states, join_entries(space, parts))
+    neighbours = (
+        None
+        if manifest.neighbours is None or index is None
+        else Neighbours.open(path, manifest.neighbours, space.count, passages.rows_of)
+    )
+    for segment in segments:
+        segment.uses.retain()
+    return Bundle(
+        path, manifest, codecs, tuple(segments), space, passages, index,
+        Copies(space, tuple(one.copies for one in segments)), lexical, tokens, reading, states, neighbours,
+    )  # fmt: skip
+
+
 def verify(path: Path) -> list[str]:
     """Everything that is wrong with the bundle at ``path``, a line each; empty if it is sound.
 
     Raises BundleError where there is no manifest to verify against.
     """
     manifest = read_manifest(path)
-    problems = [f"{file}: {reason}" for file, reason in changed_files(path, manifest).items()]
+    problems = [f"{file}: {reason}" for file, reason in changed_files(path, manifest.files).items()]
     if problems:
         return problems
     try:

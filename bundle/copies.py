@@ -1,18 +1,59 @@
-"""Which passages have nearly the same text as an earlier one: one file.
+"""Which passages have nearly the same text as an earlier one: two files.
 
 ::
 
     copies.npy    (n,) int64, by row: the row of the first passage with nearly the same text, or its own
+    alike.npy     (n,) uint64, by row: a key of the text's words, 0 if it has none, by which the same text is
+                  found in other segments. Segments that were built before format 5 have no such file
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from lurcher.bundle.passages import Rows
 from lurcher.errors import BundleCorrupt
+from lurcher.text import UNSPACED
+
+Keys = npt.NDArray[np.uint64]
+
+# A word; in scripts without blanks between words, a character.
+WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
+
+
+def words_key(text: str) -> int:
+    """A key of 64 bits that texts of the same words have in common; 0 for a text without words.
+
+    Case, white space and punctuation do not count.
+    """
+    words = WORD.findall(text.casefold())
+    if not words:
+        return 0
+    digest = blake2b("\0".join(words).encode(errors="surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest) or 1
+
+
+def write_keys(bundle: Path, name: str, keys: Iterable[int]) -> None:
+    """Write the ``keys`` of all passages, in order, as the file ``name`` of ``bundle``."""
+    np.save(bundle / name, np.fromiter(keys, np.uint64))
+
+
+def read_keys(bundle: Path, name: str, passages: int) -> Keys:
+    """What the file ``name`` of ``bundle`` says of so many ``passages``, (n,). Raises BundleCorrupt."""
+    try:
+        keys: Keys = np.load(bundle / name, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise BundleCorrupt(bundle, name, str(error)) from error
+    if keys.dtype != np.uint64 or keys.shape != (passages,):
+        reason = f"has {keys.dtype} {keys.shape}, expected uint64 ({passages},)"
+        raise BundleCorrupt(bundle, name, reason)
+    return keys
 
 
 def write_copies(bundle: Path, name: str, first: Rows) -> None:

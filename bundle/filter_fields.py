@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from lurcher.bundle.attributes import MAX_NUMBERS, Kind, fits_64_bits, nfc
@@ -53,6 +53,17 @@ class FilterFields:
         for field, kind, passages in held:
             self._held[field][kind] = passages
         self.names = sorted(name for name, held in self._held.items() if _COMPARED & held.keys())
+
+    @classmethod
+    def joined(cls, parts: Sequence[FilterFields]) -> FilterFields:
+        """The fields of several files' passages; the form of texts is that of the first."""
+        held: dict[tuple[str, Kind], int] = defaultdict(int)
+        for part in parts:
+            for field, kinds in part._held.items():
+                for kind, passages in kinds.items():
+                    held[field, kind] += passages
+        lines = ((field, kind, passages) for (field, kind), passages in held.items())
+        return cls(lines, parts[0]._form)
 
     def resolve(self, condition: Condition) -> Condition:
         """The condition in the form in which fields and texts are stored.

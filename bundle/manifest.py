@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -172,6 +173,15 @@ class Manifest(_Part):
             lexical=self.lexical, tokens=self.tokens, states=self.states, reading=self.reading
         )
 
+    def files_of(self, segment: SegmentEntry) -> dict[str, FileEntry]:
+        """The files of a segment but that which says what is deleted of it."""
+        own = f"{segment.folder}/"
+        return {
+            name: entry
+            for name, entry in self.files.items()
+            if name.startswith(own) and name != segment.deleted
+        }
+
     @property
     def encoder_name(self) -> str:
         """What the encoder is called; "" without vectors."""
@@ -272,7 +282,8 @@ def read_manifest(root: Path) -> Manifest:
 
 
 def check_parts(root: Path, manifest: Manifest) -> None:
-    """Raise BundleCorrupt if nothing could be found in it, or parts of an encoder are there without it."""
+    """Raise BundleCorrupt if nothing could be found in it, or parts are there without what they need."""
+    _check_segments(root, manifest)
     if manifest.encoder is not None:
         return
     if manifest.lexical is None:
@@ -283,11 +294,26 @@ def check_parts(root: Path, manifest: Manifest) -> None:
             raise BundleCorrupt(root, MANIFEST, f"it has {part!r}, but no encoder")
 
 
-def changed_files(root: Path, manifest: Manifest) -> dict[str, str]:
-    """What is wrong with each file that is not as the manifest says, by its path."""
+def _check_segments(root: Path, manifest: Manifest) -> None:
+    """Raise BundleCorrupt if there is no segment, or one has other stores than the bundle."""
+    if not manifest.segments:
+        raise BundleCorrupt(root, MANIFEST, "it has no segment")
+    for segment in manifest.segments:
+        stores = manifest.stores_of(segment)
+        if segment.stores is None and len(manifest.segments) > 1:
+            raise BundleCorrupt(root, MANIFEST, f"it does not say what {segment.folder} holds")
+        for name in Stores.model_fields:
+            if (getattr(stores, name) is None) != (getattr(manifest, name) is None):
+                other = "a bundle without" if getattr(manifest, name) is None else "one with"
+                reason = f"the {name!r} of {segment.folder} do not fit {other} them"
+                raise BundleCorrupt(root, MANIFEST, reason)
+
+
+def changed_files(root: Path, files: Mapping[str, FileEntry]) -> dict[str, str]:
+    """What is wrong with each of ``files`` that is not as a manifest says, by its path."""
 
     def reason(path: str) -> str | None:
-        file, entry = root / path, manifest.files[path]
+        file, entry = root / path, files[path]
         if not file.is_file():
             return "missing"
         size = file.stat().st_size
@@ -296,5 +322,5 @@ def changed_files(root: Path, manifest: Manifest) -> dict[str, str]:
         return None if hash_file(file) == entry else "its content has changed (sha256 differs)"
 
     with ThreadPoolExecutor() as pool:
-        reasons = zip(manifest.files, pool.map(reason, manifest.files), strict=True)
+        reasons = zip(files, pool.map(reason, files), strict=True)
         return {path: why for path, why in reasons if why is not None}

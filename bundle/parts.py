@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lurcher.bundle.passages import Passages
-from lurcher.bundle.vectors import VectorIndex, Vectors
+from lurcher.bundle.segmented.passages import PassageStore
+from lurcher.bundle.segmented.vectors import VectorStore
+from lurcher.bundle.vectors import Vectors
 
 
 def nearest_parts(
-    pairs: Sequence[tuple[int, str]], queries: Vectors, passages: Passages, index: VectorIndex
+    pairs: Sequence[tuple[int, str]], queries: Vectors, passages: PassageStore, index: VectorStore
 ) -> list[str]:
     """The id of the passage nearest to the query, for each pair of a query and a document that was split.
 

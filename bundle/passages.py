@@ -26,6 +26,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +110,8 @@ class PassageWriter:
     A writer opened on an unfinished file goes on where its last transaction ended.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None)
+    def __init__(self, path: Path | str) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         # The file is worthless until the build is done, so a lost power supply may cost it;
         # a killed process may not, and WAL holds against that without an fsync a transaction.
         self._db.executescript("""
@@ -184,11 +185,13 @@ class PassageWriter:
 
         A writer opened on it again, after a kill before the build took note, finds all of it done.
         """
-        self._db.executescript("""
-            CREATE INDEX IF NOT EXISTS by_value ON attributes(field, value, row);
-            PRAGMA journal_mode = DELETE;
-        """)
+        self._db.executescript(f"{_BY_VALUE} PRAGMA journal_mode = DELETE;")
         self._db.close()
+
+    def finish_in_memory(self) -> sqlite3.Connection:
+        """Index the attributes; what was written to ``:memory:``, which would be gone if it were closed."""
+        self._db.executescript(_BY_VALUE)
+        return self._db
 
     def close(self) -> None:
         """Close the file; a later writer goes on from the last transaction."""
@@ -196,28 +199,41 @@ class PassageWriter:
 
 
 class Passages:
-    """Read access to a finished passages file; safe to share between threads."""
+    """Read access to finished passages; safe to share between threads."""
 
     def __init__(self, path: Path) -> None:
+        """Open the file at ``path``. Raises BundleCorrupt."""
         # immutable: no lock files, so a bundle on a read-only disk opens too.
         uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-        self._lock = threading.Lock()
         try:
-            self._db = sqlite3.connect(uri, uri=True, check_same_thread=False)
-            self._db.execute(f"PRAGMA mmap_size = {path.stat().st_size}")  # no read call a page
-            self.count: int = self._query("SELECT count(*) FROM passages")[0][0]
-            self._fields = self._filter_fields()
-            if "document" not in {
-                name for _, name, *_ in self._query("PRAGMA table_info(passages)")
-            }:
-                self._db.execute(_PASSAGES_OF_2)
+            db = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            db.execute(f"PRAGMA mmap_size = {path.stat().st_size}")  # no read call a page
+            self._read(db)
         except sqlite3.DatabaseError as error:
             raise BundleCorrupt(path.parent, path.name, str(error)) from error
+
+    @classmethod
+    def in_memory(cls, passages: Sequence[Passage]) -> Passages:
+        """``passages`` as a file would have them, in no file."""
+        writer = PassageWriter(":memory:")
+        writer.append(passages, len(passages), 0)
+        opened = cls.__new__(cls)
+        opened._read(writer.finish_in_memory())
+        return opened
+
+    def _read(self, db: sqlite3.Connection) -> None:
+        self._db, self._lock = db, threading.Lock()
+        self.count: int = self._query("SELECT count(*) FROM passages")[0][0]
+        self.filter_fields = self._filter_fields()
+        # A page of results, or a user's own documents: the same filter comes again and again.
+        self.matching = lru_cache(maxsize=16)(self._matching)
+        if "document" not in {name for _, name, *_ in self._query("PRAGMA table_info(passages)")}:
+            self._db.execute(_PASSAGES_OF_2)
 
     @property
     def fields(self) -> list[str]:
         """The names of the fields that a filter may use, in order."""
-        return self._fields.names
+        return self.filter_fields.names
 
     def _filter_fields(self) -> FilterFields:
         if self._query("SELECT 1 FROM sqlite_master WHERE name = 'kinds'"):
@@ -267,19 +283,27 @@ class Passages:
 
     def parts(self, documents: Sequence[str]) -> dict[str, list[str]]:
         """The ids of the passages of each of ``documents`` that was split; others are left out."""
-        sql = "SELECT document, id FROM passages WHERE document IN ({}) ORDER BY row"
         found: dict[str, list[str]] = {}
-        for document, id_ in self._among(sql, documents):
+        for document, _, _, id_ in self.parts_of(documents):
             found.setdefault(document, []).append(id_)
         return found
 
+    def parts_of(self, documents: Sequence[str]) -> list[tuple[str, int, int, str]]:
+        """Document, start, row and id of each passage of ``documents`` that were split, by row."""
+        sql = "SELECT document, start, row, id FROM passages WHERE document IN ({}) ORDER BY row"
+        return [
+            (document, start, row, id_) for document, start, row, id_ in self._among(sql, documents)
+        ]
+
+    def whole(self, document: str) -> list[int]:
+        """The row of the passage that is all of the document with that id; none if there is no such."""
+        sql = "SELECT row FROM passages WHERE id = ? AND document IS NULL"
+        return [row for (row,) in self._query(sql, (document,))]
+
     def of_document(self, document: str) -> list[Passage]:
         """The passages of the document with that id, in the order of its text; none if there is no such."""
-        ids = self.parts([document]).get(document)
-        sql = "SELECT row FROM passages WHERE id = ? AND document IS NULL"
-        if ids is None:
-            return self.get([row for (row,) in self._query(sql, (document,))])
-        return self.get(sorted(self.rows_of(ids).values()))
+        parts = [row for _, _, row, _ in self.parts_of([document])]
+        return self.get(parts or self.whole(document))
 
     def rows(self, conditions: Sequence[Condition]) -> Rows:
         """The rows, ascending, of all passages that meet every condition; all rows, if there is none.
@@ -289,8 +313,13 @@ class Passages:
         """
         if not conditions:
             return np.arange(self.count)
-        selects, values = [], []
-        for condition in map(self._fields.resolve, conditions):
+        return self.matching(tuple(map(self.filter_fields.resolve, conditions)))
+
+    def _matching(self, conditions: tuple[Condition, ...]) -> Rows:
+        """The rows, ascending, of all passages that meet every one of ``conditions``, resolved."""
+        selects: list[str] = []
+        values: list[Scalar] = []
+        for condition in conditions:
             test, bound = sql_test(condition)
             selects.append(f"SELECT row FROM attributes WHERE field = ? AND {test}")  # noqa: S608 (fixed texts)
             values += [condition.field, *bound]
@@ -302,6 +331,8 @@ class Passages:
         """Close the file."""
         self._db.close()
 
+
+_BY_VALUE = "CREATE INDEX IF NOT EXISTS by_value ON attributes(field, value, row);"
 
 _WHOLE = """
     SELECT row, id, title, text, metadata, document, section, start, "end", anchor, url

@@ -19,7 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lurcher.bundle.coarse_scan import LEAST, MOST_WANTED, CoarseScan
-from lurcher.bundle.index_codes import add_vectors, reconstructed
+from lurcher.bundle.index_codes import (
+    StoredVectors,
+    add_vectors,
+    allow_reconstruction,
+    core_of,
+    empty_like,
+    reconstructed,
+)
 from lurcher.bundle.passages import Rows
 from lurcher.errors import BundleCorrupt, FieldError
 from lurcher.order import best_first, evened, inner_products
@@ -53,7 +60,7 @@ _ROWS_A_STEP = 32
 
 # Look so many rows beyond the k-th: where the score has changed by then, the k best are certain. Where it has
 # not, look so many times deeper; few steps, as each is a search.
-_BEYOND, _DEEPER = 8, 8
+BEYOND, DEEPER = 8, 8
 _ROUNDING = 4e-6
 # So many equal scores, and a graph whose points have 32 links may have lost others of them.
 _LINKED = 16
@@ -81,7 +88,7 @@ def empty_index(dimension: int, factory: str) -> faiss.Index:
         index = faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
         raise FieldError("index", f"FAISS does not know {factory!r}: {_reason(error)}") from error
-    if isinstance(_core(index), faiss.IndexIVFFastScan) and not isinstance(
+    if isinstance(core_of(index), faiss.IndexIVFFastScan) and not isinstance(
         index, faiss.IndexRefine
     ):
         # FAISS 1.15 crashes when it reconstructs from such lists once they were written and read.
@@ -100,7 +107,7 @@ def build_index(vectors: Vectors, factory: str, seed: int, progress: Progress) -
     index = empty_index(dimension, factory)
     try:
         if not index.is_trained:
-            core = _core(index)
+            core = core_of(index)
             # FAISS's k-means samples 256 points a centroid itself; more need not leave the disk.
             centroids = core.nlist if isinstance(core, faiss.IndexIVF) else 0
             size = min(count, 256 * max(256, centroids))
@@ -109,7 +116,7 @@ def build_index(vectors: Vectors, factory: str, seed: int, progress: Progress) -
         for rows in chunks(count):
             add_vectors(index, np.ascontiguousarray(vectors[rows]))
             progress(rows.stop - rows.start)
-        _allow_reconstruction(index)
+        allow_reconstruction(index)
         index.reconstruct(0)
         if isinstance(index, faiss.IndexRefine):
             index.k_factor = _REFINED
@@ -176,7 +183,7 @@ class VectorIndex:
 
     def __init__(self, index: faiss.Index, effort: int | None = None) -> None:
         self._index = index
-        _allow_reconstruction(index)
+        allow_reconstruction(index)
         self.set_effort(effort)
 
     @classmethod
@@ -186,6 +193,19 @@ class VectorIndex:
             return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC), effort)
         except RuntimeError as error:
             raise BundleCorrupt(path.parent, path.name, _reason(error)) from error
+
+    @classmethod
+    def like(cls, other: VectorIndex, vectors: Vectors) -> VectorIndex:
+        """An index in memory of ``vectors`` (n, d), stored as ``other`` stores its own, and scanned."""
+        index = empty_like(other._index)
+        add_vectors(index, np.ascontiguousarray(vectors))
+        return cls(
+            index, core.nlist if isinstance(core := core_of(index), faiss.IndexIVF) else None
+        )
+
+    def write(self, path: Path) -> None:
+        """Write the index to ``path``. Raises OSError."""
+        write_index(self._index, path)
 
     @property
     def count(self) -> int:
@@ -200,11 +220,11 @@ class VectorIndex:
     @property
     def tunable(self) -> bool:
         """Whether the effort changes anything."""
-        return isinstance(_core(self._index), faiss.IndexHNSW | faiss.IndexIVF)
+        return isinstance(core_of(self._index), faiss.IndexHNSW | faiss.IndexIVF)
 
     def set_effort(self, effort: int | None) -> None:
         """Search with this effort from now on; None keeps what FAISS has."""
-        core = _core(self._index)
+        core = core_of(self._index)
         if effort is not None and isinstance(core, faiss.IndexHNSW):
             core.hnsw.efSearch = effort
         elif effort is not None and isinstance(core, faiss.IndexIVF):
@@ -212,7 +232,7 @@ class VectorIndex:
 
     def stored(self) -> VectorRows:
         """The vectors as the index has them: decoded, where it stores codes."""
-        return _Stored(self._index)
+        return StoredVectors(self._index)
 
     def vectors(self, rows: Rows) -> Vectors:
         """The vectors (n, d) of ``rows``, as ``stored`` has them."""
@@ -244,7 +264,7 @@ class VectorIndex:
         What lies in lists that are not probed stays unfound, as in any search.
         """
         k = min(k, self.count)
-        depth = min(k + _BEYOND, self.count)
+        depth = min(k + BEYOND, self.count)
         found = []
         for query, scores, rows in zip(queries, *self.search(queries, depth), strict=True):
             best = self._best(query, k, rows[rows >= 0])
@@ -252,7 +272,7 @@ class VectorIndex:
             # A graph may leave some of many equal vectors without a link that leads to them.
             unsure = index is not self._index and (rows[-1] < 0 or _most_equal(best[0]) >= _LINKED)
             if unsure or (depth < self.count and not _settled(best[0], scores, rows)):
-                best = self._deeper(index, query, k, depth * _DEEPER, self.count, None)
+                best = self._deeper(index, query, k, depth * DEEPER, self.count, None)
             found.append(best)
         return found
 
@@ -306,7 +326,7 @@ class VectorIndex:
             parameters = faiss.SearchParameters(sel=selector)
         else:
             return self._scan(query, k, allowed)
-        return self._deeper(index, query, k, k + _BEYOND, len(allowed), parameters)
+        return self._deeper(index, query, k, k + BEYOND, len(allowed), parameters)
 
     def _deeper(
         self, index: faiss.Index, query: Vectors, k: int, depth: int, most: int,
@@ -319,16 +339,38 @@ class VectorIndex:
             best = self._best(query, k, rows[rows >= 0])
             if depth == most or _settled(best[0], scores, rows):
                 return best
-            depth *= _DEEPER
+            depth *= DEEPER
 
     def _scan(self, query: Vectors, k: int, allowed: Rows) -> tuple[Vectors, Rows]:
+        return self._best(query, k, self.nearest(query, k, allowed))
+
+    def nearest(self, query: Vectors, k: int, allowed: Rows) -> Rows:
+        """Those of the rows ``allowed`` (n,) that may be the best ``k``, all of which were scored."""
         if k < len(allowed):
             reconstruct = self._index.reconstruct_batch  # fast; `_best` scores again what may be in
             parts = [reconstruct(allowed[part]) @ query for part in chunks(len(allowed))]
             products = np.concatenate(parts)
             kth = np.partition(products, len(products) - k)[len(products) - k]
-            allowed = allowed[products >= kth - _slack(kth)]
-        return self._best(query, k, allowed)
+            allowed = allowed[products >= kth - slack(kth)]
+        return allowed
+
+    def scan(self, query: Vectors, depth: int) -> tuple[Vectors, Rows]:
+        """What ``search`` gives, (m,), for one query (d,), with a graph's vectors scanned."""
+        (scores,), (rows,) = self._exhaustive().search(query[None], min(depth, self.count))
+        return scores, rows
+
+    def decides(self, best: Vectors, k: int, scores: Vectors, rows: Rows, *, scanned: bool) -> bool:
+        """Whether nothing here that was not found can be one of the ``k`` whose scores are ``best`` (m,).
+
+        ``scores`` and ``rows`` (n,) are what ``search`` gave, or ``scan``.
+        """
+        graph = not scanned and isinstance(self._index, faiss.IndexHNSW)
+        # A graph may leave some of many equal vectors without a link that leads to them.
+        if graph and (rows[-1] < 0 or _most_equal(best) >= _LINKED):
+            return False
+        if len(rows) == self.count or rows[-1] < 0:
+            return True
+        return len(best) == k and _settled(best, scores, rows)
 
     def _best(self, query: Vectors, k: int, rows: Rows) -> tuple[Vectors, Rows]:
         """Scores and rows (m,) of the best ``k`` of ``rows`` (n,), in ``lurcher.order``."""
@@ -342,7 +384,7 @@ def _settled(best: Vectors, scores: Vectors, rows: Rows) -> bool:
 
     The index gave ``rows`` (n,) with ``scores`` (n,), best first, and -1 where there are no more.
     """
-    return bool(rows[-1] < 0 or scores[-1] < best[-1] - _slack(best[-1]))
+    return bool(rows[-1] < 0 or scores[-1] < best[-1] - slack(best[-1]))
 
 
 def _most_equal(scores: Vectors) -> int:
@@ -350,40 +392,9 @@ def _most_equal(scores: Vectors) -> int:
     return int(np.unique(scores, return_counts=True)[1].max(initial=0))
 
 
-def _slack(score: np.float32) -> float:
+def slack(score: np.float32) -> float:
     """How far FAISS's ``score`` may be from ours, which adds up in another order."""
     return _ROUNDING * max(1.0, abs(float(score)))
-
-
-class _Stored:
-    """What an index gives back, a slice at a time; nothing is kept."""
-
-    def __init__(self, index: faiss.Index) -> None:
-        self._index = index
-
-    def __len__(self) -> int:
-        return int(self._index.ntotal)
-
-    def __getitem__(self, rows: slice, /) -> Vectors:
-        return reconstructed(self._index, np.arange(rows.start, rows.stop))
-
-
-def _core(index: faiss.Index) -> faiss.Index:
-    """The index that searches, out of its wrappers (a rotation before it, a refinement behind it)."""
-    while True:
-        if isinstance(index, faiss.IndexPreTransform):
-            index = faiss.downcast_index(index.index)
-        elif isinstance(index, faiss.IndexRefine):
-            index = faiss.downcast_index(index.base_index)
-        else:
-            return index
-
-
-def _allow_reconstruction(index: faiss.Index) -> None:
-    """Let inverted lists find a vector by its row: 8 bytes a vector, only where lists are."""
-    core = _core(index)
-    if isinstance(core, faiss.IndexIVF) and core.direct_map.type == faiss.DirectMap.NoMap:
-        core.make_direct_map()
 
 
 # What a search can be told to look wider in; wrapped ones are scanned under a broad filter.

@@ -11,8 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from lurcher.bundle.lexical_index import LexicalIndex
-from lurcher.bundle.passages import Passages, Rows
-from lurcher.bundle.vectors import VectorIndex
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.segmented.passages import PassageStore
+from lurcher.bundle.segmented.vectors import VectorStore
 from lurcher.models.encoders.encoder import Encoder
 
 Phrase = tuple[int, str]  # the row of the passage that has it, and its words
@@ -23,10 +24,10 @@ _CHARACTERS = 80
 _DEPTH = 100
 
 
-def own_phrases(passages: Passages, seed: int) -> list[Phrase]:
+def own_phrases(passages: PassageStore, seed: int) -> list[Phrase]:
     """Runs of eight words, each of another passage, at most 250; none of a passage without words."""
     rng = np.random.default_rng(seed)
-    rows = np.sort(rng.choice(passages.count, min(_PHRASES, passages.count), replace=False))
+    rows = np.sort(rng.choice(passages.rows(()), min(_PHRASES, passages.count), replace=False))
     phrases = []
     for row, passage in zip(rows.tolist(), passages.get(rows.tolist()), strict=True):
         words = passage.text.split()
@@ -37,7 +38,7 @@ def own_phrases(passages: Passages, seed: int) -> list[Phrase]:
 
 
 def lexical_gain(
-    phrases: list[Phrase], encoder: Encoder, vectors: VectorIndex, lexical: LexicalIndex
+    phrases: list[Phrase], encoder: Encoder, vectors: VectorStore, lexical: LexicalIndex
 ) -> float:
     """MRR@100 of ``phrases`` by their words, minus that by vectors of ``encoder``, -1 to 1; 0 for none."""
     if not phrases:

@@ -8,15 +8,14 @@ equal texts always, and 99 of 100 that share nine tenths of their runs.
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
+from lurcher.bundle.copies import WORD
 from lurcher.bundle.passages import Rows
-from lurcher.text import UNSPACED
 
 Signature = npt.NDArray[np.uint32]  # (64,)
 
@@ -24,8 +23,6 @@ _FUNCTIONS, _BANDS, _AGREE = 64, 8, 56
 # A text like no other before it is compared with so many texts of its band, so that time stays linear.
 _COMPARED = 16
 _RUNS_AT_ONCE = 10_000  # 10 MB of hash values
-# A word; in scripts without blanks between words, a character.
-_WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
 
 _random = np.random.default_rng(0)
 _FACTORS = _random.integers(1, 2**63, _FUNCTIONS, np.uint64) | np.uint64(1)
@@ -65,7 +62,7 @@ def first_alike(texts: Iterable[str]) -> Rows:
 def minhash(text: str) -> Signature | None:
     """The least of each hash function's values over the runs of words in ``text``; None if it has no word."""
     words = np.array(
-        [zlib.crc32(word.encode()) for word in _WORD.findall(text.casefold())], np.uint64
+        [zlib.crc32(word.encode()) for word in WORD.findall(text.casefold())], np.uint64
     )
     if not len(words):
         return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lurcher.bundle.passages import Passages
+from lurcher.bundle.segmented.passages import PassageStore
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.tokenizer import Tokens
 
@@ -28,7 +28,9 @@ class _Remembered:
 class PassageTokens:
     """Reads and tokenises passages; the first ``remembered`` of them once."""
 
-    def __init__(self, passages: Passages, encoder: Encoder, remembered: int = _REMEMBERED) -> None:
+    def __init__(
+        self, passages: PassageStore, encoder: Encoder, remembered: int = _REMEMBERED
+    ) -> None:
         self._passages, self.encoder = passages, encoder
         self._room = remembered
         self._known: dict[int, _Remembered] = {}

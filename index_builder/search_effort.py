@@ -11,8 +11,10 @@ import math
 
 import numpy as np
 
-from lurcher.bundle.passages import Passage, Passages, Rows
-from lurcher.bundle.vectors import VectorIndex, VectorRows, exact_top
+from lurcher.bundle.passages import Passage, Rows
+from lurcher.bundle.segmented.passages import PassageStore
+from lurcher.bundle.segmented.vectors import VectorStore
+from lurcher.bundle.vectors import VectorRows, exact_top
 from lurcher.index_builder.progress import Reporter
 from lurcher.models.encoders.encoder import Encoder
 
@@ -23,10 +25,10 @@ _FIRST_EFFORT = 16
 _LAST_EFFORT = 4_096
 
 
-def sample_queries(passages: Passages, seed: int) -> list[str]:
+def sample_queries(passages: PassageStore, seed: int) -> list[str]:
     """At most ``SAMPLE`` queries made from passages drawn at random."""
     size = min(SAMPLE, passages.count)
-    rows = np.random.default_rng(seed).choice(passages.count, size, replace=False)
+    rows = np.random.default_rng(seed).choice(passages.rows(()), size, replace=False)
     return [query for p in passages.get(sorted(rows.tolist())) if (query := _query(p))]
 
 
@@ -41,7 +43,7 @@ def recall(found: Rows, exact: Rows) -> float:
 
 
 def recall_at(
-    index: VectorIndex, vectors: VectorRows, encoder: Encoder, queries: list[str],
+    index: VectorStore, vectors: VectorRows, encoder: Encoder, queries: list[str],
     effort: int | None,
 ) -> float:  # fmt: skip
     """The recall@100 of ``index`` at ``effort``, against exact search of ``vectors``."""
@@ -54,7 +56,7 @@ def recall_at(
 
 
 def tune(
-    index: VectorIndex, vectors: VectorRows, encoder: Encoder, queries: list[str], target: float,
+    index: VectorStore, vectors: VectorRows, encoder: Encoder, queries: list[str], target: float,
     report: Reporter, depth: int = DEPTH,
 ) -> tuple[int | None, float]:  # fmt: skip
     """The least search effort that reaches recall@``depth`` of ``target``, and the recall at it.

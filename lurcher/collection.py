@@ -14,7 +14,8 @@ from typing import Any, Literal, Self, TypedDict, Unpack, get_args
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import Manifest
-from lurcher.bundle.passages import Passage, Passages
+from lurcher.bundle.passages import Passage
+from lurcher.bundle.segmented.passages import PassageStore
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import FieldError, LurcherError
 from lurcher.models.engines import EngineName
@@ -253,7 +254,7 @@ def _check(options: SearchOptions) -> None:
 class PassageView:
     """The passages of a collection, by id."""
 
-    def __init__(self, passages: Passages) -> None:
+    def __init__(self, passages: PassageStore) -> None:
         self._passages = passages
 
     def __len__(self) -> int:

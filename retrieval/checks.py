@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lurcher.bundle.passages import Passages, Rows
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.segmented.passages import PassageStore
 from lurcher.errors import FieldError
 from lurcher.text import lone_surrogate
 
@@ -38,7 +39,7 @@ def check_share(field: str, value: float) -> None:
         raise FieldError(field, f"must lie between 0 and 1, not {value}")
 
 
-def rows_of(passages: Passages, ids: Sequence[str]) -> Rows:
+def rows_of(passages: PassageStore, ids: Sequence[str]) -> Rows:
     """The rows (n,) of ``passages`` with ``ids``.
 
     Raises FieldError for an id that no passage has; if a document has it, it names passages of that.
@@ -50,7 +51,7 @@ def rows_of(passages: Passages, ids: Sequence[str]) -> Rows:
     return np.array([rows[id_] for id_ in ids], np.int64)
 
 
-def _no_passage(passages: Passages, id_: str) -> str:
+def _no_passage(passages: PassageStore, id_: str) -> str:
     """Why no passage has the id."""
     parts = passages.parts([id_]).get(id_)
     if parts is None:

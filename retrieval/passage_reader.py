@@ -12,8 +12,9 @@ from functools import cached_property
 
 import numpy as np
 
-from lurcher.bundle.passages import Passage, Passages, Rows
+from lurcher.bundle.passages import Passage, Rows
 from lurcher.bundle.reading_store import ReadingStore
+from lurcher.bundle.segmented.passages import PassageStore
 from lurcher.bundle.vectors import Vectors
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.tokenizer import Tokens
@@ -80,7 +81,7 @@ class PassageReader:
     """A bundle's reader and what it reads; call it from one thread at a time."""
 
     def __init__(
-        self, reader: Reader, store: ReadingStore, tokens: TokenCoder, passages: Passages,
+        self, reader: Reader, store: ReadingStore, tokens: TokenCoder, passages: PassageStore,
         encoder: Encoder,
     ) -> None:  # fmt: skip
         """``tokens`` says which tokens of ``passages``, as ``encoder`` reads them, are in ``store``."""

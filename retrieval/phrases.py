@@ -14,7 +14,8 @@ from itertools import pairwise
 import numpy as np
 
 from lurcher.bundle.lexical_index import LexicalIndex
-from lurcher.bundle.passages import Passages, Rows
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.segmented.passages import PassageStore
 from lurcher.errors import FieldError
 from lurcher.folding import SIGNS, WORD, folded
 from lurcher.models.lexical.analyser import Analyser
@@ -42,7 +43,7 @@ def quoted(text: str) -> tuple[str, ...]:
 
 
 def rows_with(
-    phrases: Sequence[str], index: LexicalIndex, passages: Passages, allow: Rows | None = None,
+    phrases: Sequence[str], index: LexicalIndex, passages: PassageStore, allow: Rows | None = None,
     most: int = MOST_LOOKED_THROUGH,
 ) -> Rows:  # fmt: skip
     """Those of the rows ``allow`` (None: all), ascending, whose passages have all ``phrases``.

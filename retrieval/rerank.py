@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lurcher.bundle.passages import Rows
+from lurcher.bundle.segmented.vectors import VectorStore
 from lurcher.bundle.token_store import TokenStore
-from lurcher.bundle.vectors import VectorIndex, Vectors
+from lurcher.bundle.vectors import Vectors
 from lurcher.errors import FieldError
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.ranker.maxsim import blend, maxsim
@@ -59,7 +60,7 @@ class Reranker:
 
     def __init__(
         self, queries: Encoder, passages: Encoder, coder: TokenCoder, keep_ratio: float,
-        stored: tuple[TokenStore, VectorIndex] | None = None,
+        stored: tuple[TokenStore, VectorStore] | None = None,
     ) -> None:  # fmt: skip
         """``queries`` and ``passages`` are the encoders of either side.
 

@@ -140,6 +140,8 @@ class Snapshot:
             allow = rows_with(phrases, self.bundle.lexical, self.bundle.passages, allow)
         if not fold or self.bundle.copies is None:
             return allow, None
+        if allow is None and self.bundle.rows.live is not None:
+            allow = self.bundle.passages.rows(())
         return folded(self.bundle.copies, allow)
 
     def price(self, query: Query) -> float:
@@ -205,7 +207,9 @@ class Snapshot:
 
     def warm_up(self) -> None:
         """Answer a query made from the first passage. Raises LurcherError where that fails."""
-        text = self.bundle.passages.get([0])[0].content or "a query to warm up"
+        first = self.bundle.passages.rows(())[:1].tolist()
+        texts = [passage.content for passage in self.bundle.passages.get(first)]
+        text = "".join(texts) or "a query to warm up"
         read = ReadOptions() if self.capabilities.reader else None
         for result in self.run([Query(text, read=read)]):
             if isinstance(result, LurcherError):

@@ -52,6 +52,6 @@ class SegmentedEntries:
         return counts
 
 
-def joined(space: RowSpace, parts: Sequence[JaggedStore]) -> Entries:
+def join_entries(space: RowSpace, parts: Sequence[JaggedStore]) -> Entries:
     """The entries of all segments; of a single one its own store."""
     return parts[0] if len(parts) == 1 else SegmentedEntries(space, tuple(parts))

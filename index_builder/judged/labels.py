@@ -9,8 +9,9 @@ import numpy as np
 
 from lurcher.bundle.labels import Labels
 from lurcher.bundle.parts import nearest_parts
-from lurcher.bundle.passages import Passages
-from lurcher.bundle.vectors import VectorIndex, Vectors
+from lurcher.bundle.segmented.passages import PassageStore
+from lurcher.bundle.segmented.vectors import VectorStore
+from lurcher.bundle.vectors import Vectors
 from lurcher.errors import FieldError
 from lurcher.index_builder.judged.known import Known
 
@@ -18,7 +19,7 @@ _SHOWN = 3
 _LEAST = np.finfo(np.float32).tiny
 
 
-def named(passages: Passages) -> Callable[[Sequence[str]], dict[str, int]]:
+def named(passages: PassageStore) -> Callable[[Sequence[str]], dict[str, int]]:
     """What gives the rows of passages by id, and for the id of a document that was split its first row.
 
     With it, ``to_labels`` tells what judgements name before it is known which passage of a document is meant.
@@ -34,7 +35,7 @@ def named(passages: Passages) -> Callable[[Sequence[str]], dict[str, int]]:
 
 
 def at_nearest_parts(
-    known: Sequence[Known], queries: Vectors, passages: Passages, index: VectorIndex
+    known: Sequence[Known], queries: Vectors, passages: PassageStore, index: VectorStore
 ) -> list[Known]:
     """The queries with the labels of documents given to the passage of each that is nearest to the query.
 

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from lurcher.bundle.labels import Labels
 from lurcher.bundle.neighbours import AdaptedSettings, VotingSettings
 from lurcher.bundle.passages import Rows
-from lurcher.bundle.vectors import VectorIndex, Vectors
+from lurcher.bundle.segmented.vectors import VectorStore
+from lurcher.bundle.vectors import Vectors
 from lurcher.index_builder.neighbours.splits import JudgedQueries, Split
 from lurcher.index_builder.neighbours.sums import CHUNK, label_scores, label_sums
 from lurcher.models.neighbours.adapted import gated_scores, unit
@@ -45,7 +46,7 @@ class Candidates:
     Arrays are (B, W), padded: a padded place has row -1 and dense score -inf.
     """
 
-    def __init__(self, index: VectorIndex, split: Split) -> None:
+    def __init__(self, index: VectorStore, split: Split) -> None:
         queries, known = split.queries, split.known
         self.count = len(queries.vectors)
         votes = _exact_votes(index, known, queries.vectors)
@@ -119,7 +120,7 @@ def _cut(scores: Array) -> int:
     return min(_DEPTH, int(scores.shape[1])) - 1
 
 
-def _exact_votes(index: VectorIndex, known: JudgedQueries, vectors: Vectors) -> Votes:
+def _exact_votes(index: VectorStore, known: JudgedQueries, vectors: Vectors) -> Votes:
     """What the nearest of all ``known`` queries to each of ``vectors`` (B, d) are labelled with."""
     most = min(MOST_NEIGHBOURS, len(known.vectors))
     near, numbers = faiss.knn(vectors, known.vectors, most, metric=faiss.METRIC_INNER_PRODUCT)
@@ -131,7 +132,7 @@ def _exact_votes(index: VectorIndex, known: JudgedQueries, vectors: Vectors) -> 
 
 
 def _scores(
-    index: VectorIndex, vectors: Vectors, of: Rows, rows: Rows, labelled: Rows, means: Vectors
+    index: VectorStore, vectors: Vectors, of: Rows, rows: Rows, labelled: Rows, means: Vectors
 ) -> tuple[Array, Array, Array]:
     """<q, p>, <q, n> and <p, n> (n,) of each candidate; 0 for the last two where nothing is known."""
     dense, mean, agreement = (np.zeros(len(rows), np.float32) for _ in range(3))

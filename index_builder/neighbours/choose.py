@@ -15,7 +15,7 @@ from itertools import product
 import numpy as np
 
 from lurcher.bundle.neighbours import AdaptedSettings, Mode, Trial, VotingSettings
-from lurcher.bundle.vectors import VectorIndex
+from lurcher.bundle.segmented.vectors import VectorStore
 from lurcher.index_builder.neighbours.candidates import MOST_NEIGHBOURS, Candidates, Measured
 from lurcher.index_builder.neighbours.splits import Split
 
@@ -62,7 +62,7 @@ class Choice:
 
 
 def choose(
-    index: VectorIndex, development: Sequence[Split], unseen: Sequence[Split] | None,
+    index: VectorStore, development: Sequence[Split], unseen: Sequence[Split] | None,
     keep: float, grid: Grid = Grid(),
 ) -> Choice:  # fmt: skip
     """The best mode, and the best settings of each, over the passages of ``index``.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from lurcher.bundle.passages import Rows
-from lurcher.bundle.vectors import VectorIndex, Vectors
+from lurcher.bundle.segmented.vectors import VectorStore
+from lurcher.bundle.vectors import Vectors
 from lurcher.index_builder.neighbours.splits import JudgedQueries
 from lurcher.models.neighbours.nearness import Array
 
@@ -13,7 +14,7 @@ CHUNK = 65_536  # labels whose passages are in memory at once
 _ROWS = 4_096  # passages whose known queries are
 
 
-def label_scores(index: VectorIndex, queries: JudgedQueries, at_once: int = CHUNK) -> Array:
+def label_scores(index: VectorStore, queries: JudgedQueries, at_once: int = CHUNK) -> Array:
     """The inner product (n,) of each label's passage with its query."""
     owner = np.repeat(np.arange(len(queries.vectors)), np.diff(queries.labels.indptr))
     scores = np.empty(len(owner), np.float32)

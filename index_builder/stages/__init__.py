@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lurcher.bundle.bundle import COPIES, PASSAGES, SEGMENT, VECTORS
+from lurcher.bundle.bundle import ALIKE, COPIES, PASSAGES, SEGMENT, VECTORS
 from lurcher.bundle.lexical_files import lexical_files
 from lurcher.bundle.reading_store import READING_CODER, reading_files
 from lurcher.bundle.state_codecs import SIGNS
@@ -41,7 +41,8 @@ STAGES = (
     ),
     Stage("judgements", ("passages",), (), store_passages.check_judged),
     Stage(
-        "copies", ("passages",), (f"{BUNDLE}/{COPIES}",), find_copies.run, find_copies.depends_on
+        "copies", ("passages",), (f"{BUNDLE}/{COPIES}", f"{BUNDLE}/{ALIKE}"), find_copies.run,
+        find_copies.depends_on,
     ),
     Stage(
         "lexical", ("passages",),

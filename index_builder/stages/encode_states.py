@@ -9,7 +9,7 @@ import numpy as np
 
 from lurcher.bundle.bundle import SEGMENT
 from lurcher.bundle.fail_points import FailPoint, carry_on
-from lurcher.bundle.passages import Passages
+from lurcher.bundle.segmented.passages import PassageStore
 from lurcher.bundle.state_codecs import SIGNS, Codec, Form, Halves, Packed, Signs, load_codec
 from lurcher.bundle.state_store import StateWriter
 from lurcher.bundle.vectors import Vectors
@@ -64,7 +64,7 @@ def run(context: BuildContext) -> None:
 
 
 def calibrate(
-    passages: Passages, encoder: Seq2SeqEncoder, form: Form, seed: int, report: Reporter
+    passages: PassageStore, encoder: Seq2SeqEncoder, form: Form, seed: int, report: Reporter
 ) -> Codec:
     """How the states of ``passages`` are stored as ``form``, fitted to a sample of them if that matters."""
     if form == "float16":
@@ -85,7 +85,7 @@ def calibrate(
 
 
 def encode_states(
-    passages: Passages, encoder: Seq2SeqEncoder, codec: Codec, segment: Path, report: Reporter,
+    passages: PassageStore, encoder: Seq2SeqEncoder, codec: Codec, segment: Path, report: Reporter,
     chunk: int = CHUNK, fail_point: FailPoint = carry_on,
 ) -> None:  # fmt: skip
     """Write the states of every passage into the folder ``segment``, going on from what is there.

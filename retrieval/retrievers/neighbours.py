@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from lurcher.bundle.neighbours import Neighbours, VotingSettings
 from lurcher.bundle.passages import Rows
-from lurcher.bundle.vectors import VectorIndex, Vectors
+from lurcher.bundle.segmented.vectors import VectorStore
+from lurcher.bundle.vectors import Vectors
 from lurcher.feedback.online import OnlineIndex
 from lurcher.models.neighbours.adapted import unit
 from lurcher.models.neighbours.nearness import own_similarities
@@ -104,7 +105,7 @@ class KnownQueries:
         return products
 
     @staticmethod
-    def _nearest(index: VectorIndex, vectors: Vectors, k: int) -> tuple[Vectors, Rows]:
+    def _nearest(index: VectorStore, vectors: Vectors, k: int) -> tuple[Vectors, Rows]:
         """Similarities and numbers (B, k) of what ``index`` finds, -inf and -1 for none."""
         near = np.full((len(vectors), k), -np.inf, np.float32)
         which = np.full((len(vectors), k), -1, np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lurcher.bundle.passages import Passages
+from lurcher.bundle.segmented.passages import PassageStore
 from lurcher.bundle.token_store import TokenStore
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.lexical.analyser import Analyser
@@ -19,7 +19,7 @@ from lurcher.retrieval.spans import align_tokens
 class Fetch:
     """Reads the passages of all queries of a batch at once."""
 
-    def __init__(self, passages: Passages) -> None:
+    def __init__(self, passages: PassageStore) -> None:
         self._passages = passages
 
     def __call__(self, states: Sequence[QueryState]) -> list[QueryState]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from lurcher.bundle.lexical_index import LexicalIndex
 from lurcher.bundle.passages import Rows
-from lurcher.bundle.vectors import VectorIndex, Vectors
+from lurcher.bundle.segmented.vectors import VectorStore
+from lurcher.bundle.vectors import Vectors
 from lurcher.order import inner_products
 from lurcher.retrieval.fusion import (
     answered_share,
@@ -29,7 +30,7 @@ class Fuse:
     """Scores what any retriever found by all that the plan names, exactly."""
 
     def __init__(
-        self, index: VectorIndex, lexical: LexicalIndex | None, known: KnownQueries
+        self, index: VectorStore, lexical: LexicalIndex | None, known: KnownQueries
     ) -> None:
         self._index, self._lexical, self._known = index, lexical, known
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from lurcher.bundle.passages import Passages, Rows
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.segmented.passages import PassageStore
 from lurcher.retrieval.query import QueryState
 
 # A stage at which no query fails.
@@ -19,7 +20,7 @@ _DEEPER = 4  # times as many candidates, where those found are of too few docume
 class Deepen:
     """Finds candidates of as many documents as hits are wanted, where there are so many."""
 
-    def __init__(self, passages: Passages, first_stage: Sequence[FirstStage]) -> None:
+    def __init__(self, passages: PassageStore, first_stage: Sequence[FirstStage]) -> None:
         """``first_stage`` finds and fuses candidates."""
         self._passages, self._first_stage = passages, first_stage
 
@@ -50,7 +51,7 @@ class Deepen:
 class Group:
     """Keeps the best candidate of each document."""
 
-    def __init__(self, passages: Passages) -> None:
+    def __init__(self, passages: PassageStore) -> None:
         self._passages = passages
 
     def __call__(self, states: Sequence[QueryState]) -> list[QueryState]:

@@ -14,7 +14,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from starlette.exceptions import HTTPException
 
-from lurcher.bundle.passages import Passages
+from lurcher.bundle.segmented.passages import PassageStore
 from lurcher.errors import FieldError
 from lurcher.feedback.records import Pair, Removal, Submission
 from lurcher.feedback.service import FeedbackService
@@ -107,7 +107,7 @@ async def count_feedback(request: Request) -> FeedbackCounts:
     return FeedbackCounts(**asdict(_feedback(request.app.state.service).status))
 
 
-def _named(passages: Passages, ids: list[str]) -> tuple[set[str], set[str]]:
+def _named(passages: PassageStore, ids: list[str]) -> tuple[set[str], set[str]]:
     """Those of ``ids`` that are passages, and those that are documents that were split."""
     return set(passages.rows_of(ids)), set(passages.parts(ids))
 

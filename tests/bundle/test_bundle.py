@@ -16,7 +16,7 @@ import faiss
 import numpy as np
 import pytest
 
-from lurcher.bundle.bundle import COPIES, PASSAGES, RANKER, SEGMENT, VECTORS, Bundle, verify
+from lurcher.bundle.bundle import ALIKE, COPIES, PASSAGES, RANKER, SEGMENT, VECTORS, Bundle, verify
 from lurcher.bundle.lexical_files import lexical_files
 from lurcher.bundle.manifest import MANIFEST, list_files, read_manifest, write_manifest
 from lurcher.bundle.passages import Condition
@@ -35,6 +35,7 @@ FILES = [
     *(f"{SEGMENT}/tokens.{part}" for part in ("bin", "idx", "pos")),
     VECTORS,
     COPIES,
+    ALIKE,
     *(str(file) for file in lexical_files(Path(), SEGMENT)),
     CODER,
     *(f"{RANKER}/{name}" for name in ("decoder.json", "pair.onnx", "query.onnx")),

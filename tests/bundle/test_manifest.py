@@ -104,9 +104,11 @@ def test_a_file_of_the_same_size_and_another_content_is_changed(
     (tmp_path / "one").write_text("same")
     (tmp_path / "two").write_text("same")
     manifest = read_manifest(small_bundle).model_copy(update={"files": list_files(tmp_path)})
-    assert changed_files(tmp_path, manifest) == {}
+    assert changed_files(tmp_path, manifest.files) == {}
     (tmp_path / "two").write_text("size")
-    assert changed_files(tmp_path, manifest) == {"two": "its content has changed (sha256 differs)"}
+    assert changed_files(tmp_path, manifest.files) == {
+        "two": "its content has changed (sha256 differs)"
+    }
     assert hash_file(tmp_path / "one") == manifest.files["one"]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lurcher.bundle.bundle import COPIES, PASSAGES, SEGMENT, Bundle, verify
+from lurcher.bundle.bundle import ALIKE, COPIES, PASSAGES, SEGMENT, Bundle, verify
 from lurcher.bundle.lexical_files import lexical_files
 from lurcher.bundle.manifest import read_manifest
 from lurcher.errors import BundleError, FieldError, ModelNotFound
@@ -44,7 +44,7 @@ def contents(bundle: Path) -> dict[str, bytes]:
 
 def test_words_and_texts_are_all_that_it_holds(words_bundle: Path, small_bundle: Path) -> None:
     terms = {file.as_posix() for file in lexical_files(Path(), SEGMENT)}
-    assert files(words_bundle) == {"manifest.json", PASSAGES, COPIES, *terms}
+    assert files(words_bundle) == {"manifest.json", PASSAGES, COPIES, ALIKE, *terms}
     assert verify(words_bundle) == []
     for name in (COPIES, *terms):
         assert (words_bundle / name).read_bytes() == (small_bundle / name).read_bytes()
