@@ -78,7 +78,8 @@ def _filled(bundle: Bundle, passages: int, scratch: Path) -> Bundle:
     """``bundle`` with more vectors, plain and adapted, in the index that so many are given."""
     assert bundle.neighbours is not None  # noqa: S101 (stated in the argument's help)
     plain = bundle.vectors.stored()[0 : bundle.vectors.count]
-    adapted = bundle.neighbours.adapted.stored()[0 : len(plain)]
+    known = bundle.neighbours
+    adapted = known.files.adapted.stored()[0 : len(plain)]
     generator = np.random.default_rng(0)
     missing = passages - len(plain)
     noise = generator.standard_normal((missing, plain.shape[1]), np.float32)
@@ -87,8 +88,11 @@ def _filled(bundle: Bundle, passages: int, scratch: Path) -> Bundle:
         bundle,
         index=_indexed(np.concatenate([plain, more]), scratch / "plain"),
         neighbours=replace(
-            bundle.neighbours,
-            adapted=_indexed(np.concatenate([adapted, more]), scratch / "adapted"),
+            known,
+            files=replace(
+                known.files,
+                adapted=_indexed(np.concatenate([adapted, more]), scratch / "adapted"),
+            ),
         ),
     )
 

@@ -24,14 +24,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from lurcher.bundle.codecs import Codecs
 from lurcher.bundle.consistency import ENCODER, RANKER, READER, check_files
 from lurcher.bundle.lexical_index import LexicalIndex
 from lurcher.bundle.manifest import Manifest, changed_files, check_parts, read_manifest
-from lurcher.bundle.neighbours import NEIGHBOURS, Neighbours
+from lurcher.bundle.moves import followed
+from lurcher.bundle.neighbours import NEIGHBOURS, QUERIES, NeighbourFiles, Neighbours
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.reading_store import ReadingStore
 from lurcher.bundle.row_space import Mask, RowSpace
@@ -108,7 +111,9 @@ class Bundle:
 
         It shares all else with this one. So what is written is searched before a generation has it.
         """
-        return _snapshot(self.path, self.manifest, self.codecs, segments, deleted)
+        return _snapshot(
+            self.path, self.manifest, self.codecs, segments, deleted, self, changed=True
+        )
 
     @property
     def copies(self) -> Rows | None:
@@ -211,7 +216,15 @@ def _opened(path: Path, manifest: Manifest, before: Bundle | None, check_hashes:
                 else read_deleted(path, entry.deleted, entry.passages, entry.deletions)
             )
         check_files(path, manifest, segments)
-        return _snapshot(path, manifest, codecs, segments, deleted)
+        bundle = _snapshot(path, manifest, codecs, segments, deleted, before, changed=False)
+    neighbours = bundle.neighbours
+    if neighbours is not None and (
+        (has := neighbours.queries.dimension) != bundle.encoder.dimension
+    ):
+        bundle.close()
+        reason = f"{has} dimensions, the manifest says {bundle.encoder.dimension}"
+        raise BundleCorrupt(path, QUERIES, reason)
+    return bundle
 
 
 def _same(before: Bundle, manifest: Manifest) -> Iterator[Segment]:
@@ -234,9 +247,12 @@ def _frozen(manifest: Manifest) -> object:
 
 def _snapshot(
     path: Path, manifest: Manifest, codecs: Codecs, segments: Sequence[Segment],
-    deleted: Sequence[Mask | None],
+    deleted: Sequence[Mask | None], before: Bundle | None, *, changed: bool,
 ) -> Bundle:  # fmt: skip
-    """The snapshot of ``segments`` without what is ``deleted`` of each; a user of them."""
+    """The snapshot of ``segments`` without what is ``deleted`` of each; a user of them.
+
+    It follows on ``before``, None: on nothing. ``changed``: it is not as the manifest says.
+    """
     space = RowSpace.of([segment.count for segment in segments], deleted)
     passages = join_passages(space, [one.passages for one in segments])
     indexes = [one.vectors for one in segments if one.vectors is not None]
@@ -256,17 +272,35 @@ def _snapshot(
     if manifest.states is not None and codecs.states is not None:
         parts = [one.states for one in segments if one.states is not None]
         states = StateStore(manifest.states, codecs.states, join_entries(space, parts))
-    neighbours = (
-        None
-        if manifest.neighbours is None or index is None
-        else Neighbours.open(path, manifest.neighbours, space.count, passages.rows_of)
-    )
+    alike = Copies(space, tuple(one.copies for one in segments))
+    bundle = Bundle(
+        path, manifest, codecs, tuple(segments), space, passages, index, alike, lexical, tokens,
+        reading, states, None,
+    )  # fmt: skip
+    if manifest.neighbours is not None and index is not None:
+        bundle = replace(bundle, neighbours=_known(bundle, before, changed=changed))
     for segment in segments:
         segment.uses.retain()
-    return Bundle(
-        path, manifest, codecs, tuple(segments), space, passages, index,
-        Copies(space, tuple(one.copies for one in segments)), lexical, tokens, reading, states, neighbours,
-    )  # fmt: skip
+    return bundle
+
+
+def _known(bundle: Bundle, before: Bundle | None, *, changed: bool) -> Neighbours:
+    """The known queries of ``bundle``, which has none yet. Raises BundleCorrupt."""
+    path, manifest, rows_of = bundle.path, bundle.manifest, bundle.passages.rows_of
+    settings, count = manifest.neighbours, bundle.rows.count
+    assert settings is not None  # noqa: S101 (the caller has seen them)
+    same = not changed and settings.generation == manifest.generation
+    if same and bundle.rows.plain:
+        return Neighbours.open(path, settings, count, rows_of)
+    known = None if before is None or before.manifest.neighbours != settings else before.neighbours
+    if known is None or before is None:
+        files = NeighbourFiles.open(path, settings)
+        found = rows_of(files.ids)
+        rows = np.array([found.get(id_, -1) for id_ in files.ids], np.int64)
+    else:
+        files = known.files
+        rows = followed(known.numbered, files.ids, before, bundle, rows_of)
+    return Neighbours.of(files, count, rows, bundle.vectors)
 
 
 def verify(path: Path) -> list[str]:

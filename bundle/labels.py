@@ -87,11 +87,33 @@ class Labels:
                 id_ends=np.cumsum([len(one) for one in encoded], dtype=np.int64),
             )  # fmt: skip
 
+    def located(self, rows: Rows) -> tuple[Labels, Rows]:
+        """The same with ``rows`` (p,) in the place of the numbers 0 to p - 1, -1: without its labels.
+
+        Also the places (n,) at which the labels that are left stood.
+        """
+        found = rows[self.rows]
+        kept = found >= 0
+        if kept.all():
+            return Labels(self.indptr, found, self.weights), np.arange(len(found))
+        indptr = _indptr(kept)[self.indptr]
+        return Labels(indptr, found[kept], self.weights[kept]), np.flatnonzero(kept)
+
     @classmethod
     def load(cls, path: Path, rows_of: RowsOf) -> tuple[Labels, Rows]:
         """The labels in the file at ``path``, and the rows (p,) of the passages in the file's order.
 
         ``rows_of`` gives the rows of those of the ids that the snapshot has. Raises BundleCorrupt.
+        """
+        labels, ids = cls.load_by_id(path)
+        rows = rows_of_all(path, ids, rows_of)
+        return labels.located(rows)[0], rows
+
+    @classmethod
+    def load_by_id(cls, path: Path) -> tuple[Labels, list[str]]:
+        """The labels in the file at ``path``, with numbers of passages for rows, and the ids (p,) of these.
+
+        Raises BundleCorrupt.
         """
         try:
             with zipfile.ZipFile(path) as archive:
@@ -102,12 +124,16 @@ class Labels:
         if fault:
             raise BundleCorrupt(path.parent, path.name, fault)
         ids = _ids(path, arrays["ids"], arrays["id_ends"])
-        found = rows_of(ids)
-        for id_ in ids:
-            if id_ not in found:
-                raise BundleCorrupt(path.parent, path.name, f"the bundle has no passage {id_!r}")
-        rows = np.array([found[id_] for id_ in ids], np.int64)
-        return cls(arrays["indptr"], rows[arrays["passages"]], arrays["weights"]), rows
+        return cls(arrays["indptr"], arrays["passages"], arrays["weights"]), ids
+
+
+def rows_of_all(path: Path, ids: Sequence[str], rows_of: RowsOf) -> Rows:
+    """The rows (p,) of the passages ``ids``, which the file at ``path`` names. Raises BundleCorrupt."""
+    found = rows_of(ids)
+    for id_ in ids:
+        if id_ not in found:
+            raise BundleCorrupt(path.parent, path.name, f"the bundle has no passage {id_!r}")
+    return np.array([found[id_] for id_ in ids], np.int64)
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:

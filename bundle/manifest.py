@@ -183,6 +183,12 @@ class Manifest(_Part):
         }
 
     @property
+    def models(self) -> dict[str, FileEntry]:
+        """The files of the models that queries are answered with."""
+        folders = ("encoder/", "ranker/", "reader/")
+        return {name: entry for name, entry in self.files.items() if name.startswith(folders)}
+
+    @property
     def encoder_name(self) -> str:
         """What the encoder is called; "" without vectors."""
         return "" if self.encoder is None else self.encoder.name

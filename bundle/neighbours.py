@@ -12,21 +12,30 @@
       adapted.faiss     adapted mode: one vector a passage, by row
 
 Means and lengths stand in the order of the ids in labels.npz. Formulas are those of models.neighbours.
+
+Scores and adapted vectors are those of the generation that was adapted. In a later one labels follow their
+ids: those of deleted passages are gone, scores are worked out anew, and passages with labels are adapted in
+memory.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from lurcher.bundle.labels import Labels, RowsOf
+from lurcher.bundle.labels import Labels, RowsOf, rows_of_all
 from lurcher.bundle.passages import Passages, Rows
+from lurcher.bundle.scanned import AdaptedIndex, ScannedVectors
+from lurcher.bundle.segmented.vectors import VectorStore
+from lurcher.bundle.uses import Uses
 from lurcher.bundle.vectors import VectorIndex, Vectors
 from lurcher.errors import BundleCorrupt
+from lurcher.models.neighbours.adapted import adapted_vectors
 
 NEIGHBOURS = "neighbours"
 QUERIES, TEXTS = f"{NEIGHBOURS}/queries.faiss", f"{NEIGHBOURS}/queries.db"
@@ -83,65 +92,148 @@ class NeighbourSettings(_Part):
     search_effort: int | None  # of queries.faiss
     adapted_effort: int | None  # of adapted.faiss
     development: str  # what was tuned on
+    generation: Annotated[int, Field(ge=1)] = 1  # of the bundle that was adapted
     trials: list[Trial]  # off first; empty where there was nothing to tune on
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbours:
-    """The known queries of an opened bundle; safe to share between threads."""
+@dataclass(frozen=True, slots=True, eq=False)
+class NeighbourFiles:
+    """The files of ``neighbours/``, opened: what is the same in all snapshots of a bundle."""
 
+    path: Path  # of the bundle
+    settings: NeighbourSettings
+    queries: VectorIndex
+    texts: Passages
+    labels: Labels  # of passages by number, 0 to p - 1
+    ids: list[str]  # (p,) of the passages that have labels
+    scores: Vectors  # (labels,)
+    means: Vectors  # (p, d)
+    lengths: Vectors  # (p,)
+    adapted: VectorIndex
+    uses: Uses
+
+    @classmethod
+    def open(cls, bundle: Path, settings: NeighbourSettings) -> NeighbourFiles:
+        """Those of the folder ``bundle``. Raises BundleCorrupt."""
+        labels, ids = Labels.load_by_id(bundle / LABELS)
+        queries = VectorIndex.open(bundle / QUERIES, settings.search_effort)
+        texts = Passages(bundle / TEXTS)
+        try:
+            opened = cls(
+                bundle, settings, queries, texts, labels, ids,
+                _load(bundle / SCORES, (settings.labels,)),
+                _load(bundle / MEANS, (settings.passages, queries.dimension)),
+                _load(bundle / LENGTHS, (settings.passages,)),
+                VectorIndex.open(bundle / ADAPTED, settings.adapted_effort), Uses(texts.close),
+            )  # fmt: skip
+            for file, what, has, wants in (
+                (QUERIES, "entries", queries.count, settings.queries),
+                (TEXTS, "entries", texts.count, settings.queries),
+                (LABELS, "queries", len(labels.indptr) - 1, settings.queries),
+                (LABELS, "labels", len(labels.rows), settings.labels),
+                (LABELS, "passages", len(ids), settings.passages),
+                (ADAPTED, "dimensions", opened.adapted.dimension, queries.dimension),
+            ):
+                if has != wants:
+                    raise BundleCorrupt(bundle, file, f"{has} {what}, expected {wants}")
+        except BaseException:
+            texts.close()
+            raise
+        return opened
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """The known queries of an opened bundle, by rows of its snapshot; safe to share between threads."""
+
+    files: NeighbourFiles
     settings: NeighbourSettings
     queries: VectorIndex
     texts: Passages
     labels: Labels
-    scores: Vectors  # (labels,)
-    by_passage: Labels  # labels transposed: rows are numbers of known queries
-    rows: Rows  # (p,) passages that have labels, ascending
-    mean_of: Rows  # (p,) where the mean of each of ``rows`` stands in ``means``
+    scores: (
+        Vectors | None
+    )  # (labels,); None where passages may have other vectors than when it was adapted
+    passages: int  # rows there are
+    numbered: (
+        Rows  # (p,) the row of each passage in the file's order, -1 for what is not there any more
+    )
+    rows: Rows  # (q,) passages that have labels, ascending
+    mean_of: Rows  # (q,) where the mean of each of ``rows`` stands in ``means``
     means: Vectors  # (p, d)
     lengths: Vectors  # (p,)
-    adapted: VectorIndex
+    vectors: VectorStore | None  # of the passages, where ``scores`` is None
 
     @classmethod
     def open(
         cls, bundle: Path, settings: NeighbourSettings, passages: int, rows_of: RowsOf
     ) -> Neighbours:
-        """Those of the folder ``bundle`` of so many ``passages``.
+        """Those of the folder ``bundle`` of so many ``passages``, all as they were when it was adapted.
 
         ``rows_of`` gives the rows of those of the passage ids that the bundle has. Raises BundleCorrupt.
         """
-        labels, rows = Labels.load(bundle / LABELS, rows_of)
-        order = np.argsort(rows)
-        queries = VectorIndex.open(bundle / QUERIES, settings.search_effort)
-        opened = cls(
-            settings,
-            queries,
-            Passages(bundle / TEXTS),
-            labels,
-            _load(bundle / SCORES, (settings.labels,)),
-            labels.transposed(passages),
-            rows[order],
-            order,
-            _load(bundle / MEANS, (settings.passages, queries.dimension)),
-            _load(bundle / LENGTHS, (settings.passages,)),
-            VectorIndex.open(bundle / ADAPTED, settings.adapted_effort),
-        )
-        for file, what, has, wants in (
-            (QUERIES, "entries", queries.count, settings.queries),
-            (TEXTS, "entries", opened.texts.count, settings.queries),
-            (LABELS, "queries", len(labels.indptr) - 1, settings.queries),
-            (LABELS, "labels", len(labels.rows), settings.labels),
-            (LABELS, "passages", len(rows), settings.passages),
-            (ADAPTED, "entries", opened.adapted.count, passages),
-            (ADAPTED, "dimensions", opened.adapted.dimension, queries.dimension),
-        ):
-            if has != wants:
-                opened.close()
-                raise BundleCorrupt(bundle, file, f"{has} {what}, expected {wants}")
-        return opened
+        files = NeighbourFiles.open(bundle, settings)
+        try:
+            numbered = rows_of_all(bundle / LABELS, files.ids, rows_of)
+            if (has := files.adapted.count) != passages:
+                raise BundleCorrupt(bundle, ADAPTED, f"{has} entries, expected {passages}")
+        except BaseException:
+            files.texts.close()
+            raise
+        return cls.of(files, passages, numbered, None)
+
+    @classmethod
+    def of(
+        cls, files: NeighbourFiles, passages: int, numbered: Rows, vectors: VectorStore | None
+    ) -> Neighbours:
+        """Those of a snapshot of so many ``passages`` with rows ``numbered`` (p,), -1 where there is none.
+
+        ``vectors`` are those of the passages; None: all are as they were when the bundle was adapted.
+        """
+        files.uses.retain()
+        labels, places = files.labels.located(numbered)
+        there = np.flatnonzero(numbered >= 0)
+        order = there[np.argsort(numbered[there])]
+        return cls(
+            files, files.settings, files.queries, files.texts, labels,
+            files.scores[places] if vectors is None else None, passages, numbered, numbered[order],
+            order, files.means, files.lengths, vectors,
+        )  # fmt: skip
+
+    @cached_property
+    def by_passage(self) -> Labels:
+        """The labels transposed: rows are numbers of known queries."""
+        return self.labels.transposed(self.passages)
+
+    @cached_property
+    def adapted(self) -> AdaptedIndex:
+        """What finds passages by their adapted vectors.
+
+        All of them, or where passages have changed only those that have labels: any other has its own vector.
+        """
+        if self.vectors is None:
+            return self.files.adapted
+        moved = self.means_of(self.rows)[0]
+        weight = self.settings.adapted.dense_weight
+        vectors = adapted_vectors(self.vectors.vectors(self.rows), moved, weight)
+        return ScannedVectors(vectors, self.rows)
+
+    def scores_of(self, places: Rows) -> Vectors:
+        """The inner product (n,) of passage and known query of the labels at ``places`` (n,)."""
+        if self.vectors is None or self.scores is not None:
+            assert self.scores is not None  # noqa: S101 (one of both is there)
+            return self.scores[places]
+        queries = np.searchsorted(self.labels.indptr, places, side="right") - 1
+        passages = self.vectors.vectors(self.labels.rows[places])
+        products: Vectors = np.einsum("ij,ij->i", passages, self.queries.vectors(queries))
+        return products
 
     def means_of(self, rows: Rows) -> tuple[Vectors, Vectors]:
         """Means (n, d) of the known queries of passages ``rows`` and lengths (n,); zeros for none."""
+        if not len(self.rows):
+            return np.zeros((len(rows), self.means.shape[1]), np.float32), np.zeros(
+                len(rows), np.float32
+            )
         places = np.searchsorted(self.rows, rows)
         places[places == len(self.rows)] = 0
         has = self.rows[places] == rows
@@ -151,8 +243,8 @@ class Neighbours:
         return means, self.lengths[where] * has
 
     def close(self) -> None:
-        """Close the files."""
-        self.texts.close()
+        """Close the files, once no other snapshot uses them."""
+        self.files.uses.release()
 
 
 def _load(file: Path, shape: tuple[int, ...]) -> Vectors:

@@ -104,5 +104,6 @@ def _known_of(bundle: Bundle) -> list[Known]:
         )
         for number, query in enumerate(texts)
         for part in [slice(*labels.indptr[number : number + 2])]
+        if part.start < part.stop  # else all passages that answered it are deleted
         for own in [(labels.rows[part].tolist(), labels.weights[part].tolist())]
     ]

@@ -19,6 +19,7 @@ from lurcher.retrieval.capabilities import NO_TOKENS, Capabilities
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.duplicates import folded
 from lurcher.retrieval.embedder import Embedder
+from lurcher.retrieval.models import Models
 from lurcher.retrieval.phrases import quoted, rows_with
 from lurcher.retrieval.prices import price_of_query, price_of_rerank, price_of_text
 from lurcher.retrieval.query import (
@@ -61,12 +62,30 @@ class Snapshot:
 
         Raises BundleError or ModelError.
         """
-        self._threads = threads
-        self.bundle, self.costs = bundle, costs or CostModel()
+        self._threads, self._engine = threads, engine
+        side = None if bundle.index is None else VectorSide(bundle, Models(bundle, threads, engine))
+        self._answer_from(bundle, side, costs or CostModel())
+
+    def moved(self, bundle: Bundle) -> Snapshot:
+        """A snapshot of ``bundle``, which shares this one's models and what it has learnt.
+
+        ``bundle`` is another generation of this one's bundle, or has other segments; close both. What one of
+        both learns, the other knows. With other models in it, all is loaded anew and nothing is learnt yet.
+        """
+        if bundle.manifest.models != self.bundle.manifest.models:
+            return Snapshot(bundle, self._threads, self._engine, self.costs)
+        other = Snapshot.__new__(Snapshot)
+        other._threads, other._engine = self._threads, self._engine
+        side = None if self._side is None else self._side.moved(bundle)
+        other._answer_from(bundle, side, self.costs)
+        return other
+
+    def _answer_from(self, bundle: Bundle, side: VectorSide | None, costs: CostModel) -> None:
+        """Put the stages in order."""
+        self.bundle, self.costs, self._side = bundle, costs, side
         self.capabilities = Capabilities.of(bundle)
         # A page of results, or a user's own documents: the same filter comes again and again.
         self._allowed = lru_cache(maxsize=16)(self._allow)
-        side = self._side = None if bundle.index is None else VectorSide(bundle, threads, engine)
         # What of a text costs anything: without vectors none of it is encoded.
         self._max_tokens = 0 if side is None else side.queries.config.max_tokens
         first_stage = _first_stage(bundle, side, self.costs)

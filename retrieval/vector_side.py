@@ -1,18 +1,18 @@
-"""What a bundle with vectors answers by beside its words: the encoder, and whatever reads what it makes."""
+"""What a snapshot with vectors answers by beside its words: the encoder, and whatever reads what it makes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.moves import followed
 from lurcher.bundle.neighbours import VotingSettings
 from lurcher.bundle.parts import nearest_parts
+from lurcher.bundle.passages import Rows
 from lurcher.feedback.online import Change, OnlineIndex
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.engines import EngineName
-from lurcher.models.neighbours.adapted import unit
-from lurcher.models.neighbours.nearness import UNRELATED_WORDS
 from lurcher.retrieval.embedder import Embedder
+from lurcher.retrieval.models import Models
 from lurcher.retrieval.passage_reader import PassageReader
 from lurcher.retrieval.query import RankerName, RetrieverName
 from lurcher.retrieval.rankers import Ranker
@@ -26,11 +26,10 @@ from lurcher.text import normalised
 
 
 class VectorSide:
-    """The models and known queries of a bundle that has vectors; call it from one thread at a time.
+    """What reads the vectors of a snapshot, and its known queries; call it from one thread at a time.
 
     queries     the encoder of queries
-    passages    the encoder of passages, None until it is needed: what reads no tokens of passages at all
-                needs it for ``passage_encoder`` alone
+    passages    the encoder of passages, None where nothing reads tokens of passages
     embedder    what encodes texts for their own sake
     known       known queries of the bundle and of the server
     voting      what lets them vote
@@ -39,15 +38,16 @@ class VectorSide:
     reranker    what scores passages and texts by tokens, if there are any
     """
 
-    def __init__(self, bundle: Bundle, threads: int, engine: EngineName) -> None:
-        """Load the models, the query encoder into ``engine``. Raises BundleError or ModelError."""
-        self._bundle, self._threads, self._engine = bundle, threads, engine
-        self._online = OnlineIndex(
-            bundle.vectors.dimension, bundle.passages.rows_of, bundle.vectors.vectors
-        )
-        self.queries = bundle.query_encoder(threads, engine)
-        self.passages = None if bundle.tokens is None else self._passage_encoder()
-        t5 = bundle.t5(threads)
+    def __init__(self, bundle: Bundle, models: Models, online: OnlineIndex | None = None) -> None:
+        """``online`` has what a server has learnt, by rows of ``bundle``; None: nothing yet."""
+        self._bundle, self._models = bundle, models
+        if online is None:  # one of nothing yet is not none
+            vectors = bundle.vectors
+            online = OnlineIndex(vectors.dimension, bundle.passages.rows_of, vectors.vectors)
+        self._online = online
+        self.queries = models.queries
+        self.passages = None if bundle.tokens is None else models.passages()
+        t5 = models.t5
         self.t5 = None if t5 is None or bundle.states is None else T5(t5, bundle.states)
         self.reader = self._passage_reader()
         self.reranker = (
@@ -61,11 +61,18 @@ class VectorSide:
                 (bundle.tokens, bundle.vectors),
             )
         )
-        self.embedder = Embedder(self.queries, self.passage_encoder)
-        # The direction that all words have in common by the query encoder, at norm 1.
-        common = unit(self.queries.encode(UNRELATED_WORDS).mean(axis=0))  # (d,)
-        self.known = KnownQueries(bundle.neighbours, self._online, common)
+        self.embedder = Embedder(self.queries, models.passages)
+        self.known = KnownQueries(bundle.neighbours, self._online, models.common)
         self.voting = self._voting()
+
+    def moved(self, bundle: Bundle) -> VectorSide:
+        """The same models and known queries for ``bundle``, another snapshot of this one."""
+
+        def follow(rows: Rows, ids: Sequence[str]) -> Rows:
+            return followed(rows, ids, self._bundle, bundle, bundle.passages.rows_of)
+
+        online = self._online.moved(follow, bundle.passages.rows_of, bundle.vectors.vectors)
+        return VectorSide(bundle, self._models, online)
 
     @property
     def learnt(self) -> bool:
@@ -80,8 +87,8 @@ class VectorSide:
         return found
 
     def rankers(self) -> dict[RankerName, Ranker]:
-        """What can rank candidates. Raises BundleCorrupt."""
-        tokens, decoder = self._bundle.tokens, self._bundle.decoder(self._threads)
+        """What can rank candidates."""
+        tokens, decoder = self._bundle.tokens, self._models.decoder
         rankers: dict[RankerName, Ranker] = {}
         if tokens is not None:
             rankers["maxsim"] = MaxSimRanker(tokens)
@@ -95,9 +102,7 @@ class VectorSide:
 
     def passage_encoder(self) -> Encoder:
         """The encoder of passages, loaded if it is not yet."""
-        if self.passages is None:
-            self.passages = self._passage_encoder()
-        return self.passages
+        return self._models.passages()
 
     def nearest_parts(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
         """The id of the passage nearest to the query, for pairs of a query and a document that was split.
@@ -115,21 +120,8 @@ class VectorSide:
         texts = self._online.unknown(changes)
         self._online.learn(changes, texts, self.queries.encode(texts))
 
-    def _passage_encoder(self) -> Encoder:
-        """The encoder of passages: the queries' own where it is the same."""
-        config = self.queries.config
-        if (config.query_prompt, config.query_graph) == (
-            config.passage_prompt,
-            config.passage_graph,
-        ):
-            return self.queries
-        # Not by an engine that was asked for and may be good for a student's graph alone.
-        engine: EngineName = "onnxruntime" if self._engine == "onnxruntime" else "auto"
-        return Encoder.load(self._bundle.path / ENCODER, "passage", self._threads, engine)
-
     def _passage_reader(self) -> PassageReader | None:
-        bundle, encoder = self._bundle, self.passages
-        reader = bundle.reader(self._threads)
+        bundle, encoder, reader = self._bundle, self.passages, self._models.reader
         if reader is None or bundle.reading is None or bundle.tokens is None or encoder is None:
             return None
         return PassageReader(reader, bundle.reading, bundle.tokens.coder, bundle.passages, encoder)

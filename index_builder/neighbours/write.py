@@ -152,7 +152,9 @@ def add_neighbours(
         choice.voting.neighbours,
     )  # fmt: skip
     adapted_effort = _write_adapted(old, choice, labelled, means, made, reader, report)
-    return _settings(judged, queries, labels, choice, tuned_on, effort, adapted_effort)
+    return _settings(
+        judged, queries, labels, choice, tuned_on, effort, adapted_effort, old.manifest.generation
+    )
 
 
 def _located(old: Bundle, queries: Sequence[Known], vectors: Vectors) -> tuple[list[Known], Labels]:
@@ -231,7 +233,7 @@ def _write_adapted(
 
 def _settings(
     judged: Judged, queries: Sequence[Known], labels: Labels, choice: Choice, tuned_on: str,
-    effort: int | None, adapted_effort: int | None,
+    effort: int | None, adapted_effort: int | None, generation: int,
 ) -> NeighbourSettings:  # fmt: skip
     sources: dict[str, int] = {}
     for query in queries:
@@ -240,5 +242,5 @@ def _settings(
         mode=choice.mode, adapted=choice.adapted, voting=choice.voting, queries=len(queries),
         labels=len(labels.rows), passages=len(np.unique(labels.rows)), sources=sources,
         logs=judged.logs, search_effort=effort, adapted_effort=adapted_effort,
-        development=tuned_on, trials=choice.trials,
+        development=tuned_on, trials=choice.trials, generation=generation,
     )  # fmt: skip

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from lurcher.bundle.passages import Rows
-from lurcher.bundle.segmented.vectors import VectorStore
+from lurcher.bundle.scanned import AdaptedIndex
 from lurcher.retrieval.query import NO_CANDIDATES, Candidates, QueryFeatures
 
 
 class DenseRetriever:
     """An index of vectors; the column that ``score`` names is the inner product in that index."""
 
-    def __init__(self, index: VectorStore, score: str = "dense") -> None:
+    def __init__(self, index: AdaptedIndex, score: str = "dense") -> None:
         self._index, self._score = index, score
 
     def search(

@@ -122,7 +122,7 @@ class KnownQueries:
             inside = which < self._base
             labels = self._bundle.labels
             places, owner = labels.places(which[inside])
-            scores = self._bundle.scores[places]
+            scores = self._bundle.scores_of(places)
             parts.append((flat[inside][owner], labels.rows[places], scores, labels.weights[places]))
             flat, which = flat[~inside], which[~inside]
         learnt = [

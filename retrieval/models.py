@@ -1,0 +1,49 @@
+"""The models of a bundle, loaded: what all snapshots of it share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.bundle.vectors import Vectors
+from lurcher.models.encoders.encoder import Encoder
+from lurcher.models.engines import EngineName
+from lurcher.models.neighbours.adapted import unit
+from lurcher.models.neighbours.nearness import UNRELATED_WORDS
+
+
+class Models:
+    """The models of a bundle that has vectors; call them from one thread at a time.
+
+    queries    the encoder of queries
+    common     (d,) the direction that all words have in common by it, at norm 1
+    decoder    what ranks by tokens, if there is anything
+    t5         what ranks and writes by states, if there is anything
+    reader     what finds answers, if there is anything
+    """
+
+    def __init__(self, bundle: Bundle, threads: int, engine: EngineName) -> None:
+        """Load them, the query encoder into ``engine``. Raises BundleError or ModelError."""
+        self._folder: Path = bundle.path / ENCODER
+        self._threads, self._engine = threads, engine
+        self.queries = bundle.query_encoder(threads, engine)
+        self._passages: Encoder | None = None
+        if bundle.tokens is not None:
+            self.passages()
+        self.t5, self.reader = bundle.t5(threads), bundle.reader(threads)
+        self.decoder = bundle.decoder(threads)
+        self.common: Vectors = unit(self.queries.encode(UNRELATED_WORDS).mean(axis=0))
+
+    def passages(self) -> Encoder:
+        """The encoder of passages: the queries' own where it is the same, loaded when it is needed first."""
+        config = self.queries.config
+        if (config.query_prompt, config.query_graph) == (
+            config.passage_prompt,
+            config.passage_graph,
+        ):
+            return self.queries
+        if self._passages is None:
+            # Not by an engine that was asked for and may be good for a student's graph alone.
+            engine: EngineName = "onnxruntime" if self._engine == "onnxruntime" else "auto"
+            self._passages = Encoder.load(self._folder, "passage", self._threads, engine)
+        return self._passages
