@@ -328,8 +328,9 @@ class Passages:
             return np.unique(np.fromiter((row for (row,) in cursor), np.int64))
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the file, once whoever reads it has done so."""
+        with self._lock:
+            self._db.close()
 
 
 _BY_VALUE = "CREATE INDEX IF NOT EXISTS by_value ON attributes(field, value, row);"

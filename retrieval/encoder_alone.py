@@ -107,7 +107,7 @@ def _models(folder: Path, check_hashes: bool) -> tuple[Path, TokenCoder | None, 
         return folder, general_coder(folder), _KEEP_RATIO
     manifest = read_manifest(folder)
     if check_hashes:
-        for file, reason in changed_files(folder, manifest).items():
+        for file, reason in changed_files(folder, manifest.files).items():
             raise BundleCorrupt(folder, file, reason)
     if manifest.encoder is None:
         raise BundleError(folder, NO_VECTORS)

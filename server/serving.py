@@ -1,8 +1,9 @@
 """The state of a server: nothing while it loads, then one snapshot with its queue and its thread.
 
 A request leases one ``Serving`` and is answered from it alone, so that no reply mixes two bundles. A
-``Serving`` that is closed, because another replaces it, closes its files when its last lease ends. Leases
-are counted in the thread of the event loop.
+``Serving`` that another replaces, or that is closed, closes its files when its last lease ends. Leases are
+counted in the thread of the event loop. Snapshots of one bundle that come after each other share the queue
+and the thread, as they share their models.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from typing import Any
 import numpy as np
 import structlog
 
+from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import Manifest
-from lurcher.bundle.passages import Passages, Rows
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.segmented.passages import PassageStore
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import BundleError, DeadlinePassed, LurcherError, NoCorpus, NotReady
 from lurcher.feedback.online import Change
@@ -40,6 +43,7 @@ from lurcher.server.leases import Leased
 from lurcher.server.metrics import Metrics
 from lurcher.server.opening import OpenSnapshot, opened
 from lurcher.server.settings import Settings
+from lurcher.server.work import Work
 from lurcher.threads import thread_count
 
 _log = structlog.get_logger()
@@ -59,21 +63,27 @@ _ENCODED_TOKENS = 1_024
 class Serving(Leased):
     """Answers requests from one snapshot; make it where an event loop runs."""
 
+    _batcher: Batcher
+    _questions: ConcurrencyLimiter
+
     def __init__(
-        self, snapshot: Snapshot | EncoderAlone, settings: Settings, metrics: Metrics
-    ) -> None:
-        super().__init__(snapshot.close)
+        self, snapshot: Snapshot | EncoderAlone, settings: Settings, metrics: Metrics,
+        before: Serving | None = None,
+    ) -> None:  # fmt: skip
+        """``before`` has the queue that this one shares; None: it has one of its own."""
+        super().__init__(self._let_go)
         self._snapshot, self._settings, self._metrics = snapshot, settings, metrics
         self._opened = datetime.now(UTC)
         self.capabilities, self.engine = snapshot.capabilities, snapshot.engine
-        handlers = (
-            self._learn, self._search, self._embed, self._encode_documents, self._rerank,
-            self._nearest_parts,
-        )  # fmt: skip
+        self._work = Work(snapshot, metrics)
+        if before is not None:
+            self._batcher, self._questions = before._batcher, before._questions
+            self._batcher.add(self._work.handlers)
+            return
         bounds = Bounds(
             settings.max_waiting, settings.max_wait_ms / 1_000, together=settings.batch_size
         )
-        self._batcher = Batcher(handlers, bounds)
+        self._batcher = Batcher(self._work.handlers, bounds)
         self._questions = ConcurrencyLimiter("question", _QUESTIONS, bounds, snapshot.costs)
 
     @property
@@ -82,20 +92,14 @@ class Serving(Leased):
         return isinstance(self._snapshot, Snapshot)
 
     @property
-    def _corpus(self) -> Snapshot:
-        if not isinstance(self._snapshot, Snapshot):
-            raise NoCorpus
-        return self._snapshot
-
-    @property
     def manifest(self) -> Manifest:
         """What the bundle says of itself. Raises NoCorpus, as all do that need passages."""
-        return self._corpus.bundle.manifest
+        return self._work.corpus.bundle.manifest
 
     @property
-    def passages(self) -> Passages:
+    def passages(self) -> PassageStore:
         """The bundle's."""
-        return self._corpus.bundle.passages
+        return self._work.corpus.bundle.passages
 
     @property
     def bundle(self) -> str:
@@ -131,12 +135,12 @@ class Serving(Leased):
             )
             queries = [lowered(queries[0], pressure, self._price)]
             prices = [self._price(queries[0])]
-        return self._batcher.submit(self._search, queries, prices, seconds, caller)
+        return self._batcher.submit(self._work.search, queries, prices, seconds, caller)
 
     def _price(self, query: Query) -> float:
         """What ``query`` costs; nothing if it cannot be answered, which the core finds out again."""
         try:
-            return self._corpus.price(query)
+            return self._work.corpus.price(query)
         except LurcherError:
             return 0.0
 
@@ -155,7 +159,7 @@ class Serving(Leased):
             async with asyncio.timeout(seconds), self._questions.permit(caller.is_disconnected):
                 permitted = perf_counter()
                 (answer,) = await self._batcher.submit(
-                    self._search, [question], [price], None, caller, exempt=True
+                    self._work.search, [question], [price], None, caller, exempt=True
                 )
         except TimeoutError as error:
             raise deadline_passed(seconds) from error
@@ -182,7 +186,7 @@ class Serving(Leased):
                 else:
                     request = RerankRequest(query, passages)
                 (scores,) = await self._all(
-                    self._rerank, [request], self._snapshot.price_rerank, caller,
+                    self._work.rerank, [request], self._snapshot.price_rerank, caller,
                     exempt=bool(encoded),
                 )  # fmt: skip
         except TimeoutError as error:
@@ -206,13 +210,13 @@ class Serving(Leased):
         turns = in_turns(works, _ENCODED_TOKENS * cores, self._settings.max_waiting)
         try:
             async with asyncio.timeout(seconds):
-                return await self._turns(self._embed, turns, self._of_text, caller)
+                return await self._turns(self._work.embed, turns, self._of_text, caller)
         except TimeoutError as error:
             raise deadline_passed(seconds) from error
 
     async def nearest_parts(self, pairs: Sequence[tuple[str, str]], caller: Caller) -> list[str]:
         """Return the ids that ``Snapshot.nearest_parts`` gives. Raises NotReady or QueueFull."""
-        return await self._all(self._nearest_parts, pairs, self._of_pair, caller, exempt=False)
+        return await self._all(self._work.nearest_parts, pairs, self._of_pair, caller, exempt=False)
 
     async def learn(self, changes: Sequence[Change]) -> None:
         """Make searches that begin afterwards use ``changes``, in order, however long it takes.
@@ -221,7 +225,19 @@ class Serving(Leased):
         """
         # One piece of work per change, so that searches get in between. Exempt from the queue's limit, which
         # is for searches: feedback has its own.
-        await self._all(self._learn, changes, self._of_change, OURSELVES, exempt=True)
+        await self._all(self._work.learn, changes, self._of_change, OURSELVES, exempt=True)
+
+    async def successor(self, bundle: Bundle) -> Serving:
+        """Return what answers from ``bundle``, another snapshot of this one's; ``retire`` this one then.
+
+        Raises BundleError or ModelError where the models have changed and cannot be loaded, and NotReady.
+        """
+        (snapshot,) = await self._all(self._work.move, [bundle], _free, OURSELVES, exempt=True)
+        return Serving(snapshot, self._settings, self._metrics, self)
+
+    def _let_go(self) -> None:
+        self._batcher.remove(self._work.handlers)
+        self._snapshot.close()
 
     async def close(self) -> None:
         """Finish the current batch, refuse the rest, and close the bundle when the last lease ends."""
@@ -237,7 +253,7 @@ class Serving(Leased):
         step = min(_ENCODED_TOGETHER * threads, self._settings.max_waiting)
         turns = [documents[first : first + step] for first in range(0, len(documents), step)]
         price = self._snapshot.price_document
-        return tuple(await self._turns(self._encode_documents, turns, price, caller))
+        return tuple(await self._turns(self._work.encode_documents, turns, price, caller))
 
     async def _turns(
         self, handler: Callable[[Sequence[Any]], Sequence[Any]], turns: Sequence[Sequence[Any]],
@@ -280,46 +296,9 @@ class Serving(Leased):
         limit = self._settings.timeout_ms
         return min(timeout_ms or limit, limit) / 1_000
 
-    # The methods below run in the batcher's thread.
 
-    def _search(self, queries: Sequence[Query]) -> list[SearchResult | LurcherError]:
-        results = self._corpus.run(queries)
-        self._metrics.batch_queries.observe(len(queries))
-        found = [result for result in results if isinstance(result, SearchResult)]
-        for stage, seconds in found[0].seconds.items() if found else ():
-            self._metrics.stage_seconds.labels(stage).observe(seconds)
-        for stage in (stage for result in found for stage in result.degraded):
-            self._metrics.degraded.labels(stage).inc()
-        return results
-
-    def _embed(self, works: Sequence[EmbedWork]) -> Sequence[Vectors]:
-        with self._metrics.stage_seconds.labels("embed").time():
-            return self._snapshot.embedder.embed(works)
-
-    def _encode_documents(self, documents: Sequence[Document]) -> Sequence[Any]:
-        with self._metrics.stage_seconds.labels("encode_documents").time():
-            return self._snapshot.encode_documents(documents)
-
-    def _rerank(self, requests: Sequence[RerankRequest]) -> Sequence[RerankScores | LurcherError]:
-        with self._metrics.stage_seconds.labels("rerank").time():
-            return self._snapshot.rerank(requests)
-
-    def _nearest_parts(self, pairs: Sequence[tuple[str, str]]) -> Sequence[str]:
-        return self._corpus.nearest_parts(pairs)
-
-    def _learn(self, changes: Sequence[Change]) -> Sequence[LurcherError | None]:
-        error: LurcherError | None = None
-        try:
-            self._corpus.learn(changes)
-        except LurcherError as failure:
-            error = failure
-        # Any error: the feedback is on disk, and searches go on.
-        except Exception as failure:
-            _log.error("feedback cannot be applied", exc_info=failure)
-            error = LurcherError(
-                "feedback is kept but could not be applied; the log has the details"
-            )
-        return [error] * len(changes)
+def _free(_: object) -> float:
+    return 0.0
 
 
 def _told(engine: Choice) -> dict[str, str]:
@@ -334,6 +313,7 @@ class Service:
         self._open_snapshot = open_snapshot
         self.metrics = Metrics()
         self._serving: Serving | None = None
+        self._moving = asyncio.Lock()
         self._feedback: FeedbackService | None = None
 
     async def load(self) -> None:
@@ -344,20 +324,41 @@ class Service:
             where = error.filename or self.settings.bundle
             raise BundleError(where, error.strerror or str(error)) from error
         serving = Serving(snapshot, self.settings, self.metrics)
-        passages = serving.manifest.passages if serving.has_corpus else 0
+        passages = serving.passages.count if serving.has_corpus else 0
         self.metrics.passages.set(passages)
-        self.metrics.waiting.set_function(lambda: serving.waiting)
+        self.metrics.waiting.set_function(lambda: serving.waiting)  # as all that come after it
         if state is not None:
             settings = self.settings
             limits = QueueLimits(
                 settings.max_waiting, settings.max_queries, settings.timeout_ms / 1_000
             )
-            feedback = FeedbackService(state, serving.learn, limits, self._count_pairs)
+            feedback = FeedbackService(state, self._learn, limits, self._count_pairs)
             self.metrics.learnt_pairs.set_function(lambda: feedback.counted)
             self._feedback = feedback
         self._serving = serving
         told = {} if snapshot.engine is None else _told(snapshot.engine)
         _log.info("ready", bundle=serving.bundle, passages=passages, **told)
+
+    async def _learn(self, changes: Sequence[Change]) -> None:
+        """As ``Serving.learn`` of what is in service."""
+        with self.lease() as serving:
+            await serving.learn(changes)
+
+    async def move_to(self, bundle: Bundle) -> None:
+        """Answer requests that come from now on from ``bundle``, another snapshot of that in service.
+
+        The one before is closed when its last request is answered. Should this fail, ``bundle`` is closed and
+        all is as it was. Raises NotReady, BundleError or ModelError.
+        """
+        async with self._moving:
+            before = self.lease()
+            try:
+                self._serving = await before.successor(bundle)
+            except BaseException:
+                bundle.close()
+                raise
+            self.metrics.passages.set(bundle.passages.count)
+            before.retire()
 
     def _count_pairs(self, receipt: Receipt) -> None:
         self.metrics.feedback_pairs.labels("accepted").inc(receipt.accepted)

@@ -79,7 +79,7 @@ class Batcher:
         ask_after: float = _ASK_AFTER_SECONDS,
         rate: float = _RATE,
     ) -> None:
-        self._handlers, self._bounds = handlers, bounds
+        self._handlers, self._bounds = tuple(handlers), bounds
         self._ask_after, self._rate = ask_after, rate
         self._stopped = False
         self._single: FairQueue[_Item] = FairQueue()
@@ -102,6 +102,14 @@ class Batcher:
         in_hand = max(0.0, self._free_at - perf_counter())
         share = 1 - _BULK_SHARE if self._bulk else 1.0
         return in_hand + self._single.before(client, price) * self._ratio / share
+
+    def add(self, handlers: Sequence[Handler[Any, Any]]) -> None:
+        """Call ``handlers``, too, after those that there are."""
+        self._handlers = (*self._handlers, *handlers)
+
+    def remove(self, handlers: Sequence[Handler[Any, Any]]) -> None:
+        """Call ``handlers`` no more; no work of theirs waits."""
+        self._handlers = tuple(one for one in self._handlers if one not in handlers)
 
     async def submit(
         self, handler: Handler[Work, Done], works: Sequence[Work], prices: Sequence[float],

@@ -31,7 +31,7 @@ def _describe(serving: Serving, settings: Settings) -> BundleReply:
         name=manifest.name,
         created=manifest.created,
         lurcher_version=manifest.lurcher_version,
-        passages=manifest.passages,
+        passages=serving.passages.count,
         bytes=sum(file.bytes for file in manifest.files.values()),
         encoder=None if manifest.encoder is None else manifest.encoder.model_dump(),
         engine=None

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.bundle.passages import Passages
 from lurcher.errors import LurcherError, NotReady
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
@@ -27,17 +24,14 @@ Found = list[tuple[SearchResult, float] | LurcherError]
 
 
 class Closing:
-    """In the place of a bundle's passages: counts how often they were closed."""
+    """Counts how often the files of a bundle were closed."""
 
-    def __init__(self, passages: Passages) -> None:
-        self._passages, self.closed = passages, 0
+    def __init__(self, bundle: Bundle) -> None:
+        self.closed = 0
+        bundle.segments[0].uses.afterwards(self._count)
 
-    def close(self) -> None:
+    def _count(self) -> None:
         self.closed += 1
-        self._passages.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._passages, name)
 
 
 def serve(
@@ -48,9 +42,8 @@ def serve(
 
     async def run() -> None:
         bundle = Bundle.open(path)
-        passages = Closing(bundle.passages)
-        watched = replace(bundle, passages=passages)  # type: ignore[arg-type]  # quacks
-        snapshot = open_snapshot(watched, 1, "onnxruntime")
+        passages = Closing(bundle)
+        snapshot = open_snapshot(bundle, 1, "onnxruntime")
         await use(Serving(snapshot, settings(path), Metrics()), passages)
         assert passages.closed == 1
 
