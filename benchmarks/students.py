@@ -85,7 +85,7 @@ def _quality(sides: dict[str, Encoder], bundles: Path, data: Path) -> Table:
         query_ids = [query for query in qrels if query in queries]
         texts = [queries[query] for query in query_ids]
         with closing(Bundle.open(bundles / f"{name}.lurcher")) as bundle:
-            passages = bundle.passages.get(range(bundle.passages.count))
+            passages = bundle.passages.get(bundle.all_rows())
             vectors = bundle.vectors.stored()[0 : len(passages)]
         ids = [passage.id for passage in passages]
         scores = {}

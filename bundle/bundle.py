@@ -120,6 +120,16 @@ class Bundle:
         """The first row with nearly the same text, (n,); None: no two are alike."""
         return self.alike.first
 
+    def all_rows(self) -> range:
+        """The rows of all passages, where none is deleted: what goes by them needs nothing else.
+
+        Raises BundleError where any is.
+        """
+        if self.rows.live is not None:
+            reason = "has deleted passages, which only `lurcher compact` leaves out of its files"
+            raise BundleError(self.path, reason)
+        return range(self.rows.count)
+
     @property
     def vectors(self) -> VectorStore:
         """The index of the passages' vectors. Raises BundleError in a bundle without vectors."""

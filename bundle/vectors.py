@@ -370,7 +370,7 @@ class VectorIndex:
             return False
         if len(rows) == self.count or rows[-1] < 0:
             return True
-        return len(best) == k and _settled(best, scores, rows)
+        return not k or (len(best) == k and _settled(best, scores, rows))
 
     def _best(self, query: Vectors, k: int, rows: Rows) -> tuple[Vectors, Rows]:
         """Scores and rows (m,) of the best ``k`` of ``rows`` (n,), in ``lurcher.order``."""

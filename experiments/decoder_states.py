@@ -92,8 +92,9 @@ def _halves(bundle: Bundle, encoder: Encoder, work: Path) -> Halves:
 
         counts = [0]
         with points.open("wb") as out:
-            for first in range(0, bundle.passages.count, _CHUNK):
-                rows = range(first, min(first + _CHUNK, bundle.passages.count))
+            everything = bundle.all_rows()
+            for first in range(0, len(everything), _CHUNK):
+                rows = everything[first : first + _CHUNK]
                 tokens = encoder.tokenise([p.content for p in bundle.passages.get(rows)])
                 for one in encode_passages(encoder, tokens, keep)[1]:
                     counts.append(len(one))

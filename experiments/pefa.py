@@ -124,7 +124,7 @@ def _measure(one: _Set, bundles: Path, data: Path) -> Iterator[Row]:
     texts = read_queries(queries)
     with closing(Bundle.open(path)) as bundle:
         encoder = Encoder.load(path / ENCODER, "teacher", available_cpus())
-        ids = [passage.id for passage in bundle.passages.get(range(bundle.passages.count))]
+        ids = [passage.id for passage in bundle.passages.get(bundle.all_rows())]
         passages = bundle.vectors.stored()[0 : len(ids)]
         development, rest = given, known
         if not given:

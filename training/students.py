@@ -119,7 +119,7 @@ def development_of(data: Path, name: str, split: str, bundle: Path) -> Developme
     some = np.random.default_rng(0).permutation(judged)[:_QUESTIONS]
     queries = read_queries(data / name / "queries.jsonl")
     with closing(Bundle.open(bundle)) as opened:
-        ids = [passage.id for passage in opened.passages.get(range(opened.passages.count))]
+        ids = [passage.id for passage in opened.passages.get(opened.all_rows())]
         vectors = opened.vectors.stored()[0 : len(ids)]
         return Development(name, vectors, ids, queries, {query: qrels[query] for query in some})
 

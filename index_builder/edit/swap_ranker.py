@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from lurcher.bundle.bundle import RANKER, SEGMENT, Bundle
-from lurcher.bundle.manifest import Manifest
+from lurcher.bundle.bundle import RANKER, Bundle
+from lurcher.bundle.manifest import Manifest, SegmentEntry
 from lurcher.bundle.state_codecs import SIGNS
 from lurcher.bundle.state_store import state_files
 from lurcher.errors import FieldError
@@ -34,9 +35,23 @@ def swap_ranker(bundle: Path, ranker: Path, out: Path | None = None) -> tuple[Pa
         out = out or beside(bundle.resolve(), before, described.name)
 
         def write(made: Path) -> dict[str, Any]:
-            for file in (*state_files(made, SEGMENT), made / SIGNS):  # of a T5, if one ranked
+            segments = old.manifest.segments
+            of_segments = [state_files(made, segment.folder) for segment in segments]
+            for file in (*chain(*of_segments), made / SIGNS):  # of a T5, if one ranked
                 file.unlink(missing_ok=True)
             check_ranker(ranker, encoder, coder.bits, coder.projection_hash)
-            return {"ranker": put_decoder(ranker, made, encoder, coder), "states": None}
+            return {
+                "ranker": put_decoder(ranker, made, encoder, coder),
+                "states": None,
+                "segments": [_without_states(segment) for segment in segments],
+            }
 
         return out, derive(old, out, RANKER, write)
+
+
+def _without_states(segment: SegmentEntry) -> SegmentEntry:
+    """``segment`` without what it says of a T5's states."""
+    if segment.stores is None:
+        return segment
+    stores = segment.stores.model_copy(update={"states": None})
+    return segment.model_copy(update={"stores": stores})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -13,47 +13,10 @@ import numpy as np
 import pytest
 
 from lurcher.bundle.bundle import SEGMENT, Bundle, verify
-from lurcher.bundle.generations import UNFINISHED, next_generation, publish_generation
-from lurcher.bundle.manifest import (
-    MANIFEST,
-    FileEntry,
-    Manifest,
-    SegmentEntry,
-    hash_file,
-    read_manifest,
-    write_manifest,
-)
-from lurcher.bundle.tombstones import deleted_file, write_deleted
+from lurcher.bundle.generations import UNFINISHED
+from lurcher.bundle.manifest import MANIFEST, Manifest, read_manifest, write_manifest
 from lurcher.errors import BundleCorrupt
-
-SECOND = "segments/000001"
-# What the first segment loses where there is a second, which has all passages again.
-FIRST_FIFTY = range(50)
-
-
-def publish(
-    path: Path, segments: Sequence[SegmentEntry], files: dict[str, FileEntry], **how: Any
-) -> Manifest:
-    manifest = next_generation(read_manifest(path), segments, files)
-    publish_generation(path, manifest, **how)
-    return manifest
-
-
-def without(path: Path, entry: SegmentEntry, rows: Sequence[int]) -> SegmentEntry:
-    """``entry`` with ``rows`` deleted; writes which these are."""
-    manifest = read_manifest(path)
-    deleted = np.zeros(entry.passages, np.bool_)
-    deleted[list(rows)] = True
-    name = deleted_file(entry.folder, manifest.generation + 1)
-    write_deleted(path, name, deleted)
-    stores = manifest.stores_of(entry)
-    return entry.model_copy(update={"deleted": name, "deletions": len(rows), "stores": stores})
-
-
-def files_with(path: Path, *new: str | None) -> dict[str, FileEntry]:
-    """All files of the bundle with some new ones."""
-    added = {name: hash_file(path / name) for name in new if name is not None}
-    return read_manifest(path).files | added
+from tests.living import SECOND, cut_in_two, files_with, publish, without
 
 
 @pytest.fixture
@@ -72,14 +35,7 @@ def shorter(path: Path) -> Path:
 @pytest.fixture
 def twofold(path: Path) -> Path:
     """A bundle of two segments: the last ten passages of the first, and the first fifty of its copy."""
-    shutil.copytree(path / SEGMENT, path / SECOND)
-    (first,) = read_manifest(path).segments
-    entries = [
-        without(path, first, FIRST_FIFTY),
-        without(path, first.model_copy(update={"name": "000001"}), range(50, 60)),
-    ]
-    new = [f"{SECOND}/{file.name}" for file in (path / SECOND).iterdir()]
-    publish(path, entries, files_with(path, *new, *(one.deleted for one in entries)))
+    cut_in_two(path)
     return path
 
 

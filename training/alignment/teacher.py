@@ -38,7 +38,7 @@ def open_teacher(target: Path) -> Iterator[Teacher]:
         yield Teacher(target, load_config(target), None, [], None)
         return
     with closing(Bundle.open(target)) as bundle:
-        ids = [p.id for p in bundle.passages.get(range(bundle.passages.count))]
+        ids = [p.id for p in bundle.passages.get(bundle.all_rows())]
         folder = target / ENCODER
         stored, checksum = bundle.vectors.stored(), bundle.manifest.checksum
         yield Teacher(folder, bundle.encoder, stored, ids, checksum)

@@ -58,8 +58,9 @@ def _write(bundle: Bundle, keep_ratio: float, file: Path) -> Rows:
     )
     counts: list[int] = []
     with file.open("wb") as out:
-        for first in range(0, bundle.passages.count, _CHUNK):
-            rows = range(first, min(first + _CHUNK, bundle.passages.count))
+        everything = bundle.all_rows()
+        for first in range(0, len(everything), _CHUNK):
+            rows = everything[first : first + _CHUNK]
             tokens = encoder.tokenise([p.content for p in bundle.passages.get(rows)])
             for text, states in zip(tokens, encoder.encode_states(tokens)[1], strict=True):
                 own = encoder.own_tokens(text)
