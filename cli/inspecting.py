@@ -36,6 +36,7 @@ def inspect_bundle(
     student = encoder.pop("student", {})
     student.pop("figures", None)
     print_section("", {k: v for k, v in document.items() if not isinstance(v, dict | list)})
+    _print_segments(manifest)
     sections = {"encoder": encoder, "student": student, "build": document["build"],
                 "figures": document["figures"], "swap": document.get("swap", {})}  # fmt: skip
     for title, values in sections.items():
@@ -60,6 +61,18 @@ def inspect_bundle(
     per_passage = total / max(1, manifest.passages)
     print_section("bytes", {path: f"{file['bytes']:>15,}" for path, file in files.items()})
     print_section("total", {"bytes": f"{total:,}", "bytes a passage": f"{per_passage:,.0f}"})
+
+
+def _print_segments(manifest: Manifest) -> None:
+    """Print how many passages each segment has, where there are several or passages are deleted."""
+    if len(manifest.segments) == 1 and not manifest.segments[0].deletions:
+        return
+    rows = {
+        one.name: f"{one.passages - one.deletions:,} passages"
+        + (f", and {one.deletions:,} deleted" if one.deletions else "")
+        for one in manifest.segments
+    }
+    print_section("segments", rows)
 
 
 def _print_lexical(manifest: Manifest) -> None:
