@@ -18,7 +18,7 @@ from lurcher.bundle.frequencies import Frequencies
 from lurcher.bundle.lexical_files import VOCABULARY, LexicalSettings
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.postings import AGAIN, Postings
-from lurcher.bundle.row_space import RowSpace
+from lurcher.bundle.row_space import Mask, RowSpace
 from lurcher.bundle.vocabulary import encoded
 from lurcher.errors import BundleVersionError, FieldError
 from lurcher.models.lexical.analyser import ANALYSER_VERSION, Analyser
@@ -75,7 +75,7 @@ class LexicalIndex:
     frequencies: Frequencies | None  # None: those of the first segment, deleted passages included
     parts: tuple[Postings, ...]  # of each segment
     space: RowSpace
-    _deleted: tuple[Rows, ...]  # (m,) of each segment, its own rows
+    _deleted: tuple[Mask | None, ...]  # (n,) of each segment, None: none of it
 
     @classmethod
     def open(
@@ -95,12 +95,10 @@ class LexicalIndex:
         parts: Sequence[Postings], space: RowSpace,
     ) -> LexicalIndex:  # fmt: skip
         """The index of segments that have the postings ``parts`` each, scored by ``frequencies``."""
-        none = np.zeros(0, np.int64)
-        deleted = tuple(
-            none if space.live is None else np.flatnonzero(~space.live[space.among(number)])
-            for number in range(len(parts))
-        )
-        return cls(settings, analyser, frequencies, tuple(parts), space, deleted)
+        live = space.live
+        deleted = [None if live is None else ~live[space.among(i)] for i in range(len(parts))]
+        some = (None if one is None or not one.any() else one for one in deleted)
+        return cls(settings, analyser, frequencies, tuple(parts), space, tuple(some))
 
     @property
     def count(self) -> int:
@@ -151,12 +149,7 @@ class LexicalIndex:
     def _frequency(self, number: int, places: Rows) -> Counts:
         """How many passages of a segment have each of the terms at ``places`` (t,), deleted ones left out."""
         part, deleted = self.parts[number], self._deleted[number]
-        frequency = part.frequency(places)
-        for term in np.flatnonzero(frequency).tolist() if len(deleted) else ():
-            held, _ = part.of_term(int(places[term]))
-            found = np.searchsorted(held, deleted.astype(held.dtype)).clip(max=len(held) - 1)
-            frequency[term] -= np.count_nonzero(held[found] == deleted)
-        return frequency
+        return part.frequency(places) if deleted is None else part.count_of(places, deleted)
 
     def top(self, query: QueryTerms, k: int, allow: Rows | None = None) -> tuple[Floats, Rows]:
         """Scores (n,) and rows (n,) of the best ``k`` passages at most, best first, then by row.
@@ -195,8 +188,9 @@ class LexicalIndex:
         shares = self._shares(query)
         parts = []
         for part, places, deleted in zip(self.parts, query.places, self._deleted, strict=True):
-            sums = part.sums(places[query.read].tolist(), shares)
-            sums[deleted] = 0
+            sums = part.sums(places[query.read], shares)
+            if deleted is not None:
+                sums[deleted] = 0
             parts.append(sums)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -204,16 +198,16 @@ class LexicalIndex:
         """The sum of each of ``rows`` (n,), none of them deleted, the same as ``_sums`` has."""
         shares = self._shares(query)
         if len(self.parts) == 1:
-            return self.parts[0].sums_of(query.places[0, query.read].tolist(), shares, rows)
+            return self.parts[0].sums_of(query.places[0, query.read], shares, rows)
         sums = np.zeros(len(rows))
         for number, places, local in self.space.split(rows):
-            terms = query.places[number, query.read].tolist()
+            terms = query.places[number, query.read]
             sums[places] = self.parts[number].sums_of(terms, shares, local)
         return sums
 
-    def _shares(self, query: QueryTerms) -> list[float]:
-        """The idf a step of each term that is read, in their order."""
-        shares: list[float] = (query.idf[query.read] / STEPS).tolist()
+    def _shares(self, query: QueryTerms) -> Doubles:
+        """The idf a step of each term that is read, in their order, (r,)."""
+        shares: Doubles = query.idf[query.read] / STEPS
         return shares
 
 

@@ -12,13 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from lurcher.bundle.jagged import JaggedStore
+from lurcher.bundle.jagged import JaggedStore, places_of
 from lurcher.bundle.lexical_files import VOCABULARY, LexicalSettings, postings_layout
 from lurcher.bundle.passages import Rows
+from lurcher.bundle.row_space import Mask
 from lurcher.bundle.vocabulary import Vocabulary
 from lurcher.errors import BundleCorrupt
 from lurcher.models.lexical.bm25 import Counts, Doubles, Steps
 
+# Up to so many a search reads them all at once instead of term by term.
+_FEW_POSTINGS = 4_096
 AGAIN = "build the bundle again (`lurcher build`)"
 
 
@@ -73,37 +76,59 @@ class Postings:
         rows, steps = self.entries.columns
         return rows[first:end], steps[first:end]
 
-    def sums(self, places: Sequence[int], shares: Sequence[float]) -> Doubles:
-        """For each passage the sum of steps times ``shares`` (t,) of the terms at ``places``, (passages,).
+    def sums(self, places: Rows, shares: Doubles) -> Doubles:
+        """For each passage the sum of steps times ``shares`` (t,) of the terms at ``places`` (t,).
 
-        Added up in the order of the terms. Raises BundleCorrupt.
+        (passages,), added up in the order of the terms. Raises BundleCorrupt.
         """
-        starts = self.entries.starts
-        there = [(place, share) for place, share in zip(places, shares, strict=True) if place >= 0]
-        size = sum(int(starts[place + 1] - starts[place]) for place, _ in there)
-        rows, parts = np.empty(size, np.int64), np.empty(size)
+        some = places >= 0
+        places, shares = places[some], shares[some]
+        size = int(self.frequency(places).sum())
+        if size <= _FEW_POSTINGS:
+            found, counts = places_of(self.entries.starts, places)
+            rows, steps = (column[found] for column in self.entries.columns)
+            return self._added(rows, steps * np.repeat(shares, counts))
+        flat, parts = np.empty(size, np.int64), np.empty(size)
         first = 0
-        for place, share in there:
+        for place, share in zip(places.tolist(), shares.tolist(), strict=True):
             held, steps = self.of_term(place)
             end = first + len(held)
-            rows[first:end] = held
+            flat[first:end] = held
             np.multiply(steps, share, out=parts[first:end])
             first = end
+        return self._added(flat, parts)
+
+    def _added(self, rows: Rows, parts: Doubles) -> Doubles:
+        """The sum of ``parts`` (n,) of each passage, (passages,), in their order."""
         sums = np.bincount(rows, parts, self.passages).astype(np.float64, copy=False)
         if len(sums) > self.passages:
             reason = f"names row {len(sums) - 1} of {self.passages} passages: {AGAIN}"
             raise BundleCorrupt(self.bundle, self.rows_file, reason)
         return sums
 
-    def sums_of(self, places: Sequence[int], shares: Sequence[float], rows: Rows) -> Doubles:
+    def sums_of(self, places: Rows, shares: Doubles, rows: Rows) -> Doubles:
         """What ``sums`` has of each of ``rows`` (n,)."""
+        some = places >= 0
+        places, shares = places[some], shares[some]
+        if int(self.frequency(places).sum()) <= _FEW_POSTINGS:
+            return self.sums(places, shares)[rows]
         sums = np.zeros(len(rows))
-        for place, share in zip(places, shares, strict=True):
-            if place >= 0:
-                held, steps = self.of_term(place)
-                found = np.searchsorted(held, rows.astype(held.dtype)).clip(max=len(held) - 1)
-                sums += np.where(held[found] == rows, steps[found] * share, 0.0)
+        for place, share in zip(places.tolist(), shares.tolist(), strict=True):
+            held, steps = self.of_term(place)
+            found = np.minimum(np.searchsorted(held, rows.astype(held.dtype)), len(held) - 1)
+            sums += np.where(held[found] == rows, steps[found] * share, 0.0)
         return sums
+
+    def count_of(self, places: Rows, gone: Mask) -> Counts:
+        """How many passages that are not ``gone`` (passages,) have each of the terms at ``places`` (t,)."""
+        counts = self.frequency(places)
+        for term in np.flatnonzero(counts > _FEW_POSTINGS).tolist():
+            counts[term] -= np.count_nonzero(gone[self.of_term(int(places[term]))[0]])
+        few = np.flatnonzero((counts > 0) & (counts <= _FEW_POSTINGS))
+        found, held = places_of(self.entries.starts, places[few])
+        owners = np.repeat(few, held)
+        counts -= np.bincount(owners[gone[self.entries.columns[0][found]]], minlength=len(counts))
+        return counts
 
     def rows_with_all(self, places: Sequence[int]) -> Rows:
         """The rows, ascending, of all passages that have every term at ``places``, which is not empty."""
@@ -112,6 +137,6 @@ class Postings:
         rarest, *others = sorted((self.of_term(place)[0] for place in places), key=len)
         rows = rarest
         for held in others:
-            found = np.searchsorted(held, rows).clip(max=len(held) - 1)
+            found = np.minimum(np.searchsorted(held, rows), len(held) - 1)
             rows = rows[held[found] == rows]
         return rows.astype(np.int64)

@@ -62,6 +62,6 @@ class RowSpace:
     def split(self, rows: Rows) -> Iterator[tuple[int, Rows, Rows]]:
         """Each segment that has any of ``rows`` (n,), the places (m,) of those, and their rows there (m,)."""
         owners = np.searchsorted(self.starts, rows, side="right") - 1
-        for segment in np.unique(owners).tolist():
+        for segment in np.flatnonzero(np.bincount(owners)).tolist():
             places = np.flatnonzero(owners == segment)
             yield segment, places, rows[places] - self.starts[segment]

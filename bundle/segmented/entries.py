@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,7 +36,7 @@ class SegmentedEntries:
         if len(split) == 1:
             segment, _, local = split[0]
             return self.parts[segment].gather(local, column)
-        counts = self.counts(rows)
+        counts = self._counts(split, len(rows))
         starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         first = self.parts[0].columns[column]
         found = np.empty((int(starts[-1]), *first.shape[1:]), first.dtype)
@@ -46,8 +46,11 @@ class SegmentedEntries:
 
     def counts(self, rows: Rows) -> Rows:
         """As ``Entries.counts``."""
-        counts = np.zeros(len(rows), np.int64)
-        for segment, places, local in self.space.split(rows):
+        return self._counts(self.space.split(rows), len(rows))
+
+    def _counts(self, split: Iterable[tuple[int, Rows, Rows]], count: int) -> Rows:
+        counts = np.zeros(count, np.int64)
+        for segment, places, local in split:
             counts[places] = self.parts[segment].counts(local)
         return counts
 

@@ -61,6 +61,9 @@ class VectorStore(Protocol):
         """Scores (m,) and rows (m,), as ``top`` has them, of ``allowed`` (n,) only, m = min(k, n)."""
 
 
+_NO_ROWS, _NO_SCORES = np.zeros(0, np.int64), np.zeros(0, np.float32)
+
+
 @dataclass(slots=True)
 class _Found:
     """What a segment has found so far, by its own rows; and whether every vector was looked at for that."""
@@ -126,13 +129,17 @@ class SegmentedVectors:
     def top(self, queries: Vectors, k: int) -> list[tuple[Vectors, Rows]]:
         """As ``VectorStore.top``."""
         k = min(k, self._space.passages)
-        found = [
-            (number, *self._parts[number].search(queries, k + BEYOND)) for number in self._some
-        ]
+        found = [self._parts[number].search(queries, k + BEYOND) for number in self._some]
         return [
-            self._merged(query, k, [_Found(n, scores[i], rows[i]) for n, scores, rows in found])
+            self._merged(
+                query, k,
+                [
+                    _Found(number, scores[i], rows[i])
+                    for number, (scores, rows) in zip(self._some, found, strict=True)
+                ],
+            )
             for i, query in enumerate(queries)
-        ]
+        ]  # fmt: skip
 
     def _merged(self, query: Vectors, k: int, found: list[_Found]) -> tuple[Vectors, Rows]:
         """The best ``k`` of all segments; what may have more than it ``found`` is searched deeper."""
@@ -153,13 +160,15 @@ class SegmentedVectors:
                 one.scanned = True
 
     def _best_of(self, query: Vectors, k: int, found: list[_Found]) -> tuple[Vectors, Rows]:
-        starts, live = self._space.starts, self._space.live
-        rows = [np.zeros(0, np.int64), *(one.rows + starts[one.segment] for one in found)]
-        scores = [np.zeros(0, np.float32), *(one.scores for one in found)]
-        there = np.concatenate([[], *(one.rows >= 0 for one in found)]).astype(np.bool_)
-        flat, about = np.concatenate(rows)[there], np.concatenate(scores)[there]
-        if live is not None:
-            flat, about = flat[live[flat]], about[live[flat]]
+        counts = [len(one.rows) for one in found]
+        firsts = self._space.starts[[one.segment for one in found]]
+        flat = np.concatenate([_NO_ROWS, *(one.rows for one in found)])
+        about = np.concatenate([_NO_SCORES, *(one.scores for one in found)])
+        there = flat >= 0
+        flat = flat + np.repeat(firsts, counts)
+        if self._space.live is not None:
+            there &= self._space.live[flat]
+        flat, about = flat[there], about[there]
         if k < len(flat):
             kth = np.partition(about, len(about) - k)[len(about) - k] if k else np.float32(np.inf)
             flat = flat[about >= kth - 2 * slack(kth)]
@@ -176,7 +185,7 @@ class SegmentedVectors:
         k = min(k, len(allowed))
         starts = self._space.starts
         bounds = np.searchsorted(allowed, starts).tolist()
-        found = [np.zeros(0, np.int64)]
+        found = [_NO_ROWS]
         for number in self._some:
             own = allowed[bounds[number] : bounds[number + 1]] - starts[number]
             part = self._parts[number]

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Condition
 from lurcher.errors import FieldError
 from lurcher.retrieval.query import Query, ReadOptions
-from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
-from tests.living import frozen, piece
+from tests.bundle.segmented.cutting import SOME, Cut, answers, cuts, fresh, segments_of
+from tests.living import frozen
 
 ENGLISH = (Condition("lang", "in", ("en",)),)
 LATE = (Condition("year", "range", (2008, None, None, None)),)
@@ -39,56 +36,10 @@ QUERIES = [
 ]
 
 
-@dataclass(frozen=True)
-class Cut:
-    """A permutation of all passages, where it is cut, and what is deleted, by place in it."""
-
-    order: list[int]
-    ends: list[int]
-    deleted: frozenset[int]
-
-
-@st.composite
-def cuts(draw: st.DrawFn) -> Cut:
-    order = draw(st.permutations(range(60)))
-    ends = sorted(draw(st.sets(st.integers(1, 59), max_size=6)))
-    deleted = draw(st.sets(st.integers(0, 59), max_size=draw(st.sampled_from([0, 3, 59]))))
-    return Cut(order, ends, frozenset(deleted))
-
-
 @pytest.fixture(scope="module")
 def whole(answering_bundle: Path) -> Iterator[Snapshot]:
     with closing(Bundle.open(answering_bundle)) as bundle:
         yield Snapshot(frozen(bundle), 1)
-
-
-def segments_of(bundle: Bundle, cut: Cut) -> Bundle:
-    """``bundle`` in segments."""
-    bounds = [0, *cut.ends, 60]
-    runs = [range(a, b) for a, b in pairwise(bounds)]
-    segments = [piece(bundle.segments[0], [cut.order[place] for place in run]) for run in runs]
-    gone = [np.array([place in cut.deleted for place in run]) for run in runs]
-    return bundle.with_segments(segments, [mask if mask.any() else None for mask in gone])
-
-
-def fresh(bundle: Bundle, cut: Cut) -> Bundle:
-    """``bundle`` as one segment of what is not deleted, in the same order."""
-    rest = [row for place, row in enumerate(cut.order) if place not in cut.deleted]
-    return bundle.with_segments([piece(bundle.segments[0], rest)], [None])
-
-
-def answers(snapshot: Snapshot, queries: list[Query]) -> list[object]:
-    """All that a reply says of each query."""
-    found = []
-    for result in snapshot.run(queries):
-        assert isinstance(result, SearchResult), result
-        hits = [(hit.id, hit.score, hit.scores, hit.duplicates) for hit in result.hits]
-        found.append((hits, [(one.text, one.score) for one in result.answers]))
-    return found
-
-
-# An example opens two bundles and asks each a dozen queries.
-SOME = settings(max_examples=max(8, settings().max_examples // 4))
 
 
 @SOME
@@ -131,3 +82,12 @@ def test_passages_of_segments_are_those_that_are_left(whole: Snapshot, cut: Cut)
                 wanted = []
             assert mine.get(mine.rows(conditions).tolist()) == wanted
         assert sorted(mine.document_sizes()) == sorted(theirs.document_sizes())
+
+
+def test_a_bundle_of_which_all_is_deleted_finds_nothing(whole: Snapshot) -> None:
+    bundle = whole.bundle
+    with closing(bundle.with_segments(bundle.segments, [np.ones(60, np.bool_)])) as empty:
+        assert empty.passages.count == 0
+        snapshot = whole.moved(empty)
+        snapshot.warm_up()
+        assert [found[0] for found in answers(snapshot, QUERIES)] == [[]] * len(QUERIES)
