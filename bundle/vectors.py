@@ -29,7 +29,7 @@ from lurcher.bundle.index_codes import (
 )
 from lurcher.bundle.passages import Rows
 from lurcher.errors import BundleCorrupt, FieldError
-from lurcher.order import best_first, evened, inner_products
+from lurcher.order import best_first, evened, inner_products, slack
 
 Vectors = npt.NDArray[np.float32]
 Progress = Callable[[int], None]
@@ -61,7 +61,6 @@ _ROWS_A_STEP = 32
 # Look so many rows beyond the k-th: where the score has changed by then, the k best are certain. Where it has
 # not, look so many times deeper; few steps, as each is a search.
 BEYOND, DEEPER = 8, 8
-_ROUNDING = 4e-6
 # So many equal scores, and a graph whose points have 32 links may have lost others of them.
 _LINKED = 16
 
@@ -390,11 +389,6 @@ def _settled(best: Vectors, scores: Vectors, rows: Rows) -> bool:
 def _most_equal(scores: Vectors) -> int:
     """How many of ``scores`` (n,) are the same, at most."""
     return int(np.unique(scores, return_counts=True)[1].max(initial=0))
-
-
-def slack(score: np.float32) -> float:
-    """How far FAISS's ``score`` may be from ours, which adds up in another order."""
-    return _ROUNDING * max(1.0, abs(float(score)))
 
 
 # What a search can be told to look wider in; wrapped ones are scanned under a broad filter.

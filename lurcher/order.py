@@ -18,6 +18,8 @@ Integers = npt.NDArray[np.int64]
 # Ten times what float32 loses in a score near 1, and a hundredth of what the codes of an index lose.
 EQUAL = 5e-7
 _LEVELS, _TINY = 1_000, 1e-30
+# Of sums near 1 that were added up in another order.
+_ROUNDING = 4e-6
 
 
 def inner_products(vectors: Floats, vector: Floats) -> Floats:
@@ -78,3 +80,8 @@ def evened(scores: Floats) -> Floats:
     equal = np.empty_like(scores)
     equal[order] = descending
     return equal
+
+
+def slack(score: np.floating) -> float:
+    """How far an index's ``score`` may be from ours, which adds up in another order."""
+    return _ROUNDING * max(1.0, abs(float(score)))

@@ -22,9 +22,8 @@ from lurcher.bundle.vectors import (
     VectorIndex,
     VectorRows,
     Vectors,
-    slack,
 )
-from lurcher.order import best_first, evened, inner_products
+from lurcher.order import best_first, evened, inner_products, slack
 
 
 class VectorStore(Protocol):
