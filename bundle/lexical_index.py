@@ -40,6 +40,10 @@ POSTINGS_A_QUERY = 400_000
 NAME_SHARE = 2.0
 # Of a query that is one name, the name counts so many times more, and passages with its parts come after it.
 ALONE_SHARE = 4.0
+# A term that so few passages have is a name; how many have it is exact then.
+FEW_PASSAGES = 3
+# Of a term's postings so many tell that it has more than these.
+_LOOKED_AT = 64
 # Looking a row up among a term's rows takes as long as adding so many postings.
 _POSTINGS_A_ROW = 16
 
@@ -54,7 +58,7 @@ class QueryTerms:
 
     terms: tuple[str, ...]  # asked for, in that order, each once
     places: Rows  # (s, t) int64 of each in each segment's vocabulary, -1 where no passage has it
-    frequency: Counts  # (t,) int64, how many passages have each
+    frequency: Counts  # (t,) int64, how many passages have each; deleted ones may count where there are many
     idf: Doubles  # (t,), that of a name NAME_SHARE times
     read: Rows  # (r,) int64, which of them are read: the rarest that passages have, rarest first
     left_out: int  # how many that passages have are not read
@@ -119,10 +123,8 @@ class LexicalIndex:
         places = np.array(
             [[part.vocabulary.place(term) for term in spelt] for part in self.parts], np.int64
         ).reshape(len(self.parts), len(asked))
-        frequency = sum(
-            (self._frequency(number, places[number]) for number in range(len(self.parts))),
-            np.zeros(len(asked), np.int64),
-        )
+        by_part = [part.frequency(own) for part, own in zip(self.parts, places, strict=True)]
+        frequency = self._living(places, np.array(by_part))
         held = frequency > 0
         if self.frequencies is None:
             counted, passages = self.parts[0].frequency(places[0]), self.parts[0].passages
@@ -146,10 +148,26 @@ class LexicalIndex:
             asked, places, frequency, idf, read, len(rarest) - len(read), math.fsum(counting),
         )  # fmt: skip
 
-    def _frequency(self, number: int, places: Rows) -> Counts:
-        """How many passages of a segment have each of the terms at ``places`` (t,), deleted ones left out."""
-        part, deleted = self.parts[number], self._deleted[number]
-        return part.frequency(places) if deleted is None else part.count_of(places, deleted)
+    def _living(self, places: Rows, held: Counts) -> Counts:
+        """How many passages have each of the terms at ``places`` (s, t); ``held`` (s, t) in each segment.
+
+        Deleted passages do not count where few others are left; to leave them out everywhere would take as
+        long as the search.
+        """
+        counts: Counts = held.sum(axis=0)
+        if self.space.live is None:
+            return counts
+        for term in np.flatnonzero(counts).tolist():
+            most = int(held[:, term].argmax())
+            if self._left(most, int(places[most, term]), _LOOKED_AT) <= FEW_PASSAGES:
+                some = np.flatnonzero(held[:, term]).tolist()
+                counts[term] = sum(self._left(part, int(places[part, term])) for part in some)
+        return counts
+
+    def _left(self, number: int, place: int, most: int | None = None) -> int:
+        """How many of the first ``most`` passages of a segment with a term are not deleted."""
+        rows, deleted = self.parts[number].of_term(place)[0][:most], self._deleted[number]
+        return len(rows) - (0 if deleted is None else int(np.count_nonzero(deleted[rows])))
 
     def top(self, query: QueryTerms, k: int, allow: Rows | None = None) -> tuple[Floats, Rows]:
         """Scores (n,) and rows (n,) of the best ``k`` passages at most, best first, then by row.

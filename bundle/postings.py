@@ -15,7 +15,6 @@ import numpy as np
 from lurcher.bundle.jagged import JaggedStore, places_of
 from lurcher.bundle.lexical_files import VOCABULARY, LexicalSettings, postings_layout
 from lurcher.bundle.passages import Rows
-from lurcher.bundle.row_space import Mask
 from lurcher.bundle.vocabulary import Vocabulary
 from lurcher.errors import BundleCorrupt
 from lurcher.models.lexical.bm25 import Counts, Doubles, Steps
@@ -118,17 +117,6 @@ class Postings:
             found = np.minimum(np.searchsorted(held, rows.astype(held.dtype)), len(held) - 1)
             sums += np.where(held[found] == rows, steps[found] * share, 0.0)
         return sums
-
-    def count_of(self, places: Rows, gone: Mask) -> Counts:
-        """How many passages that are not ``gone`` (passages,) have each of the terms at ``places`` (t,)."""
-        counts = self.frequency(places)
-        for term in np.flatnonzero(counts > _FEW_POSTINGS).tolist():
-            counts[term] -= np.count_nonzero(gone[self.of_term(int(places[term]))[0]])
-        few = np.flatnonzero((counts > 0) & (counts <= _FEW_POSTINGS))
-        found, held = places_of(self.entries.starts, places[few])
-        owners = np.repeat(few, held)
-        counts -= np.bincount(owners[gone[self.entries.columns[0][found]]], minlength=len(counts))
-        return counts
 
     def rows_with_all(self, places: Sequence[int]) -> Rows:
         """The rows, ascending, of all passages that have every term at ``places``, which is not empty."""

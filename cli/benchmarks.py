@@ -13,7 +13,7 @@ app = typer.Typer()
 
 _BENCHMARKS = (
     "build", "encoder", "engines", "feedback", "gold", "hybrid", "identifiers", "neighbours", "ranker",
-    "reader", "server", "students",
+    "reader", "segments", "server", "students",
 )  # fmt: skip
 
 

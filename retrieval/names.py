@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lurcher.bundle.lexical_index import QueryTerms
+from lurcher.bundle.lexical_index import FEW_PASSAGES, QueryTerms
 
 # An encoder knows common words as one token, and most others as two or three.
 _LONG_RUN = 4
-_FEW_PASSAGES = 3
 
 
 def named_share(text: str, spans: Sequence[tuple[int, int]], terms: QueryTerms) -> float:
@@ -41,6 +40,6 @@ def _taken_apart(text: str, spans: Sequence[tuple[int, int]]) -> float:
 
 def _rare(terms: QueryTerms) -> float:
     """The share of idf that terms have which stand in one to three passages."""
-    rare = (terms.frequency > 0) & (terms.frequency <= _FEW_PASSAGES)
+    rare = (terms.frequency > 0) & (terms.frequency <= FEW_PASSAGES)
     total = float(terms.idf.sum())
     return float(terms.idf[rare].sum()) / total if total else 0.0

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lurcher.benchmarks.segments import taken
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.row_space import Mask
 from lurcher.errors import NotReady
@@ -16,7 +17,6 @@ from lurcher.feedback.online import Change
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
 from lurcher.server.serving import Service, Serving
-from tests.living import piece
 from tests.server.admission.batches import STAYS
 from tests.server.serving import settings
 
@@ -78,7 +78,7 @@ def test_moves_leave_nothing_open(small_bundle: Path, moves: int) -> None:
 
         clients = [asyncio.create_task(search()) for _ in range(2)]
         for number in range(moves):
-            segment = piece(base.segments[0], [number % OPEN])
+            segment = taken(base.segments[0], [number % OPEN])
             segment.uses.afterwards(lambda number=number: closed.append(number))
             gone = only(number % OPEN) | only(7 * number % OPEN)
             await service.move_to(base.with_segments([base.segments[0], segment], [gone, None]))
@@ -110,7 +110,7 @@ def test_what_was_learnt_follows_its_passage_and_goes_with_it(small_bundle: Path
             for serving in (first, service.lease()):
                 assert (await found(serving, query))[0] == ids[40]
         # It lies in another segment now.
-        segment = piece(base.segments[0], [40])
+        segment = taken(base.segments[0], [40])
         moved = base.with_segments([segment, base.segments[0]], [None, only(40)])
         await service.move_to(moved)
         with service.lease() as second:

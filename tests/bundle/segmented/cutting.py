@@ -9,11 +9,11 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from lurcher.benchmarks.segments import taken
 from lurcher.bundle.bundle import Bundle
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
-from tests.living import piece
 
 # An example opens two bundles and asks each a dozen queries.
 SOME = settings(max_examples=max(8, settings().max_examples // 4))
@@ -40,7 +40,7 @@ def segments_of(bundle: Bundle, cut: Cut) -> Bundle:
     """``bundle`` in segments."""
     bounds = [0, *cut.ends, 60]
     runs = [range(a, b) for a, b in pairwise(bounds)]
-    segments = [piece(bundle.segments[0], [cut.order[place] for place in run]) for run in runs]
+    segments = [taken(bundle.segments[0], [cut.order[place] for place in run]) for run in runs]
     gone = [np.array([place in cut.deleted for place in run]) for run in runs]
     return bundle.with_segments(segments, [mask if mask.any() else None for mask in gone])
 
@@ -48,7 +48,7 @@ def segments_of(bundle: Bundle, cut: Cut) -> Bundle:
 def fresh(bundle: Bundle, cut: Cut) -> Bundle:
     """``bundle`` as one segment of what is not deleted, in the same order."""
     rest = [row for place, row in enumerate(cut.order) if place not in cut.deleted]
-    return bundle.with_segments([piece(bundle.segments[0], rest)], [None])
+    return bundle.with_segments([taken(bundle.segments[0], rest)], [None])
 
 
 def answers(snapshot: Snapshot, queries: list[Query]) -> list[tuple[object, object]]:

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 
+from lurcher.benchmarks.segments import frozen
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Condition
 from lurcher.errors import FieldError
 from lurcher.retrieval.query import Query, ReadOptions
 from lurcher.retrieval.snapshot import Snapshot
 from tests.bundle.segmented.cutting import SOME, Cut, answers, cuts, fresh, segments_of
-from tests.living import frozen
 
 ENGLISH = (Condition("lang", "in", ("en",)),)
 LATE = (Condition("year", "range", (2008, None, None, None)),)

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from lurcher.benchmarks.segments import frozen, taken
 from lurcher.bundle.bundle import Bundle
 from lurcher.retrieval.query import NeighbourMode, Query
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
 from tests.bundle.segmented.cutting import SOME, Cut, answers, cuts, fresh, segments_of
-from tests.living import frozen, piece
 from tests.tickets import TICKET
 
 MODES: tuple[NeighbourMode, ...] = ("adapted", "voting")
@@ -75,7 +75,7 @@ def test_they_follow_a_passage_that_is_written_again_and_go_when_it_is_deleted(
     assert best(whole, 8, mode)[0] == id_
     gone = np.arange(60) == 8
     (passage,) = bundle.passages.get([8])
-    again = piece(bundle.segments[0], [21], [replace(passage, text="Other words altogether.")])
+    again = taken(bundle.segments[0], [21], [replace(passage, text="Other words altogether.")])
     with closing(bundle.with_segments([*bundle.segments, again], [gone, None])) as upserted:
         snapshot = whole.moved(upserted)
         assert best(snapshot, 8, mode)[0] == id_
