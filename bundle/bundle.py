@@ -46,6 +46,7 @@ from lurcher.bundle.segmented.vectors import VectorStore, join_vectors
 from lurcher.bundle.state_store import StateStore
 from lurcher.bundle.token_store import CODER, TokenStore
 from lurcher.bundle.tombstones import read_deleted
+from lurcher.bundle.uses import Use
 from lurcher.errors import BundleCorrupt, BundleError, LurcherError, ModelError
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.encoder import Encoder
@@ -90,6 +91,7 @@ class Bundle:
     reading: ReadingStore | None
     states: StateStore | None
     neighbours: Neighbours | None
+    uses: tuple[Use, ...]  # of the segments
 
     @classmethod
     def open(cls, path: Path, check_hashes: bool = True) -> Bundle:
@@ -193,8 +195,8 @@ class Bundle:
 
     def close(self) -> None:
         """Close the files, once no other snapshot uses them."""
-        for segment in self.segments:
-            segment.uses.release()
+        for use in self.uses:
+            use.release()
         if self.neighbours is not None:
             self.neighbours.close()
 
@@ -285,13 +287,11 @@ def _snapshot(
     alike = Copies(space, tuple(one.copies for one in segments))
     bundle = Bundle(
         path, manifest, codecs, tuple(segments), space, passages, index, alike, lexical, tokens,
-        reading, states, None,
+        reading, states, None, (),
     )  # fmt: skip
     if manifest.neighbours is not None and index is not None:
         bundle = replace(bundle, neighbours=_known(bundle, before, changed=changed))
-    for segment in segments:
-        segment.uses.retain()
-    return bundle
+    return replace(bundle, uses=tuple(Use(segment.uses) for segment in segments))
 
 
 def _known(bundle: Bundle, before: Bundle | None, *, changed: bool) -> Neighbours:

@@ -32,7 +32,7 @@ from lurcher.bundle.labels import Labels, RowsOf, rows_of_all
 from lurcher.bundle.passages import Passages, Rows
 from lurcher.bundle.scanned import AdaptedIndex, ScannedVectors
 from lurcher.bundle.segmented.vectors import VectorStore
-from lurcher.bundle.uses import Uses
+from lurcher.bundle.uses import Use, Uses
 from lurcher.bundle.vectors import VectorIndex, Vectors
 from lurcher.errors import BundleCorrupt
 from lurcher.models.neighbours.adapted import adapted_vectors
@@ -163,6 +163,7 @@ class Neighbours:
     means: Vectors  # (p, d)
     lengths: Vectors  # (p,)
     vectors: VectorStore | None  # of the passages, where ``scores`` is None
+    use: Use
 
     @classmethod
     def open(
@@ -190,14 +191,13 @@ class Neighbours:
 
         ``vectors`` are those of the passages; None: all are as they were when the bundle was adapted.
         """
-        files.uses.retain()
         labels, places = files.labels.located(numbered)
         there = np.flatnonzero(numbered >= 0)
         order = there[np.argsort(numbered[there])]
         return cls(
             files, files.settings, files.queries, files.texts, labels,
             files.scores[places] if vectors is None else None, passages, numbered, numbered[order],
-            order, files.means, files.lengths, vectors,
+            order, files.means, files.lengths, vectors, Use(files.uses),
         )  # fmt: skip
 
     @cached_property
@@ -211,12 +211,15 @@ class Neighbours:
 
         All of them, or where passages have changed only those that have labels: any other has its own vector.
         """
-        if self.vectors is None:
+        passages, weight = self.vectors, self.settings.adapted.dense_weight
+        if passages is None:
             return self.files.adapted
-        moved = self.means_of(self.rows)[0]
-        weight = self.settings.adapted.dense_weight
-        vectors = adapted_vectors(self.vectors.vectors(self.rows), moved, weight)
-        return ScannedVectors(vectors, self.rows)
+
+        def make() -> Vectors:
+            plain, means = passages.vectors(self.rows), self.means_of(self.rows)[0]
+            return adapted_vectors(plain, means, weight)
+
+        return ScannedVectors(make, self.rows)
 
     def scores_of(self, places: Rows) -> Vectors:
         """The inner product (n,) of passage and known query of the labels at ``places`` (n,)."""
@@ -244,7 +247,7 @@ class Neighbours:
 
     def close(self) -> None:
         """Close the files, once no other snapshot uses them."""
-        self.files.uses.release()
+        self.use.release()
 
 
 def _load(file: Path, shape: tuple[int, ...]) -> Vectors:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -22,12 +24,17 @@ class AdaptedIndex(Protocol):
         """Scores (m,) and rows (m,), as ``top`` has them, of ``allowed`` rows only, m at most k."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ScannedVectors:
-    """An ``AdaptedIndex`` of ``vectors`` (n, d) of passages ``rows`` (n,), ascending."""
+    """An ``AdaptedIndex`` of passages ``rows`` (n,), ascending; their vectors are made when needed."""
 
-    vectors: Vectors
+    make: Callable[[], Vectors]
     rows: Rows
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """The vectors (n, d)."""
+        return self.make()
 
     def top(self, queries: Vectors, k: int) -> list[tuple[Vectors, Rows]]:
         """As ``AdaptedIndex.top``."""

@@ -37,3 +37,18 @@ class Uses:
                 self._afterwards.append(call)
         if closed:
             call()
+
+
+class Use:
+    """One user of ``uses``, from now until it is released, once, however often it is told to."""
+
+    def __init__(self, uses: Uses) -> None:
+        self._uses, self._lock, self._released = uses, Lock(), False
+        uses.retain()
+
+    def release(self) -> None:
+        """Use it no more."""
+        with self._lock:
+            released, self._released = self._released, True
+        if not released:
+            self._uses.release()

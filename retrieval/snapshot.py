@@ -235,8 +235,11 @@ class Snapshot:
                 raise result
 
     def close(self) -> None:
-        """Close the bundle's files."""
+        """Close the bundle's files, and let go of what was cached."""
         self.bundle.close()
+        # They refer to this, which would stay in memory until somebody looks for such circles.
+        self.__dict__.pop("_allowed", None)
+        self._stages = []
 
 
 _FirstStages = list[tuple[str, FirstStage, Callable[[QueryState], bool]]]

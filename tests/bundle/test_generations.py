@@ -83,6 +83,7 @@ def test_files_are_closed_with_the_last_snapshot_that_has_them(path: Path) -> No
     first.segments[0].uses.afterwards(lambda: closed.append("segment"))
     second = first.with_segments(first.segments, [np.arange(60) < 10])
     first.close()
+    first.close()
     assert closed == []
     assert len(second.passages.get([10])) == 1
     second.close()
