@@ -7,8 +7,6 @@ plain file. ``NAME.lock`` is held by the process that writes. The format is that
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
@@ -16,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from lurcher.bundle.locks import Held, hold, private
 from lurcher.bundle.sync import sync
 from lurcher.errors import FeedbackCorrupt, FeedbackNotKept, FieldError
 from lurcher.feedback.log_format import INSERT, connect, create, is_empty, read, to_row, transaction
@@ -67,17 +66,17 @@ class FeedbackLog:
         path = path.resolve()
         try:
             # Queries and addresses of callers are nobody else's business; SQLite's files beside it follow.
-            open(path, "ab", opener=_private).close()
-            lock = open(f"{path}.lock", "ab", opener=_private)  # noqa: SIM115 (held until close)
+            open(path, "ab", opener=private).close()
+            lock = hold(path.with_name(f"{path.name}.lock"))
+        except Held as error:
+            reason = (
+                f"another process writes to {path}: {error.by}; each server needs a log of its own"
+            )
+            raise FieldError("feedback", reason) from error
         except OSError as error:
             raise FieldError("feedback", f"cannot open {path}: {error.strerror}") from error
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             db, content = _open_or_create(path)
-        except BlockingIOError as error:
-            lock.close()
-            reason = f"another process writes to {path}; each server needs a log of its own"
-            raise FieldError("feedback", reason) from error
         except (OSError, sqlite3.OperationalError) as error:
             lock.close()
             raise FieldError("feedback", f"cannot use {path}: {error}") from error
@@ -147,7 +146,3 @@ def _open_or_create(path: Path) -> tuple[sqlite3.Connection, LogContent]:
         db.close()
         raise
     return db, content
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -5,7 +5,8 @@
     LurcherError
     ├── InputError              what the caller gave is at fault
     │   ├── FieldError          a request field, option or setting: .field, .reason
-    │   └── CorpusError         a corpus: .file, .line, .reason
+    │   ├── CorpusError         a corpus: .file, .line, .reason
+    │   └── VersionConflict     a passage is not what the caller read: .id, .expected, .has
     ├── ModelError              a model folder that cannot be used
     │   ├── ModelNotFound       no such folder or hub name, with what was tried
     │   └── ParityError         an export that does not compute what the original does
@@ -18,12 +19,15 @@
     ├── RemoteError             a server that cannot be used by this client
     │   ├── AccessRefused       it wants another key
     │   └── VersionMismatch     it is of another version, or no Lurcher server at all
+    ├── WalCorrupt              a write-ahead log that was altered: .file, .offset, .reason
     └── ServiceError            the service cannot do it now
         ├── NotReady            no bundle has answered a query yet
         ├── QueueFull           too many requests wait: .retry_after in seconds
         ├── DeadlinePassed      the caller's time ran out before the work was done
         ├── ServerUnreachable   no connection to the server, or one that broke
-        └── FeedbackNotKept     no room for feedback, in memory or on the disk
+        └── NotKept             no room on the disk, or in memory: nothing was taken
+            ├── FeedbackNotKept  of feedback
+            └── WriteNotKept     of a write
 """
 
 from __future__ import annotations
@@ -62,6 +66,15 @@ class CorpusError(InputError):
         self.reason = reason
         where = f"{file}" if line is None else f"{file}, line {line}"
         super().__init__(f"{where}: {reason}")
+
+
+class VersionConflict(InputError):
+    """A passage or document was changed since the caller read it; ``has`` "" means that it is not there."""
+
+    def __init__(self, id_: str, expected: str, has: str) -> None:
+        self.id, self.expected, self.has = id_, expected, has
+        is_now = f"is version {has} now" if has else "is not there"
+        super().__init__(f"{id_!r} {is_now}, not {expected}; read it again")
 
 
 class ModelError(LurcherError):
@@ -134,6 +147,16 @@ class VersionMismatch(RemoteError):
     """The server is of a version that this client does not fit, or no Lurcher server."""
 
 
+class WalCorrupt(LurcherError):
+    """A write-ahead log was altered; ``offset`` is where, in bytes from the file's start."""
+
+    def __init__(self, file: Path | str, offset: int, reason: str) -> None:
+        self.file = Path(file)
+        self.offset = offset
+        self.reason = reason
+        super().__init__(f"{file}, byte {offset}: {reason}; bring the file back from a copy")
+
+
 class ServiceError(LurcherError):
     """The service cannot do it now; a later try may work."""
 
@@ -158,8 +181,16 @@ class ServerUnreachable(ServiceError):
     """There is no connection to the server, or it broke."""
 
 
-class FeedbackNotKept(ServiceError):
+class NotKept(ServiceError):
+    """There is no room, in memory or on the disk; nothing of the request was taken."""
+
+
+class FeedbackNotKept(NotKept):
     """There is no room for feedback, in memory or on the disk; none of the request's was taken."""
+
+
+class WriteNotKept(NotKept):
+    """There is no room for a write on the disk; nothing of the request was taken."""
 
 
 def _restored(

@@ -17,8 +17,10 @@ from lurcher.errors import (
     FieldError,
     LurcherError,
     NoCorpus,
+    NotKept,
     NotReady,
     QueueFull,
+    VersionConflict,
 )
 from lurcher.server.schemas.problems import FieldProblem, Problem
 
@@ -29,10 +31,12 @@ MEDIA_TYPE = "application/problem+json"
 _TABLE: dict[type[LurcherError], tuple[int, str]] = {
     FieldError: (422, "A field cannot be used"),
     NoCorpus: (409, "No corpus here"),
+    VersionConflict: (409, "Changed meanwhile"),
     NotReady: (503, "Not ready"),
     QueueFull: (429, "Too many queries wait"),
     DeadlinePassed: (504, "Out of time"),
     FeedbackNotKept: (507, "No room for feedback"),
+    NotKept: (507, "No room for a write"),
     LurcherError: (500, "The server is at fault"),
 }
 

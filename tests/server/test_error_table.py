@@ -14,20 +14,25 @@ from lurcher.server.errors import problem, render
 EXAMPLES: dict[type[LurcherError], LurcherError] = {
     tree.FieldError: tree.FieldError("top_k", "too many"),
     tree.CorpusError: tree.CorpusError("c.jsonl", 3, "not JSON"),
+    tree.VersionConflict: tree.VersionConflict("p1", "a1", "b2"),
     tree.BundleError: tree.BundleError("b", "cannot be read"),
     tree.BundleNotFound: tree.BundleNotFound("b", "no such folder"),
     tree.BundleVersionError: tree.BundleVersionError("b", "format 2"),
     tree.BundleCorrupt: tree.BundleCorrupt("b", "passages.db", "cut short"),
     tree.FeedbackCorrupt: tree.FeedbackCorrupt("f.log", 3, "damaged"),
+    tree.WalCorrupt: tree.WalCorrupt("000.log", 8, "has changed"),
     tree.QueueFull: tree.QueueFull(5, 2),
 }
 STATUS = {
     tree.FieldError: 422,
     tree.NoCorpus: 409,
+    tree.VersionConflict: 409,
     tree.NotReady: 503,
     tree.QueueFull: 429,
     tree.DeadlinePassed: 504,
+    tree.NotKept: 507,
     tree.FeedbackNotKept: 507,
+    tree.WriteNotKept: 507,
 }
 
 
