@@ -81,6 +81,15 @@ class SegmentEntry(_Part):
         return f"segments/{self.name}"
 
 
+class SplitSettings(_Part):
+    """How documents become passages, for those that are added later."""
+
+    tokenizer: str  # fingerprint of the encoder by whose tokens they are cut
+    window: int | None  # tokens of text a passage; None: what the encoder reads
+    overlap: int  # tokens that neighbours share at most
+    url_prefix: str  # of links to documents; "" for none
+
+
 class BuildSettings(_Part):
     """What the build was asked for, with the defaults filled in."""
 
@@ -90,6 +99,7 @@ class BuildSettings(_Part):
     seed: int
     engine: str | None = None  # that encoded the passages; None without vectors
     engine_reason: str | None = None
+    split: SplitSettings | None = None  # None in formats up to 4
 
 
 class Figures(_Part):
@@ -144,6 +154,7 @@ class Manifest(_Part):
     name: str
     created: str  # ISO 8601, UTC
     generation: Annotated[int, Field(ge=1)] = 1  # each change of a bundle publishes the next
+    sequence: Count = 0  # of the last write that it has; later ones are in the log
     encoder: EncoderConfig | None  # None without vectors
     build: BuildSettings
     figures: Figures

@@ -3,7 +3,7 @@
 ::
 
     passages(row INTEGER PRIMARY KEY, id TEXT UNIQUE, title TEXT, text TEXT, metadata TEXT,
-             document TEXT, section TEXT, start INTEGER, "end" INTEGER, anchor TEXT, url TEXT)
+             document TEXT, section TEXT, start INTEGER, "end" INTEGER, anchor TEXT, url TEXT, source BLOB)
     attributes(field TEXT, value, row INTEGER)    one line for each filterable metadata value
     kinds(field TEXT, kind TEXT, passages INTEGER)    in how many passages a field holds each kind of value
     progress(records, skipped, characters, read)  one line: how far the build read the corpus, how many
@@ -12,6 +12,8 @@
 ``row`` counts from 0 in corpus order and is the passage's position in the vectors file.
 ``document`` is NULL where the passage is all of its document, and has its id; ``section`` a JSON list, NULL
 for (); ``start`` and ``end`` are offsets in the document's text; ``anchor`` and ``url`` are NULL for "".
+``source`` is a hash of the document as it was read and how many passages it has, NULL where that is not
+known; files of formats up to 4 have no such column.
 ``metadata`` is a JSON object. Its scalars, and the scalars of its lists, are filterable; they stand
 in ``attributes`` with their SQLite type (true and false as 1 and 0), names and texts in Unicode's form NFC.
 Nested objects and lists, and more than 64 numbers in one list, are stored and returned, not filterable;
@@ -42,6 +44,7 @@ __all__ = ["Condition", "Passage", "PassageWriter", "Passages", "Rows", "Scalar"
 
 Rows = npt.NDArray[np.int64]
 
+_IDS_A_QUERY = 1_000
 _VALUES_A_QUERY = 10_000  # SQLite allows 32,766 values in one statement
 
 
@@ -94,13 +97,13 @@ def _content(title: str, section: Sequence[str], text: str) -> str:
     return f"{heading(title, section)} {text}".strip()
 
 
-def _line(row: int, p: Passage) -> tuple[Any, ...]:
+def _line(row: int, p: Passage, source: bytes | None) -> tuple[Any, ...]:
     """The line of a passage in the table."""
     return (
         row, p.id, p.title, p.text, json.dumps(p.metadata, ensure_ascii=False),
         None if p.document == p.id else p.document,
         json.dumps(p.section, ensure_ascii=False) if p.section else None,
-        p.start, p.end, p.anchor or None, p.url or None,
+        p.start, p.end, p.anchor or None, p.url or None, source,
     )  # fmt: skip
 
 
@@ -120,7 +123,8 @@ class PassageWriter:
             CREATE TABLE IF NOT EXISTS passages(
                 row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL,
                 text TEXT NOT NULL, metadata TEXT NOT NULL, document TEXT, section TEXT,
-                start INTEGER NOT NULL, "end" INTEGER NOT NULL, anchor TEXT, url TEXT);
+                start INTEGER NOT NULL, "end" INTEGER NOT NULL, anchor TEXT, url TEXT,
+                source BLOB);
             CREATE INDEX IF NOT EXISTS by_document ON passages(document)
                 WHERE document IS NOT NULL;
             CREATE TABLE IF NOT EXISTS attributes(field TEXT NOT NULL, value, row INTEGER NOT NULL);
@@ -146,17 +150,19 @@ class PassageWriter:
         return {one: line[0] for one, line in found.items() if line is not None}
 
     def append(
-        self, passages: Sequence[Passage], records: int, skipped: int, characters: int = 0, read: int = 0
+        self, passages: Sequence[Passage], records: int, skipped: int, characters: int = 0, read: int = 0,
+        sources: Sequence[bytes | None] | None = None,
     ) -> None:  # fmt: skip
         """Add ``passages`` and note that ``records`` of the corpus are now read, in one transaction.
 
-        ``characters`` are how many these have, and ``read`` how many of them are in a passage.
+        ``characters`` are how many these have, and ``read`` how many of them are in a passage. ``sources``
+        are hashes of the document that each is of, None: not known.
         """
         rows = range(self.count, self.count + len(passages))
         self._db.execute("BEGIN")
         self._db.executemany(
-            f"INSERT INTO passages VALUES ({','.join('?' * 11)})",  # noqa: S608 (only marks)
-            [_line(row, p) for row, p in zip(rows, passages, strict=True)],
+            f"INSERT INTO passages VALUES ({','.join('?' * 12)})",  # noqa: S608 (only marks)
+            list(map(_line, rows, passages, sources or [None] * len(passages))),
         )
         self._append_attributes(rows, passages)
         self._db.execute("DELETE FROM progress")
@@ -213,10 +219,12 @@ class Passages:
             raise BundleCorrupt(path.parent, path.name, str(error)) from error
 
     @classmethod
-    def in_memory(cls, passages: Sequence[Passage]) -> Passages:
-        """``passages`` as a file would have them, in no file."""
+    def in_memory(
+        cls, passages: Sequence[Passage], sources: Sequence[bytes | None] | None = None
+    ) -> Passages:
+        """``passages`` as a file would have them, in no file; ``sources`` as in ``PassageWriter.append``."""
         writer = PassageWriter(":memory:")
-        writer.append(passages, len(passages), 0)
+        writer.append(passages, len(passages), 0, sources=sources)
         opened = cls.__new__(cls)
         opened._read(writer.finish_in_memory())
         return opened
@@ -227,8 +235,10 @@ class Passages:
         self.filter_fields = self._filter_fields()
         # A page of results, or a user's own documents: the same filter comes again and again.
         self.matching = lru_cache(maxsize=16)(self._matching)
-        if "document" not in {name for _, name, *_ in self._query("PRAGMA table_info(passages)")}:
+        columns = {name for _, name, *_ in self._query("PRAGMA table_info(passages)")}
+        if "document" not in columns:
             self._db.execute(_PASSAGES_OF_2)
+        self._has_sources = "source" in columns
 
     @property
     def fields(self) -> list[str]:
@@ -264,6 +274,21 @@ class Passages:
             row: _content(title, _path(section), text)
             for row, title, section, text in self._among(sql, order)
         }
+        return [found[row] for row in order]
+
+    def ids_after(self, after: str) -> Iterator[tuple[str, int]]:
+        """Ids greater than ``after``, ascending by code points, and the row of each."""
+        page = "SELECT id, row FROM passages WHERE id > ? ORDER BY id LIMIT ?"
+        while found := self._query(page, (after, _IDS_A_QUERY)):
+            yield from found
+            after = found[-1][0]
+
+    def sources(self, rows: Sequence[int]) -> list[bytes | None]:
+        """The hash of the document of each of the passages at ``rows``, None where it is not known."""
+        if not self._has_sources:
+            return [None] * len(rows)
+        order = [int(row) for row in rows]
+        found = dict(self._among("SELECT row, source FROM passages WHERE row IN ({})", order))
         return [found[row] for row in order]
 
     def documents(self, rows: Rows) -> list[str]:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from lurcher.bundle.lexical_files import LexicalWriter
 from lurcher.models.lexical.analyser import Terms
-from lurcher.models.lexical.bm25 import Floats, saturation_steps
+from lurcher.models.lexical.bm25 import Counts, Floats, saturation_steps
 
 RUN_POSTINGS = 2_000_000
 # Postings that the merge writes at once, and terms of a run that it reads at once.
@@ -38,19 +38,22 @@ def term_counts(text: Terms, heading: Terms, title_weight: float) -> tuple[dict[
     return counts, len(text.words) + title_weight * len(heading.words)
 
 
-class RunWriter:
-    """Collects the postings of passages and writes them in runs to a folder."""
+class PostingsOf:
+    """Collects the postings of passages in memory."""
 
-    def __init__(self, folder: Path, title_weight: float, run_postings: int = RUN_POSTINGS) -> None:
-        """Write to ``folder``, which is empty."""
-        self._folder, self._title_weight, self._most = folder, title_weight, run_postings
+    def __init__(self, title_weight: float) -> None:
+        self._title_weight = title_weight
         self.lengths = array("f")
-        self.runs = 0
-        self._clear()
+        self.clear()
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Forget all but the passages' lengths: the next has the next row."""
         self._numbers: dict[str, int] = {}
         self._terms, self._rows, self._tf = array("I"), array("I"), array("f")
+
+    def __len__(self) -> int:
+        """How many postings there are."""
+        return len(self._terms)
 
     def add(self, text: Terms, heading: Terms) -> None:
         """Add the next passage."""
@@ -60,30 +63,57 @@ class RunWriter:
         self._rows.extend([len(self.lengths)] * len(counts))
         self._tf.extend(counts.values())
         self.lengths.append(length)
-        if len(self._terms) >= self._most:
-            self.flush()
 
-    def flush(self) -> None:
-        """Write what is collected, as one run."""
-        if not self._terms:
-            return
+    def sorted(self) -> tuple[list[bytes], Counts, AnyArray, AnyArray]:
+        """The terms (t) in the order of their bytes, how many rows each has, (t,), then rows and tf, (n,)."""
         encoded = [term.encode() for term in self._numbers]
         order = sorted(range(len(encoded)), key=encoded.__getitem__)
         ranks = np.empty(len(order), np.uint32)
         ranks[order] = np.arange(len(order), dtype=np.uint32)
         by_term = ranks[np.frombuffer(self._terms, np.uint32)]
         places = np.argsort(by_term, kind="stable")  # rows stay ascending
+        rows = np.frombuffer(self._rows, np.uint32)[places]
+        tf = np.frombuffer(self._tf, np.float32)[places]
+        counts = np.bincount(by_term, minlength=len(order))
+        return [encoded[one] for one in order], counts, rows, tf
+
+
+class RunWriter:
+    """Collects the postings of passages and writes them in runs to a folder."""
+
+    def __init__(self, folder: Path, title_weight: float, run_postings: int = RUN_POSTINGS) -> None:
+        """Write to ``folder``, which is empty."""
+        self._folder, self._most = folder, run_postings
+        self._collected = PostingsOf(title_weight)
+        self.runs = 0
+
+    @property
+    def lengths(self) -> array[float]:
+        """The length of every passage so far, in words."""
+        return self._collected.lengths
+
+    def add(self, text: Terms, heading: Terms) -> None:
+        """Add the next passage."""
+        self._collected.add(text, heading)
+        if len(self._collected) >= self._most:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is collected, as one run."""
+        if not len(self._collected):
+            return
+        terms, counts, rows, tf = self._collected.sorted()
         columns = {
-            "letters": np.frombuffer(b"".join(encoded[one] for one in order), np.uint8),
-            "ends": np.cumsum([len(encoded[one]) for one in order]),
-            "counts": np.bincount(by_term, minlength=len(order)),
-            "rows": np.frombuffer(self._rows, np.uint32)[places],
-            "tf": np.frombuffer(self._tf, np.float32)[places],
+            "letters": np.frombuffer(b"".join(terms), np.uint8),
+            "ends": np.cumsum([len(term) for term in terms]),
+            "counts": counts,
+            "rows": rows,
+            "tf": tf,
         }
         for name, column in columns.items():
             np.save(_file(self._folder, self.runs, name), column)
         self.runs += 1
-        self._clear()
+        self._collected.clear()
 
 
 def merge_runs(

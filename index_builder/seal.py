@@ -17,6 +17,7 @@ from lurcher.bundle.manifest import (
     Figures,
     Manifest,
     SegmentEntry,
+    SplitSettings,
     list_files,
     lurcher_version,
     write_manifest,
@@ -55,6 +56,10 @@ def seal(context: BuildContext) -> Manifest:
         build=BuildSettings(
             corpus=context.corpus.name, index=factory_of(context), recall_target=options.recall,
             seed=options.seed, **_engine(context),
+            split=SplitSettings(
+                tokenizer=context.models.config.fingerprint, window=options.window,
+                overlap=context.models.splitter.overlap, url_prefix=options.url_prefix,
+            ),
         ),
         figures=_figures(context),
         coverage=_coverage(context),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 
@@ -49,3 +51,18 @@ class Document:
     blocks: tuple[tuple[int, int], ...] = ()
     hidden: tuple[tuple[int, int], ...] = ()
     parts: tuple[Part, ...] = ()
+
+    @property
+    def content_hash(self) -> bytes:
+        """16 bytes that change with anything of the document but the order of its metadata."""
+        text = json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+    def source(self, passages: int) -> bytes:
+        """What each of so many passages of it keeps: its ``content_hash``, and how many there are."""
+        return self.content_hash + passages.to_bytes(4, "little")
+
+
+def hash_in(source: bytes, passages: int) -> bytes | None:
+    """The hash of a document of which so many passages with ``source`` are there; None if some are not."""
+    return source[:-4] if int.from_bytes(source[-4:], "little") == passages else None

@@ -52,7 +52,7 @@ class Coding:
     reading_coder: ReadingCoder | None = None
 
     def encode(
-        self, encoder: Encoder, tokens: Sequence[Tokens], advance: Callable[[int], None],
+        self, encoder: Encoder, tokens: Sequence[Tokens], advance: Callable[[int], object],
         alone: Collection[int] = (),
     ) -> tuple[Vectors, list[Kept]]:  # fmt: skip
         """Vectors (n, d) and codes of passages, of one pass of ``encoder``, which takes ``alone``.
@@ -176,7 +176,7 @@ def run(context: BuildContext) -> None:
             alone = set(np.flatnonzero(copied[first : rows.stop]).tolist())
             kept: list[Kept] = []
             if coding is None:
-                vectors = _encode(encoder, read, context.report.advance, alone)
+                vectors = encode_vectors(encoder, read, context.report.advance, alone)
             else:
                 vectors, kept = coding.encode(encoder, read, context.report.advance, alone)
             vectors[empty] = 0.0
@@ -197,8 +197,8 @@ def _flag_empty(context: BuildContext) -> None:
     (context.scratch / FLAGS_FILE).write_bytes(bytes(flags))
 
 
-def _encode(
-    encoder: Encoder, tokens: Sequence[Tokens], advance: Callable[[int], None],
+def encode_vectors(
+    encoder: Encoder, tokens: Sequence[Tokens], advance: Callable[[int], object],
     alone: Collection[int],
 ) -> Vectors:  # fmt: skip
     """The vectors (n, d) of passages; ``advance`` counts each batch."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from lurcher.bundle.bundle import ALIKE, COPIES
 from lurcher.bundle.copies import words_key, write_copies, write_keys
+from lurcher.bundle.passages import Passages, Rows
 from lurcher.index_builder.build_context import BuildContext
 from lurcher.index_builder.near_duplicates import first_alike
 
@@ -19,15 +20,19 @@ def depends_on(_: BuildContext) -> object:
 
 def run(context: BuildContext) -> None:
     """Write the files of copies and of keys."""
-    passages = context.passages
-    starts = range(0, passages.count, _TOGETHER)
+    first, keys = copies_of(context.passages)
+    write_copies(context.bundle, COPIES, first)
+    write_keys(context.bundle, ALIKE, keys)
+
+
+def copies_of(passages: Passages) -> tuple[Rows, list[int]]:
+    """For each of ``passages`` the row of the first that is nearly the same, (n,) int64, and its key."""
     keys: list[int] = []
 
     def texts() -> Iterator[str]:
-        for start in starts:
+        for start in range(0, passages.count, _TOGETHER):
             for passage in passages.get(range(start, min(start + _TOGETHER, passages.count))):
                 keys.append(words_key(passage.text))
                 yield passage.text
 
-    write_copies(context.bundle, COPIES, first_alike(texts()))
-    write_keys(context.bundle, ALIKE, keys)
+    return first_alike(texts()), keys

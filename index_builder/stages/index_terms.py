@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple
+from pathlib import Path
 
 import numpy as np
 
 from lurcher.bundle.bundle import SEGMENT
+from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.lexical_files import (
     LexicalSettings,
     LexicalWriter,
@@ -47,27 +49,45 @@ def run(context: BuildContext) -> None:
         file.unlink(missing_ok=True)
     if options is None:
         return
-    runs.mkdir()
     count, report = context.passages.count, context.report
     report.stage("indexing terms", count)
     language = options.language or _detected(context)
-    collected = RunWriter(runs, TITLE_WEIGHT)
-    analyser = Analyser(language)
-    for passages in _passages(context):
-        for passage in passages:
-            collected.add(analyser.terms(passage.text), analyser.terms(passage.heading))
-        report.advance(len(passages))
-    collected.flush()
-    context.fail_point("lexical: runs written")
-    lengths = np.frombuffer(collected.lengths, np.float32)
-    average = float(lengths.mean(dtype=np.float64)) if count else 0.0
-    with LexicalWriter(context.bundle / SEGMENT, count, context.fail_point) as writer:
-        merge_runs(runs, collected.runs, length_norms(lengths, average, K1, B), writer)
-    shutil.rmtree(runs)
+    average = write_index(
+        _passages(context), count, language, context.bundle / SEGMENT, runs,
+        advance=report.advance, fail_point=context.fail_point,
+    )  # fmt: skip
     settings = describe_lexical(
         context.bundle, SEGMENT, language, count, average, K1, B, TITLE_WEIGHT
     )
     (context.scratch / LEXICAL_NOTES).write_text(settings.model_dump_json())
+
+
+def write_index(
+    passages: Iterable[Sequence[Passage]], count: int, language: Language, segment: Path, runs: Path,
+    average: float | None = None, advance: Callable[[int], object] = str,
+    fail_point: FailPoint = carry_on,
+) -> float:  # fmt: skip
+    """Write the index of ``count`` passages, which come some at a time, into the folder ``segment``.
+
+    Returns the average length of a passage by which it counts: ``average``, None: that of these. The folder
+    ``runs`` is made and removed. ``advance`` counts passages.
+    """
+    runs.mkdir()
+    collected = RunWriter(runs, TITLE_WEIGHT)
+    analyser = Analyser(language)
+    for some in passages:
+        for passage in some:
+            collected.add(analyser.terms(passage.text), analyser.terms(passage.heading))
+        advance(len(some))
+    collected.flush()
+    fail_point("lexical: runs written")
+    lengths = np.frombuffer(collected.lengths, np.float32)
+    if average is None:
+        average = float(lengths.mean(dtype=np.float64)) if count else 0.0
+    with LexicalWriter(segment, count, fail_point) as writer:
+        merge_runs(runs, collected.runs, length_norms(lengths, average, K1, B), writer)
+    shutil.rmtree(runs)
+    return average
 
 
 def noted_settings(context: BuildContext) -> LexicalSettings | None:

@@ -74,14 +74,14 @@ def _store(context: BuildContext) -> dict[str, int]:
             _truncate_lines(aside, writer.skipped)
             records = islice(context.records, writer.records, None)
             for batch in _batched(records, context.chunk_size):
-                good, bad, counts = _sift(batch, context.models.splitter, writer)
+                good, sources, bad, counts = _sift(batch, context.models.splitter, writer)
                 if bad and not context.options.skip_bad_lines:
                     raise CorpusError(bad[0].file, bad[0].line, bad[0].reason or "")
                 skipped.writelines(_describe(record) for record in bad)
                 skipped.flush()
                 writer.append(
                     good, writer.records + len(batch), writer.skipped + len(bad),
-                    writer.characters + counts[0], writer.read + counts[1],
+                    writer.characters + counts[0], writer.read + counts[1], sources,
                 )  # fmt: skip
                 report.advance(len(batch))
         if not writer.count:
@@ -96,16 +96,18 @@ def _store(context: BuildContext) -> dict[str, int]:
 
 def _sift(
     batch: Sequence[Record], splitter: Splitter, writer: PassageWriter
-) -> tuple[list[Passage], list[Record], tuple[int, int]]:
-    """The passages of the good records, and the bad ones; characters of the good ones, and how many are read.
+) -> tuple[list[Passage], list[bytes], list[Record], tuple[int, int]]:
+    """The passages of the good records, a hash of each one's document, and the bad records.
 
-    A record whose ids are another's is a bad one.
+    Then how many characters the good ones have, and how many of these are read. A record whose ids are
+    another's is a bad one.
     """
     documents = [record.document for record in batch if record.document is not None]
     split = iter(splitter.split(documents))
     # The ids of this batch's documents and passages, and whose they are.
     owners: dict[str, str] = {}
     good: list[Passage] = []
+    sources: list[bytes] = []
     bad: list[Record] = []
     total = read = 0
     for record in batch:
@@ -120,9 +122,10 @@ def _sift(
             continue
         owners |= dict.fromkeys(ids, id_)
         good += passages
+        sources += [record.document.source(len(passages))] * len(passages)
         more, covered = characters(record.document, passages)
         total, read = total + more, read + covered
-    return good, bad, (total, read)
+    return good, sources, bad, (total, read)
 
 
 def _taken(document: str, id_: str, owner: str) -> str:
