@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lurcher.bundle.frequencies import FREQUENCIES, Frequencies
+from lurcher.bundle.frequencies import Frequencies, frequencies_folder
 from lurcher.bundle.lexical_index import load_analyser
 from lurcher.bundle.manifest import MANIFEST, Manifest
 from lurcher.bundle.reading_store import READING_CODER, load_reading_coder
@@ -35,10 +35,9 @@ class Codecs:
         folder = manifest.segments[0].folder if manifest.segments else "segments"
         words = manifest.lexical
         analyser = None if words is None else load_analyser(path, folder, words)
+        counted = frequencies_folder(manifest.files)
         frequencies = (
-            None
-            if words is None or FREQUENCIES not in manifest.files
-            else Frequencies.open(path, words)
+            None if words is None or counted is None else Frequencies.open(path, counted, words)
         )
         tokens = _tokens(path, folder, manifest)
         reading = _reading(path, folder, manifest, tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lurcher.bundle.jagged import JaggedStore
@@ -41,6 +42,10 @@ class Vocabulary:
     def __len__(self) -> int:
         """How many terms there are."""
         return len(self._ends) - 1
+
+    def __iter__(self) -> Iterator[bytes]:
+        """All terms, in order."""
+        return (self._term(place) for place in range(len(self)))
 
     def place(self, term: bytes) -> int:
         """The place of ``term``, -1 if it is not there."""
