@@ -67,6 +67,9 @@ VECTORS = f"{SEGMENT}/{VECTORS_FILE}"
 COPIES = f"{SEGMENT}/{COPIES_FILE}"
 ALIKE = f"{SEGMENT}/{ALIKE_FILE}"
 
+# A bundle that is written while it is opened is tried again so often.
+_TRIES = 10
+
 NO_VECTORS = "this bundle has no vectors; `lurcher build` without --no-vectors makes one that has"
 
 
@@ -99,14 +102,14 @@ class Bundle:
 
         ``check_hashes`` False trusts the disk and reads no file whole. Raises BundleError.
         """
-        return _opened(path, read_manifest(path), None, check_hashes)
+        return _opened_now(path, None, check_hashes)
 
     def refreshed(self, check_hashes: bool = True) -> Bundle:
         """The bundle's current generation, a snapshot of its own that shares what is the same in both.
 
         Only files that this one has not are checked. Raises BundleError.
         """
-        return _opened(self.path, read_manifest(self.path), self, check_hashes)
+        return _opened_now(self.path, self, check_hashes)
 
     def with_segments(self, segments: Sequence[Segment], deleted: Sequence[Mask | None]) -> Bundle:
         """A snapshot of ``segments`` without the passages ``deleted`` (n,) of each, None: all are there.
@@ -199,6 +202,19 @@ class Bundle:
             use.release()
         if self.neighbours is not None:
             self.neighbours.close()
+
+
+def _opened_now(path: Path, before: Bundle | None, check_hashes: bool) -> Bundle:
+    """The snapshot of the current generation, as ``_opened`` makes it. Raises BundleError."""
+    for left in reversed(range(_TRIES)):
+        manifest = read_manifest(path)
+        try:
+            return _opened(path, manifest, before, check_hashes)
+        except (BundleCorrupt, OSError):
+            # A writer that has published the next generation meanwhile may have removed files of this one.
+            if not left or read_manifest(path).generation == manifest.generation:
+                raise
+    raise AssertionError  # the last try returns or raises
 
 
 def _opened(path: Path, manifest: Manifest, before: Bundle | None, check_hashes: bool) -> Bundle:

@@ -6,8 +6,9 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
-from lurcher.bundle.attributes import MAX_NUMBERS, Kind, fits_64_bits, nfc
+from lurcher.bundle.attributes import MAX_NUMBERS, Kind, attributes, fits_64_bits, nfc
 from lurcher.bundle.conditions import Condition, Scalar
 from lurcher.errors import FieldError
 from lurcher.text import cut
@@ -81,6 +82,19 @@ class FilterFields:
                 raise FieldError(f"filter.{condition.field}", refusal)
         values = tuple(self._form(v) if isinstance(v, str) else v for v in condition.value)
         return replace(condition, field=name, value=values)
+
+    def misfit(self, metadata: dict[str, Any]) -> tuple[str, str] | None:
+        """The first field of ``metadata`` with a text where all others have numbers, or the reverse.
+
+        With the reason. A filter on such a field could not compare all of its values.
+        """
+        for name, kind in sorted(attributes(metadata)[1]):
+            held = self._held.get(name, {})
+            if kind == "text" and _NUMERIC & held.keys() and "text" not in held:
+                return name, f"is a text, but this field holds {_listed(held)}"
+            if kind in _NUMERIC and "text" in held and not _NUMERIC & held.keys():
+                return name, f"is no text, but this field holds {_listed(held)}"
+        return None
 
     def _unknown(self, name: str) -> str:
         outer = name.partition(".")[0]

@@ -237,6 +237,12 @@ class VectorIndex:
         """The vectors (n, d) of ``rows``, as ``stored`` has them."""
         return reconstructed(self._index, rows)
 
+    def emptied(self) -> faiss.Index:
+        """An empty index that codes vectors exactly as this one does; it needs no training."""
+        index = faiss.clone_index(self._index)
+        index.reset()
+        return index
+
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
         """Scores (B, m) float32 and rows (B, m) int64, best first, m = min(k, count); row -1 for none."""
         k = min(k, self.count)

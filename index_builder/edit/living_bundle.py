@@ -1,0 +1,149 @@
+"""A bundle that changes: segments of files, segments in memory, and what is deleted of each.
+
+Each step makes the next ``Bundle`` of the same segments, some new ones and other deletions; whoever searches
+the last one goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.fail_points import FailPoint, carry_on
+from lurcher.bundle.passages import Rows
+from lurcher.index_builder.edit.changes import Change, Sum, summed
+from lurcher.index_builder.edit.encode import Encoded, PassageEncoder, joined
+from lurcher.index_builder.edit.memory_segment import memory_segment
+from lurcher.index_builder.edit.merge_policy import WritePolicy
+from lurcher.index_builder.edit.parts import Part, in_memory
+from lurcher.index_builder.edit.requests import stored_passages
+from lurcher.index_builder.edit.stored_parts import Compaction, StoredParts
+
+LoadEncoder = Callable[[Bundle], PassageEncoder]
+
+
+class LivingBundle:
+    """The bundle of a writer as it is now, ``bundle``; call it from one thread at a time."""
+
+    def __init__(
+        self, bundle: Bundle, policy: WritePolicy, load_encoder: LoadEncoder,
+        fail_point: FailPoint = carry_on,
+    ) -> None:  # fmt: skip
+        """Begin with ``bundle``, which this closes; ``load_encoder`` when something is to be encoded."""
+        self.bundle, self._policy = bundle, policy
+        self.stored = StoredParts(bundle, policy, fail_point)
+        self._memory: list[Part] = []
+        self._load_encoder = load_encoder
+        self._encoder: PassageEncoder | None = None
+
+    @property
+    def in_memory(self) -> int:
+        """How many passages are in segments in memory."""
+        return sum(part.size.live for part in self._memory)
+
+    @property
+    def _parts(self) -> list[Part]:
+        """All segments in the order of the bundle's rows."""
+        return [*self.stored.parts, *self._memory]
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Make ``changes``, in their order. Raises ModelError; nothing is changed then."""
+        total = summed(changes, lambda ids: stored_passages(self.bundle, ids))
+        encoded = self._encoded(total)
+        parts = self._without(list(total.removed))
+        self.stored.parts, self._memory = parts[: self.stored.count], parts[self.stored.count :]
+        if encoded is not None:
+            self._memory.append(self._in_memory(encoded))
+        self._merge()
+        self._swap()
+
+    def _encoded(self, total: Sum) -> Encoded | None:
+        """What ``total`` adds, encoded; what the bundle has already is not encoded again."""
+        if not total.added:
+            return None
+        before = stored_passages(self.bundle, [id_ for id_ in total.added if id_ in total.removed])
+        same = [id_ for id_, one in before.items() if one.content == total.added[id_][0].content]
+        found: dict[str, Encoded] = {}
+        for id_, one in zip(same, self._read(same), strict=True):
+            passage, source = total.added[id_]
+            found[id_] = replace(one, passages=(passage,), sources=(source,))
+        new = [id_ for id_ in total.added if id_ not in found]
+        if new:
+            if self._encoder is None:
+                self._encoder = self._load_encoder(self.bundle)
+            passages, sources = zip(*(total.added[id_] for id_ in new), strict=True)
+            made = self._encoder.encode(passages, sources)
+            if len(new) == len(total.added):
+                return made
+            found |= {id_: made.take([place]) for place, id_ in enumerate(new)}
+        return joined([found[id_] for id_ in total.added])
+
+    def _read(self, ids: Sequence[str]) -> list[Encoded]:
+        """Each of the passages ``ids`` of the bundle, as it is stored."""
+        rows = self.bundle.passages.rows_of(ids)
+        parts, found = self._parts, dict[int, Encoded]()
+        for part, places, local in self.bundle.rows.split(_array([rows[id_] for id_ in ids])):
+            read = parts[part].read(local)
+            found |= {place: read.take([i]) for i, place in enumerate(places.tolist())}
+        return [found[place] for place in range(len(ids))]
+
+    def _without(self, removed: Sequence[str]) -> list[Part]:
+        """The segments without the passages ``removed``."""
+        parts = self._parts
+        rows = _array(list(self.bundle.passages.rows_of(removed).values()))
+        for part, _, local in self.bundle.rows.split(rows):
+            parts[part] = parts[part].without(local)
+        return parts
+
+    def _in_memory(self, encoded: Encoded) -> Part:
+        bundle = self.bundle
+        return in_memory(memory_segment(encoded, bundle.manifest, bundle.codecs), encoded)
+
+    def _merge(self) -> None:
+        """Make one of segments in memory, as often as the policy says."""
+        while places := self._policy.to_merge([part.size for part in self._memory]):
+            live = [
+                part.read(part.live)
+                for part in (self._memory[place] for place in places)
+                if part.size.live
+            ]
+            kept = [part for place, part in enumerate(self._memory) if place not in places]
+            self._memory = [*kept, *([self._in_memory(joined(live))] if live else [])]
+
+    def _swap(self) -> None:
+        """Make the bundle of the segments as they are now."""
+        before = self.bundle
+        self.bundle = self.reader()
+        before.close()
+
+    def reader(self) -> Bundle:
+        """The bundle as it is now, for somebody who closes it."""
+        parts = self._parts
+        now = replace(self.bundle, manifest=self.stored.manifest, codecs=self.stored.codecs)
+        return now.with_segments([part.segment for part in parts], [part.deleted for part in parts])
+
+    def flush(self, sequence: int, rotate: Callable[[], object]) -> None:
+        """Publish a generation that has all writes up to ``sequence``; ``rotate`` is called before that.
+
+        Raises OSError; nothing is changed then.
+        """
+        live = [part.read(part.live) for part in self._memory if part.size.live]
+        self.stored.flush(live, sequence, rotate)
+        self._memory = []
+        self._swap()
+
+    def install(self, work: Compaction) -> None:
+        """Publish a generation with what ``work`` has written. Raises OSError; nothing is changed then."""
+        self.stored.install(work)
+        self._swap()
+
+    def close(self) -> None:
+        """Let go of the bundle."""
+        self.bundle.close()
+
+
+def _array(rows: Sequence[int]) -> Rows:
+    return np.array(rows, np.int64)

@@ -1,0 +1,333 @@
+"""The one writer of a bundle: a write goes to the log, then into segments in memory, later to files.
+
+::
+
+    commit    resolve ── log, synced ── (durable) ── encode ── segment in memory, deletions ── (visible)
+    flush     all that is in memory to one segment of files ── next generation ── a new log
+    compact   some segments of files, without what is deleted, to one ── next generation
+
+A kill at any moment leaves a generation and the log after it; opening the writer again reads the log. When
+what is merged says ``merge_policy``.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from time import monotonic
+
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.fail_points import FailPoint, carry_on
+from lurcher.bundle.locks import Held, hold
+from lurcher.bundle.wal import LOCK, WAL, WriteAheadLog
+from lurcher.errors import BundleError, FieldError, LurcherError, WalCorrupt, WriteNotKept
+from lurcher.index_builder.edit.changes import Change, Mark
+from lurcher.index_builder.edit.encode import PassageEncoder
+from lurcher.index_builder.edit.living_bundle import LivingBundle, LoadEncoder
+from lurcher.index_builder.edit.merge_policy import WritePolicy
+from lurcher.index_builder.edit.requests import (
+    Delete,
+    Patch,
+    Receipt,
+    Request,
+    Upsert,
+    marked,
+    resolve,
+)
+from lurcher.index_builder.edit.splitting import splitter_of
+from lurcher.index_builder.edit.stored_parts import Compaction
+from lurcher.index_builder.split import Splitter
+
+Outcome = Receipt | LurcherError
+OnDurable = Callable[[Mapping[int, Receipt]], object]
+_Resolved = tuple[Request, Change, Receipt]
+
+# Requests whose keys are remembered.
+KEYS = 1_000
+
+
+def _ignore(_: Mapping[int, Receipt]) -> None:
+    pass
+
+
+class Writer:
+    """A bundle opened to be changed, by this process alone; call it from one thread at a time."""
+
+    def __init__(
+        self, living: LivingBundle, log: WriteAheadLog, held: ExitStack, policy: WritePolicy,
+        clock: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self._living, self._log, self._held = living, log, held
+        self._policy, self._clock = policy, clock
+        self.path, self.torn = living.bundle.path, log.torn
+        self._unapplied: list[Change] = []
+        self._marks: OrderedDict[tuple[str, str], Mark] = OrderedDict()
+        self._splitter: Splitter | None = None
+        self._oldest: float | None = None  # when the first write after the last generation came
+
+    @classmethod
+    def open(
+        cls, path: Path, *, threads: int = 1, check_hashes: bool = True,
+        policy: WritePolicy | None = None, clock: Callable[[], float] = monotonic,
+        load_encoder: LoadEncoder | None = None, fail_point: FailPoint = carry_on,
+    ) -> Writer:  # fmt: skip
+        """The writer of the bundle at ``path``, with all that its log has.
+
+        ``load_encoder`` gives what encodes passages, None: the bundle's own, of ``threads``. ``torn``
+        says what of the log was cut off. Raises FieldError where another process writes the bundle,
+        BundleError, WalCorrupt, and ModelError where what the log has cannot be encoded.
+        """
+        policy = policy or WritePolicy()
+        Bundle.open(path, check_hashes=False).close()  # says what is wrong before anything is made
+        with ExitStack() as undo:
+            try:
+                (path / WAL).mkdir(exist_ok=True)
+                undo.callback(hold(path / LOCK).close)
+                bundle = Bundle.open(path, check_hashes)
+                living = LivingBundle(
+                    bundle,
+                    policy,
+                    load_encoder or partial(PassageEncoder.load, threads=threads),
+                    fail_point,
+                )
+                undo.callback(living.close)
+                living.stored.sweep()
+                manifest = living.stored.manifest
+                identity = f"{manifest.name} {manifest.created}"
+                log = WriteAheadLog(path / WAL, identity, manifest.sequence, fail_point)
+                undo.callback(log.close)
+            except Held as error:
+                reason = f"{path} is being written by {error.by}; a bundle has one writer"
+                raise FieldError("bundle", reason) from error
+            except OSError as error:
+                raise BundleError(path, f"cannot be written: {error}") from error
+            writer = cls(living, log, undo, policy, clock)
+            writer._replay()
+            writer._held = undo.pop_all()
+        return writer
+
+    def _replay(self) -> None:
+        """Take in what the log has."""
+        for mark in self._log.keys:
+            self._remember(Mark(*mark))
+        for entry in self._log.entries:
+            try:
+                change = Change.of(entry.op, entry.body)
+            except (TypeError, ValueError) as error:
+                reason = f"write {entry.sequence} is none that this version knows: {error}"
+                raise WalCorrupt(self.path / WAL, 0, reason) from error
+            self._remember(change.mark)
+            self._unapplied.append(change)
+        self._log.entries.clear()
+        self._catch_up()
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle as it is now; the next write closes it."""
+        return self._living.bundle
+
+    def reader(self) -> Bundle:
+        """The bundle as it is now, for somebody who closes it."""
+        return self._living.reader()
+
+    @property
+    def sequence(self) -> int:
+        """The number of the last write."""
+        return self._log.sequence
+
+    def commit(self, requests: Sequence[Request], durable: OnDurable = _ignore) -> list[Outcome]:
+        """The outcome of each of ``requests``, done in their order: its receipt, or its error.
+
+        Searches of ``bundle`` know them when this returns. ``durable`` is called with the receipts of some of
+        them, by their places, when they are on the disk. Raises ModelError; what is on the disk is applied by
+        the next call.
+        """
+        self._catch_up()
+        outcomes: dict[int, Outcome] = {}
+        pending: dict[int, _Resolved] = {}
+        touched: set[str] = set()
+        for place, request in enumerate(requests):
+            try:
+                names = _names(request)
+                resolved = (
+                    None if names is None or touched & names else self._resolved(request, pending)
+                )
+                if pending and (resolved is None or touched & _ids(resolved[0])):
+                    # It depends on one before it, which has to be done first.
+                    outcomes |= self._settle(pending, durable)
+                    pending, touched = {}, set()
+                    resolved = None
+                change, receipt = resolved or self._resolved(request, pending)
+            except LurcherError as error:
+                outcomes[place] = error
+                continue
+            if _ids(change):
+                pending[place] = request, change, receipt
+                touched |= _ids(change) | (names or set())
+            else:  # nothing to do, or done before
+                outcomes[place] = receipt
+                durable({place: receipt})
+        outcomes |= self._settle(pending, durable)
+        return [outcomes[place] for place in range(len(requests))]
+
+    def _resolved(
+        self, request: Request, pending: Mapping[int, _Resolved]
+    ) -> tuple[Change, Receipt]:
+        """What ``request`` does, and its receipt: nothing and its first one, if it was answered before."""
+        sender = request.sender
+        known = self._marks.get((sender.client, sender.key)) if sender.key else None
+        if known is not None:
+            if known.digest != sender.digest:
+                reason = "was used for another request; a new request needs a key of its own"
+                raise FieldError("Idempotency-Key", reason)
+            return Change("delete"), Receipt.of(known.receipt)
+        if isinstance(request, Upsert) and self._splitter is None:
+            self._splitter = splitter_of(self.bundle)
+        change, receipt = resolve(request, self.bundle, self._splitter)
+        if isinstance(request, Delete) and request.dry_run:
+            change = Change("delete")
+        return change, replace(receipt, sequence=self.sequence + len(pending))
+
+    def _settle(self, pending: dict[int, _Resolved], durable: OnDurable) -> dict[int, Outcome]:
+        """Log what is ``pending``, then apply it: the outcomes by place."""
+        if not pending:
+            return {}
+        numbered = {
+            place: replace(receipt, sequence=number)
+            for number, (place, (_, _, receipt)) in enumerate(pending.items(), self.sequence + 1)
+        }
+        changes = [
+            marked(change, request.sender, numbered[place])
+            for place, (request, change, _) in pending.items()
+        ]
+        try:
+            self._log.append([(change.op, change.body()) for change in changes])
+        except WriteNotKept as error:
+            return dict.fromkeys(pending, error)
+        for change in changes:
+            self._remember(change.mark)
+        durable(numbered)
+        self._unapplied += changes
+        self._catch_up()
+        return dict(numbered)
+
+    def _remember(self, mark: Mark | None) -> None:
+        if mark is not None:
+            self._marks[mark.client, mark.key] = mark
+            while len(self._marks) > KEYS:
+                self._marks.popitem(last=False)
+
+    def _catch_up(self) -> None:
+        """Apply what is in the log and not yet in the bundle. Raises ModelError; it is tried again then."""
+        if self._unapplied:
+            self._living.apply(self._unapplied)
+            self._unapplied.clear()
+            if self._oldest is None:
+                self._oldest = self._clock()
+
+    @property
+    def flush_is_due(self) -> bool:
+        """Whether so much is in memory, or for so long, that it is to go to the disk."""
+        policy, oldest = self._policy, self._oldest
+        return oldest is not None and (
+            self._living.in_memory >= policy.passages
+            or self._log.bytes >= policy.log_bytes
+            or self._clock() - oldest >= policy.age
+        )
+
+    @property
+    def seconds_to_flush(self) -> float | None:
+        """In how many seconds that is due by age; None if nothing is in memory."""
+        oldest = self._oldest
+        return None if oldest is None else max(0.0, oldest + self._policy.age - self._clock())
+
+    def flush(self) -> None:
+        """Write what is in memory, and what was deleted, to the disk as the next generation.
+
+        Raises BundleError where the disk fails; what was written is in the log and in memory, as before.
+        """
+        if self._oldest is None:
+            return
+        try:
+            self._living.flush(self.sequence, lambda: self._log.rotate(self._keys()))
+        except OSError as error:
+            reason = f"cannot be written: {error}; what was written to it is in its log"
+            raise BundleError(self.path, reason) from error
+        self._oldest = None
+        self._clean()
+
+    def _keys(self) -> list[list[object]]:
+        return [[one.client, one.key, one.digest, one.receipt] for one in self._marks.values()]
+
+    def _clean(self) -> None:
+        """Remove the files that no generation needs."""
+        with suppress(OSError):  # they go when the writer is opened again
+            self._log.forget()
+            self._living.stored.sweep()
+
+    def begin_compaction(self, everything: bool = False) -> Compaction | None:
+        """What is to be made one segment, by the policy or of ``everything``; None if it may stay as it is.
+
+        Call its ``write``, in any thread; then ``finish_compaction``.
+        """
+        return self._living.stored.begin(everything)
+
+    def finish_compaction(self, work: Compaction) -> None:
+        """Put what ``work`` has written in the place of what it was made of. Raises BundleError."""
+        try:
+            self._living.install(work)
+        except OSError as error:
+            raise BundleError(self.path, f"cannot be written: {error}; it is as it was") from error
+        finally:
+            work.close()
+        self._clean()
+
+    def compact(self, everything: bool = False) -> bool:
+        """Compact once; whether there was anything to do. Raises BundleError.
+
+        After that of ``everything`` nothing that was deleted is in any file.
+        """
+        if everything:
+            self.flush()
+        work = self.begin_compaction(everything)
+        if work is None:
+            return False
+        try:
+            work.write()
+        except OSError as error:
+            work.close()
+            raise BundleError(self.path, f"cannot be written: {error}; it is as it was") from error
+        self.finish_compaction(work)
+        return True
+
+    def close(self) -> None:
+        """Flush, and let another process write. Raises BundleError; it is closed then, too."""
+        try:
+            self.flush()
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let another process write; what is in memory is in the log."""
+        self._held.close()
+
+
+def _names(request: Request) -> set[str] | None:
+    """The ids that ``request`` names; None if it is about all passages of some kind."""
+    match request:
+        case Upsert():
+            return {document.id for document in request.documents}
+        case Delete():
+            return None if request.conditions is not None else set(request.ids)
+        case Patch():
+            return set(request.metadata)
+
+
+def _ids(change: Change) -> set[str]:
+    """The ids of passages that ``change`` is about."""
+    added = (one.id for one in change.passages)
+    return {*change.removed, *added, *(id_ for id_, _ in change.metadata)}
