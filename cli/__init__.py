@@ -18,6 +18,7 @@ from lurcher.cli import (
     searching,
     serving,
     training,
+    writing,
 )
 from lurcher.cli.console import errors, replace_what_cannot_be_shown
 from lurcher.errors import LurcherError
@@ -54,6 +55,7 @@ def options(
 app.add_typer(building.app)
 app.add_typer(inspecting.app)
 app.add_typer(changing.app)
+app.add_typer(writing.app)
 app.add_typer(searching.app)
 app.add_typer(exporting.app)
 app.add_typer(compressing.app)
