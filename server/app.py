@@ -22,12 +22,23 @@ from lurcher.server.protocols.mcp import routes as mcp
 from lurcher.server.protocols.openai import routes as openai
 from lurcher.server.protocols.tei import routes as tei
 from lurcher.server.requests import Normalise, ReadBody
-from lurcher.server.routes import answer, bundle, documents, feedback, health, page, search
+from lurcher.server.routes import (
+    answer,
+    bundle,
+    documents,
+    feedback,
+    health,
+    page,
+    passages,
+    search,
+)
 from lurcher.server.schemas.problems import Problem
-from lurcher.server.serving import Service
+from lurcher.server.service import Service
 from lurcher.server.settings import Settings
 
 _log = structlog.get_logger()
+
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 _ABOUT = """\
 Search over one bundle of passages. Errors are RFC 9457 problem JSON. Every reply has the header
@@ -76,10 +87,10 @@ def create_app(
         Middleware(ReadBody, limit=settings.max_body_bytes),
     ]
     if settings.cors_origins:
-        exposed = ["X-Request-Id", "Server-Timing", "Retry-After"]
+        exposed = ["X-Request-Id", "Server-Timing", "Retry-After", "ETag"]
         middleware.append(
             Middleware(
-                CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST", "DELETE"],
+                CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=_METHODS,
                 allow_headers=["*"], expose_headers=exposed,
             )
         )  # fmt: skip
@@ -100,6 +111,8 @@ def create_app(
         (mcp.router, keys.to_search(settings)),
         (documents.router, keys.to_search(settings)),
         (bundle.router, keys.to_search(settings)),
+        (passages.reading, keys.to_search(settings)),
+        (passages.writing, keys.to_write(settings)),
         (feedback.reading, keys.to_search(settings)),
         (feedback.writing, keys.to_write(settings)),
     ):
@@ -149,3 +162,6 @@ def _add_limits(schemas: dict[str, Any], settings: Settings) -> None:
         limit(name, "query", maxLength=settings.max_query_chars)
     limit("BatchRequest", "queries", maxItems=settings.max_queries)
     limit("FeedbackRequest", "pairs", maxItems=settings.max_queries)
+    limit("PutRequest", "records", maxItems=settings.max_queries)
+    limit("PatchRequest", "records", maxItems=settings.max_queries)
+    limit("DeleteRequest", "ids", maxItems=settings.max_queries)

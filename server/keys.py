@@ -1,4 +1,4 @@
-"""API keys: who may search and who may give feedback.
+"""API keys: who may search and who may give feedback and write passages.
 
 The settings contain hashes of keys, so that whoever reads the settings cannot use the keys. A key is 256
 random bits, which nobody can guess, so a plain SHA-256 is enough.
@@ -77,7 +77,7 @@ def _demand(allowed: Sequence[str], known: Sequence[str]) -> Callable[..., Any]:
         if _among(given, allowed):
             request.state.key = given
         elif _among(given, known):
-            raise HTTPException(403, "this key may search; for feedback a write key is needed")
+            raise HTTPException(403, "this key may search; for this a write key is needed")
         else:
             raise _refusal("this API key is not known here")
 

@@ -134,6 +134,10 @@ class Settings(BaseModel):
         ge=1,
         description="Maximum number of pairs of query and passage learnt since the bundle was made.",
     )
+    writable: bool = Field(
+        False,
+        description="Take writes of passages; no other process may write the bundle meanwhile.",
+    )
     cors_origins: list[str] = Field(
         default_factory=list, description="Origins of web pages that may call the server (CORS)."
     )
@@ -142,7 +146,7 @@ class Settings(BaseModel):
     )
     write_keys: list[str] = Field(
         default_factory=list, validate_default=True,
-        description="Hashes of the API keys that may search and give feedback.",
+        description="Hashes of the API keys that may search, give feedback and write passages.",
     )  # fmt: skip
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Minimum level that is logged."
@@ -167,11 +171,13 @@ class Settings(BaseModel):
             raise ValueError("must not be blank; 0.0.0.0 or :: listens on every address")
         return value.strip().removeprefix("[").removesuffix("]")
 
-    @field_validator("feedback")
+    @field_validator("feedback", "writable")
     @classmethod
-    def _needs_a_corpus(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        """Feedback names passages."""
-        if value is not None and info.data.get("encoder_only"):
+    def _needs_a_corpus(
+        cls, value: Path | bool | None, info: ValidationInfo
+    ) -> Path | bool | None:
+        """Feedback names passages, and writes are of passages."""
+        if value and info.data.get("encoder_only"):
             raise ValueError("is about passages, and encoder_only serves none")
         return value
 
@@ -194,9 +200,10 @@ class Settings(BaseModel):
     @field_validator("write_keys")
     @classmethod
     def _someone_may_write(cls, value: list[str], info: ValidationInfo) -> list[str]:
-        """With read keys only, feedback would be open to everyone or to no one."""
-        if not value and info.data.get("feedback") and info.data.get("read_keys"):
-            raise ValueError("feedback with read_keys needs a write key too")
+        """With read keys only, what writes would be open to everyone or to no one."""
+        for name in ("feedback", "writable"):
+            if not value and info.data.get(name) and info.data.get("read_keys"):
+                raise ValueError(f"{name} with read_keys needs a write key too")
         return value
 
 

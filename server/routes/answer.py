@@ -27,7 +27,8 @@ from lurcher.server.schemas.answer import (
     Sentence,
     WrittenAnswer,
 )
-from lurcher.server.serving import Service, Serving
+from lurcher.server.service import Service
+from lurcher.server.serving import Serving
 from lurcher.server.settings import Settings
 
 router = APIRouter(tags=["answer"])
@@ -40,6 +41,7 @@ async def answer(body: AnswerRequest, request: Request) -> Response:
     """Answer a question with words of the passages found for it, or say that nothing in them answers it."""
     start = perf_counter()
     service: Service = request.app.state.service
+    await service.reached(body.min_sequence, body.timeout_ms)
     with service.lease() as serving:
         question = _question(body, serving, service.settings)
         result, waited = await serving.answer(

@@ -10,7 +10,8 @@ from lurcher.bundle.manifest import Manifest
 from lurcher.bundle.token_store import TokenSettings
 from lurcher.server.errors import responses
 from lurcher.server.schemas.bundle import BundleReply
-from lurcher.server.serving import Service, Serving
+from lurcher.server.service import Service
+from lurcher.server.serving import Serving
 from lurcher.server.settings import Settings
 
 router = APIRouter(tags=["bundle"])

@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from lurcher.bundle.documents import joined
 from lurcher.server.errors import responses
 from lurcher.server.schemas.documents import DocumentReply, Part
-from lurcher.server.serving import Service
+from lurcher.server.service import Service
 
 router = APIRouter(tags=["bundle"])
 

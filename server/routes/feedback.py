@@ -30,7 +30,7 @@ from lurcher.server.schemas.feedback import (
     RemovalQuery,
     RemovalReply,
 )
-from lurcher.server.serving import Service
+from lurcher.server.service import Service
 from lurcher.server.settings import Settings
 
 # Two, because they need different API keys.

@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from lurcher.errors import NotReady
 from lurcher.server.errors import responses
-from lurcher.server.serving import Service
+from lurcher.server.service import Service
 
 router = APIRouter(tags=["operations"])
 

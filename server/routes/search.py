@@ -26,7 +26,8 @@ from lurcher.server.schemas.search import (
     SearchReply,
     SearchRequest,
 )
-from lurcher.server.serving import Service, Serving
+from lurcher.server.service import Service
+from lurcher.server.serving import Serving
 from lurcher.server.settings import Settings
 
 router = APIRouter(tags=["search"], route_class=PlainRoute)
@@ -42,6 +43,7 @@ async def search(body: SearchRequest, request: Request) -> Response:
     """Search for one query."""
     start = perf_counter()
     service: Service = request.app.state.service
+    await service.reached(body.min_sequence, body.timeout_ms)
     with service.lease() as serving:
         check_text("query", body.query, service.settings.max_query_chars)
         query = _query(body.query, body, _options(body, serving, service.settings))
@@ -68,6 +70,7 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
     """Search for many queries; an error of one query affects only its own item."""
     start = perf_counter()
     service: Service = request.app.state.service
+    await service.reached(body.min_sequence, body.timeout_ms)
     with service.lease() as serving:
         options = _options(body, serving, service.settings, len(body.queries))
         _check_sums(body, options, serving, service.settings)

@@ -57,6 +57,10 @@ class AnswerRequest(Body):
             "requests wait; `degraded` in the reply says so. If not, the request is refused instead."
         ),
     ] = True
+    min_sequence: Annotated[
+        int | None,
+        Field(ge=0, description="Answer when searches know this write; its reply gave the number."),
+    ] = None
     timeout_ms: Annotated[
         int | None,
         Field(

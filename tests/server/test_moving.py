@@ -16,7 +16,8 @@ from lurcher.errors import NotReady
 from lurcher.feedback.online import Change
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
-from lurcher.server.serving import Service, Serving
+from lurcher.server.service import Service
+from lurcher.server.serving import Serving
 from tests.server.admission.batches import STAYS
 from tests.server.serving import settings
 

@@ -16,7 +16,8 @@ from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.metrics import Metrics
 from lurcher.server.opening import OpenSnapshot
-from lurcher.server.serving import Service, Serving
+from lurcher.server.service import Service
+from lurcher.server.serving import Serving
 from tests.server.admission.batches import STAYS
 from tests.server.serving import Gate, settings
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lurcher.errors import FieldError
-from lurcher.server.serving import Service
+from lurcher.server.service import Service
 from tests.server.serving import Client, assert_problem, running, settings
 
 NO_VECTORS = "this bundle has no vectors; `lurcher build` without --no-vectors makes one that has"
@@ -108,7 +108,7 @@ def test_a_server_that_is_to_take_feedback_does_not_start(
 _SERVE = """
 import asyncio, sys
 from pathlib import Path
-from lurcher.server.serving import Service
+from lurcher.server.service import Service
 from tests.server.serving import settings
 from tests.tiny import TinyOptions, build
 corpus, out = map(Path, sys.argv[1:])

@@ -29,7 +29,7 @@ from lurcher.server.protocols.embedding import (
     embedded,
 )
 from lurcher.server.protocols.shape import shaped
-from lurcher.server.serving import Service
+from lurcher.server.service import Service
 
 # Their shapes are Cohere's to describe.
 router = APIRouter(route_class=shaped(error_reply, MEDIA_TYPE), include_in_schema=False)

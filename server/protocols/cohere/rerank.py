@@ -29,7 +29,8 @@ from lurcher.server.protocols.cohere.rerank_schemas import (
 from lurcher.server.protocols.relevance import check_ranks, relevance
 from lurcher.server.protocols.shape import shaped
 from lurcher.server.routes.search import milliseconds
-from lurcher.server.serving import Service, Serving
+from lurcher.server.service import Service
+from lurcher.server.serving import Serving
 from lurcher.server.settings import Settings
 
 router = APIRouter(tags=["rerank"], route_class=shaped(error_reply, MEDIA_TYPE))
@@ -43,6 +44,7 @@ async def rerank(body: RerankRequest, request: Request) -> Response:
     """Sort texts, or passages of the bundle, by how well they answer a query; compatible with Cohere."""
     start = perf_counter()
     service: Service = request.app.state.service
+    await service.reached(body.min_sequence, body.timeout_ms)
     with service.models() as serving:
         _check(body, serving, service.settings)
         results, scored, cut = await _results(body, serving, caller_of(request))

@@ -92,6 +92,10 @@ class RerankRequest(Body):
     model: Annotated[
         Text | None, Field(description="Accepted for clients that send one, and ignored.")
     ] = None
+    min_sequence: Annotated[
+        int | None,
+        Field(ge=0, description="Answer when searches know this write; its reply gave the number."),
+    ] = None
     timeout_ms: Annotated[
         int | None,
         Field(

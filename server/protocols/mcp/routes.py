@@ -33,7 +33,8 @@ from lurcher.server.protocols.mcp.messages import (
 )
 from lurcher.server.protocols.shape import shaped
 from lurcher.server.schemas.problems import Problem
-from lurcher.server.serving import Service, Serving
+from lurcher.server.service import Service
+from lurcher.server.serving import Serving
 from lurcher.server.settings import Settings
 
 _HERE = ("localhost", "127.0.0.1", "::1")

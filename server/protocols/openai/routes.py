@@ -17,7 +17,8 @@ from lurcher.server.protocols.openai.schemas import (
     Usage,
 )
 from lurcher.server.protocols.shape import shaped
-from lurcher.server.serving import Service, Serving
+from lurcher.server.service import Service
+from lurcher.server.serving import Serving
 
 # Their shapes are OpenAI's to describe.
 router = APIRouter(route_class=shaped(error_reply), include_in_schema=False)

@@ -30,7 +30,7 @@ from lurcher.server.protocols.tei.schemas import (
     RerankRequest,
     SimilarityRequest,
 )
-from lurcher.server.serving import Service
+from lurcher.server.service import Service
 from lurcher.threads import thread_count
 
 # Their shapes are its own server's to describe.

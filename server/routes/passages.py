@@ -1,0 +1,223 @@
+"""``/v1/passages``: write, delete, change, read and list passages."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from starlette.exceptions import HTTPException
+
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.listing import rows_after
+from lurcher.bundle.passages import Passage
+from lurcher.errors import FieldError, VersionConflict
+from lurcher.index_builder.corpus.document import Document
+from lurcher.index_builder.corpus.passage import BadRecord, document_of
+from lurcher.index_builder.edit.requests import Delete, Patch, Sender, Upsert, version_of
+from lurcher.index_builder.edit.requests import Request as Write
+from lurcher.retrieval.filters import conditions, parse_filter
+from lurcher.server.errors import responses
+from lurcher.server.keys import client_of
+from lurcher.server.limits import too_many
+from lurcher.server.schemas.body import Body
+from lurcher.server.schemas.passages import (
+    DeleteRequest,
+    ListQuery,
+    NewRecord,
+    PassageList,
+    PatchRequest,
+    PutRequest,
+    StoredPassage,
+    WriteReply,
+)
+from lurcher.server.service import Service
+
+# Two, because they need different API keys.
+reading = APIRouter(tags=["passages"])
+writing = APIRouter(tags=["passages"])
+
+_WRITES = responses(400, 403, 409, 412, 413, 415, 422, 429, 503, 507)
+
+_Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key", pattern="^[!-~]{1,200}$",
+        description="A request that is repeated with the same key is done once.",
+    ),
+]  # fmt: skip
+_Match = Annotated[
+    str | None,
+    Header(alias="If-Match", description="The version of the one record, in quotes; or `*`."),
+]
+
+
+@writing.put("/v1/passages", responses=_WRITES)
+async def put_passages(
+    body: PutRequest, request: Request, idempotency_key: _Key = None, if_match: _Match = None
+) -> WriteReply:
+    """Add documents, or replace those of the same ids with all of their passages.
+
+    Each is cut into passages as the bundle's build cut others. The request is done wholly or not at all.
+    """
+    service = _service(request, len(body.records), "records")
+    documents = [_document(i, record) for i, record in enumerate(body.records)]
+    versions = {one.id: one.version for one in body.records if one.version is not None}
+    versions |= _matched(if_match, [one.id for one in body.records])
+    write = Upsert(
+        tuple(documents), versions, _sender(request, body, idempotency_key), check_kinds=True
+    )
+    return await _written(service, write, body.wait, if_match)
+
+
+@writing.delete("/v1/passages", responses=_WRITES)
+async def delete_passages(
+    body: DeleteRequest, request: Request, idempotency_key: _Key = None, if_match: _Match = None
+) -> WriteReply:
+    """Delete passages by their ids, documents' ids or metadata; no search finds them from the reply on."""
+    service = _service(request, len(body.ids or ()), "ids")
+    if (body.ids is None) == (body.filter is None):
+        raise FieldError("ids", "name either ids or filter")
+    tests = None if body.filter is None else conditions(body.filter)
+    if tests == ():
+        raise FieldError("filter", "has no condition; it would delete everything")
+    versions = (body.versions or {}) | _matched(if_match, body.ids or [])
+    sender = _sender(request, body, idempotency_key)
+    write = Delete(tuple(body.ids or ()), tests, versions, body.confirm, body.dry_run, sender)
+    return await _written(service, write, body.wait, if_match)
+
+
+@writing.patch("/v1/passages", responses=_WRITES)
+async def patch_passages(
+    body: PatchRequest, request: Request, idempotency_key: _Key = None, if_match: _Match = None
+) -> WriteReply:
+    """Change metadata of passages, or of documents with all of their passages; texts stay."""
+    service = _service(request, len(body.records), "records")
+    metadata = {one.id: one.metadata for one in body.records}
+    if len(metadata) < len(body.records):
+        twice = next(
+            i for i, one in enumerate(body.records) if one.id in [o.id for o in body.records[:i]]
+        )
+        raise FieldError(f"records.{twice}.id", "an id may be there once")
+    versions = {one.id: one.version for one in body.records if one.version is not None}
+    versions |= _matched(if_match, list(metadata))
+    write = Patch(metadata, versions, _sender(request, body, idempotency_key), check_kinds=True)
+    return await _written(service, write, body.wait, if_match)
+
+
+@reading.get("/v1/passages", responses=responses(422, 503))
+async def list_passages(asked: Annotated[ListQuery, Query()], request: Request) -> PassageList:
+    """List passages in the order of their ids, all or those that meet a filter.
+
+    The order stays while passages are written: what is there all the time is listed once.
+    """
+    service: Service = request.app.state.service
+    tests = parse_filter(asked.filter or "{}")
+    after = "" if asked.cursor is None else _from_cursor(asked.cursor)
+
+    def read(bundle: Bundle) -> list[Passage]:
+        allow = bundle.passages.rows(tests) if tests else None
+        return bundle.passages.get(rows_after(bundle, after, asked.limit, allow))
+
+    with service.lease() as serving:
+        found = await asyncio.to_thread(read, serving.snapshot_bundle)
+        name = serving.bundle
+    last = found[-1].id if len(found) == asked.limit else None
+    cursor = None if last is None else base64.urlsafe_b64encode(last.encode()).decode()
+    return PassageList(passages=[_stored(one) for one in found], cursor=cursor, bundle=name)
+
+
+@reading.get("/v1/passages/{id:path}", response_model=StoredPassage, responses=responses(404, 503))
+async def passage(id: str, request: Request, response: Response) -> StoredPassage:
+    """Return a passage; its version is the header `ETag`, too."""
+    service: Service = request.app.state.service
+
+    def read(bundle: Bundle) -> list[Passage]:
+        return bundle.passages.get(list(bundle.passages.rows_of([id]).values()))
+
+    with service.lease() as serving:
+        found = await asyncio.to_thread(read, serving.snapshot_bundle)
+    if not found:
+        raise HTTPException(404, f"no passage has the id {id!r}")
+    stored = _stored(found[0])
+    response.headers["ETag"] = f'"{stored.version}"'
+    return stored
+
+
+def _service(request: Request, count: int, field: str) -> Service:
+    """What takes writes. Raises HTTPException if nothing does, or not so many."""
+    service: Service = request.app.state.service
+    if not service.settings.writable:
+        raise HTTPException(
+            403, "this server does not write; it does with the setting writable = true"
+        )
+    if count > service.settings.max_queries:
+        raise too_many(field, count, service.settings.max_queries)
+    return service
+
+
+def _document(place: int, record: NewRecord) -> Document:
+    """The document of ``record``. Raises FieldError."""
+    given: dict[str, Any] = {"id": record.id, "title": record.title}
+    if record.text is not None or record.passages is None:
+        given["text"] = record.text
+    if record.passages is not None:
+        given["passages"] = record.passages
+    try:
+        return document_of(given, record.metadata)
+    except BadRecord as error:
+        raise FieldError(f"records.{place}", str(error)) from error
+
+
+def _matched(if_match: str | None, ids: Sequence[str]) -> dict[str, str]:
+    """The version that the header ``If-Match`` wants of the one record. Raises FieldError."""
+    if if_match is None:
+        return {}
+    if len(ids) != 1:
+        raise FieldError("If-Match", "is for one record; of several, give each its version")
+    version = if_match.strip().removeprefix("W/").strip('"')
+    return {ids[0]: version}
+
+
+def _sender(request: Request, body: Body, key: str | None) -> Sender:
+    if key is None:
+        return Sender()
+    digest = hashlib.sha256(f"{request.method} {body.model_dump_json()}".encode()).hexdigest()[:32]
+    return Sender(client_of(request), key, digest)
+
+
+async def _written(service: Service, write: Write, wait: str, if_match: str | None) -> WriteReply:
+    """What became of ``write``. Raises LurcherError, HTTPException for a version of the header."""
+    try:
+        receipt = await service.writes.submit(write, visible=wait == "visible")
+    except VersionConflict as error:
+        if if_match is None:
+            raise
+        raise HTTPException(412, str(error)) from error
+    with service.lease() as serving:
+        name = serving.bundle
+    return WriteReply(
+        sequence=receipt.sequence, upserted=receipt.upserted, unchanged=receipt.unchanged,
+        added=receipt.added, removed=receipt.removed, patched=receipt.patched,
+        unknown=list(receipt.unknown), bundle=name,
+    )  # fmt: skip
+
+
+def _stored(one: Passage) -> StoredPassage:
+    return StoredPassage(
+        id=one.id, document=one.document, title=one.title, section=list(one.section), text=one.text,
+        metadata=one.metadata, start=one.start, end=one.end, anchor=one.anchor, url=one.url,
+        version=version_of([one]),
+    )  # fmt: skip
+
+
+def _from_cursor(cursor: str) -> str:
+    """The id that ``cursor`` stands for. Raises FieldError."""
+    try:
+        return base64.urlsafe_b64decode(cursor.encode("ascii")).decode()
+    except (ValueError, binascii.Error) as error:
+        raise FieldError("cursor", "is none that a list gave") from error

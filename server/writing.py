@@ -1,0 +1,249 @@
+"""Writes while a server runs: one queue, one thread that writes, one that compacts, both below searches.
+
+Requests that wait together are committed together, so they share one write to the disk and one new snapshot.
+Both threads have a lower priority than those that answer, so that encoding takes what searches leave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import TypeVar
+
+import structlog
+
+from lurcher.bundle.bundle import Bundle
+from lurcher.errors import BundleError, DeadlinePassed, NotReady, QueueFull
+from lurcher.index_builder.edit.requests import Delete, Patch, Receipt, Request, Upsert
+from lurcher.index_builder.edit.stored_parts import Compaction, CompactionStopped
+from lurcher.index_builder.edit.writer import Writer
+
+_log = structlog.get_logger()
+
+_Done = TypeVar("_Done")
+
+# By so much the priority of writing is below that of answering.
+_NICE = 10
+# After a flush or a compaction has failed, it is tried again so many seconds later.
+_TRY_AGAIN = 60.0
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    request: Request
+    visible: bool  # answer when searches know it; else when it is on the disk
+    done: asyncio.Future[Receipt]
+
+    @property
+    def size(self) -> int:
+        """How many records it has."""
+        match self.request:
+            case Upsert():
+                return len(self.request.documents)
+            case Delete():
+                return max(1, len(self.request.ids))
+            case Patch():
+                return len(self.request.metadata)
+
+
+class WriteQueue:
+    """What takes writes while a server runs; make it where an event loop runs."""
+
+    def __init__(
+        self, writer: Writer, publish: Callable[[Bundle], Awaitable[None]], capacity: int, together: int
+    ) -> None:  # fmt: skip
+        """Write by ``writer`` and let ``publish`` make searches use each new state.
+
+        At most ``capacity`` records wait, and about ``together`` are committed at once.
+        """
+        self._writer, self._publish = writer, publish
+        self._capacity, self._together = capacity, together
+        self._visible = writer.sequence
+        self._waiting: deque[_Job] = deque()
+        self._records = 0
+        self._seconds_a_record = 0.02
+        self._stopped = False
+        self._arrived = asyncio.Event()
+        self._changed = asyncio.Event()  # set, and replaced, with each new state
+        self._writing = ThreadPoolExecutor(1, "writer", _lower_priority)
+        self._copying = ThreadPoolExecutor(1, "compactor", _lower_priority)
+        self._compaction: Compaction | None = None
+        self._compacting: asyncio.Task[None] | None = None
+        self._not_before = 0.0  # that a flush or a compaction is tried again
+        self._loop = asyncio.create_task(self._work())
+
+    @property
+    def sequence(self) -> int:
+        """The number of the last write that searches know."""
+        return self._visible
+
+    @property
+    def waiting(self) -> int:
+        """How many records wait to be written."""
+        return self._records
+
+    async def submit(self, request: Request, visible: bool) -> Receipt:
+        """The receipt of ``request``, once it is on the disk and, if ``visible``, searches know it.
+
+        Raises QueueFull, NotReady where the server stops, or what the writer raised.
+        """
+        if self._stopped:
+            raise NotReady("the server is stopping")
+        job = _Job(request, visible, asyncio.get_running_loop().create_future())
+        if self._records and self._records + job.size > self._capacity:
+            raise QueueFull(self._records, max(1, round(self._records * self._seconds_a_record)))
+        self._waiting.append(job)
+        self._records += job.size
+        self._arrived.set()
+        return await job.done
+
+    async def reached(self, sequence: int, seconds: float) -> None:
+        """Wait until searches know write ``sequence``. Raises DeadlinePassed after so many ``seconds``."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._visible < sequence:
+                    await self._changed.wait()
+        except TimeoutError as error:
+            reason = (
+                f"write {sequence} is not visible yet; searches know those up to {self._visible}"
+            )
+            raise DeadlinePassed(reason) from error
+
+    async def stop(self) -> None:
+        """Finish what waits, take no more, write all to the disk and close the writer."""
+        self._stopped = True
+        self._arrived.set()
+        await self._loop
+        if self._compacting is not None and self._compaction is not None:
+            self._compaction.stop()
+            await asyncio.wait([self._compacting])
+        try:
+            await self._in_thread(self._writer.close)
+        except BundleError as error:
+            _log.error("writes stay in the log", reason=str(error))
+        await asyncio.to_thread(self._writing.shutdown)
+        await asyncio.to_thread(self._copying.shutdown)
+
+    async def _in_thread(self, call: Callable[[], _Done]) -> _Done:
+        return await asyncio.get_running_loop().run_in_executor(self._writing, call)
+
+    async def _work(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds_idle()):
+                    await self._arrived.wait()
+            group = self._take()
+            if group:
+                await self._commit(group)
+            elif self._stopped:
+                return
+            else:
+                self._arrived.clear()
+            await self._maintain()
+
+    def _seconds_idle(self) -> float | None:
+        """How long there is nothing to do if nothing arrives; None: until something does."""
+        due = self._writer.seconds_to_flush
+        return None if due is None else max(due, self._not_before - monotonic())
+
+    def _take(self) -> list[_Job]:
+        group: list[_Job] = []
+        records = 0
+        while self._waiting and records < self._together:
+            group.append(self._waiting.popleft())
+            records += group[-1].size
+        self._records -= records
+        return group
+
+    async def _commit(self, group: list[_Job]) -> None:
+        loop, start = asyncio.get_running_loop(), monotonic()
+
+        def durable(receipts: Mapping[int, Receipt]) -> None:
+            early = [(group[i], one) for i, one in receipts.items() if not group[i].visible]
+            for job, one in early:
+                loop.call_soon_threadsafe(_answer, job, one)
+
+        requests = [job.request for job in group]
+        try:
+            outcomes = await self._in_thread(lambda: self._writer.commit(requests, durable))
+            await self._show()
+        # Whatever went wrong is the answer to those who asked, not the end of the server.
+        except Exception as error:
+            _log.error("writes failed", exc_info=error)
+            for job in group:
+                _answer(job, error)
+            return
+        for job, outcome in zip(group, outcomes, strict=True):
+            _answer(job, outcome)
+        seconds = (monotonic() - start) / sum(job.size for job in group)
+        self._seconds_a_record += 0.1 * (seconds - self._seconds_a_record)
+
+    async def _show(self) -> None:
+        """Make searches use the writer's bundle, if it is another than they have."""
+        sequence = self._writer.sequence
+        if sequence == self._visible:
+            return
+        await self._publish(await self._in_thread(self._writer.reader))
+        self._visible = sequence
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _maintain(self) -> None:
+        """Flush and compact where that is due."""
+        if monotonic() < self._not_before:
+            return
+        try:
+            if self._writer.flush_is_due:
+                await self._in_thread(self._writer.flush)
+                await self._publish(await self._in_thread(self._writer.reader))
+            if self._compacting is None or self._compacting.done():
+                self._compaction = await self._in_thread(self._writer.begin_compaction)
+                if self._compaction is not None:
+                    self._compacting = asyncio.create_task(self._compact(self._compaction))
+        # Whatever it is: writes are safe in the log and in memory, and go on.
+        except Exception as error:
+            self._try_later(error)
+
+    async def _compact(self, work: Compaction) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._copying, work.write)
+        except CompactionStopped:
+            await self._in_thread(work.close)
+        except Exception as error:
+            await self._in_thread(work.close)
+            self._try_later(error)
+        else:
+            try:
+                await self._in_thread(lambda: self._writer.finish_compaction(work))
+                await self._publish(await self._in_thread(self._writer.reader))
+            except Exception as error:
+                self._try_later(error)
+            self._arrived.set()  # there may be more to compact
+
+    def _try_later(self, error: Exception) -> None:
+        _log.error("the bundle cannot be flushed or compacted; writes go on", exc_info=error)
+        self._not_before = monotonic() + _TRY_AGAIN
+
+
+def _answer(job: _Job, outcome: Receipt | Exception) -> None:
+    if job.done.done():  # answered when it was on the disk, or its client disconnected
+        return
+    if isinstance(outcome, Exception):
+        job.done.set_exception(outcome)
+    else:
+        job.done.set_result(outcome)
+
+
+def _lower_priority() -> None:
+    """Let the threads that answer go before this one."""
+    if hasattr(os, "setpriority"):  # Windows has none
+        own = threading.get_native_id()
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + _NICE)
