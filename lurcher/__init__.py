@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from lurcher.bundle.passages import Passage
     from lurcher.client import AsyncClient, Client
     from lurcher.collection import Collection
-    from lurcher.collection import open_collection as open
     from lurcher.errors import LurcherError
     from lurcher.retrieval.results import Answer, Hit, RerankResult, SearchResult
+    from lurcher.writable import open_collection as open
 
 __all__ = [
     "Answer", "AsyncClient", "Client", "Collection", "Hit", "LurcherError", "Passage",
@@ -41,7 +41,7 @@ _HOMES = {
     "Passage": "lurcher.bundle.passages",
     "RerankResult": "lurcher.retrieval.results",
     "SearchResult": "lurcher.retrieval.results",
-    "open": "lurcher.collection",
+    "open": "lurcher.writable",
 }
 
 

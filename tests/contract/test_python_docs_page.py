@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def test_examples_run_from_top_to_bottom(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "docs.lurcher").symlink_to(answering_bundle)
+    shutil.copytree(answering_bundle, tmp_path / "docs.lurcher")  # it is written
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     printed: list[str] = []
