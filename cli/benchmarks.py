@@ -13,7 +13,7 @@ app = typer.Typer()
 
 _BENCHMARKS = (
     "build", "encoder", "engines", "feedback", "gold", "hybrid", "identifiers", "neighbours", "ranker",
-    "reader", "segments", "server", "students",
+    "reader", "segments", "server", "students", "writes",
 )  # fmt: skip
 
 
