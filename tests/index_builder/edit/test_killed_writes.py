@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import tempfile
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +58,8 @@ def killed(bundle: Path, seed: int, seconds: float) -> list[object]:
     if not child:
         try:
             write_until_killed(bundle, seed, told)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(1)
     os.close(told)
