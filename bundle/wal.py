@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -155,10 +156,10 @@ class WriteAheadLog:
         self._begin(keys)
         os.close(before)
 
-    def forget(self) -> None:
-        """Remove all files but the current one: a generation has what they hold. Raises OSError."""
-        for path in _files(self._folder):
-            if path != self._path:
+    def forget(self, after: int) -> None:
+        """Remove the files whose writes a generation has, which are those up to ``after``. Raises OSError."""
+        for path, following in pairwise(_files(self._folder)):
+            if int(following.stem) <= after:
                 path.unlink()
                 self._fail_point("wal: file removed")
 

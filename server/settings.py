@@ -173,9 +173,7 @@ class Settings(BaseModel):
 
     @field_validator("feedback", "writable")
     @classmethod
-    def _needs_a_corpus(
-        cls, value: Path | bool | None, info: ValidationInfo
-    ) -> Path | bool | None:
+    def _needs_a_corpus(cls, value: Path | bool | None, info: ValidationInfo) -> Path | bool | None:
         """Feedback names passages, and writes are of passages."""
         if value and info.data.get("encoder_only"):
             raise ValueError("is about passages, and encoder_only serves none")

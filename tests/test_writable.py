@@ -16,7 +16,9 @@ def test_a_collection_is_written_and_read(small_bundle: Path, tmp_path: Path) ->
     bundle = Path(shutil.copytree(small_bundle, tmp_path / "docs.lurcher"))
     with lurcher.open(bundle, threads=1, writable=True) as docs:
         assert isinstance(docs, WritableCollection)
-        records = [{"id": "n", "text": "A narwhal has a tusk", "metadata": {"sea": "arctic", "year": 1}}]
+        records = [
+            {"id": "n", "text": "A narwhal has a tusk", "metadata": {"sea": "arctic", "year": 1}}
+        ]
         assert docs.upsert(records).added == 1
         assert docs.search("narwhal tusk", 1).hits[0].id == "n"
         assert docs.passages.get(["n"])[0].metadata == {"sea": "arctic", "year": 1}

@@ -266,7 +266,7 @@ class Writer:
     def _clean(self) -> None:
         """Remove the files that no generation needs."""
         with suppress(OSError):  # they go when the writer is opened again
-            self._log.forget()
+            self._log.forget(self._living.stored.manifest.sequence)
             self._living.stored.sweep()
 
     def begin_compaction(self, everything: bool = False) -> Compaction | None:

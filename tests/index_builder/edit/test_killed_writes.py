@@ -72,7 +72,7 @@ def killed(bundle: Path, seed: int, seconds: float) -> list[object]:
         finally:
             signal.signal(signal.SIGALRM, before)
     _, status = os.waitpid(child, 0)
-    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert os.WTERMSIG(status) == signal.SIGKILL, status
     return [json.loads(line) for line in lines.splitlines() if line.endswith((b"]", b"true"))]
 
 

@@ -18,6 +18,7 @@ from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.edit.encode import PassageEncoder
 from lurcher.index_builder.edit.requests import Delete, Patch, Receipt, Sender, Upsert, version_of
 from lurcher.index_builder.edit.writer import Outcome, Writer
+from tests.killed import KilledError, kill_at
 from tests.tiny import TinyOptions, build
 
 
@@ -242,6 +243,26 @@ def test_a_full_disk_leaves_all_as_it_was(bundle: Path) -> None:
     assert texts(opened) == expected
     opened.close()
     assert verify(bundle) == []
+
+
+def test_a_compaction_keeps_the_log_of_a_flush_that_was_killed(bundle: Path) -> None:
+    writer = Writer.open(bundle)
+    delete(writer, *[id_ for id_ in texts(writer.bundle) if id_.startswith("fr")])
+    writer.flush()
+    writer.abandon()
+    place = ["not yet"]
+    killed = Writer.open(bundle, fail_point=lambda reached: kill_at(place[0])(reached))
+    put(killed, a="a fox")
+    place[0] = "wal: file begun"
+    with pytest.raises(KilledError):
+        killed.flush()
+    killed.abandon()
+    writer = Writer.open(bundle)
+    assert writer.compact()  # a third of the build's segment is deleted
+    writer.abandon()
+    writer = Writer.open(bundle)
+    assert texts(writer.bundle)["a"] == "a fox"
+    writer.close()
 
 
 def test_a_compaction_lets_writes_go_on_and_keeps_their_deletions(bundle: Path) -> None:
