@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import tempfile
+import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,12 +66,11 @@ def killed(bundle: Path, seed: int, seconds: float) -> list[object]:
     os.close(told)
     with os.fdopen(reading, "rb") as pipe:
         assert pipe.readline() == b"[]\n"
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        before = signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
-        try:
-            lines = pipe.read()
-        finally:
-            signal.signal(signal.SIGALRM, before)
+        # A thread, as a signal's handler has to wait while there is something to read.
+        timer = threading.Timer(seconds, os.kill, (child, signal.SIGKILL))
+        timer.start()
+        lines = pipe.read()
+        timer.join()
     _, status = os.waitpid(child, 0)
     assert os.WTERMSIG(status) == signal.SIGKILL, status
     return [json.loads(line) for line in lines.splitlines() if line.endswith((b"]", b"true"))]
