@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.bundle.vectors import VectorIndex, Vectors, build_index, default_factory, write_index
+from lurcher.bundle.index_building import build_index, default_factory
+from lurcher.bundle.vectors import VectorIndex, Vectors, write_index
 from lurcher.errors import LurcherError
 from lurcher.evaluation.judgements import read_queries
 from lurcher.feedback.online import Change

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lurcher.bundle.vectors import empty_index
+from lurcher.bundle.index_building import empty_index
 from lurcher.errors import FieldError, ModelError
 from lurcher.index_builder.neighbours import check_similarity
 from lurcher.index_builder.options import BuildOptions

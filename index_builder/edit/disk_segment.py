@@ -13,6 +13,7 @@ import numpy as np
 from lurcher.bundle.codecs import Codecs
 from lurcher.bundle.copies import write_copies, write_keys
 from lurcher.bundle.fail_points import FailPoint, carry_on
+from lurcher.bundle.index_building import build_index, default_factory, empty_index
 from lurcher.bundle.index_codes import add_vectors
 from lurcher.bundle.lexical_files import describe_lexical
 from lurcher.bundle.manifest import FileEntry, Manifest, SegmentEntry, Stores, hash_file
@@ -22,15 +23,7 @@ from lurcher.bundle.segment import ALIKE_FILE, COPIES_FILE, PASSAGES_FILE, VECTO
 from lurcher.bundle.state_store import StateWriter, describe_states
 from lurcher.bundle.sync import sync_all
 from lurcher.bundle.token_store import TokenWriter, describe_tokens
-from lurcher.bundle.vectors import (
-    FEW,
-    VectorIndex,
-    build_index,
-    chunks,
-    default_factory,
-    empty_index,
-    write_index,
-)
+from lurcher.bundle.vectors import FEW, VectorIndex, chunks, write_index
 from lurcher.index_builder.edit.encode import Encoded
 from lurcher.index_builder.stages.find_copies import copies_of
 from lurcher.index_builder.stages.index_terms import write_index as write_terms
@@ -47,7 +40,7 @@ def write_segment(
     """Write ``count`` passages, in ``blocks``, as the new segment ``name`` of the bundle at ``root``.
 
     Returns what the manifest says of it and of its files, which are on the disk then. Vectors are coded as
-    the index ``like`` codes its own, if the new one is to be of its kind. Raises OSError.
+    the index ``like`` codes its own, unless they have become too many for that. Raises OSError.
     """
     entry = SegmentEntry(name=name, passages=count)
     folder = root / entry.folder
@@ -139,17 +132,15 @@ class _Outputs:
 
 
 def _index(scratch: Path, count: int, manifest: Manifest, like: VectorIndex | None) -> faiss.Index:
-    """The index of the vectors in ``scratch``: exact where they are few, else of the kind of ``like``."""
+    """The index of the vectors in ``scratch``, coded as in ``like``; scanned where they are few."""
     assert manifest.encoder is not None  # noqa: S101 (the caller asked)
     shape = count, manifest.encoder.dimension
     if not count:  # an empty file cannot be mapped
         return empty_index(shape[1], "Flat")
     vectors = np.memmap(scratch / _VECTORS, np.float32, "r", shape=shape)
-    if count <= FEW:
-        return build_index(vectors, "Flat", manifest.build.seed, _ignore)
-    if like is None:
+    if like is None or (count > FEW >= like.count):
         return build_index(vectors, default_factory(count), manifest.build.seed, _ignore)
-    index = like.emptied()
+    index = like.emptied(scanned=count <= FEW)
     for rows in chunks(count):
         add_vectors(index, np.ascontiguousarray(vectors[rows]))
     return index

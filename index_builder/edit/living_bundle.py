@@ -100,7 +100,8 @@ class LivingBundle:
 
     def _in_memory(self, encoded: Encoded) -> Part:
         bundle = self.bundle
-        return in_memory(memory_segment(encoded, bundle.manifest, bundle.codecs), encoded)
+        like = bundle.segments[0].vectors
+        return in_memory(memory_segment(encoded, bundle.manifest, bundle.codecs, like), encoded)
 
     def _merge(self) -> None:
         """Make one of segments in memory, as often as the policy says."""

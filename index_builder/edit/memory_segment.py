@@ -16,7 +16,7 @@ from lurcher.bundle.reading_store import reading_layout
 from lurcher.bundle.segment import Segment
 from lurcher.bundle.state_store import state_layout
 from lurcher.bundle.token_store import token_layout
-from lurcher.bundle.vectors import VectorIndex, Vectors, build_index
+from lurcher.bundle.vectors import VectorIndex
 from lurcher.index_builder.edit.encode import Encoded
 from lurcher.index_builder.lexical_runs import PostingsOf
 from lurcher.index_builder.near_duplicates import first_alike
@@ -25,24 +25,26 @@ from lurcher.models.lexical.bm25 import TITLE_WEIGHT, length_norms, saturation_s
 from lurcher.models.ranker.seq2seq import RankerConfig
 
 
-def memory_segment(encoded: Encoded, manifest: Manifest, codecs: Codecs) -> Segment:
-    """The segment of ``encoded``, one passage or more, for the bundle of ``manifest`` and ``codecs``."""
+def memory_segment(
+    encoded: Encoded, manifest: Manifest, codecs: Codecs, like: VectorIndex | None
+) -> Segment:
+    """The segment of ``encoded``, one passage or more, for the bundle of ``manifest`` and ``codecs``.
+
+    Its vectors are coded as ``like`` codes its own: a passage scores the same in every segment.
+    """
     passages = encoded.passages
     copies = first_alike(passage.text for passage in passages)
     alike = bool((copies != np.arange(len(passages))).any())
     return Segment.of(
         "", Passages.in_memory(passages, encoded.sources),
-        vectors=None if encoded.vectors is None else exact(encoded.vectors),
+        vectors=None
+        if encoded.vectors is None or like is None
+        else VectorIndex.like(like, encoded.vectors),
         lexical=_postings(passages, manifest, codecs),
         tokens=_tokens(encoded, manifest), reading=_reading(encoded, manifest),
         states=_states(encoded, manifest, codecs), copies=copies if alike else None,
         keys=np.array([words_key(passage.text) for passage in passages], np.uint64),
     )  # fmt: skip
-
-
-def exact(vectors: Vectors) -> VectorIndex:
-    """An index of ``vectors`` (n, d) as they are, n >= 1."""
-    return VectorIndex(build_index(vectors, "Flat", 0, lambda _: None))
 
 
 def _postings(passages: Sequence[Passage], manifest: Manifest, codecs: Codecs) -> Postings | None:

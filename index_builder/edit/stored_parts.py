@@ -17,7 +17,6 @@ from lurcher.bundle.passages import Rows
 from lurcher.bundle.segment import Segment
 from lurcher.bundle.sync import sync_all
 from lurcher.bundle.tombstones import deleted_file, write_deleted
-from lurcher.bundle.vectors import FEW
 from lurcher.index_builder.edit.disk_segment import write_segment
 from lurcher.index_builder.edit.encode import Encoded
 from lurcher.index_builder.edit.gather import Gatherer
@@ -71,7 +70,7 @@ class StoredParts:
         if count:
             entry, files = write_segment(
                 self._root, self._name(), count, added, self.manifest, self.codecs,
-                fail_point=self._fail_point,
+                parts[0].segment.vectors, self._fail_point,
             )  # fmt: skip
             parts.append(self._opened(entry, files))
         rotate()
@@ -213,10 +212,9 @@ class StoredParts:
     def write(self, work: Compaction) -> tuple[SegmentEntry, dict[str, FileEntry]]:
         """Write what ``work`` is to write; call it from any thread. Raises OSError."""
         largest = max(work.sources, key=lambda part: part.segment.count)
-        like = largest.segment.vectors if largest.segment.count > FEW else None
         return write_segment(
-            self._root, work.name, work.count, work.blocks(), self.manifest, self.codecs, like,
-            self._fail_point,
+            self._root, work.name, work.count, work.blocks(), self.manifest, self.codecs,
+            largest.segment.vectors, self._fail_point,
         )  # fmt: skip
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lurcher.bundle.bundle import VECTORS
-from lurcher.bundle.vectors import build_index, default_factory, write_index
+from lurcher.bundle.index_building import build_index, default_factory
+from lurcher.bundle.vectors import write_index
 from lurcher.index_builder.build_context import BuildContext
 from lurcher.index_builder.stages.encode_passages import encoded_vectors
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as checked
 from hypothesis import strategies as st
 
+from lurcher.bundle.index_building import build_index
 from lurcher.bundle.labels import Labels
 from lurcher.bundle.neighbours import (
     ADAPTED,
@@ -31,7 +32,7 @@ from lurcher.bundle.neighbours import (
     VotingSettings,
 )
 from lurcher.bundle.passages import Passage, PassageWriter
-from lurcher.bundle.vectors import Vectors, build_index, write_index
+from lurcher.bundle.vectors import Vectors, write_index
 from lurcher.errors import BundleCorrupt
 
 PASSAGES, DIMENSION = 9, 8

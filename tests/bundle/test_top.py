@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from lurcher.bundle import vectors as module
+from lurcher.bundle.index_building import build_index
 from lurcher.bundle.passages import Rows
-from lurcher.bundle.vectors import EXACT_ROWS, VectorIndex, Vectors, build_index
+from lurcher.bundle.vectors import EXACT_ROWS, VectorIndex, Vectors
 from lurcher.order import best_first, inner_products
 
 FACTORIES = ["Flat", "HNSW32_SQ8", "IVF16,SQ8", "PCA48,Flat"]

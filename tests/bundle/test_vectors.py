@@ -8,6 +8,7 @@ import faiss
 import numpy as np
 import pytest
 
+from lurcher.bundle.index_building import build_index, default_factory
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import (
     EXACT_ROWS,
@@ -15,8 +16,6 @@ from lurcher.bundle.vectors import (
     MANY,
     VectorIndex,
     Vectors,
-    build_index,
-    default_factory,
     exact_top,
     write_index,
 )

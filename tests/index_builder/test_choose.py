@@ -9,9 +9,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from lurcher.bundle.index_building import build_index
 from lurcher.bundle.labels import Labels
 from lurcher.bundle.neighbours import AdaptedSettings, Trial, VotingSettings
-from lurcher.bundle.vectors import VectorIndex, Vectors, build_index
+from lurcher.bundle.vectors import VectorIndex, Vectors
 from lurcher.index_builder.neighbours.candidates import Candidates
 from lurcher.index_builder.neighbours.choose import Grid, choose
 from lurcher.index_builder.neighbours.splits import JudgedQueries, Split, hold_out, make_unseen

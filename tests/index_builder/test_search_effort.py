@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from lurcher.bundle.index_building import build_index
 from lurcher.bundle.passages import Passage, Passages, PassageWriter
-from lurcher.bundle.vectors import VectorIndex, Vectors, build_index
+from lurcher.bundle.vectors import VectorIndex, Vectors
 from lurcher.index_builder.progress import Silent, progress_bar
 from lurcher.index_builder.search_effort import DEPTH, recall, recall_at, sample_queries, tune
 

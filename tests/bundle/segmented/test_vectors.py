@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lurcher.bundle.index_building import build_index
 from lurcher.bundle.index_codes import empty_like
 from lurcher.bundle.row_space import RowSpace
 from lurcher.bundle.segmented.vectors import SegmentedVectors
-from lurcher.bundle.vectors import VectorIndex, Vectors, build_index
+from lurcher.bundle.vectors import VectorIndex, Vectors
 
 DIMENSION = 16
 EXACT = ["Flat", "SQ8", "PCA8,Flat"]

@@ -74,7 +74,7 @@ class Base:
         """The lexical score of each of ``passages`` that has any of ``terms``, by one index of them alone."""
         without = {"encoder": None, "tokens": None, "reading": None}
         one = Encoded(tuple(passages), (None,) * len(passages), None)
-        segment = memory_segment(one, self.manifest.model_copy(update=without), self.codecs)
+        segment = memory_segment(one, self.manifest.model_copy(update=without), self.codecs, None)
         assert segment.lexical is not None
         assert self.manifest.lexical is not None
         assert self.codecs.analyser is not None
