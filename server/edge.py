@@ -8,23 +8,27 @@ log, and the end of its connection.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
+import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from lurcher.server.errors import MEDIA_TYPE
+from lurcher.server.hosts import is_allowed
 from lurcher.server.schemas.problems import Problem
 
 _log = structlog.get_logger()
 
-# What a browser calls the machine that it runs on.
-LOOPBACK_NAME = "localhost"
+# Headers by which a client offers to speak another protocol.
+_OFFERS = (b"upgrade", b"http2-settings")
+
+# Requests that may wait on one connection for the replies of those before them.
+_MOST_PIPELINED = 100
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Edge(HttpToolsProtocol):
         self._in_head = True
         self._begun = False  # whether a byte of the request has come
         self._refused = False
+        self._upgrading = False  # whether the client would rather speak another protocol
 
     # The connection.
 
@@ -83,7 +88,8 @@ class Edge(HttpToolsProtocol):
                 self._begun = True
                 self._expect("head")
             self._received += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         # What the head's end has come with may be a large body; what has no end yet is all head.
         if self._in_head and self._received > self.limits.head_bytes and not self._refused:
             self._refuse_head()
@@ -109,7 +115,44 @@ class Edge(HttpToolsProtocol):
         else:
             super().shutdown()
 
+    def on_response_complete(self) -> None:
+        """Begin the next request, and read no more of them while others wait."""
+        super().on_response_complete()
+        if self.pipeline and not self.transport.is_closing():
+            self.flow.pause_reading()
+
     # The request, as it is parsed.
+
+    def _parse(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._staying() + data[upgrade.args[0] :]
+            except httptools.HttpParserError as error:
+                self.send_400_response(str(error))
+                return
+            else:
+                return
+
+    def _staying(self) -> bytes:
+        """The head that was just read without its offer of another protocol, for a parser of its own.
+
+        Of a request with such an offer the parser takes no body, and takes what comes for the next request;
+        Java's HttpClient offers HTTP/2 (h2c) with each first request.
+        """
+        version = self.parser.get_http_version().encode()
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
+        for name, value in self.headers:
+            if name == b"connection":
+                kept = [one for one in value.split(b",") if one.strip().lower() not in _OFFERS]
+                lines += [b"connection: " + b",".join(kept)] if kept else []
+            elif name not in _OFFERS:
+                lines.append(name + b": " + value)
+        self._upgrading, self._parsed = False, 0
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        return b"\r\n".join([*lines, b"", b""])
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Note a header, if there are not too many; a whole head may come at once."""
@@ -124,20 +167,38 @@ class Edge(HttpToolsProtocol):
         if self._parsed + len(self.url) > self.limits.head_bytes:
             self._refuse_head()
             raise _Refused
-        hosts = [value for name, value in self.headers if name == b"host"]
-        if len(hosts) > 1:
-            self._refuse(HTTPStatus.BAD_REQUEST, "two Host headers")
+        if self.parser.get_method() == b"CONNECT":
+            self._refuse(HTTPStatus.BAD_REQUEST, "CONNECT is for proxies, and this is none")
             raise _Refused
-        if not is_allowed(hosts[0].decode("latin-1") if hosts else "", self.limits.hosts):
-            reason = "not a name of this server; the setting allowed_hosts lists them"
-            self._refuse(HTTPStatus.MISDIRECTED_REQUEST, f"Host {hosts[0][:100]!r} is {reason}")
+        if self.parser.should_upgrade():
+            self._upgrading = True
+            return
+        self._check_host()
+        if len(self.pipeline) == _MOST_PIPELINED:
+            self._answer_no_more()
             raise _Refused
         self._in_head = False
         self._expect("body")
         super().on_headers_complete()
 
+    def _check_host(self) -> None:
+        """Raise _Refused where the request is for another server than this one."""
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) > 1:
+            self._refuse(HTTPStatus.BAD_REQUEST, "two Host headers")
+            raise _Refused
+        if not hosts and self.parser.get_http_version() != "1.0":
+            self._refuse(HTTPStatus.BAD_REQUEST, "no Host header")
+            raise _Refused
+        if not is_allowed(hosts[0].decode("latin-1") if hosts else "", self.limits.hosts):
+            reason = "not a name of this server; the setting allowed_hosts lists them"
+            self._refuse(HTTPStatus.MISDIRECTED_REQUEST, f"Host {hosts[0][:100]!r} is {reason}")
+            raise _Refused
+
     def on_message_complete(self) -> None:
         """Wait for no more of this request."""
+        if self._upgrading:
+            return
         self._expect(None)
         self._in_head, self._begun, self._received, self._parsed = True, False, 0, 0
         super().on_message_complete()
@@ -168,6 +229,14 @@ class Edge(HttpToolsProtocol):
     def _abandon(self) -> None:
         _log.warning("refused", reason="the reply is not read", client=self.client)
         self.transport.abort()
+
+    def _answer_no_more(self) -> None:
+        """Close the connection once the requests are answered that wait on it; what comes now is not read."""
+        reason = f"{_MOST_PIPELINED} requests wait on the connection already"
+        _log.warning("refused", reason=reason, client=self.client)
+        self._refused = True
+        self._expect(None)
+        self.cycle.keep_alive = False
 
     def _refuse_head(self) -> None:
         most = f"the head of the request is larger than {self.limits.head_bytes} bytes"
@@ -201,30 +270,3 @@ class Edge(HttpToolsProtocol):
 def edge(limits: Limits, count: Callable[[int], None]) -> type[Edge]:
     """The protocol of a server whose connections have these ``limits``."""
     return type("Edge", (Edge,), {"limits": limits, "count": staticmethod(count)})
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` is an address that only this machine can reach."""
-    try:
-        return host == LOOPBACK_NAME or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def is_allowed(host: str, hosts: Collection[str] | None) -> bool:
-    """Whether a server that is called ``hosts`` (None: anything) answers requests to ``host``.
-
-    ``host`` is the header, an IPv6 address in brackets. An IP address is always right: whoever puts another
-    name before it (DNS rebinding) cannot send that.
-    """
-    if hosts is None or not host:
-        return True
-    name, _, port = host.rpartition(":")
-    name = (name if port.isdigit() else host).strip("[]").rstrip(".").lower()
-    if name in hosts:
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -19,7 +19,8 @@ from lurcher.errors import FieldError
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server import logs
 from lurcher.server.app import create_app
-from lurcher.server.edge import LOOPBACK_NAME, Limits, edge, is_loopback
+from lurcher.server.edge import Limits, edge
+from lurcher.server.hosts import LOOPBACK_NAME, is_loopback
 from lurcher.server.opening import OpenSnapshot
 from lurcher.server.settings import Settings
 
@@ -81,6 +82,7 @@ def config_of(app: FastAPI, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=edge(_limits(settings), app.state.service.metrics.refuse),
+        ws="none",  # no route speaks it, and its protocol would be without the limits
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=settings.shutdown_seconds,

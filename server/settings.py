@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from lurcher.errors import FieldError
 from lurcher.models.engines import EngineName
 from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.server.hosts import is_host_name
 from lurcher.server.sources import Given, expanded, from_environment, from_file, shown
 
 
@@ -170,6 +171,18 @@ class Settings(BaseModel):
         if not value.strip():
             raise ValueError("must not be blank; 0.0.0.0 or :: listens on every address")
         return value.strip().removeprefix("[").removesuffix("]")
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _host_names(cls, value: list[str]) -> list[str]:
+        """An address with a port or a scheme would be no request's name, so that all were refused."""
+        names = [name.rstrip(".") for name in value]
+        if wrong := [name for name in names if name != "*" and not is_host_name(name)]:
+            raise ValueError(
+                f"{wrong[0]!r} is no host name: give example.org, without scheme, port and wildcards;"
+                " `*` alone allows any"
+            )
+        return names
 
     @field_validator("feedback", "writable")
     @classmethod

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from lurcher.server.edge import is_allowed, is_loopback
 from tests.server.serving import PATIENCE, Client, running, settings, until
 
 LIMITS = {
@@ -88,7 +87,7 @@ def test_a_reply_that_nobody_reads_is_not_kept(edged: Client, small_bundle: Path
         connection.settimeout(PATIENCE)
         connection.connect(("127.0.0.1", edged.port))
         ask = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        connection.sendall(ask * 400)
+        connection.sendall(ask * 90)
         with pytest.raises(OSError, match=r"reset|Broken"):
             until(lambda: connection.send(ask) == 0)
 
@@ -140,21 +139,3 @@ def test_refusals_are_counted(edged: Client) -> None:
     before = edged.metric('lurcher_refused_connections_total{status="431"}')
     sent(edged, b"GET /" + b"x" * 3_000 + b" HTTP/1.1\r\n\r\n")
     assert edged.metric('lurcher_refused_connections_total{status="431"}') == before + 1
-
-
-@pytest.mark.parametrize(
-    ("host", "hosts", "allowed"),
-    [("a.example", None, True), ("", {"a.example"}, True), ("A.example:80", {"a.example"}, True),
-     ("b.example", {"a.example"}, False), ("10.0.0.1", set(), True), ("[::1]", set(), True),
-     ("[fe80::1]:8080", set(), True), ("10.0.0.1.evil", set(), False)],
-)  # fmt: skip
-def test_which_names_are_allowed(host: str, hosts: set[str] | None, allowed: bool) -> None:
-    assert is_allowed(host, hosts) is allowed
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("10.0.0.1", False), ("box", False)],
-)
-def test_which_addresses_only_this_machine_reaches(host: str, loopback: bool) -> None:
-    assert is_loopback(host) is loopback
