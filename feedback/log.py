@@ -17,6 +17,7 @@ from typing import BinaryIO, TypeVar
 from lurcher.bundle.locks import Held, hold, private
 from lurcher.bundle.sync import sync
 from lurcher.errors import FeedbackCorrupt, FeedbackNotKept, FieldError
+from lurcher.feedback.log_files import LogFiles, check_place
 from lurcher.feedback.log_format import INSERT, connect, create, is_empty, read, to_row, transaction
 from lurcher.feedback.records import LogContent, Record, Removal
 
@@ -50,6 +51,7 @@ class FeedbackLog:
         self.sequence = sequence
         self._db = db
         self._lock = lock
+        self._files = LogFiles(path)
         self._before_commit = before_commit
 
     @classmethod
@@ -64,6 +66,7 @@ class FeedbackLog:
         the setting where the file cannot be opened or another process writes it.
         """
         path = path.resolve()
+        check_place(path)
         try:
             # Queries and addresses of callers are nobody else's business; SQLite's files beside it follow.
             open(path, "ab", opener=private).close()
@@ -88,27 +91,28 @@ class FeedbackLog:
     @property
     def bytes(self) -> int:
         """How much room the log takes on the disk."""
-        wal = self.path.with_name(f"{self.path.name}-wal")
-        return self.path.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
+        return self._files.bytes
 
     def append(self, records: Sequence[Some]) -> list[Some]:
         """``records`` with their numbers: all of them on the disk when this returns.
 
         Raises FeedbackNotKept where they cannot be written. None of them is in the log then, unless the
-        power fails before that is on the disk, and the log can be used on. Raises FieldError where a
-        client uses a key again.
+        power fails before that is on the disk, and the log can be used on, unless somebody has deleted or
+        cut it. Raises FieldError where a client uses a key again.
         """
         numbered = [
             replace(record, sequence=number)
             for number, record in enumerate(records, self.sequence + 1)
         ]
         try:
+            self._files.check()
             with transaction(self._db):
                 for record in numbered:
                     self._db.execute(INSERT, to_row(record))
                     if isinstance(record, Removal):
                         self._take_back(record)
                 self._before_commit()
+            self._files.note()
         except sqlite3.IntegrityError as error:
             raise FieldError("Idempotency-Key", "stands for another request in the log") from error
         except (OSError, sqlite3.Error) as error:

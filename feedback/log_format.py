@@ -55,6 +55,8 @@ _BUSY_SECONDS = 1.0  # how long somebody else's lock on the file is waited for
 
 def is_empty(path: Path) -> bool:
     """Whether nothing was written at ``path`` yet. Raises FeedbackCorrupt for a file that is no log."""
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would be waited on
+        raise FeedbackCorrupt(path, None, "not a plain file; name another one")
     with path.open("rb") as file:
         head = file.read(100)
     if not head:

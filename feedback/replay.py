@@ -14,7 +14,7 @@ from lurcher.errors import FeedbackNotKept, FieldError
 from lurcher.feedback.aggregation import Limits
 from lurcher.feedback.log import FeedbackLog
 from lurcher.feedback.records import LimitsChange, LogContent
-from lurcher.feedback.state import FeedbackState, FoldedLog
+from lurcher.feedback.state import MOST_BYTES, FeedbackState, FoldedLog
 
 _log = structlog.get_logger()
 
@@ -22,6 +22,7 @@ _log = structlog.get_logger()
 def open_state(
     path: Path, bundle: Bundle, limits: Limits, most_pairs: int,
     open_log: Callable[[Path], tuple[FeedbackLog, LogContent]] = FeedbackLog.open,
+    most_bytes: int = MOST_BYTES,
 ) -> FeedbackState:  # fmt: skip
     """The state of the log at ``path`` beside ``bundle``; close its ``log`` in the end.
 
@@ -42,7 +43,7 @@ def open_state(
         log.sequence = max(log.sequence, folded)
         _note(log, content, limits)
         weights = dict(content.up_to(folded).aggregate().weights())
-        state = FeedbackState(log, limits, most_pairs, FoldedLog(folded, weights))
+        state = FeedbackState(log, limits, most_pairs, FoldedLog(folded, weights), most_bytes)
         submissions = content.submissions
         judged = {pair.passage for one in submissions for pair in one.pairs}
         known = bundle.passages.rows_of(list(judged)).keys()

@@ -7,7 +7,7 @@ a pair what it weighs beyond its weight in the bundle.
 ::
 
     commit(records)   each in turn:  known key ── its receipt again, or FieldError for another request
-                                     nothing taken ── a receipt, nothing written
+                                     nothing taken, or taken back ── answered, nothing written
                                      no room ── FeedbackNotKept
                       the rest:      written to the log together, or FeedbackNotKept
                                      then added up: receipts, and changes for searches
@@ -28,6 +28,8 @@ from lurcher.feedback.records import Pair, Removal, Submission
 # Judgements that are kept to be taken back, on the average of all pairs; beyond it memory would grow
 # without limit by the same few pairs.
 _JUDGEMENTS_A_PAIR = 10
+# Of a log, from which on nothing more is taken: pairs may be long, and their number does not bound the disk.
+MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,14 @@ class FeedbackState:
 
     def __init__(
         self, log: FeedbackLog, limits: Limits, most_pairs: int = 50_000,
-        folded: FoldedLog | None = None,
+        folded: FoldedLog | None = None, most_bytes: int = MOST_BYTES,
     ) -> None:  # fmt: skip
-        """Count by ``limits``; take in at most ``most_pairs`` beside those that the bundle has."""
+        """Count by ``limits``; take in at most ``most_pairs`` beside those that the bundle has.
+
+        Nothing more is taken once the log has ``most_bytes``, but removals are.
+        """
         self.log = log
-        self.most_pairs = most_pairs
+        self.most_pairs, self.most_bytes = most_pairs, most_bytes
         self._counted = 0
         self._judgements = 0
         self._folded = FoldedLog() if folded is None else folded
@@ -127,6 +132,7 @@ class FeedbackState:
     def _without_writing(self, requests: Sequence[Request]) -> list[Outcome | None]:
         """The outcomes of those that need no record in the log; None for the others."""
         outcomes: list[Outcome | None] = []
+        fresh: list[Submission] = []
         new: set[PairKey] = set()
         judgements = 0
         for request in requests:
@@ -138,8 +144,12 @@ class FeedbackState:
                         more = new | self._new_pairs(request.pairs)
                         self._check_room(more, judgements + len(request.pairs))
                         new, judgements = more, judgements + len(request.pairs)
+                        fresh.append(request)
                 except LurcherError as error:
                     outcome = Outcome(error)
+            # Or else whoever takes back what is not there makes the log grow for ever.
+            elif not self._taken_by(request) and not any(_takes(request, one) for one in fresh):
+                outcome = Outcome(0)
             outcomes.append(outcome)
         return outcomes
 
@@ -163,6 +173,12 @@ class FeedbackState:
     def _check_room(self, new: set[PairKey], judgements: int) -> None:
         """Raise FeedbackNotKept where so many new pairs or ``judgements`` are more than there is room for."""
         live = self.counts
+        if self.log.bytes >= self.most_bytes:
+            raise FeedbackNotKept(
+                f"the log has {self.log.bytes:,} bytes of at most {self.most_bytes:,} (the setting"
+                " feedback_bytes); put it into a new bundle by `lurcher adapt --from-log` and start the"
+                " server with that and a new log"
+            )
         if new and live.pairs + len(new) > self.most_pairs:
             what = f"{live.pairs:,} of at most {self.most_pairs:,} pairs"
         elif live.judgements + judgements > self.most_pairs * _JUDGEMENTS_A_PAIR:
@@ -194,12 +210,7 @@ class FeedbackState:
 
     def _remove(self, removal: Removal) -> tuple[int, list[Change]]:
         """Take back what ``removal`` says: how many live judgements, and the pairs whose weight changed."""
-        keys = set(removal.keys)
-        taken = [
-            one
-            for one in self._submissions.values()
-            if one.key in keys or (removal.before is not None and one.time < removal.before)
-        ]
+        taken = self._taken_by(removal)
         had = self._judgements
         before = self._before(pair_key(p.query, p.passage) for one in taken for p in one.pairs)
         for one in taken:
@@ -208,6 +219,9 @@ class FeedbackState:
                 self._sums.take_back(pair.query, pair.passage, one.client, pair.weight)
                 self._count(pair_key(pair.query, pair.passage), one, -1)
         return had - self._judgements, self._changes(before)
+
+    def _taken_by(self, removal: Removal) -> list[Submission]:
+        return [one for one in self._submissions.values() if _takes(removal, one)]
 
     def changes(self) -> list[Change]:
         """Every pair that a search has to know beside the bundle, with its weight."""
@@ -243,3 +257,9 @@ class FeedbackState:
             if change.weight != was.weight:
                 changes.append(change)
         return changes
+
+
+def _takes(removal: Removal, one: Submission) -> bool:
+    """Whether ``removal`` takes ``one`` back."""
+    by_time = removal.before is not None and one.time < removal.before
+    return by_time or one.key in removal.keys

@@ -26,7 +26,7 @@
         ├── DeadlinePassed      the caller's time ran out before the work was done
         ├── ServerUnreachable   no connection to the server, or one that broke
         └── NotKept             no room on the disk, or in memory: nothing was taken
-            ├── FeedbackNotKept  of feedback
+            ├── FeedbackNotKept  of feedback, or its log is gone
             └── WriteNotKept     of a write
 """
 
@@ -186,7 +186,7 @@ class NotKept(ServiceError):
 
 
 class FeedbackNotKept(NotKept):
-    """There is no room for feedback, in memory or on the disk; none of the request's was taken."""
+    """There is no room for feedback, or its log is gone; none of the request's was taken."""
 
 
 class WriteNotKept(NotKept):

@@ -35,7 +35,7 @@ _TABLE: dict[type[LurcherError], tuple[int, str]] = {
     NotReady: (503, "Not ready"),
     QueueFull: (429, "Too many queries wait"),
     DeadlinePassed: (504, "Out of time"),
-    FeedbackNotKept: (507, "No room for feedback"),
+    FeedbackNotKept: (507, "Feedback cannot be kept"),
     NotKept: (507, "No room for a write"),
     LurcherError: (500, "The server is at fault"),
 }

@@ -58,7 +58,10 @@ def _answering(
     if settings.feedback is None:
         return snapshot, None
     limits = Limits(settings.feedback_clients, settings.feedback_client_weight)
-    state = open_state(settings.feedback, bundle, limits, settings.feedback_pairs)
+    state = open_state(
+        settings.feedback, bundle, limits, settings.feedback_pairs,
+        most_bytes=settings.feedback_bytes,
+    )  # fmt: skip
     try:
         snapshot.learn(state.changes())
     except BaseException:

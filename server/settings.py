@@ -135,6 +135,10 @@ class Settings(BaseModel):
         ge=1,
         description="Maximum number of pairs of query and passage learnt since the bundle was made.",
     )
+    feedback_bytes: int = Field(
+        1_073_741_824, ge=65_536,
+        description="Size of the feedback log in bytes from which on no more is taken.",
+    )  # fmt: skip
     writable: bool = Field(
         False,
         description="Take writes of passages; no other process may write the bundle meanwhile.",

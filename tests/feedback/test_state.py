@@ -92,11 +92,11 @@ class Model:
     def commit(self, request: Request, limits: Limits) -> object:
         """The answer; the class of the error where it is one."""
         if isinstance(request, Removal):
-            before = sum(len(s.pairs) for s in self.left)
+            before, had = sum(len(s.pairs) for s in self.left), len(self.left)
             self.left = without(self.left, request)
             kept = {(s.client, s.key) for s in self.left}
             self.receipts = {key: r for key, r in self.receipts.items() if key in kept}
-            self.records += 1
+            self.records += len(self.left) < had
             return before - sum(len(s.pairs) for s in self.left)
         key = request.client, request.key
         if key in self.receipts:
