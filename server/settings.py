@@ -78,8 +78,10 @@ class Settings(BaseModel):
     )  # fmt: skip
     max_read_depth: int = Field(100, ge=1, description="Maximum number of hits read per question.")
     max_waiting: int = Field(
-        2_048, ge=1, description="Maximum number of queries that wait; beyond it, new ones get 429."
-    )
+        2_048, ge=1,
+        description="Maximum number of queries that wait, and as many of batches; beyond it, new ones get "
+        "429.",
+    )  # fmt: skip
     max_wait_ms: int = Field(
         200, ge=1,
         description="Maximum time in milliseconds that a request may wait to be begun; beyond it, new ones "

@@ -51,7 +51,7 @@ _LEAST_RATIO, _MOST_RATIO = 0.01, 100.0
 class Bounds:
     """How much work may wait and run together."""
 
-    pieces: int  # that may wait
+    pieces: int  # single ones that may wait, and as many of bulk work
     wait: float  # seconds that single work may wait
     together: int  # pieces in a batch
     slice: float = 0.03  # seconds that a batch should take
@@ -150,18 +150,20 @@ class Batcher:
     def _check_room(self, prices: Sequence[float], seconds: float | None, client: str) -> None:
         """Raise QueueFull if these pieces of work would wait too long, or are too many.
 
-        Single ones may wait as long as the bounds say, and bulk ones until their deadline.
+        Single ones may wait as long as the bounds say, and bulk ones until their deadline. They are counted
+        apart, so that whoever fills one line leaves room in the other.
         """
         if len(prices) == 1:
-            wait, most = self.wait(client, prices[0]), self._bounds.wait
+            wait, most, waiting = self.wait(client, prices[0]), self._bounds.wait, len(self._single)
             most = most if seconds is None else min(most, seconds)
         else:
-            before = (self._single.seconds + self._bulk.seconds) * self._ratio
+            price, waiting = sum(prices), len(self._bulk)
+            before = (self._single.seconds + self._bulk.before(client, price)) * self._ratio
             wait = max(0.0, self._free_at - perf_counter()) + before
             # What an idle server could not do in time, either, is told by its deadline.
-            own = sum(prices) * self._ratio if before else 0.0
+            own = price * self._ratio if before else 0.0
             most = math.inf if seconds is None else max(0.0, seconds - own)
-        if wait > most or self.waiting + len(prices) > self._bounds.pieces:
+        if wait > most or waiting + len(prices) > self._bounds.pieces:
             raise queue_full(self.waiting, wait - most if wait > most else wait)
 
     async def stop(self) -> None:

@@ -124,7 +124,7 @@ def test_full_queue_is_429(watched: Client, watch: Watched) -> None:
         assert watch.begun.wait(PATIENCE)
         second = threads.submit(watched.post, "/v1/search/batch", {"queries": ["a"] * 20})
         until(lambda: watched.metric("lurcher_waiting_queries") == 20)
-        refused = watched.post(PATH, {"query": "a", "documents": ["b"]})
+        refused = watched.post(PATH, {"query": "a", "documents": ["b", "c"]})
         assert_problem(refused, 429)
         assert int(refused.headers["retry-after"]) >= 1
         watch.open.set()

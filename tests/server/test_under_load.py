@@ -69,7 +69,7 @@ def test_full_queue_is_429_with_retry_after(
     first = keep_busy(gated, gate, threads)
     rest = threads.submit(gated.post, "/v1/search/batch", {"queries": ["a", "b", "c"]})
     wait_for(gated, 3)
-    reply = gated.search("one too many")
+    reply = gated.post("/v1/search/batch", {"queries": ["two", "too many"]})
     assert_problem(reply, 429)
     assert int(reply.headers["retry-after"]) >= 1
     gate.open.set()

@@ -102,7 +102,7 @@ def test_what_is_exempt_comes_into_a_full_queue_and_waits_as_long_as_it_takes() 
             await asyncio.sleep(0.05)
             assert not more.done()
             with pytest.raises(QueueFull):
-                await ask(batcher, worker, "f")
+                await ask(batcher, worker, "f", "g")
             worker.gate.set()
             assert results(await more) == ["C", "D", "E"]
             assert results(await waiting) == ["A", "B"]

@@ -75,6 +75,33 @@ def test_a_client_with_much_does_not_make_others_wait() -> None:
     asyncio.run(story())
 
 
+def test_a_client_with_large_batches_does_not_make_others_batches_wait() -> None:
+    async def story() -> None:
+        async with busy(size=1, capacity=100) as (batcher, worker):
+            heavy = await queue(batcher, worker, *"abcdef", price=4.0, name="heavy")
+            with pytest.raises(QueueFull):
+                await ask(batcher, worker, "g", "h", seconds=20.0, name="heavy")
+            light = await queue(batcher, worker, "y", "z", seconds=20.0, name="light")
+            worker.gate.set()
+            await asyncio.gather(heavy, light)
+            assert [work for batch in worker.batches for work in batch][1:5] == ["a", "y", "z", "b"]
+
+    asyncio.run(story())
+
+
+def test_batches_that_fill_their_line_leave_room_for_single_work() -> None:
+    async def story() -> None:
+        async with busy(capacity=4) as (batcher, worker):
+            bulk = await queue(batcher, worker, *"abcd")
+            single = [await queue(batcher, worker, name) for name in "wxyz"]
+            with pytest.raises(QueueFull):
+                await ask(batcher, worker, "one more")
+            worker.gate.set()
+            await asyncio.gather(bulk, *single)
+
+    asyncio.run(story())
+
+
 def test_a_batch_takes_a_slice_of_the_time_whatever_the_number_of_pieces() -> None:
     async def story() -> None:
         async with busy(size=4, capacity=100) as (batcher, worker):
