@@ -37,6 +37,8 @@ _FEW_REFUSED = 0.01
 # What is offered of the capacity afterwards, to see how the server behaves below it and beyond.
 _SHARES = (0.1, 0.5, 0.8, 1.0, 2.0, 5.0)
 _PATIENCE = 60.0  # seconds for a reply
+_FIRST_PATIENCE = 15.0  # for the first one, which tells whether this is a server of searches
+_BROKEN = (OSError, EOFError, TimeoutError, ValueError, asyncio.LimitOverrunError)
 
 
 @dataclass(slots=True)
@@ -74,7 +76,7 @@ class Connections:
         self._closing: list[asyncio.StreamWriter] = []
 
     async def post(self, request: bytes) -> tuple[int, bytes]:
-        """The status and body of the reply. Raises OSError or EOFError where there is none."""
+        """The status and body of the reply. Raises one of _BROKEN where there is none that can be read."""
         try:
             reader, writer = self._free.pop()
         except IndexError:
@@ -83,8 +85,10 @@ class Connections:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
             status, *lines = head.lower().split(b"\r\n")
-            length = next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
-            body = await reader.readexactly(length)
+            lengths = [int(line[15:]) for line in lines if line.startswith(b"content-length:")]
+            if len(lengths) != 1:
+                raise EOFError("a reply without its length")
+            body = await reader.readexactly(lengths[0])
         except BaseException:
             self._closing.append(writer)
             raise
@@ -102,12 +106,12 @@ class Connections:
                 await writer.wait_closed()
 
 
-def request_of(document: dict[str, Any], key: str | None, path: str = "/v1/search") -> bytes:
-    """The bytes of a request with the JSON ``document``."""
+def request_of(document: dict[str, Any], key: str | None, host: str = "localhost") -> bytes:
+    """The bytes of a search with the JSON ``document``, on a server that is called ``host``."""
     body = json.dumps(document).encode()
     allowed = f"Authorization: Bearer {key}\r\n" if key else ""
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{allowed}"
+        f"POST /v1/search HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n{allowed}"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -124,7 +128,7 @@ async def offer(
     async def send(request: bytes, due: float) -> None:
         try:
             status, body = await asyncio.wait_for(connections.post(request), _PATIENCE)
-        except (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError):
+        except _BROKEN:
             outcome.failed += 1
             return
         spent = (perf_counter() - due) * 1_000
@@ -147,6 +151,31 @@ async def offer(
     outcome.seconds = perf_counter() - start
     await connections.close()
     return outcome
+
+
+async def check_search(address: Address, request: bytes) -> None:
+    """Raise ServiceError, with what the server says, unless it answers ``request`` as a search."""
+    host, port = address
+    where, connections = f"http://{host}:{port}", Connections(address)
+    try:
+        async with asyncio.timeout(_FIRST_PATIENCE):
+            status, body = await connections.post(request)
+    except TimeoutError as error:
+        raise ServiceError(f"{where} gave no reply within {_FIRST_PATIENCE:.0f} s") from error
+    except _BROKEN as error:
+        raise ServiceError(f"{where} gave no reply: {error}") from error
+    finally:
+        await connections.close()
+    try:
+        reply = json.loads(body)
+    except ValueError:
+        reply = None
+    if not isinstance(reply, dict) or (status == 200 and "hits" not in reply):
+        raise ServiceError(f"{where} is no server of Lurcher's: it answered a search with {status}")
+    if status not in (200, 429):
+        raise ServiceError(
+            f"{where} answered {status}: {reply.get('detail', reply)}; see --options and --key"
+        )
 
 
 def capacity(
@@ -184,14 +213,15 @@ def main(
     """Find the highest rate of searches at which 99 % are answered in time, and look beyond it."""
     texts = list(read_queries(queries).values())
     try:
-        given = json.loads(options)
-        requests = [request_of({"query": text, **given}, key) for text in texts]
+        documents = [{"query": text, **json.loads(options)} for text in texts]
     except (ValueError, TypeError) as error:
         raise FieldError("options", f"{options!r} is no JSON object: {error}") from error
     with _running(server) as address:
+        requests = [request_of(document, key, _host_of(address)) for document in documents]
+        asyncio.run(check_search(address, requests[0]))
         warm = asyncio.run(offer(address, requests[:_WARM_UP], _FIRST_RATE, 2.0))
         if not warm.served:
-            raise ServiceError(f"{server} answered no search; is it a server, and the key right?")
+            raise ServiceError(f"{server} answered the first search and none after it")
         tried = capacity(address, requests, p99, seconds)
         carried = max((one.rate for one in tried if one.carries(p99)), default=0.0)
         console = Console()
@@ -210,13 +240,28 @@ def main(
 def _running(server: str) -> Iterator[Address]:
     """The address of ``server``, which runs. Raises FieldError for a URL that is none, ServiceError."""
     if "://" in server:
-        url = urlsplit(server)
-        if url.scheme != "http" or not url.hostname:
-            raise FieldError("server", f"{server!r} is not http://HOST:PORT")
-        yield url.hostname, url.port or 80
+        yield _address_of(server)
     else:
         with running_server(Path(server)) as (address, _):
             yield address
+
+
+def _address_of(server: str) -> Address:
+    """The host and port of the URL ``server``. Raises FieldError."""
+    try:
+        url = urlsplit(server)
+        host, port = url.hostname, url.port or 80
+    except ValueError:  # no port, or no address
+        host, port = None, 0
+    if not host or server.rstrip("/") != f"http://{url.netloc}" or "@" in server:
+        raise FieldError("server", f"{server!r} is not http://HOST:PORT")
+    return host, port
+
+
+def _host_of(address: Address) -> str:
+    """What stands in `Host`."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _table(outcomes: Sequence[Outcome], limit: float) -> Table:

@@ -190,9 +190,10 @@ class Edge(HttpToolsProtocol):
         if not hosts and self.parser.get_http_version() != "1.0":
             self._refuse(HTTPStatus.BAD_REQUEST, "no Host header")
             raise _Refused
-        if not is_allowed(hosts[0].decode("latin-1") if hosts else "", self.limits.hosts):
+        host = hosts[0].decode("latin-1") if hosts else ""
+        if not is_allowed(host, self.limits.hosts):
             reason = "not a name of this server; the setting allowed_hosts lists them"
-            self._refuse(HTTPStatus.MISDIRECTED_REQUEST, f"Host {hosts[0][:100]!r} is {reason}")
+            self._refuse(HTTPStatus.MISDIRECTED_REQUEST, f"Host {host[:100]!r} is {reason}")
             raise _Refused
 
     def on_message_complete(self) -> None:

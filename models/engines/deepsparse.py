@@ -141,7 +141,7 @@ def _copy(graph: Path, folder: Path) -> Path:
 def load_library() -> Any:
     """The module ``deepsparse``, silent and without its reports home. Raises ModelError."""
     problem = "engine 'deepsparse' cannot be used"
-    instead = "leave the engine at 'onnxruntime'"
+    instead = "leave the engine at 'auto'"
     if sys.platform != "linux" or sys.version_info >= (3, 12):
         raise ModelError(
             f"{problem} on {platform.system()} with Python {platform.python_version()}: deepsparse "

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lurcher.benchmarks.load import Outcome, capacity, main, offer, request_of
-from lurcher.errors import FieldError
+from lurcher.benchmarks.load import Outcome, capacity, check_search, main, offer, request_of
+from lurcher.errors import FieldError, ServiceError
 from tests.server.serving import running, settings
 
 REQUESTS = [request_of({"query": text}, None) for text in ("a cat", "a dog")]
@@ -94,7 +94,11 @@ def test_capacity_ends_where_a_server_does_not_keep_up(small_bundle: Path) -> No
     assert not any(one.carries(0.01) for one in tried)
 
 
-@pytest.mark.parametrize("server", ["ftp://host", "http://", "https://host:1"])
+@pytest.mark.parametrize(
+    "server",
+    ["ftp://host", "http://", "https://host:1", "http://host/v1", "http://host:99999", "http://[::1",
+     "http://me@host", "http://host?a=b"],
+)  # fmt: skip
 def test_what_is_no_server_is_named(tmp_path: Path, server: str) -> None:
     file = tmp_path / "queries.jsonl"
     file.write_text('{"_id": "1", "text": "a cat"}\n')
@@ -107,3 +111,48 @@ def test_options_that_are_no_object_are_named(tmp_path: Path) -> None:
     file.write_text('{"_id": "1", "text": "a cat"}\n')
     with pytest.raises(FieldError, match=r"^options: '\[1\]'"):
         main("http://localhost:1", file, options="[1]")
+
+
+REPLIES = {
+    "another server": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n<p/>",
+        "no server of Lurcher's",
+    ),
+    "other JSON": (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "no server of Lurcher's"),
+    "no length": (b"HTTP/1.1 200 OK\r\n\r\n{}", "without its length"),
+    "no HTTP": (b"HELLO\r\n\r\n", "no reply"),
+    "nothing": (b"", "no reply"),
+    "an endless head": (b"x" * 100_000, "no reply"),
+}
+
+
+@pytest.mark.parametrize("kind", REPLIES)
+def test_what_does_not_answer_searches_is_told_before_it_is_measured(kind: str) -> None:
+    reply, reason = REPLIES[kind]
+
+    async def story() -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"}")
+            writer.write(reply)
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        try:
+            await check_search(server.sockets[0].getsockname()[:2], REQUESTS[0])
+        finally:
+            server.close()
+
+    with pytest.raises(ServiceError, match=reason):
+        asyncio.run(story())
+
+
+def test_a_search_that_is_refused_is_told_with_the_servers_reason(small_bundle: Path) -> None:
+    with running(settings(small_bundle, allowed_hosts=["a.example"])) as client:
+        address = ("127.0.0.1", client.port)
+        asyncio.run(check_search(address, request_of({"query": "a cat"}, None, "a.example")))
+        with pytest.raises(ServiceError, match="421: Host"):
+            asyncio.run(check_search(address, request_of({"query": "a cat"}, None, "b.example")))
+        with pytest.raises(ServiceError, match="422: nope"):
+            asyncio.run(
+                check_search(address, request_of({"query": "a cat", "nope": 1}, None, "[::1]"))
+            )
