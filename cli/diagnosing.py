@@ -21,22 +21,27 @@ def doctor(
     """Say which engine runs the query encoder and late interaction here, and why."""
     import onnxruntime
 
-    from lurcher.bundle.bundle import ENCODER
+    from lurcher.bundle.bundle import ENCODER, NO_VECTORS
+    from lurcher.bundle.manifest import read_manifest
     from lurcher.models.encoders.config import load_config
     from lurcher.models.engines.choice import choose
     from lurcher.models.engines.native.library import load
     from lurcher.models.pretrained import DEFAULT_ENCODER
 
-    folder = DEFAULT_ENCODER if bundle is None else bundle / ENCODER
     found = load()
-    choice = choose(folder / load_config(folder).query_graph, 1)
+    if bundle is not None and read_manifest(bundle).encoder is None:
+        engine, reason = "none", NO_VECTORS
+    else:
+        folder = DEFAULT_ENCODER if bundle is None else bundle / ENCODER
+        choice = choose(folder / load_config(folder).query_graph, 1)
+        engine, reason = choice.name, choice.reason
     print_section(
         "",
         {
             "onnxruntime": onnxruntime.__version__,
             "native library": found if isinstance(found, str) else f"kernels for {found.level}",
             "late interaction": "NumPy" if isinstance(found, str) else "native",
-            "engine 'auto'": choice.name,
-            "why": choice.reason,
+            "engine 'auto'": engine,
+            "why": reason,
         },
     )

@@ -19,3 +19,13 @@ def test_it_names_the_engine_of_a_bundle_and_the_reason(run: Run, small_bundle: 
 
 def test_a_folder_that_is_no_bundle_is_an_error(run: Run, tmp_path: Path) -> None:
     assert str(tmp_path) in complaint(run("doctor", tmp_path))
+
+
+def test_a_bundle_without_vectors_has_no_engine(run: Run, words_bundle: Path) -> None:
+    assert "no vectors" in output(run("doctor", words_bundle))
+
+
+def test_a_file_is_no_bundle_either(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "corpus.txt"
+    file.write_text("x")
+    assert "encoder" not in complaint(run("doctor", file))
