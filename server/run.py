@@ -19,6 +19,7 @@ from lurcher.errors import FieldError
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server import logs
 from lurcher.server.app import create_app
+from lurcher.server.descriptors import room_for
 from lurcher.server.edge import Limits, edge
 from lurcher.server.hosts import LOOPBACK_NAME, is_loopback
 from lurcher.server.opening import OpenSnapshot
@@ -97,8 +98,12 @@ def _limits(settings: Settings) -> Limits:
     if not hosts and is_loopback(settings.host):
         hosts = {LOOPBACK_NAME}
     any_name = not hosts or "*" in hosts
+    connections = room_for(settings.max_connections)
+    if connections < settings.max_connections:
+        reason = "the limit of open files (ulimit -n) leaves room for no more"
+        _log.warning("fewer connections", most=connections, reason=reason)
     return Limits(
-        settings.max_connections, settings.max_header_bytes, settings.read_seconds,
+        connections, settings.max_header_bytes, settings.read_seconds,
         settings.write_seconds, None if any_name else hosts,
     )  # fmt: skip
 
