@@ -42,6 +42,10 @@ _TABLE: dict[type[LurcherError], tuple[int, str]] = {
 
 _RETRY_LOADING_SECONDS = 2
 
+_UNREAD = "The body cannot be read"
+# What FastAPI says of all of them.
+_FASTAPIS = "There was an error parsing the body"
+
 # A list of a thousand wrong documents, or a name of a megabyte, helps nobody.
 _MOST_PROBLEMS = 20
 _IN_DETAIL = 3
@@ -91,6 +95,8 @@ def told(error: Exception, request_id: str) -> tuple[Problem, Mapping[str, str]]
     if isinstance(error, RequestValidationError):
         return _invalid(error, request_id), {}
     if isinstance(error, HTTPException):
+        if (unread := _unreadable(error)) is not None:
+            return _unread_problem(unread, request_id), {}
         found = Problem(
             title=HTTPStatus(error.status_code).phrase, status=error.status_code,
             detail=_shown(str(error.detail)), request_id=request_id,
@@ -101,6 +107,27 @@ def told(error: Exception, request_id: str) -> tuple[Problem, Mapping[str, str]]
     found = Problem(title="Internal error", status=500, detail=detail, request_id=request_id)
     # Starlette sends this reply outside of the middleware that adds the header.
     return found, {"X-Request-Id": request_id}
+
+
+def _unreadable(error: HTTPException) -> str | None:
+    """Why FastAPI could not read a body at all, of which it says nothing; None for other errors."""
+    cause = error.__cause__ if error.detail == _FASTAPIS else None
+    if isinstance(cause, UnicodeDecodeError):
+        return f"not {cause.encoding.upper()} at byte {cause.start}"
+    if isinstance(cause, RecursionError):
+        return "nested too deeply"
+    if isinstance(cause, ValueError) and "digits" in str(cause):  # Python's limit for integers
+        return "a number has too many digits"
+    return None
+
+
+def _unread_problem(reason: str, request_id: str) -> Problem:
+    """Return the problem of a body that cannot be read, for this ``reason``."""
+    field = FieldProblem(field="body", reason=f"cannot be read: {reason}")
+    return Problem(
+        title=_UNREAD, status=400, detail=f"body: {field.reason}", request_id=request_id,
+        errors=[field],
+    )  # fmt: skip
 
 
 def _retry(error: LurcherError) -> dict[str, str]:
@@ -120,7 +147,7 @@ def _invalid(error: RequestValidationError, request_id: str) -> Problem:
     if len(found) > _IN_DETAIL:
         detail += f"; and {len(found) - _IN_DETAIL} more"
     broken = any(e["type"] == "json_invalid" for e in found)
-    status, title = (400, "The body cannot be read") if broken else _TABLE[FieldError]
+    status, title = (400, _UNREAD) if broken else _TABLE[FieldError]
     return Problem(title=title, status=status, detail=detail, request_id=request_id, errors=fields)
 
 
