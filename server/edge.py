@@ -16,7 +16,8 @@ from uuid import uuid4
 
 import httptools
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from lurcher.server.errors import MEDIA_TYPE
 from lurcher.server.hosts import is_allowed
@@ -60,6 +61,7 @@ class Edge(HttpToolsProtocol):
         self._in_head = True
         self._begun = False  # whether a byte of the request has come
         self._refused = False
+        self._answering: RequestResponseCycle | None = None  # uvicorn's own is the newest one
         self._upgrading = False  # whether the client would rather speak another protocol
 
     # The connection.
@@ -74,9 +76,12 @@ class Edge(HttpToolsProtocol):
             self._expect("head")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Forget the connection; the request in hand is told, too, where others wait behind it."""
         self._expect(None)
         self.resume_writing()
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -114,6 +119,10 @@ class Edge(HttpToolsProtocol):
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "the server is stopping")
         else:
             super().shutdown()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """Begin the next request, and read no more of them while others wait."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.serving import PATIENCE, Client, running, settings
+from tests.server.serving import PATIENCE, Client, running, settings, until
 
 GET = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 OFFERS = {
@@ -89,3 +89,22 @@ def test_of_thousands_at_once_the_first_are_answered_and_the_connection_ends(
 ) -> None:
     found = replies(client, GET * 5_000)
     assert [one[:3] for one in found] == [b"200"] * 101
+
+
+def test_who_leaves_replies_unread_is_no_fault_of_the_server(
+    small_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(settings(small_bundle, write_seconds=0.2)) as client:
+        with closing(socket.socket()) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            connection.connect(("127.0.0.1", client.port))
+            page = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            connection.sendall(page * 90)
+            answered = 'lurcher_requests_total{route="/openapi.json",status="200"}'
+            until(lambda: client.metric(answered) > 2)
+            with pytest.raises(OSError, match=r"reset|Broken"):
+                until(lambda: connection.send(page) == 0)
+        assert client.get("/livez").status == 200
+    said = capsys.readouterr().out
+    assert "the reply is not read" in said
+    assert "unexpected error" not in said
