@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -57,7 +58,15 @@ def client_of(request: Request) -> str:
     key: str | None = getattr(request.state, "key", None)
     if key is not None:
         return f"key:{key.removeprefix('sha256:')[:16]}"
-    return f"address:{request.client.host if request.client else 'unknown'}"
+    return f"address:{_address(request.client.host if request.client else '')}"
+
+
+def _address(host: str) -> str:
+    """Return ``host`` if it is an IP address: a proxy's word for it (X-Forwarded-For) may be anything."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return "unknown"
 
 
 def caller_of(request: Request) -> Caller:
