@@ -40,9 +40,10 @@ def build(
         typer.Option(help="An encoder that `lurcher export` wrote; default: the shipped one."),
     ] = None,
     profile: Annotated[
-        Literal["fast", "balanced", "best"] | None,
+        Literal["fast", "balanced", "sparse", "best"] | None,
         typer.Option(
-            help="The query encoder: fast or balanced, smaller ones; or best, the shipped encoder (default)."
+            help="The query encoder: fast, balanced or sparse, which take less time; or best, the shipped "
+            "encoder (default)."
         ),
     ] = None,
     index: Annotated[

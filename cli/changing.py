@@ -19,9 +19,7 @@ def swap_encoder(
     bundle: BundlePath,
     student: Annotated[
         str,
-        typer.Argument(
-            help="A folder that `lurcher compress` wrote; or fast, balanced or best, as in build."
-        ),
+        typer.Argument(help="A folder that `lurcher compress` wrote; or a profile, as in build."),
     ],
     out: Annotated[
         Path | None,

@@ -11,5 +11,6 @@ DEFAULT_ENCODER = Path(__file__).parent / "all-MiniLM-L6-v2"
 PROFILES: dict[str, Path | None] = {
     "fast": DEFAULT_ENCODER / "students" / "fast",
     "balanced": DEFAULT_ENCODER / "students" / "balanced",
+    "sparse": DEFAULT_ENCODER / "students" / "sparse",
     "best": None,
 }

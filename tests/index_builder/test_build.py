@@ -55,6 +55,7 @@ def test_the_manifest_says_what_was_built(small_bundle: Path) -> None:
     build = manifest.build.model_dump()
     assert build.pop("engine") in ("native", "onnxruntime")
     assert build.pop("engine_reason")
+    assert build.pop("split")["overlap"] == 25
     assert build == {
         "corpus": "small.jsonl", "index": "Flat", "recall_target": 0.98, "seed": 1
     }  # fmt: skip
@@ -64,7 +65,9 @@ def test_the_manifest_says_what_was_built(small_bundle: Path) -> None:
         "empty_passages": 0, "truncated_passages": 0, "skipped_records": 0,
         "search_effort": None, "recall_at_100": 1.0, "recall_queries": 60,
     }  # fmt: skip
-    assert [s.model_dump() for s in manifest.segments] == [{"name": "000000", "passages": 60}]
+    assert [s.model_dump(exclude_defaults=True) for s in manifest.segments] == [
+        {"name": "000000", "passages": 60}
+    ]
 
 
 def test_a_build_leaves_nothing_beside_the_bundle(
