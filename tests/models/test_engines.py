@@ -46,7 +46,7 @@ def test_deepsparse_that_is_not_installed_says_what_to_install(
 @pytest.mark.usefixtures("installed")
 def test_deepsparse_on_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(ModelError, match=r"for Linux and Python 3\.11; leave .* 'onnxruntime'"):
+    with pytest.raises(ModelError, match=r"for Linux and Python 3\.11; leave .* 'auto'"):
         open_engine("deepsparse", GRAPH, 1)
 
 
