@@ -80,15 +80,6 @@ class ReadingStore:
     coder: ReadingCoder
     entries: Entries
 
-    @classmethod
-    def open(
-        cls, bundle: Path, segment: str, settings: ReadingSettings, encoder: EncoderConfig,
-        passages: int,
-    ) -> ReadingStore:  # fmt: skip
-        """The store of ``segment`` in ``bundle``, which has ``passages`` passages. Raises BundleCorrupt."""
-        coder = load_reading_coder(bundle, segment, settings, encoder)
-        return cls(settings, coder, open_reading(bundle, segment, settings, encoder, passages))
-
     def gather(self, rows: Rows) -> tuple[Codes, Rows]:
         """The codes (n, bits/8) of passages ``rows`` (C,) in that order, and how many each has (C,)."""
         return self.entries.gather(rows)

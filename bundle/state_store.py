@@ -77,14 +77,6 @@ class StateStore:
     codec: Codec
     entries: Entries
 
-    @classmethod
-    def open(
-        cls, bundle: Path, segment: str, settings: StateSettings, ranker: RankerConfig, passages: int
-    ) -> StateStore:  # fmt: skip
-        """The store of ``segment`` in ``bundle``, which has ``passages`` passages. Raises BundleCorrupt."""
-        codec = load_state_codec(bundle, segment, settings, ranker)
-        return cls(settings, codec, open_states(bundle, segment, settings, codec, ranker, passages))
-
     def gather(self, rows: Rows) -> list[Vectors]:
         """The states (L, d) float32 of each of the passages ``rows`` (C,), in that order."""
         packed, counts = self.entries.gather(rows)

@@ -93,14 +93,6 @@ class TokenStore:
     coder: TokenCoder
     entries: Entries
 
-    @classmethod
-    def open(
-        cls, bundle: Path, segment: str, settings: TokenSettings, encoder: EncoderConfig, passages: int
-    ) -> TokenStore:  # fmt: skip
-        """The store of ``segment`` in ``bundle``, which has ``passages`` passages. Raises BundleCorrupt."""
-        coder = load_token_coder(bundle, segment, settings, encoder)
-        return cls(settings, coder, open_tokens(bundle, segment, settings, encoder, passages))
-
     def gather(self, rows: Rows) -> tuple[Codes, Rows]:
         """The codes (n, bits/8) of passages ``rows`` (C,) in that order, and how many each has (C,)."""
         return self.entries.gather(rows)

@@ -30,6 +30,7 @@ from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.models.reader.coder import ReadingCoder
 from lurcher.models.reader.reader import READER_FILE, READER_GRAPH
 from lurcher.models.tokens.coder import Codes
+from tests.bundle.opened_stores import reading_store
 
 BITS, D = 24, 32
 OTHERS = f"sha256:{'f' * 64}"
@@ -71,7 +72,7 @@ def write(root: Path, corpus: list[Codes], max_tokens: int = 40) -> ReadingSetti
 
 def opened(root: Path, stated: ReadingSettings, passages: int, **changes: Any) -> ReadingStore:
     encoder = changes.pop("encoder", ENCODER)
-    return ReadingStore.open(root, SEGMENT, stated.model_copy(update=changes), encoder, passages)
+    return reading_store(root, SEGMENT, stated.model_copy(update=changes), encoder, passages)
 
 
 @pytest.fixture

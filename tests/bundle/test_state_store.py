@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lurcher.bundle.state_codecs import SIGNS, Codec, Halves, Signs
-from lurcher.bundle.state_store import StateSettings, StateStore, StateWriter, describe_states
+from lurcher.bundle.state_store import StateSettings, StateWriter, describe_states
 from lurcher.errors import BundleCorrupt, ModelError
 from lurcher.models.ranker.seq2seq import RankerConfig
+from tests.bundle.opened_stores import state_store
 
 Array = npt.NDArray[np.float32]
 
@@ -78,7 +79,7 @@ def test_passages_come_back_in_any_order(
     found = write(bundle, codec, states, cut)
     assert (found.states, found.truncated) == (sum(map(len, states)), sum(cut))
     assert found.bytes == sum(f.stat().st_size for f in (bundle / SEGMENT).iterdir())
-    store = StateStore.open(bundle, SEGMENT, found, RANKER, len(states))
+    store = state_store(bundle, SEGMENT, found, RANKER, len(states))
     rows = np.array(data.draw(st.lists(st.integers(0, len(states) - 1), max_size=9)), np.int64)
     given_back = store.gather(rows)
     assert len(given_back) == len(rows)
@@ -127,7 +128,7 @@ def test_a_writer_that_appends_nothing_leaves_a_store_of_nothing(
     codec: Codec, tmp_path: Path
 ) -> None:
     found = write(tmp_path, codec, [], [])
-    store = StateStore.open(tmp_path, SEGMENT, found, RANKER, 0)
+    store = state_store(tmp_path, SEGMENT, found, RANKER, 0)
     assert store.gather(np.zeros(0, np.int64)) == []
 
 
@@ -167,7 +168,7 @@ def test_a_damaged_store_is_refused(tmp_path: Path, damage: Any, file: str, reas
     found = write(tmp_path, make_signs(), random_states([3, 2, 1]), [False] * 3)
     damage(tmp_path)
     with pytest.raises(BundleCorrupt, match=reason) as caught:
-        StateStore.open(tmp_path, SEGMENT, found, RANKER, 3)
+        state_store(tmp_path, SEGMENT, found, RANKER, 3)
     assert caught.value.file.endswith(file)
 
 
@@ -175,4 +176,4 @@ def test_states_of_another_ranker_are_refused(tmp_path: Path) -> None:
     found = write(tmp_path, make_signs(), random_states([3]), [False])
     other = RANKER.model_copy(update={"fingerprint": f"sha256:{'1' * 64}"})
     with pytest.raises(BundleCorrupt, match="of another ranker than the bundle's"):
-        StateStore.open(tmp_path, SEGMENT, found, other, 1)
+        state_store(tmp_path, SEGMENT, found, other, 1)

@@ -29,6 +29,7 @@ from lurcher.models.encoders.config import EncoderConfig, load_config
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.models.tokens.coder import Coded, TokenCoder
 from lurcher.models.tokens.projection import Projection
+from tests.bundle.opened_stores import token_store
 
 BITS, D = 24, 32
 OTHERS = f"sha256:{'f' * 64}"
@@ -73,7 +74,7 @@ def write(root: Path, corpus: list[Coded], max_tokens: int = 40) -> TokenSetting
 
 def opened(root: Path, stated: TokenSettings, passages: int, **changes: Any) -> TokenStore:
     encoder = changes.pop("encoder", ENCODER)
-    return TokenStore.open(root, SEGMENT, stated.model_copy(update=changes), encoder, passages)
+    return token_store(root, SEGMENT, stated.model_copy(update=changes), encoder, passages)
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ def test_a_manifest_that_claims_something_else_is_found_out(
 def test_tokens_of_another_encoder_are_refused(tmp_path: Path, corpus: list[Coded]) -> None:
     stated = write(tmp_path, corpus)
     with pytest.raises(BundleCorrupt, match="of another encoder than the bundle's") as caught:
-        TokenStore.open(
+        token_store(
             tmp_path, SEGMENT, stated.model_copy(update={"encoder": OTHERS}), ENCODER, len(corpus)
         )
     assert caught.value.file == f"{SEGMENT}/tokens.bin"

@@ -19,6 +19,7 @@ from lurcher.models.encoders.config import TOKENIZER_FILE
 from lurcher.models.encoders.tokenizer import Tokenizer
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.models.ranker.seq2seq import RankerConfig, Seq2SeqEncoder
+from tests.bundle.opened_stores import state_store
 
 Array = npt.NDArray[Any]
 
@@ -74,9 +75,7 @@ def opened(segment: Path, codec: Codec, count: int) -> StateStore:
     if isinstance(codec, Signs):
         (bundle / "states").mkdir()
         codec.save(bundle / "states/signs.npz")
-    return StateStore.open(
-        bundle, name, describe_states(bundle, name, codec, CONFIG), CONFIG, count
-    )
+    return state_store(bundle, name, describe_states(bundle, name, codec, CONFIG), CONFIG, count)
 
 
 @pytest.mark.parametrize("form", ["float16", "1-bit"])

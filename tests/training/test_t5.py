@@ -26,6 +26,7 @@ from lurcher.index_builder.progress import Silent
 from lurcher.index_builder.stages.encode_states import calibrate, encode_states
 from lurcher.models.ranker.seq2seq import Seq2SeqDecoder, Seq2SeqEncoder, load_ranker_config
 from lurcher.training.ranker.t5 import check_parity, export_t5, load_original
+from tests.bundle.opened_stores import state_store
 
 Array = npt.NDArray[np.float32]
 
@@ -199,7 +200,7 @@ def stored(ranker: Path, bundle: Path, form: Any) -> StateStore:
     passages.close()
     settings = describe_states(bundle, "segments/000000", codec, encoder.config)
     assert settings.truncated == 1
-    return StateStore.open(bundle, "segments/000000", settings, encoder.config, len(PASSAGES))
+    return state_store(bundle, "segments/000000", settings, encoder.config, len(PASSAGES))
 
 
 @pytest.mark.parametrize(
