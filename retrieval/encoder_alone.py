@@ -17,6 +17,8 @@ from lurcher.models.tokens.general import general_coder
 from lurcher.retrieval.capabilities import NO_TOKENS, Capabilities
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.embedder import Embedder, EmbedWork
+from lurcher.retrieval.models import passage_encoder
+from lurcher.retrieval.outcomes import outcome_of_each
 from lurcher.retrieval.prices import price_of_rerank, price_of_text
 from lurcher.retrieval.rerank import (
     Document,
@@ -40,15 +42,7 @@ class EncoderAlone:
         """``folder`` is an encoder's, or a bundle's. Raises BundleError or ModelError."""
         encoder, coder, keep_ratio = _models(folder, check_hashes)
         self._queries = Encoder.load(encoder, "query", threads, engine)
-        config = self._queries.config
-        self._passages = (
-            self._queries
-            if (config.query_prompt, config.query_graph)
-            == (config.passage_prompt, config.passage_graph)
-            else Encoder.load(
-                encoder, "passage", threads, "onnxruntime" if engine == "onnxruntime" else "auto"
-            )
-        )
+        self._passages = passage_encoder(self._queries, encoder, threads, engine)
         self.costs = CostModel()
         self.embedder = Embedder(self._queries, lambda: self._passages)
         self._reranker = (
@@ -69,13 +63,7 @@ class EncoderAlone:
 
     def rerank(self, requests: Sequence[RerankRequest]) -> list[RerankScores | LurcherError]:
         """The scores of the documents of each request; an error in the place of one at fault."""
-        scores: list[RerankScores | LurcherError] = []
-        for request in requests:
-            try:
-                scores.append(self._ranks().score(request))
-            except LurcherError as error:
-                scores.append(error)
-        return scores
+        return outcome_of_each(lambda request: self._ranks().score(request), requests)
 
     def price_document(self, document: Document) -> float:
         """The seconds that encoding ``document`` should take."""

@@ -35,15 +35,23 @@ class Models:
         self.common: Vectors = unit(self.queries.encode(UNRELATED_WORDS).mean(axis=0))
 
     def passages(self) -> Encoder:
-        """The encoder of passages: the queries' own where it is the same, loaded when it is needed first."""
-        config = self.queries.config
-        if (config.query_prompt, config.query_graph) == (
-            config.passage_prompt,
-            config.passage_graph,
-        ):
-            return self.queries
+        """The encoder of passages, loaded when it is needed first."""
         if self._passages is None:
-            # Not by an engine that was asked for and may be good for a student's graph alone.
-            engine: EngineName = "onnxruntime" if self._engine == "onnxruntime" else "auto"
-            self._passages = Encoder.load(self._folder, "passage", self._threads, engine)
+            self._passages = passage_encoder(
+                self.queries, self._folder, self._threads, self._engine
+            )
         return self._passages
+
+
+def passage_encoder(queries: Encoder, folder: Path, threads: int, engine: EngineName) -> Encoder:
+    """The encoder of passages in ``folder``: that of ``queries`` where it is the same. Raises ModelError."""
+    config = queries.config
+    query, passage = (
+        (config.query_prompt, config.query_graph), (config.passage_prompt, config.passage_graph)
+    )  # fmt: skip
+    if query == passage:
+        return queries
+    # Not by an engine that was asked for and may be good for a student's graph alone.
+    return Encoder.load(
+        folder, "passage", threads, "onnxruntime" if engine == "onnxruntime" else "auto"
+    )

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.query import Plan, Query
+from lurcher.retrieval.rankers.maxsim import UNPACKING
 from lurcher.retrieval.rerank import RerankRequest
 
 # Characters of a token, in most texts of most languages; and the tokens around each text.
 _CHARACTERS, _SPECIAL = 4, 2
-# Comparing a token of the query with a candidate costs this much more for the candidate itself.
-_UNPACKING = 8
 # Tokens of a passage that a reader reads.
 _PASSAGE = 150
 
@@ -23,7 +22,7 @@ def price_of_query(query: Query, plan: Plan, costs: CostModel, max_tokens: int) 
     length = _tokens(query.text, max_tokens)
     price = costs.estimate("query", 1) + costs.estimate("token", length)
     if plan.ranker is not None:
-        price += costs.estimate(plan.ranker, plan.depth * (_UNPACKING + length))
+        price += costs.estimate(plan.ranker, plan.depth * (UNPACKING + length))
     if query.read is not None:
         price += costs.estimate("read", query.top_k * (_PASSAGE + length))
     if "highlights" in query.extras:
@@ -41,7 +40,7 @@ def price_of_text(text: str, costs: CostModel, max_tokens: int) -> float:
 def price_of_rerank(request: RerankRequest, costs: CostModel, max_tokens: int) -> float:
     """The seconds of scoring the passages of ``request``, whose own texts are encoded already."""
     length = _tokens(request.query, max_tokens)
-    compared = costs.estimate("maxsim", len(request.passages) * (_UNPACKING + length))
+    compared = costs.estimate("maxsim", len(request.passages) * (UNPACKING + length))
     return costs.estimate("query", 1) + costs.estimate("token", length) + compared
 
 

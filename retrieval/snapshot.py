@@ -20,6 +20,7 @@ from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.duplicates import folded
 from lurcher.retrieval.embedder import Embedder
 from lurcher.retrieval.models import Models
+from lurcher.retrieval.outcomes import outcome_of_each
 from lurcher.retrieval.phrases import quoted, rows_with
 from lurcher.retrieval.prices import price_of_query, price_of_rerank, price_of_text
 from lurcher.retrieval.query import (
@@ -195,13 +196,7 @@ class Snapshot:
 
     def rerank(self, requests: Sequence[RerankRequest]) -> list[RerankScores | LurcherError]:
         """The scores of the passages of each request; an error in the place of one at fault."""
-        scores: list[RerankScores | LurcherError] = []
-        for request in requests:
-            try:
-                scores.append(self._reranker.score(request))
-            except LurcherError as error:
-                scores.append(error)
-        return scores
+        return outcome_of_each(lambda request: self._reranker.score(request), requests)
 
     @property
     def _reranker(self) -> Reranker:

@@ -19,7 +19,7 @@ from lurcher.retrieval.rankers import Ranking
 
 # What a candidate costs whatever the query: unpacking its codes is as much work as comparing them with this
 # many tokens of the query. With it the time per token is the same from 4 tokens to 254.
-_UNPACKING = 8
+UNPACKING = 8
 
 # What a unit of the logit of a passage's best span adds to its score, by development questions of squad-open
 # and training claims of SciFact: on questions like those it was trained on more gains little, and elsewhere
@@ -42,7 +42,7 @@ class MaxSimRanker:
 
     def length(self, state: QueryState) -> int:
         """As ``Ranker.length``."""
-        return _UNPACKING + len(_token_features(state).projected)
+        return UNPACKING + len(_token_features(state).projected)
 
     def __call__(self, state: QueryState) -> Ranking:
         """As ``Ranker.__call__``."""

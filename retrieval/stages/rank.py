@@ -10,6 +10,7 @@ import numpy as np
 
 from lurcher.errors import LurcherError
 from lurcher.retrieval.costs import CostModel
+from lurcher.retrieval.outcomes import outcome_of_each
 from lurcher.retrieval.query import QueryState, RankerName
 from lurcher.retrieval.rankers import Ranker
 
@@ -25,13 +26,7 @@ class Rank:
 
     def __call__(self, states: Sequence[QueryState]) -> list[QueryState | LurcherError]:
         """The states with their candidates in the final order: ``top_k``, or all where they are grouped."""
-        ranked: list[QueryState | LurcherError] = []
-        for state in states:
-            try:
-                ranked.append(self._ranked(state))
-            except LurcherError as error:
-                ranked.append(error)
-        return ranked
+        return outcome_of_each(self._ranked, states)
 
     def _ranked(self, state: QueryState) -> QueryState:
         name, candidates = state.plan.ranker, state.candidates

@@ -24,6 +24,7 @@ from lurcher.models.reader.spans import Span as TokenSpan
 from lurcher.models.reader.spans import best_spans
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.fusion import stand_in
+from lurcher.retrieval.outcomes import outcome_of_each
 from lurcher.retrieval.passage_reader import PassageReader, ReaderQuery, ReadPassage
 from lurcher.retrieval.query import QueryState, ReadOptions
 from lurcher.retrieval.rankers.t5 import T5
@@ -51,17 +52,12 @@ class Read:
 
     def __call__(self, states: Sequence[QueryState]) -> list[QueryState | LurcherError]:
         """The states with answers; where time is short fewer passages are read, though at least one."""
-        read: list[QueryState | LurcherError] = []
-        for state in states:
-            try:
-                read.append(
-                    state if state.query.read is None else self._answered(state, state.query.read)
-                )
-            except LurcherError as error:
-                read.append(error)
-        return read
+        return outcome_of_each(self._answered, states)
 
-    def _answered(self, state: QueryState, options: ReadOptions) -> QueryState:
+    def _answered(self, state: QueryState) -> QueryState:
+        options = state.query.read
+        if options is None:
+            return state
         rows, passages = state.candidates.rows, state.passages
         if options.write and self._t5 is not None:
             state = replace(state, written=self._t5.write(state.query.text, rows, passages))
