@@ -8,7 +8,6 @@ and the thread, as they share their models.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -31,7 +30,7 @@ from lurcher.retrieval.rerank import Document, EncodedDocument, RerankRequest, R
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.admission import OURSELVES, Caller
-from lurcher.server.admission.batching import Batcher, Bounds, deadline_passed
+from lurcher.server.admission.batching import Batcher, Bounds, within
 from lurcher.server.admission.concurrency_limiter import ConcurrencyLimiter
 from lurcher.server.admission.ladder import lowered
 from lurcher.server.admission.turns import in_turns
@@ -47,8 +46,6 @@ _RANKED_BY = 0.9
 _QUESTIONS = 2
 # Documents of one request that are encoded together, per core: long ones take a tenth of a second.
 _ENCODED_TOGETHER = 4
-
-
 # Tokens of texts that are embedded together, per core: as long.
 _ENCODED_TOKENS = 1_024
 
@@ -131,8 +128,8 @@ class Serving(Leased):
             pressure = (
                 self._batcher.wait(caller.client, prices[0]) * 1_000 / self._settings.max_wait_ms
             )
-            queries = [lowered(queries[0], pressure, self._price)]
-            prices = [self._price(queries[0])]
+            query, price = lowered(queries[0], prices[0], pressure, self._price)
+            queries, prices = [query], [price]
         return self._batcher.submit(self._work.search, queries, prices, seconds, caller)
 
     def _price(self, query: Query) -> float:
@@ -153,14 +150,11 @@ class Serving(Leased):
         if degrade:
             question = replace(question, deadline=start + _RANKED_BY * seconds)
         price = self._price(question)
-        try:
-            async with asyncio.timeout(seconds), self._questions.permit(caller.is_disconnected):
-                permitted = perf_counter()
-                (answer,) = await self._batcher.submit(
-                    self._work.search, [question], [price], None, caller, exempt=True
-                )
-        except TimeoutError as error:
-            raise deadline_passed(seconds) from error
+        async with within(seconds), self._questions.permit(caller.is_disconnected):
+            permitted = perf_counter()
+            (answer,) = await self._batcher.submit(
+                self._work.search, [question], [price], None, caller, exempt=True
+            )
         if isinstance(answer, LurcherError):
             raise answer
         result, waited = answer
@@ -174,21 +168,17 @@ class Serving(Leased):
 
         Raises NotReady, QueueFull, DeadlinePassed, or what the snapshot raised.
         """
-        seconds = self._seconds(timeout_ms)
         encoded: tuple[EncodedDocument, ...] = ()
-        try:
-            async with asyncio.timeout(seconds):
-                if not isinstance(passages, np.ndarray):
-                    encoded = await self._encoded(passages, caller)
-                    request = RerankRequest(query, encoded)
-                else:
-                    request = RerankRequest(query, passages)
-                (scores,) = await self._all(
-                    self._work.rerank, [request], self._snapshot.price_rerank, caller,
-                    exempt=bool(encoded),
-                )  # fmt: skip
-        except TimeoutError as error:
-            raise deadline_passed(seconds) from error
+        async with within(self._seconds(timeout_ms)):
+            if not isinstance(passages, np.ndarray):
+                encoded = await self._encoded(passages, caller)
+                request = RerankRequest(query, encoded)
+            else:
+                request = RerankRequest(query, passages)
+            (scores,) = await self._all(
+                self._work.rerank, [request], self._snapshot.price_rerank, caller,
+                exempt=bool(encoded),
+            )  # fmt: skip
         return scores, [i for i, one in enumerate(encoded) if one.truncated]
 
     @property
@@ -203,14 +193,10 @@ class Serving(Leased):
 
         Raises NotReady, QueueFull, DeadlinePassed, or what the snapshot raised.
         """
-        seconds = self._seconds(timeout_ms)
         cores = thread_count(self._settings.threads)
         turns = in_turns(works, _ENCODED_TOKENS * cores, self._settings.max_waiting)
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._turns(self._work.embed, turns, self._of_text, caller)
-        except TimeoutError as error:
-            raise deadline_passed(seconds) from error
+        async with within(self._seconds(timeout_ms)):
+            return await self._turns(self._work.embed, turns, self._of_text, caller)
 
     async def nearest_parts(self, pairs: Sequence[tuple[str, str]], caller: Caller) -> list[str]:
         """Return the ids that ``Snapshot.nearest_parts`` gives. Raises NotReady or QueueFull."""

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, TypeVar
@@ -132,11 +133,8 @@ class Batcher:
         for price, item in zip(prices, items, strict=True):
             line.push(caller.client, price, item)
         self._arrived.set()
-        try:
-            async with asyncio.timeout(seconds):  # on the way out it cancels every future
-                done = await _outcomes([item.future for item in items])
-        except TimeoutError as error:
-            raise deadline_passed(seconds) from error
+        async with within(seconds):  # on the way out it cancels every future
+            done = await _outcomes([item.future for item in items])
         answers: list[tuple[Done, float] | LurcherError] = []
         for one in done:
             if isinstance(one, Exception) and not isinstance(one, LurcherError):
@@ -251,9 +249,14 @@ def queue_full(waiting: int, seconds: float) -> QueueFull:
     return QueueFull(waiting, max(1, math.ceil(seconds)))
 
 
-def deadline_passed(seconds: float | None) -> DeadlinePassed:
-    """Return the error of a request that got no answer within ``seconds``."""
-    return DeadlinePassed(f"no answer within {(seconds or 0) * 1000:.0f} ms")
+@asynccontextmanager
+async def within(seconds: float | None) -> AsyncIterator[None]:
+    """Cancel the block after so many ``seconds`` (None: never), and raise DeadlinePassed."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise DeadlinePassed(f"no answer within {(seconds or 0) * 1000:.0f} ms") from error
 
 
 def _done(handler: Handler[Any, Any], works: Sequence[Any]) -> list[Any]:

@@ -16,15 +16,17 @@ _RUNGS: list[tuple[float, set[RankMode], RankMode]] = [
 _WORTHWHILE = 0.8
 
 
-def lowered(query: Query, pressure: float, price: Callable[[Query], float]) -> Query:
-    """``query`` ranked in a cheaper way, where ``pressure`` asks for it and much is saved.
+def lowered(
+    query: Query, price: float, pressure: float, price_of: Callable[[Query], float]
+) -> tuple[Query, float]:
+    """``query`` and its ``price``; ranked in a cheaper way, where ``pressure`` asks for it and much is saved.
 
-    ``pressure`` is the wait that it would have, over the longest that is allowed; ``price`` is that of a
-    query. What is left out is named in ``left_out``.
+    ``pressure`` is the wait that it would have, over the longest that is allowed. What is left out is named
+    in ``left_out``.
     """
     for pressed, ranks, below in _RUNGS:
         if pressure > pressed and query.rank in ranks:
             cheaper = replace(query, rank=below, left_out=("rank",))
-            if price(cheaper) <= _WORTHWHILE * price(query):
-                query = cheaper
-    return query
+            if (lower := price_of(cheaper)) <= _WORTHWHILE * price:
+                query, price = cheaper, lower
+    return query, price

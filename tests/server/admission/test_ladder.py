@@ -12,7 +12,9 @@ COSTS = {"reader": 100.0, "decoder": 9.0, "t5": 90.0, "maxsim": 5.0, "auto": 5.0
 
 def rank_at(rank: RankMode, pressure: float, **costs: float) -> tuple[RankMode, tuple[str, ...]]:
     prices = COSTS | costs
-    query = lowered(Query("q", rank=rank), pressure, lambda one: prices[one.rank])
+    asked = Query("q", rank=rank)
+    query, price = lowered(asked, prices[rank], pressure, lambda one: prices[one.rank])
+    assert price == prices[query.rank]
     return query.rank, query.left_out
 
 
