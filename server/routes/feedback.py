@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.exceptions import HTTPException
 
 from lurcher.bundle.segmented.passages import PassageStore
@@ -30,6 +30,7 @@ from lurcher.server.schemas.feedback import (
     RemovalQuery,
     RemovalReply,
 )
+from lurcher.server.schemas.fields import idempotency_key
 from lurcher.server.service import Service
 from lurcher.server.settings import Settings
 
@@ -38,12 +39,8 @@ reading = APIRouter(tags=["feedback"])
 writing = APIRouter(tags=["feedback"])
 
 _Key = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key", pattern="^[!-~]{1,200}$",
-        description="A request that is repeated with the same key counts once.",
-    ),
-]  # fmt: skip
+    str | None, idempotency_key("A request that is repeated with the same key counts once.")
+]
 
 
 @writing.post("/v1/feedback", responses=responses(400, 403, 409, 413, 415, 422, 429, 503, 507))

@@ -25,6 +25,7 @@ from lurcher.server.errors import responses
 from lurcher.server.keys import client_of
 from lurcher.server.limits import too_many
 from lurcher.server.schemas.body import Body
+from lurcher.server.schemas.fields import idempotency_key
 from lurcher.server.schemas.passages import (
     DeleteRequest,
     ListQuery,
@@ -44,12 +45,8 @@ writing = APIRouter(tags=["passages"])
 _WRITES = responses(400, 403, 409, 412, 413, 415, 422, 429, 503, 507)
 
 _Key = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key", pattern="^[!-~]{1,200}$",
-        description="A request that is repeated with the same key is done once.",
-    ),
-]  # fmt: skip
+    str | None, idempotency_key("A request that is repeated with the same key is done once.")
+]
 _Match = Annotated[
     str | None,
     Header(alias="If-Match", description="The version of the one record, in quotes; or `*`."),
@@ -97,12 +94,11 @@ async def patch_passages(
 ) -> WriteReply:
     """Change metadata of passages, or of documents with all of their passages; texts stay."""
     service = _service(request, len(body.records), "records")
-    metadata = {one.id: one.metadata for one in body.records}
-    if len(metadata) < len(body.records):
-        twice = next(
-            i for i, one in enumerate(body.records) if one.id in [o.id for o in body.records[:i]]
-        )
-        raise FieldError(f"records.{twice}.id", "an id may be there once")
+    metadata: dict[str, dict[str, Any]] = {}
+    for i, one in enumerate(body.records):
+        if one.id in metadata:
+            raise FieldError(f"records.{i}.id", "an id may be there once")
+        metadata[one.id] = one.metadata
     versions = {one.id: one.version for one in body.records if one.version is not None}
     versions |= _matched(if_match, list(metadata))
     write = Patch(metadata, versions, _sender(request, body, idempotency_key), check_kinds=True)

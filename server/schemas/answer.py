@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from lurcher.retrieval.filters import Filter, Text
 from lurcher.retrieval.query import QuerySyntax, RankMode, RetrieveMode
 from lurcher.server.schemas.body import Body
+from lurcher.server.schemas.fields import Degrade, MinSequence, Timeout
 from lurcher.server.schemas.search import NeighbourOptions, Span, Timings
 
 
@@ -50,24 +51,9 @@ class AnswerRequest(Body):
             "100, 75 if two indexes found them, or `read_depth` if that is larger.",
         ),
     ] = None
-    degrade: Annotated[
-        bool,
-        Field(
-            description="Whether ranking may be left out, or made cheaper, where time is short or many "
-            "requests wait; `degraded` in the reply says so. If not, the request is refused instead."
-        ),
-    ] = True
-    min_sequence: Annotated[
-        int | None,
-        Field(ge=0, description="Answer when searches know this write; its reply gave the number."),
-    ] = None
-    timeout_ms: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            description="Time limit, after which the reply is 504; at most the server's setting.",
-        ),
-    ] = None
+    degrade: Degrade = True
+    min_sequence: MinSequence = None
+    timeout_ms: Timeout = None
 
 
 class AnswerPassage(BaseModel):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from lurcher.retrieval.filters import Text
 from lurcher.server.schemas.body import Body
+from lurcher.server.schemas.fields import MinSequence, Timeout
 
 
 class Document(BaseModel):
@@ -92,17 +93,8 @@ class RerankRequest(Body):
     model: Annotated[
         Text | None, Field(description="Accepted for clients that send one, and ignored.")
     ] = None
-    min_sequence: Annotated[
-        int | None,
-        Field(ge=0, description="Answer when searches know this write; its reply gave the number."),
-    ] = None
-    timeout_ms: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            description="Time limit, after which the reply is 504; at most the server's setting.",
-        ),
-    ] = None
+    min_sequence: MinSequence = None
+    timeout_ms: Timeout = None
 
 
 class RerankedDocument(BaseModel):
