@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 from lurcher.client import steps
 from lurcher.client.connection import Target, httpx_module
-from lurcher.client.failures import pause_before, read_failure
 from lurcher.client.steps import Request, Steps
+from lurcher.client.tries import Tries
 from lurcher.errors import VersionMismatch
 
 if TYPE_CHECKING:
@@ -114,30 +114,18 @@ class Client:
             raise self._target.explained(error, self._openapi()) from error
 
     def _send(self, request: Request, deadline: float) -> bytes:
-        target, attempt = self._target, 0
+        tries = Tries(self._target, self._httpx, request, deadline)
         while True:
-            left = deadline - time.monotonic()
             try:
-                reply = self._connection.request(**target.arguments(request, left))
-            except self._httpx.TimeoutException as error:
-                raise target.out_of_time() from error
+                reply = self._connection.request(**tries.arguments())
             except self._httpx.TransportError as error:
-                failure: Exception = target.unreachable(error)
-                status, headers = None, {}
+                pause = tries.after_error(error)
             else:
                 if reply.is_success:
                     content: bytes = reply.content
                     return content
-                status, headers = reply.status_code, reply.headers
-                failure = read_failure(status, headers, reply.content)
-            left = deadline - time.monotonic()
-            pause = (
-                pause_before(attempt, status, headers, left) if attempt < target.retries else None
-            )
-            if pause is None:
-                raise failure
+                pause = tries.after_reply(reply)
             self._sleep(pause)
-            attempt += 1
 
     def _openapi(self) -> dict[str, Any] | None:
         """Return what the server says of itself, None where it says nothing."""
