@@ -38,6 +38,17 @@ def log_file(folder: Path) -> Path:
     return path
 
 
+def three_writes(folder: Path) -> tuple[Path, list[int]]:
+    """A log's file with three writes, and where each ends."""
+    log, ends = opened(folder), []
+    path = log_file(folder)
+    for text in ("first", "second", "third"):
+        write(log, text)
+        ends.append(path.stat().st_size)
+    log.close()
+    return path, ends
+
+
 def test_what_was_written_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
     log = opened(tmp_path)
     assert [one.sequence for one in write(log, "a", "b\n\0é")] == [1, 2]
@@ -62,12 +73,7 @@ def test_what_a_generation_has_is_not_given_again(tmp_path: Path) -> None:
 
 
 def test_a_torn_end_is_cut_off_at_each_of_its_bytes(tmp_path: Path) -> None:
-    log, ends = opened(tmp_path), []
-    path = log_file(tmp_path)
-    for text in ("first", "second", "third"):
-        write(log, text)
-        ends.append(path.stat().st_size)
-    log.close()
+    path, ends = three_writes(tmp_path)
     whole = path.read_bytes()
     for size in range(ends[0], ends[2]):
         for rest in (b"", bytes(len(whole) - size)):  # cut short; or room that was never written
@@ -100,12 +106,7 @@ def test_a_sector_that_was_not_written_is_a_torn_end(tmp_path: Path) -> None:
 
 
 def test_a_changed_byte_is_refused_and_named(tmp_path: Path) -> None:
-    log, ends = opened(tmp_path), []
-    path = log_file(tmp_path)
-    for text in ("first", "second", "third"):
-        write(log, text)
-        ends.append(path.stat().st_size)
-    log.close()
+    path, ends = three_writes(tmp_path)
     whole = path.read_bytes()
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x5A]) + whole[place + 1 :])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from lurcher.models.engines.native.library import LEVELS, Level, Library
 from lurcher.models.engines.native.recognition import describe
 from lurcher.models.engines.ort import OnnxRuntimeEngine
 from lurcher.models.pretrained import DEFAULT_ENCODER
+from tests.models.native.threads import all_equal
 from tests.tiny import TINY
 
 found = library.load()
@@ -131,19 +131,7 @@ def test_zeros_are_skipped_without_a_difference(share: float) -> None:
 
 def test_threads_get_what_one_gets() -> None:
     packed, ids = PackedEncoder(NATIVE, TOLD), tokens(6, 30)
-    expected = alone(packed, ids)[1]
-    differ: list[int] = []
-
-    def encode() -> None:
-        differ.extend(int((alone(packed, ids)[1] != expected).sum()) for _ in range(20))
-
-    threads = [threading.Thread(target=encode) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(differ) == 80
-    assert not any(differ)
+    all_equal(lambda: alone(packed, ids)[1], alone(packed, ids)[1])
 
 
 # Against ONNX Runtime.

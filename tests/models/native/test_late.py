@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from lurcher.models.ranker import maxsim_reference
 from lurcher.models.ranker.maxsim import NOTHING, best_met
 from lurcher.models.tokens.coder import Codes
 from lurcher.models.tokens.products import Vectors
+from tests.models.native.threads import all_equal
 
 found = library.load()
 if isinstance(found, str):
@@ -95,21 +97,13 @@ def test_arrays_that_are_parts_of_others_are_read_as_they_look() -> None:
 
 def test_many_threads_at_once_get_what_one_gets() -> None:
     queries, codes, counts = asked(6, 20, 160), stored(6, 900, 160), np.full(30, 30)
-    expected = late.best_cosines(NATIVE, queries, codes, counts, NOTHING)
-    differ: list[int] = []
 
-    def ask() -> None:
-        for _ in range(20):
-            got = late.best_cosines(NATIVE, queries, codes, counts, NOTHING)
-            differ.append(int((got != expected).sum()))
+    def ask() -> npt.NDArray[Any]:
+        found = late.best_cosines(NATIVE, queries, codes, counts, NOTHING)
+        assert found is not None
+        return found
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(differ) == 80
-    assert not any(differ)
+    all_equal(ask, ask())
 
 
 def test_a_file_that_is_no_library_is_a_reason(tmp_path: Path) -> None:

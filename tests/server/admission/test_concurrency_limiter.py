@@ -139,18 +139,32 @@ def test_who_stops_waiting_or_fails_keeps_no_permit() -> None:
     asyncio.run(test())
 
 
-def test_who_is_refused_is_told_when_those_that_wait_will_be_done() -> None:
-    """Six wait, two are answered side by side, and each takes ten seconds."""
+@pytest.mark.parametrize(
+    ("limiter", "there", "pause"),
+    [
+        pytest.param(
+            lambda: limit(2, 6, CostModel({"question": 10.0})), 8, 30,
+            id="six wait for two side by side, there is room for no more",
+        ),
+        pytest.param(
+            lambda: limit(1, 100, CostModel({"question": 10.0}), wait=15.0), 3, 5,
+            id="two wait for one, there is room, and fifteen seconds may be waited for",
+        ),
+    ],
+)  # fmt: skip
+def test_who_is_refused_is_told_when_there_will_be_room(
+    limiter: Callable[[], ConcurrencyLimiter], there: int, pause: int
+) -> None:
+    """Each takes ten seconds."""
 
     async def test() -> None:
-        limiter = limit(2, 6, CostModel({"question": 10.0}))
-        taker = Taker(limiter)
-        tasks = [taker.start(number) for number in range(8)]
+        taker = Taker(limiter())
+        tasks = [taker.start(number) for number in range(there)]
         await settled()
         with pytest.raises(QueueFull) as full:
-            await taker.start(8)
-        assert full.value.retry_after == 30
-        for number in range(8):
+            await taker.start(there)
+        assert full.value.retry_after == pause
+        for number in range(there):
             taker.end(number)
         await asyncio.gather(*tasks)
 
@@ -168,23 +182,5 @@ def test_what_a_permit_took_is_measured_unless_it_failed() -> None:
         async with limiter.permit(stays):
             pass
         assert costs.estimate("question", 1) == pytest.approx(9.0, abs=0.01)
-
-    asyncio.run(test())
-
-
-def test_who_would_wait_too_long_is_refused_though_there_is_room() -> None:
-    """Two wait of whom one is answered at a time, and each takes ten seconds; fifteen may be waited for."""
-
-    async def test() -> None:
-        limiter = limit(1, 100, CostModel({"question": 10.0}), wait=15.0)
-        taker = Taker(limiter)
-        tasks = [taker.start(number) for number in range(3)]
-        await settled()
-        with pytest.raises(QueueFull) as full:
-            await taker.start(3)
-        assert full.value.retry_after == 5
-        for number in range(3):
-            taker.end(number)
-        await asyncio.gather(*tasks)
 
     asyncio.run(test())
