@@ -17,6 +17,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from lurcher.bundle.chunks import chunks
 from lurcher.bundle.index_codes import reconstructed
 from lurcher.bundle.passages import Rows
 from lurcher.order import best_first, inner_products
@@ -29,7 +30,6 @@ LEAST = 1 << 20
 MOST_WANTED = 80
 
 _LARGEST = 127.0  # of a byte
-_CHUNK = 16_384
 # As many candidates as this times k and more are looked at.
 _DEEPER, _MORE = 2, 128
 # What float32 loses in the sum of a product.
@@ -43,14 +43,14 @@ class CoarseScan:
         """Round the vectors of ``index``: as many bytes of memory as they have numbers."""
         self._index, count = index, index.ntotal
         largest = np.zeros(index.d, np.float32)
-        for part in _parts(count):
+        for part in chunks(count):
             np.maximum(largest, np.abs(self._exact(part)).max(axis=0), out=largest)
         self._steps = np.where(largest > 0, largest / _LARGEST, 1.0).astype(np.float32)  # (d,)
         self._codes = faiss.IndexScalarQuantizer(
             index.d, faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT
         )
         self._error, self._longest = 0.0, 0.0
-        for part in _parts(count):
+        for part in chunks(count):
             exact = self._exact(part)
             rounded = np.rint(exact / self._steps)
             self._codes.add(rounded)
@@ -95,7 +95,3 @@ class CoarseScan:
 
     def _exact(self, part: slice) -> Vectors:
         return reconstructed(self._index, np.arange(part.start, part.stop))
-
-
-def _parts(count: int) -> list[slice]:
-    return [slice(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]

@@ -7,8 +7,9 @@ import math
 import faiss
 import numpy as np
 
+from lurcher.bundle.chunks import chunks
 from lurcher.bundle.index_codes import add_vectors, allow_reconstruction, core_of
-from lurcher.bundle.vectors import FEW, MANY, Progress, Vectors, chunks, faiss_reason
+from lurcher.bundle.vectors import FEW, MANY, Progress, Vectors, faiss_reason
 from lurcher.errors import FieldError
 
 # Candidates that a refinement scores again for each row wanted; FAISS's own 1 would only reorder.

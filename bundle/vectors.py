@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +18,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from lurcher.bundle.chunks import chunks
 from lurcher.bundle.coarse_scan import LEAST, MOST_WANTED, CoarseScan
 from lurcher.bundle.index_codes import (
     StoredVectors,
@@ -64,17 +65,10 @@ BEYOND, DEEPER = 8, 8
 # So many equal scores, and a graph whose points have 32 links may have lost others of them.
 _LINKED = 16
 
-_CHUNK = 16_384
-
 
 def faiss_reason(error: RuntimeError) -> str:
     """What FAISS complains of, without the place in its source."""
     return re.sub(r"^Error in .* at \S+:\d+: (Error: )?", "", str(error).splitlines()[0])
-
-
-def chunks(count: int) -> Iterator[slice]:
-    """Slices that cover ``range(count)`` in order."""
-    return (slice(i, min(i + _CHUNK, count)) for i in range(0, count, _CHUNK))
 
 
 def write_index(index: faiss.Index, path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from lurcher.bundle.chunks import chunks
 from lurcher.bundle.codecs import Codecs
 from lurcher.bundle.copies import write_copies, write_keys
 from lurcher.bundle.fail_points import FailPoint, carry_on
@@ -23,7 +24,7 @@ from lurcher.bundle.segment import ALIKE_FILE, COPIES_FILE, PASSAGES_FILE, VECTO
 from lurcher.bundle.state_store import StateWriter, describe_states
 from lurcher.bundle.sync import sync_all
 from lurcher.bundle.token_store import TokenWriter, describe_tokens
-from lurcher.bundle.vectors import FEW, VectorIndex, chunks, write_index
+from lurcher.bundle.vectors import FEW, VectorIndex, write_index
 from lurcher.index_builder.edit.encode import Encoded
 from lurcher.index_builder.stages.find_copies import copies_of
 from lurcher.index_builder.stages.index_terms import write_index as write_terms

@@ -15,6 +15,7 @@ import faiss
 import numpy as np
 
 from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.bundle.chunks import chunks
 from lurcher.bundle.index_building import build_index, default_factory
 from lurcher.bundle.labels import Labels, RowsOf
 from lurcher.bundle.neighbours import (
@@ -31,7 +32,7 @@ from lurcher.bundle.neighbours import (
     VotingSettings,
 )
 from lurcher.bundle.passages import Passage, PassageWriter, Rows
-from lurcher.bundle.vectors import VectorIndex, VectorRows, Vectors, chunks, write_index
+from lurcher.bundle.vectors import VectorIndex, VectorRows, Vectors, write_index
 from lurcher.errors import FieldError
 from lurcher.index_builder.judged.known import Known
 from lurcher.index_builder.judged.labels import at_nearest_parts, named, to_labels
