@@ -48,8 +48,8 @@ def choose(
     """The engine that runs ``graph`` for queries.
 
     ``library`` is the native one, or why there is none; None loads it. ``clock`` counts the time of this
-    thread, which other work on the machine hardly changes. Raises
-    ModelError where ONNX Runtime cannot run the graph.
+    thread, which other work on the machine hardly changes. Raises ModelError where ONNX Runtime cannot run
+    the graph.
     """
     reference = OnnxRuntimeEngine(graph, threads)
     native = _native(graph, library)
@@ -58,11 +58,8 @@ def choose(
     if not faster(native.level, native.zeros):
         reason = f"with {native.level} the native engine is slower, with {native.zeros:.0%} zeros"
         return Choice("onnxruntime", reference, reason)
-    if different := _difference(native, reference):
-        return Choice("onnxruntime", reference, different)
     one = _inputs(np.zeros((1, min(_TIMED, native.max_tokens)), np.int64))
-    ratio = speed_ratio(native, reference, [one] * _RUNS, clock)
-    return _by_ratio(native, reference, ratio, _CLEARLY_SLOWER)
+    return _tried(native, reference, [one] * _RUNS, _CLEARLY_SLOWER, clock)
 
 
 def choose_for(
@@ -76,9 +73,7 @@ def choose_for(
     native = _native(graph, library)
     if isinstance(native, str):
         return Choice("onnxruntime", reference, native)
-    if different := _difference(native, reference):
-        return Choice("onnxruntime", reference, different)
-    return _by_ratio(native, reference, speed_ratio(native, reference, batches, clock), _WORTH_IT)
+    return _tried(native, reference, batches, _WORTH_IT, clock)
 
 
 def faster(level: Level, zeros: float) -> bool:
@@ -136,7 +131,13 @@ def _difference(native: NativeEngine, reference: Engine) -> str:
     return f"the native engine's vectors differ: cosine {cosine:.3f}"
 
 
-def _by_ratio(native: NativeEngine, reference: Engine, ratio: float, least: float) -> Choice:
+def _tried(
+    native: NativeEngine, reference: Engine, batches: Sequence[Batch], least: float, clock: Clock
+) -> Choice:
+    """The native engine, if it gives the vectors of ``reference`` and is ``least`` times as fast at least."""
+    if different := _difference(native, reference):
+        return Choice("onnxruntime", reference, different)
+    ratio = speed_ratio(native, reference, batches, clock)
     said = f"the native engine ({native.level}) is {ratio:.1f} times as fast as ONNX Runtime"
     if ratio >= least:
         return Choice("native", native, said)
