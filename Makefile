@@ -66,7 +66,7 @@ bench-scale: $(TRAIN)
 
 # Quality kept and speed of the students that ship, against the dense encoder.
 bench-students: $(TRAIN) build/scifact.lurcher build/squad-open.lurcher
-	.venv-train/bin/lurcher bench students models/pretrained/all-MiniLM-L6-v2/students/* \
+	.venv-train/bin/lurcher bench students models/pretrained/all-MiniLM-L6-v2/students/*/ \
 	    --bundles build --data $(DATA)
 
 # What lexical retrieval adds to dense, in quality and in time, and whether identifiers are found.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import process_time
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from rich.table import Table
 from lurcher.benchmarks import openvino_encoders
 from lurcher.benchmarks.openvino_encoders import Encode
 from lurcher.errors import ModelError
+from lurcher.models.encoders.merge import merge
 from lurcher.models.engines import Engine
 from lurcher.models.engines.native import late
 from lurcher.models.engines.native.description import Description, Matrix
@@ -30,7 +32,7 @@ from lurcher.models.engines.native.encoder import PackedEncoder
 from lurcher.models.engines.native.library import LEVELS, Library, load
 from lurcher.models.engines.native.recognition import describe
 from lurcher.models.engines.ort import OnnxRuntimeEngine
-from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
 from lurcher.models.ranker import maxsim_reference
 from lurcher.models.ranker.maxsim import NOTHING, best_met
 
@@ -38,6 +40,7 @@ _BITS = 160
 _CODES = 65  # of a passage: 180 tokens, of which 36 % are kept
 _CANDIDATES = (100, 1000)
 _QUERY_TOKENS = (8, 16, 32)
+_QUERY = 16  # tokens, of an ordinary one
 _VOCABULARY = 20_000
 _MANY = 64  # tokens, above which each is timed less often
 _FEWEST = 5
@@ -74,6 +77,7 @@ def main(
     console = Console()
     console.print(f"{processor()}; kernels for {library.level}")
     console.print(_table("late interaction, best of NumPy = 1", "NumPy", _late(library, runs)))
+    console.print(_table(f"what ships, {_QUERY} tokens, best = 1", "best", _shipped(library, runs)))
     ways = _encoders(library, graph, fp32, list(map(float, sparsity.split(","))))
     ways |= openvino_encoders.encoders(fp32, openvino or graph)
     words = min(_VOCABULARY, len(describe(graph).words))
@@ -133,6 +137,31 @@ def _late(library: Library, runs: int) -> dict[str, dict[str, float]]:
     return rows
 
 
+def _shipped(library: Library, runs: int) -> dict[str, dict[str, float]]:
+    """What a query takes by each profile, for each instruction set."""
+    levels = LEVELS[1 : LEVELS.index(library.level) + 1]
+    ids = np.random.default_rng(0).integers(0, _VOCABULARY, (1, _QUERY))
+    ways: dict[str, Callable[[], object]] = {}
+    with TemporaryDirectory() as scratch:
+        for profile, student in PROFILES.items():
+            graph = DEFAULT_ENCODER / "encoder.onnx"
+            if student is not None:
+                merge(DEFAULT_ENCODER, student, Path(scratch) / profile)
+                graph = Path(scratch) / profile / "query.onnx"
+            described = describe(graph)
+            for level in levels:
+                encode = _native(PackedEncoder(library, described, level))
+                ways[f"{level} {profile}"] = partial(encode, ids)
+        times = median_times(ways, runs)
+    return {level: {one: times[f"{level} {one}"] for one in PROFILES} for level in levels}
+
+
+def _native(packed: PackedEncoder) -> Encode:
+    return lambda ids: packed.encode(
+        ids.ravel(), np.full(len(ids), ids.shape[1]), ids.shape[1], ("vector",)
+    )
+
+
 def _encoders(
     library: Library, graph: Path, fp32: Path | None, sparsity: list[float]
 ) -> dict[str, Encode]:
@@ -144,18 +173,13 @@ def _encoders(
             ["vector"], {"input_ids": ids, "attention_mask": np.ones_like(ids)}
         )
 
-    def native(packed: PackedEncoder) -> Encode:
-        return lambda ids: packed.encode(
-            ids.ravel(), np.full(len(ids), ids.shape[1]), ids.shape[1], ("vector",)
-        )
-
     ways = {"ONNX Runtime INT8": runtime(OnnxRuntimeEngine(graph, 1))}
     if fp32 is not None:
         ways["ONNX Runtime fp32"] = runtime(OnnxRuntimeEngine(fp32, 1))
     for level in LEVELS[1 : LEVELS.index(library.level) + 1]:
-        ways[f"dense {level}"] = native(PackedEncoder(library, described, level, "dense"))
+        ways[f"dense {level}"] = _native(PackedEncoder(library, described, level, "dense"))
     for share in sparsity:
-        ways[f"{share:.0%} zeros"] = native(PackedEncoder(library, thinned(described, share)))
+        ways[f"{share:.0%} zeros"] = _native(PackedEncoder(library, thinned(described, share)))
     return ways
 
 

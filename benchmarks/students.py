@@ -87,7 +87,7 @@ def _quality(sides: dict[str, Encoder], bundles: Path, data: Path) -> Table:
         with closing(Bundle.open(bundles / f"{name}.lurcher")) as bundle:
             passages = bundle.passages.get(bundle.all_rows())
             vectors = bundle.vectors.stored()[0 : len(passages)]
-        ids = [passage.id for passage in passages]
+        ids = [passage.document for passage in passages]
         scores = {}
         for side, encoder in sides.items():
             top = exact_top(encoder.encode(texts), vectors, DEPTH)
@@ -109,7 +109,8 @@ def _mean(
     qrels: Qrels,
     measure: str,
 ) -> float:
-    rankings = [[(ids[row], 0.0) for row in rows] for rows in top]
+    # A judgement is of a document, which stands where the best of its passages does.
+    rankings = [[(id_, 0.0) for id_ in dict.fromkeys(ids[row] for row in rows)] for rows in top]
     return float(per_query(query_ids, rankings, qrels)[measure].mean())
 
 
@@ -138,7 +139,7 @@ def _late_interaction(
         tokens = reader.tokenise([passages[row].content for row in rows])
         for row, found in zip(rows, reader.encode_states(tokens)[1], strict=True):
             states[row] = _unit(found).astype(np.float16)
-    ids = [passage.id for passage in passages]
+    ids = [passage.document for passage in passages]
     result = {}
     for name, encoder in sides.items():
         queries = encoder.encode_states(encoder.tokenise(texts))[1]
