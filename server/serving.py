@@ -1,9 +1,9 @@
-"""One snapshot in service, with its queue and its thread.
+"""One snapshot in service.
 
 A request leases one ``Serving`` and is answered from it alone, so that no reply mixes two bundles. A
-``Serving`` that another replaces, or that is closed, closes its files when its last lease ends. Leases are
-counted in the thread of the event loop. Snapshots of one bundle that come after each other share the queue
-and the thread, as they share their models.
+``Serving`` that another replaces, or that is retired, closes its files when its last lease ends. Leases are
+counted in the thread of the event loop. All snapshots that a server has in service share its queue and its
+thread.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from lurcher.retrieval.rerank import Document, EncodedDocument, RerankRequest, R
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.admission import OURSELVES, Caller
-from lurcher.server.admission.batching import Batcher, Bounds, within
-from lurcher.server.admission.concurrency_limiter import ConcurrencyLimiter
+from lurcher.server.admission.admission import Admission
+from lurcher.server.admission.batching import within
 from lurcher.server.admission.ladder import lowered
 from lurcher.server.admission.turns import in_turns
 from lurcher.server.leases import Leased
@@ -42,8 +42,6 @@ from lurcher.threads import thread_count
 
 # Fraction of a request's time by which ranking must be done; otherwise it is skipped.
 _RANKED_BY = 0.9
-# Questions in the queue: one is read while the next waits. A search waits for no more than these.
-_QUESTIONS = 2
 # Documents of one request that are encoded together, per core: long ones take a tenth of a second.
 _ENCODED_TOGETHER = 4
 # Tokens of texts that are embedded together, per core: as long.
@@ -53,28 +51,18 @@ _ENCODED_TOKENS = 1_024
 class Serving(Leased):
     """Answers requests from one snapshot; make it where an event loop runs."""
 
-    _batcher: Batcher
-    _questions: ConcurrencyLimiter
-
     def __init__(
         self, snapshot: Snapshot | EncoderAlone, settings: Settings, metrics: Metrics,
-        before: Serving | None = None,
+        admission: Admission,
     ) -> None:  # fmt: skip
-        """``before`` has the queue that this one shares; None: it has one of its own."""
+        """Answer as ``admission`` admits it."""
         super().__init__(self._let_go)
         self._snapshot, self._settings, self._metrics = snapshot, settings, metrics
         self._opened = datetime.now(UTC)
         self.capabilities, self.engine = snapshot.capabilities, snapshot.engine
         self._work = Work(snapshot, metrics)
-        if before is not None:
-            self._batcher, self._questions = before._batcher, before._questions
-            self._batcher.add(self._work.handlers)
-            return
-        bounds = Bounds(
-            settings.max_waiting, settings.max_wait_ms / 1_000, together=settings.batch_size
-        )
-        self._batcher = Batcher(self._work.handlers, bounds)
-        self._questions = ConcurrencyLimiter("question", _QUESTIONS, bounds, snapshot.costs)
+        self._admission, self._batcher = admission, admission.batcher
+        self._batcher.add(self._work.handlers)
 
     @property
     def has_corpus(self) -> bool:
@@ -105,11 +93,6 @@ class Serving(Leased):
     def created(self) -> datetime:
         """When the bundle was made, or an encoder that is served alone was opened."""
         return datetime.fromisoformat(self.manifest.created) if self.has_corpus else self._opened
-
-    @property
-    def waiting(self) -> int:
-        """The number of queries that wait."""
-        return self._batcher.waiting + self._questions.waiting
 
     def search(
         self, queries: Sequence[Query], timeout_ms: int | None, caller: Caller, *, degrade: bool = True
@@ -150,7 +133,7 @@ class Serving(Leased):
         if degrade:
             question = replace(question, deadline=start + _RANKED_BY * seconds)
         price = self._price(question)
-        async with within(seconds), self._questions.permit(caller.is_disconnected):
+        async with within(seconds), self._admission.questions.permit(caller.is_disconnected):
             permitted = perf_counter()
             (answer,) = await self._batcher.submit(
                 self._work.search, [question], [price], None, caller, exempt=True
@@ -217,16 +200,11 @@ class Serving(Leased):
         Raises BundleError or ModelError where the models have changed and cannot be loaded, and NotReady.
         """
         (snapshot,) = await self._all(self._work.move, [bundle], _free, OURSELVES, exempt=True)
-        return Serving(snapshot, self._settings, self._metrics, self)
+        return Serving(snapshot, self._settings, self._metrics, self._admission)
 
     def _let_go(self) -> None:
         self._batcher.remove(self._work.handlers)
         self._snapshot.close()
-
-    async def close(self) -> None:
-        """Finish the current batch, refuse the rest, and close the bundle when the last lease ends."""
-        await self._batcher.stop()
-        self.retire()
 
     async def _encoded(
         self, documents: Sequence[Document], caller: Caller

@@ -17,6 +17,7 @@ from lurcher.retrieval.sentences import sentence_around
 from lurcher.server.errors import responses
 from lurcher.server.keys import caller_of
 from lurcher.server.limits import candidates_for
+from lurcher.server.lookup import collection_of
 from lurcher.server.routes.search import server_timing, timings
 from lurcher.server.schemas.answer import (
     AnswerPassage,
@@ -27,7 +28,6 @@ from lurcher.server.schemas.answer import (
     Sentence,
     WrittenAnswer,
 )
-from lurcher.server.service import Service
 from lurcher.server.serving import Serving
 from lurcher.server.settings import Settings
 
@@ -40,10 +40,10 @@ router = APIRouter(tags=["answer"])
 async def answer(body: AnswerRequest, request: Request) -> Response:
     """Answer a question with words of the passages found for it, or say that nothing in them answers it."""
     start = perf_counter()
-    service: Service = request.app.state.service
-    await service.reached(body.min_sequence, body.timeout_ms)
-    with service.lease() as serving:
-        question = _question(body, serving, service.settings)
+    collection = collection_of(request)
+    await collection.reached(body.min_sequence, body.timeout_ms)
+    with collection.lease() as serving:
+        question = _question(body, serving, collection.settings)
         result, waited = await serving.answer(
             question, body.timeout_ms, caller_of(request), degrade=body.degrade
         )

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request
 from lurcher.bundle.manifest import Manifest
 from lurcher.bundle.token_store import TokenSettings
 from lurcher.server.errors import responses
+from lurcher.server.lookup import collection_of
 from lurcher.server.schemas.bundle import BundleReply
-from lurcher.server.service import Service
 from lurcher.server.serving import Serving
 from lurcher.server.settings import Settings
 
@@ -20,9 +20,9 @@ router = APIRouter(tags=["bundle"])
 @router.get("/v1/bundle", responses=responses(503))
 async def bundle(request: Request) -> BundleReply:
     """Describe the loaded bundle: its size, encoder, measured figures, and the limits on requests."""
-    service: Service = request.app.state.service
-    settings = service.settings
-    with service.lease() as serving:
+    collection = collection_of(request)
+    settings = collection.settings
+    with collection.lease() as serving:
         return _describe(serving, settings)
 
 

@@ -8,8 +8,8 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from lurcher.bundle.documents import joined
 from lurcher.server.errors import responses
+from lurcher.server.lookup import collection_of
 from lurcher.server.schemas.documents import DocumentReply, Part
-from lurcher.server.service import Service
 
 router = APIRouter(tags=["bundle"])
 
@@ -17,8 +17,8 @@ router = APIRouter(tags=["bundle"])
 @router.get("/v1/documents/{id:path}", response_model=DocumentReply, responses=responses(404, 503))
 async def document(id: str, request: Request) -> Response:
     """Return the text of a document, and which of its parts are passages."""
-    service: Service = request.app.state.service
-    with service.lease() as serving:
+    collection = collection_of(request)
+    with collection.lease() as serving:
         passages = await asyncio.to_thread(serving.passages.of_document, id)
         name = serving.bundle
     if not passages:

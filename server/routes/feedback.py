@@ -19,9 +19,11 @@ from lurcher.errors import FieldError
 from lurcher.feedback.records import Pair, Removal, Submission
 from lurcher.feedback.service import FeedbackService
 from lurcher.retrieval.query import check_text
+from lurcher.server.collection import Collection
 from lurcher.server.errors import responses
 from lurcher.server.keys import caller_of, client_of
 from lurcher.server.limits import too_many
+from lurcher.server.lookup import collection_of
 from lurcher.server.schemas.feedback import (
     FeedbackCounts,
     FeedbackReply,
@@ -31,7 +33,6 @@ from lurcher.server.schemas.feedback import (
     RemovalReply,
 )
 from lurcher.server.schemas.fields import idempotency_key
-from lurcher.server.service import Service
 from lurcher.server.settings import Settings
 
 # Two, because they need different API keys.
@@ -52,10 +53,10 @@ async def give_feedback(
     The reply is sent when the feedback is on disk and counts in searches. Pairs whose passage is not in the
     bundle are refused one by one. A reply of 507 means that no pair was accepted.
     """
-    service: Service = request.app.state.service
-    feedback = _feedback(service)
-    with service.lease() as serving:
-        _check(body, serving.bundle, service.settings)
+    collection = collection_of(request)
+    feedback = _feedback(collection)
+    with collection.lease() as serving:
+        _check(body, serving.bundle, collection.settings)
         wanted = list({pair.passage for pair in body.pairs})
         known, split = await asyncio.to_thread(_named, serving.passages, wanted)
         named = [(pair.query, pair.passage) for pair in body.pairs if pair.passage in split]
@@ -90,7 +91,7 @@ async def remove_feedback(
 
     What is part of the bundle stays there until a new bundle is made from the log.
     """
-    feedback = _feedback(request.app.state.service)
+    feedback = _feedback(collection_of(request))
     if bool(removed.keys) == (removed.before is not None):
         raise FieldError("keys", "name either keys or before")
     before = None if removed.before is None else _seconds(removed.before)
@@ -101,7 +102,7 @@ async def remove_feedback(
 @reading.get("/v1/feedback", responses=responses(403, 503))
 async def count_feedback(request: Request) -> FeedbackCounts:
     """Count the feedback that is not in the bundle."""
-    return FeedbackCounts(**asdict(_feedback(request.app.state.service).status))
+    return FeedbackCounts(**asdict(_feedback(collection_of(request)).status))
 
 
 def _named(passages: PassageStore, ids: list[str]) -> tuple[set[str], set[str]]:
@@ -109,12 +110,12 @@ def _named(passages: PassageStore, ids: list[str]) -> tuple[set[str], set[str]]:
     return set(passages.rows_of(ids)), set(passages.parts(ids))
 
 
-def _feedback(service: Service) -> FeedbackService:
-    if service.settings.feedback is None:
+def _feedback(collection: Collection) -> FeedbackService:
+    if collection.settings.feedback is None:
         raise HTTPException(
             403, "feedback is off; the server takes it with the setting feedback = FILE"
         )
-    return service.feedback
+    return collection.feedback
 
 
 def _check(body: FeedbackRequest, bundle: str, settings: Settings) -> None:

@@ -21,9 +21,11 @@ from lurcher.index_builder.corpus.passage import BadRecord, document_of
 from lurcher.index_builder.edit.requests import Delete, Patch, Sender, Upsert, version_of
 from lurcher.index_builder.edit.requests import Request as Write
 from lurcher.retrieval.filters import conditions, parse_filter
+from lurcher.server.collection import Collection
 from lurcher.server.errors import responses
 from lurcher.server.keys import client_of
 from lurcher.server.limits import too_many
+from lurcher.server.lookup import collection_of
 from lurcher.server.schemas.body import Body
 from lurcher.server.schemas.fields import idempotency_key
 from lurcher.server.schemas.passages import (
@@ -36,7 +38,6 @@ from lurcher.server.schemas.passages import (
     StoredPassage,
     WriteReply,
 )
-from lurcher.server.service import Service
 
 # Two, because they need different API keys.
 reading = APIRouter(tags=["passages"])
@@ -61,14 +62,14 @@ async def put_passages(
 
     Each is cut into passages as the bundle's build cut others. The request is done wholly or not at all.
     """
-    service = _service(request, len(body.records), "records")
+    collection = _collection(request, len(body.records), "records")
     documents = [_document(i, record) for i, record in enumerate(body.records)]
     versions = {one.id: one.version for one in body.records if one.version is not None}
     versions |= _matched(if_match, [one.id for one in body.records])
     write = Upsert(
         tuple(documents), versions, _sender(request, body, idempotency_key), check_kinds=True
     )
-    return await _written(service, write, body.wait, if_match)
+    return await _written(collection, write, body.wait, if_match)
 
 
 @writing.delete("/v1/passages", responses=_WRITES)
@@ -76,7 +77,7 @@ async def delete_passages(
     body: DeleteRequest, request: Request, idempotency_key: _Key = None, if_match: _Match = None
 ) -> WriteReply:
     """Delete passages by their ids, documents' ids or metadata; no search finds them from the reply on."""
-    service = _service(request, len(body.ids or ()), "ids")
+    collection = _collection(request, len(body.ids or ()), "ids")
     if (body.ids is None) == (body.filter is None):
         raise FieldError("ids", "name either ids or filter")
     tests = None if body.filter is None else conditions(body.filter)
@@ -85,7 +86,7 @@ async def delete_passages(
     versions = (body.versions or {}) | _matched(if_match, body.ids or [])
     sender = _sender(request, body, idempotency_key)
     write = Delete(tuple(body.ids or ()), tests, versions, body.confirm, body.dry_run, sender)
-    return await _written(service, write, body.wait, if_match)
+    return await _written(collection, write, body.wait, if_match)
 
 
 @writing.patch("/v1/passages", responses=_WRITES)
@@ -93,7 +94,7 @@ async def patch_passages(
     body: PatchRequest, request: Request, idempotency_key: _Key = None, if_match: _Match = None
 ) -> WriteReply:
     """Change metadata of passages, or of documents with all of their passages; texts stay."""
-    service = _service(request, len(body.records), "records")
+    collection = _collection(request, len(body.records), "records")
     metadata: dict[str, dict[str, Any]] = {}
     for i, one in enumerate(body.records):
         if one.id in metadata:
@@ -102,7 +103,7 @@ async def patch_passages(
     versions = {one.id: one.version for one in body.records if one.version is not None}
     versions |= _matched(if_match, list(metadata))
     write = Patch(metadata, versions, _sender(request, body, idempotency_key), check_kinds=True)
-    return await _written(service, write, body.wait, if_match)
+    return await _written(collection, write, body.wait, if_match)
 
 
 @reading.get("/v1/passages", responses=responses(422, 503))
@@ -111,7 +112,7 @@ async def list_passages(asked: Annotated[ListQuery, Query()], request: Request) 
 
     The order stays while passages are written: what is there all the time is listed once.
     """
-    service: Service = request.app.state.service
+    collection = collection_of(request)
     tests = parse_filter(asked.filter or "{}")
     after = "" if asked.cursor is None else _from_cursor(asked.cursor)
 
@@ -119,7 +120,7 @@ async def list_passages(asked: Annotated[ListQuery, Query()], request: Request) 
         allow = bundle.passages.rows(tests) if tests else None
         return bundle.passages.get(rows_after(bundle, after, asked.limit, allow))
 
-    with service.lease() as serving:
+    with collection.lease() as serving:
         found = await asyncio.to_thread(read, serving.snapshot_bundle)
         name = serving.bundle
     last = found[-1].id if len(found) == asked.limit else None
@@ -130,12 +131,12 @@ async def list_passages(asked: Annotated[ListQuery, Query()], request: Request) 
 @reading.get("/v1/passages/{id:path}", response_model=StoredPassage, responses=responses(404, 503))
 async def passage(id: str, request: Request, response: Response) -> StoredPassage:
     """Return a passage; its version is the header `ETag`, too."""
-    service: Service = request.app.state.service
+    collection = collection_of(request)
 
     def read(bundle: Bundle) -> list[Passage]:
         return bundle.passages.get(list(bundle.passages.rows_of([id]).values()))
 
-    with service.lease() as serving:
+    with collection.lease() as serving:
         found = await asyncio.to_thread(read, serving.snapshot_bundle)
     if not found:
         raise HTTPException(404, f"no passage has the id {id!r}")
@@ -144,16 +145,16 @@ async def passage(id: str, request: Request, response: Response) -> StoredPassag
     return stored
 
 
-def _service(request: Request, count: int, field: str) -> Service:
+def _collection(request: Request, count: int, field: str) -> Collection:
     """What takes writes. Raises HTTPException if nothing does, or not so many."""
-    service: Service = request.app.state.service
-    if not service.settings.writable:
+    collection = collection_of(request)
+    if not collection.settings.writable:
         raise HTTPException(
             403, "this server does not write; it does with the setting writable = true"
         )
-    if count > service.settings.max_queries:
-        raise too_many(field, count, service.settings.max_queries)
-    return service
+    if count > collection.settings.max_queries:
+        raise too_many(field, count, collection.settings.max_queries)
+    return collection
 
 
 def _document(place: int, record: NewRecord) -> Document:
@@ -186,15 +187,17 @@ def _sender(request: Request, body: Body, key: str | None) -> Sender:
     return Sender(client_of(request), key, digest)
 
 
-async def _written(service: Service, write: Write, wait: str, if_match: str | None) -> WriteReply:
+async def _written(
+    collection: Collection, write: Write, wait: str, if_match: str | None
+) -> WriteReply:
     """What became of ``write``. Raises LurcherError, HTTPException for a version of the header."""
     try:
-        receipt = await service.writes.submit(write, visible=wait == "visible")
+        receipt = await collection.writes.submit(write, visible=wait == "visible")
     except VersionConflict as error:
         if if_match is None:
             raise
         raise HTTPException(412, str(error)) from error
-    with service.lease() as serving:
+    with collection.lease() as serving:
         name = serving.bundle
     return WriteReply(
         sequence=receipt.sequence, upserted=receipt.upserted, unchanged=receipt.unchanged,

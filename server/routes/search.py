@@ -18,6 +18,7 @@ from lurcher.server.errors import problem, responses
 from lurcher.server.found_hits import Plain, as_json, plain_hit
 from lurcher.server.keys import caller_of
 from lurcher.server.limits import candidates_for, too_many
+from lurcher.server.lookup import collection_of
 from lurcher.server.plain_route import PlainRoute
 from lurcher.server.schemas.search import (
     BatchReply,
@@ -26,7 +27,6 @@ from lurcher.server.schemas.search import (
     SearchReply,
     SearchRequest,
 )
-from lurcher.server.service import Service
 from lurcher.server.serving import Serving
 from lurcher.server.settings import Settings
 
@@ -42,11 +42,11 @@ _EXTRAS = frozenset({"contributing_neighbours", "token_alignment", "highlights"}
 async def search(body: SearchRequest, request: Request) -> Response:
     """Search for one query."""
     start = perf_counter()
-    service: Service = request.app.state.service
-    await service.reached(body.min_sequence, body.timeout_ms)
-    with service.lease() as serving:
-        check_text("query", body.query, service.settings.max_query_chars)
-        query = _query(body.query, body, _options(body, serving, service.settings))
+    collection = collection_of(request)
+    await collection.reached(body.min_sequence, body.timeout_ms)
+    with collection.lease() as serving:
+        check_text("query", body.query, collection.settings.max_query_chars)
+        query = _query(body.query, body, _options(body, serving, collection.settings))
         (found,) = await serving.search(
             [query], body.timeout_ms, caller_of(request), degrade=body.degrade
         )
@@ -69,17 +69,17 @@ async def search(body: SearchRequest, request: Request) -> Response:
 async def search_batch(body: BatchRequest, request: Request) -> Response:
     """Search for many queries; an error of one query affects only its own item."""
     start = perf_counter()
-    service: Service = request.app.state.service
-    await service.reached(body.min_sequence, body.timeout_ms)
-    with service.lease() as serving:
-        options = _options(body, serving, service.settings, len(body.queries))
-        _check_sums(body, options, serving, service.settings)
+    collection = collection_of(request)
+    await collection.reached(body.min_sequence, body.timeout_ms)
+    with collection.lease() as serving:
+        options = _options(body, serving, collection.settings, len(body.queries))
+        _check_sums(body, options, serving, collection.settings)
         items: dict[int, Plain] = {}
         queries: dict[int, Query] = {}
         request_id = request.state.request_id
         for i, text in enumerate(body.queries):
             try:
-                check_text(f"queries.{i}", text, service.settings.max_query_chars)
+                check_text(f"queries.{i}", text, collection.settings.max_query_chars)
                 queries[i] = _query(text, body, options)
             except FieldError as error:
                 items[i] = {"error": problem(error, request_id).model_dump(exclude_unset=True)}

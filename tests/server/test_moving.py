@@ -39,12 +39,13 @@ def test_requests_are_answered_from_the_snapshot_that_they_leased(small_bundle: 
     async def run() -> None:
         service = Service(settings(small_bundle))
         await service.load()
-        with service.lease() as old:
+        collection = service.collections.default
+        with collection.lease() as old:
             whole = old.passages.get(range(OPEN))
             bundle = Bundle.open(small_bundle)
-            await service.move_to(bundle.with_segments(bundle.segments, [only(7)]))
+            await collection.move_to(bundle.with_segments(bundle.segments, [only(7)]))
             bundle.close()
-            with service.lease() as new:
+            with collection.lease() as new:
                 assert new is not old
                 both = await asyncio.gather(found(old), found(new), found(old), found(new))
             ids = {passage.id for passage in whole}
@@ -63,6 +64,7 @@ def test_moves_leave_nothing_open(small_bundle: Path, moves: int) -> None:
     async def run() -> None:
         service = Service(settings(small_bundle))
         await service.load()
+        collection = service.collections.default
         base = Bundle.open(small_bundle)
         ids = [passage.id for passage in base.passages.get(range(OPEN))]
         closed: list[int] = []
@@ -71,7 +73,7 @@ def test_moves_leave_nothing_open(small_bundle: Path, moves: int) -> None:
         async def search() -> int:
             asked = 0
             while not done.is_set():
-                with service.lease() as serving:
+                with collection.lease() as serving:
                     there = serving.passages.rows_of(ids).keys()
                     assert set(await found(serving)) == there
                     asked += 1
@@ -82,7 +84,7 @@ def test_moves_leave_nothing_open(small_bundle: Path, moves: int) -> None:
             segment = taken(base.segments[0], [number % OPEN])
             segment.uses.afterwards(lambda number=number: closed.append(number))
             gone = only(number % OPEN) | only(7 * number % OPEN)
-            await service.move_to(base.with_segments([base.segments[0], segment], [gone, None]))
+            await collection.move_to(base.with_segments([base.segments[0], segment], [gone, None]))
             await asyncio.sleep(0)
         done.set()
         assert all(await asyncio.gather(*clients))
@@ -100,31 +102,32 @@ def test_what_was_learnt_follows_its_passage_and_goes_with_it(small_bundle: Path
     async def run() -> None:
         service = Service(settings(small_bundle))
         await service.load()
+        collection = service.collections.default
         base = Bundle.open(small_bundle)
         ids = [passage.id for passage in base.passages.get(range(OPEN))]
-        with service.lease() as first:
+        with collection.lease() as first:
             bundle = Bundle.open(small_bundle)
-            await service.move_to(bundle.with_segments(bundle.segments, [None]))
+            await collection.move_to(bundle.with_segments(bundle.segments, [None]))
             bundle.close()
             # The one that is on its way out learns it first.
             await first.learn([Change(query.text, ids[40], 3.0)])
-            for serving in (first, service.lease()):
+            for serving in (first, collection.lease()):
                 assert (await found(serving, query))[0] == ids[40]
         # It lies in another segment now.
         segment = taken(base.segments[0], [40])
         moved = base.with_segments([segment, base.segments[0]], [None, only(40)])
-        await service.move_to(moved)
-        with service.lease() as second:
+        await collection.move_to(moved)
+        with collection.lease() as second:
             assert (await found(second, query))[0] == ids[40]
             # Whichever snapshot learns, the next one knows.
             await second.learn([Change(query.text, ids[12], 9.0)])
             assert (await found(second, query))[0] == ids[12]
-        await service.move_to(base.with_segments(base.segments, [only(12)]))
-        with service.lease() as third:
+        await collection.move_to(base.with_segments(base.segments, [only(12)]))
+        with collection.lease() as third:
             assert (await found(third, query))[0] == ids[40]
             assert ids[12] not in await found(third, query)
-        await service.move_to(base.with_segments(base.segments, [None]))
-        with service.lease() as fourth:
+        await collection.move_to(base.with_segments(base.segments, [None]))
+        with collection.lease() as fourth:
             assert (await found(fourth, query))[0] == ids[12]
         await service.close()
         base.close()

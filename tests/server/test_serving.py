@@ -14,6 +14,7 @@ from lurcher.errors import LurcherError, NotReady
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
+from lurcher.server.admission.admission import Admission
 from lurcher.server.metrics import Metrics
 from lurcher.server.opening import OpenSnapshot
 from lurcher.server.service import Service
@@ -36,7 +37,7 @@ class Closing:
 
 
 def serve(
-    path: Path, use: Callable[[Serving, Closing], Awaitable[None]],
+    path: Path, use: Callable[[Serving, Closing, Admission], Awaitable[None]],
     open_snapshot: OpenSnapshot = Snapshot,
 ) -> None:  # fmt: skip
     """Let ``use`` have a bundle in service, and what counts its closes."""
@@ -45,18 +46,20 @@ def serve(
         bundle = Bundle.open(path)
         passages = Closing(bundle)
         snapshot = open_snapshot(bundle, 1, "onnxruntime")
-        await use(Serving(snapshot, settings(path), Metrics()), passages)
+        admission = Admission(64, 200, 32)
+        await use(Serving(snapshot, settings(path), Metrics(), admission), passages, admission)
+        await admission.stop()
         assert passages.closed == 1
 
     asyncio.run(run())
 
 
-def test_a_closed_bundle_stays_open_until_its_last_lease_ends(small_bundle: Path) -> None:
-    async def use(serving: Serving, passages: Closing) -> None:
+def test_a_retired_bundle_stays_open_until_its_last_lease_ends(small_bundle: Path) -> None:
+    async def use(serving: Serving, passages: Closing, _: Admission) -> None:
         with ExitStack() as first, ExitStack() as second:
             assert first.enter_context(serving) is serving
             second.enter_context(serving)
-            await serving.close()
+            serving.retire()
             assert passages.closed == 0
             first.close()
             assert passages.closed == 0
@@ -67,20 +70,20 @@ def test_a_closed_bundle_stays_open_until_its_last_lease_ends(small_bundle: Path
 
 
 def test_without_leases_it_closes_at_once(small_bundle: Path) -> None:
-    async def use(serving: Serving, passages: Closing) -> None:
+    async def use(serving: Serving, passages: Closing, _: Admission) -> None:
         with serving:
             pass
         assert passages.closed == 0
-        await serving.close()
+        serving.retire()
 
     serve(small_bundle, use)
 
 
 def test_a_lease_ends_whatever_goes_wrong_in_it(small_bundle: Path) -> None:
-    async def use(serving: Serving, passages: Closing) -> None:
+    async def use(serving: Serving, passages: Closing, _: Admission) -> None:
         async def fail() -> None:
             with serving:
-                await serving.close()
+                serving.retire()
                 assert passages.closed == 0
                 raise ZeroDivisionError
 
@@ -91,8 +94,9 @@ def test_a_lease_ends_whatever_goes_wrong_in_it(small_bundle: Path) -> None:
 
 
 def test_after_it_was_closed_nothing_is_searched(small_bundle: Path) -> None:
-    async def use(serving: Serving, _: Closing) -> None:
-        await serving.close()
+    async def use(serving: Serving, _: Closing, admission: Admission) -> None:
+        await admission.stop()
+        serving.retire()
         with pytest.raises(NotReady):
             await serving.search([Query("a cat")], None, STAYS)
         with pytest.raises(NotReady), serving:
@@ -104,7 +108,11 @@ def test_after_it_was_closed_nothing_is_searched(small_bundle: Path) -> None:
 def test_what_was_begun_under_a_lease_is_answered_and_the_rest_refused(small_bundle: Path) -> None:
     gate = Gate()
 
-    async def use(serving: Serving, passages: Closing) -> None:
+    async def use(serving: Serving, passages: Closing, admission: Admission) -> None:
+        async def close() -> None:
+            await admission.stop()
+            serving.retire()
+
         def search(text: str) -> asyncio.Task[Found]:
             return asyncio.create_task(serving.search([Query(text, 3)], None, STAYS))
 
@@ -112,7 +120,7 @@ def test_what_was_begun_under_a_lease_is_answered_and_the_rest_refused(small_bun
             gate.open.clear()
             begun = search("a cat")
             await asyncio.to_thread(gate.begun)
-            waiting, closing = search("a dog"), asyncio.create_task(serving.close())
+            waiting, closing = search("a dog"), asyncio.create_task(close())
             gate.open.set()
             await closing
             ((result, _),) = await begun  # type: ignore[misc]  # an error would not unpack
@@ -130,4 +138,4 @@ def test_what_was_begun_under_a_lease_is_answered_and_the_rest_refused(small_bun
 
 def test_nothing_can_be_leased_before_a_bundle_is_loaded(small_bundle: Path) -> None:
     with pytest.raises(NotReady):
-        Service(settings(small_bundle)).lease()
+        Service(settings(small_bundle)).collections.default.lease()

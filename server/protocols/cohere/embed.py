@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request, Response
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import FieldError
 from lurcher.server.errors import MEDIA_TYPE
+from lurcher.server.lookup import collection_of
 from lurcher.server.protocols.cohere.embed_schemas import (
     EmbedMeta,
     EmbedReply,
@@ -29,7 +30,6 @@ from lurcher.server.protocols.embedding import (
     embedded,
 )
 from lurcher.server.protocols.shape import shaped
-from lurcher.server.service import Service
 
 # Their shapes are Cohere's to describe.
 router = APIRouter(route_class=shaped(error_reply, MEDIA_TYPE), include_in_schema=False)
@@ -41,8 +41,8 @@ _CUTS: dict[str, Cut] = {"NONE": "never", "START": "start", "END": "end"}
 @router.post("/v2/embed")
 async def embed(body: EmbedRequest, request: Request) -> Response:
     """Return the vectors of texts: search queries as queries are encoded, all others as passages."""
-    service: Service = request.app.state.service
-    with service.models() as serving:
+    collection = collection_of(request)
+    with collection.models() as serving:
         if body.model is not None:
             check_model(body.model, serving.embedder)
         check_dimension("output_dimension", body.output_dimension, serving.embedder)

@@ -17,6 +17,7 @@ from lurcher.server.admission import Caller
 from lurcher.server.errors import MEDIA_TYPE, responses
 from lurcher.server.keys import caller_of
 from lurcher.server.limits import too_many
+from lurcher.server.lookup import collection_of
 from lurcher.server.protocols.cohere.documents import read_texts
 from lurcher.server.protocols.cohere.errors import error_reply
 from lurcher.server.protocols.cohere.rerank_schemas import (
@@ -29,7 +30,6 @@ from lurcher.server.protocols.cohere.rerank_schemas import (
 from lurcher.server.protocols.relevance import check_ranks, relevance
 from lurcher.server.protocols.shape import shaped
 from lurcher.server.routes.search import milliseconds
-from lurcher.server.service import Service
 from lurcher.server.serving import Serving
 from lurcher.server.settings import Settings
 
@@ -43,10 +43,10 @@ _ERRORS = responses(400, 413, 415, 422, 429, 503, 504)
 async def rerank(body: RerankRequest, request: Request) -> Response:
     """Sort texts, or passages of the bundle, by how well they answer a query; compatible with Cohere."""
     start = perf_counter()
-    service: Service = request.app.state.service
-    await service.reached(body.min_sequence, body.timeout_ms)
-    with service.models() as serving:
-        _check(body, serving, service.settings)
+    collection = collection_of(request)
+    await collection.reached(body.min_sequence, body.timeout_ms)
+    with collection.models() as serving:
+        _check(body, serving, collection.settings)
         results, scored, cut = await _results(body, serving, caller_of(request))
         reply = RerankReply(
             id=request.state.request_id,

@@ -20,6 +20,7 @@ from lurcher.retrieval.results import SearchResult
 from lurcher.server.admission import Caller
 from lurcher.server.keys import caller_of
 from lurcher.server.limits import candidates_for
+from lurcher.server.lookup import collection_of
 from lurcher.server.protocols.mcp.dispatch import HANDSHAKE, PER_REQUEST, VERSION_KEY, answered
 from lurcher.server.protocols.mcp.messages import (
     HEADER_MISMATCH,
@@ -33,7 +34,6 @@ from lurcher.server.protocols.mcp.messages import (
 )
 from lurcher.server.protocols.shape import shaped
 from lurcher.server.schemas.problems import Problem
-from lurcher.server.service import Service
 from lurcher.server.serving import Serving
 from lurcher.server.settings import Settings
 
@@ -54,8 +54,8 @@ router = APIRouter(route_class=shaped(error_reply), include_in_schema=False)
 @router.post("/mcp")
 async def mcp(request: Request) -> Response:
     """Answer one message of an MCP client."""
-    service: Service = request.app.state.service
-    _check_origin(request, service.settings)
+    collection = collection_of(request)
+    _check_origin(request, collection.settings)
     raw = await request.body()
     call: Call | None = None
     try:
@@ -63,8 +63,8 @@ async def mcp(request: Request) -> Response:
         if call is None:
             return Response(status_code=202)
         _check_headers(call, request)
-        with service.lease() as serving:
-            reply = await answered(call, _Served(serving, service.settings, caller_of(request)))
+        with collection.lease() as serving:
+            reply = await answered(call, _Served(serving, collection.settings, caller_of(request)))
     except MessageError as error:
         refused = error.reply(None if call is None else call.id)
         return _json(refused, STATUS.get(error.code, 200))

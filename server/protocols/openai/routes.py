@@ -6,6 +6,7 @@ import base64
 
 from fastapi import APIRouter, Request, Response
 
+from lurcher.server.lookup import collection_of
 from lurcher.server.protocols.embedding import check_dimension, check_model, embedded, side_of
 from lurcher.server.protocols.openai.errors import error_reply
 from lurcher.server.protocols.openai.schemas import (
@@ -17,7 +18,6 @@ from lurcher.server.protocols.openai.schemas import (
     Usage,
 )
 from lurcher.server.protocols.shape import shaped
-from lurcher.server.service import Service
 from lurcher.server.serving import Serving
 
 # Their shapes are OpenAI's to describe.
@@ -27,8 +27,8 @@ router = APIRouter(route_class=shaped(error_reply), include_in_schema=False)
 @router.post("/v1/embeddings")
 async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
     """Return the vectors of texts, as queries are encoded unless ``input_type`` says otherwise."""
-    service: Service = request.app.state.service
-    with service.models() as serving:
+    collection = collection_of(request)
+    with collection.models() as serving:
         check_model(body.model, serving.embedder)
         check_dimension("dimensions", body.dimensions, serving.embedder)
         side = side_of("input_type", body.input_type)
@@ -55,16 +55,16 @@ async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
 @router.get("/v1/models")
 async def models(request: Request) -> ModelsReply:
     """Return the models that are served: the encoder."""
-    service: Service = request.app.state.service
-    with service.models() as serving:
+    collection = collection_of(request)
+    with collection.models() as serving:
         return ModelsReply(data=[_model(serving)])
 
 
 @router.get("/v1/models/{name:path}")
 async def model(name: str, request: Request) -> Model:
     """Return the model of that name."""
-    service: Service = request.app.state.service
-    with service.models() as serving:
+    collection = collection_of(request)
+    with collection.models() as serving:
         check_model(name, serving.embedder)
         return _model(serving)
 

@@ -18,6 +18,7 @@ from lurcher.retrieval.query import check_text
 from lurcher.retrieval.rerank import Document
 from lurcher.server.keys import caller_of
 from lurcher.server.limits import too_many
+from lurcher.server.lookup import collection_of
 from lurcher.server.protocols.embedding import Cut, check_dimension, embedded, side_of
 from lurcher.server.protocols.relevance import check_ranks, relevance
 from lurcher.server.protocols.shape import shaped
@@ -30,7 +31,6 @@ from lurcher.server.protocols.tei.schemas import (
     RerankRequest,
     SimilarityRequest,
 )
-from lurcher.server.service import Service
 from lurcher.threads import thread_count
 
 # Their shapes are its own server's to describe.
@@ -43,8 +43,8 @@ health = APIRouter(route_class=shaped(error_reply), include_in_schema=False)
 @router.post("/embed")
 async def embed(body: EmbedRequest, request: Request) -> Response:
     """Return the vectors of texts, as queries are encoded unless ``prompt_name`` says otherwise."""
-    service: Service = request.app.state.service
-    with service.models() as serving:
+    collection = collection_of(request)
+    with collection.models() as serving:
         config = serving.embedder.config
         check_dimension("dimensions", body.dimensions, serving.embedder)
         if body.normalize is False and config.similarity == "cosine":
@@ -60,8 +60,8 @@ async def embed(body: EmbedRequest, request: Request) -> Response:
 @router.post("/similarity")
 async def similarity(body: SimilarityRequest, request: Request) -> Response:
     """Return the cosine of a text with each of others, all of one side."""
-    service: Service = request.app.state.service
-    with service.models() as serving:
+    collection = collection_of(request)
+    with collection.models() as serving:
         how, given = body.parameters, body.inputs
         found = await embedded(
             serving, request, "inputs", [given.source_sentence, *given.sentences],
@@ -74,11 +74,11 @@ async def similarity(body: SimilarityRequest, request: Request) -> Response:
 @router.post("/rerank", response_model_exclude_none=True)
 async def rerank(body: RerankRequest, request: Request) -> list[Rank]:
     """Return the texts, best first, with scores of 0 to 1, or raw ones of -1 to 1."""
-    service: Service = request.app.state.service
-    limit = service.settings.max_candidates
-    with service.models() as serving:
+    collection = collection_of(request)
+    limit = collection.settings.max_candidates
+    with collection.models() as serving:
         check_ranks(serving)
-        check_text("query", body.query, service.settings.max_query_chars)
+        check_text("query", body.query, collection.settings.max_query_chars)
         if len(body.texts) > limit:
             raise too_many("texts", len(body.texts), limit)
         documents = [Document(text) for text in body.texts]
@@ -100,9 +100,9 @@ async def rerank(body: RerankRequest, request: Request) -> list[Rank]:
 @router.get("/info")
 async def info(request: Request) -> Info:
     """Return what is served, and the limits on requests."""
-    service: Service = request.app.state.service
-    settings = service.settings
-    with service.models() as serving:
+    collection = collection_of(request)
+    settings = collection.settings
+    with collection.models() as serving:
         config = serving.embedder.config
         return Info(
             model_id=config.name, model_sha=config.fingerprint, model_dtype=config.precision,
@@ -117,8 +117,7 @@ async def info(request: Request) -> Info:
 @health.get("/health")
 async def healthy(request: Request) -> Response:
     """Answer 200 once requests can be answered."""
-    service: Service = request.app.state.service
-    service.models()
+    collection_of(request).models()
     return Response()
 
 
