@@ -93,7 +93,7 @@ bench-ranker: $(TRAIN) build/answers.lurcher
 	    --queries $(DATA)/squad-open/queries.jsonl --qrels $(DATA)/squad-open/qrels/test.tsv
 
 # The sets that checkpoints are chosen by.
-CHOSEN_BY = build/squad-open.lurcher build/nfcorpus.lurcher build/scifact.lurcher
+CHOSEN_BY = $(patsubst %,build/%.lurcher,squad-open nfcorpus scifact cisi cosqa wikiqa)
 
 # The ablations behind a decision, by hand: make experiment-ablation, -decoder, -pefa, -tokens or -deepsparse;
 # docs/ says what each found and how long it takes.

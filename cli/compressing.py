@@ -23,8 +23,19 @@ def compress(
     ],
     out: Annotated[Path, typer.Option(help="The student's folder, for `lurcher swap-encoder`.")],
     queries: Annotated[
-        list[Path], typer.Option(help="queries.jsonl: one {_id, text} per line; may be repeated.")
-    ],
+        list[Path] | None,
+        typer.Option(
+            help="queries.jsonl: one {_id, text} per line; may be repeated. "
+            "Default: texts of the BUNDLE's passages alone."
+        ),
+    ] = None,
+    corpus_texts: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Titles, sentences and keywords of the BUNDLE's passages beside the queries.",
+        ),
+    ] = 20_000,
     layers: Annotated[
         str | None,
         typer.Option(
@@ -72,7 +83,7 @@ def compress(
     ] = None,
     dev_qrels: DevQrels = None,
 ) -> None:
-    """Make a smaller query encoder from queries; passages stay as they are."""
+    """Make a smaller query encoder from queries and passages' texts; passages stay as they are."""
     with needing("train"):
         from lurcher.training.alignment.make_student import MIX, Plan
         from lurcher.training.compress import Judged
@@ -86,8 +97,11 @@ def compress(
         _layer_numbers(layers), depth, sparsity, pattern, rank, int8, _weights(losses) or MIX, epochs,
         batch, learning_rate, checks, seed, device,
     )  # fmt: skip
-    texts = [text for file in queries for text in read_queries(file).values()]
-    config = run(teacher, texts, out, plan, original=original, judged=judged, report=report_line)
+    texts = [text for file in queries or [] for text in read_queries(file).values()]
+    config = run(
+        teacher, texts, out, plan, original=original, judged=judged, corpus_texts=corpus_texts,
+        report=report_line,
+    )  # fmt: skip
     console.print(
         f"{out}: {config.name}, {len(config.layers)} layers, {config.precision}", soft_wrap=True
     )

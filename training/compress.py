@@ -1,4 +1,7 @@
-"""``lurcher compress``: a smaller query encoder for the passages of a teacher, from queries alone.
+"""``lurcher compress``: a smaller query encoder for the passages of a teacher, from texts alone.
+
+The texts are queries, and of a bundle what its own passages say: a student loses most on kinds of text that
+it never saw.
 
 ::
 
@@ -29,6 +32,7 @@ from lurcher.training.alignment.targets import Targets
 from lurcher.training.alignment.teacher import Teacher, open_teacher, original_of
 from lurcher.training.original import Original, load_original
 from lurcher.training.partial import begin, partial
+from lurcher.training.texts import drawn_from
 
 _FEWEST_QUERIES = 32
 _HELD_OUT = 500  # at most, and at most a tenth
@@ -51,10 +55,13 @@ def compress(
     *,
     original: str | Path | None = None,
     judged: Judged | None = None,
+    corpus_texts: int = 0,
     report: Callable[[str], None] = lambda _: None,
 ) -> StudentConfig:
     """The student now in the new folder ``out``: of the teacher at ``target``, a bundle or an encoder.
 
+    With a bundle it is aligned on at most ``corpus_texts`` titles, sentences and keywords of the passages
+    as well, or on these alone if there are no queries.
     Checkpoints are chosen by retrieval on ``judged``, or by how many of the teacher's first ten
     passages the student finds for queries held out (without a bundle the queries themselves are the
     passages). A run that was killed goes on where it was when it is called again.
@@ -62,14 +69,16 @@ def compress(
     Raises FieldError, ModelError, ModelNotFound, BundleError and ParityError; then there is no
     ``out``, and what is done is kept for a rerun.
     """
-    trained, held_out = _split(queries, judged, plan.seed)
-    if (usable := len(trained) + len(held_out)) < _FEWEST_QUERIES:
-        raise FieldError(
-            "queries",
-            f"{usable} different ones, blank and judged ones left out, are too few to align a "
-            f"student on; {_FEWEST_QUERIES} at least",
-        )
     with partial(out) as work, open_teacher(target) as teacher:
+        told = drawn_from(teacher.texts(), corpus_texts, plan.seed) if corpus_texts else []
+        trained, held_out = _split(queries or told, judged, plan.seed)
+        trained = list(dict.fromkeys([*trained, *_beside(held_out, judged, told)]))
+        if (usable := len(trained) + len(held_out)) < _FEWEST_QUERIES:
+            raise FieldError(
+                "queries",
+                f"{usable} different ones, blank and judged ones left out, are too few to align a "
+                f"student on; {_FEWEST_QUERIES} at least",
+            )
         if judged is not None:
             _check(judged, teacher, target)
         made = _compress(teacher, trained, held_out, out.name, work, plan, original, judged, report)
@@ -126,6 +135,12 @@ def _split(queries: Sequence[str], judged: Judged | None, seed: int) -> tuple[li
     order = np.random.default_rng(seed).permutation(len(unique))
     size = min(_HELD_OUT, max(1, len(unique) // 10))
     return [unique[i] for i in sorted(order[size:])], [unique[i] for i in sorted(order[:size])]
+
+
+def _beside(held_out: list[str], judged: Judged | None, told: list[str]) -> list[str]:
+    """The texts of ``told`` that nothing is measured by."""
+    measured = {*held_out, *(judged.queries.values() if judged else ())}
+    return [text for text in told if text not in measured]
 
 
 def _targets(

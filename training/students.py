@@ -1,21 +1,21 @@
 """``python -m lurcher.training.students NAME``: trains a student that ships, as its model card says.
 
-DATA is the folder of data sets. Aligned on the training questions of squad-open, on the query pools
-beside it (MS MARCO's left out, whose licence forbids commercial use), and on sentences of Wikipedia:
-those of squad-open's training passages, and one each of 50,000 introductions. `sparse` is aligned
-on texts of other kinds as well: titles and sentences of SciFact and NFCorpus, and what Python's own library
-says of its functions. Checkpoints are chosen by the mean share of the teacher's nDCG@10 kept on squad-open's
-and NFCorpus's development splits, and on SciFact's training claims, as it has none. BUNDLES is a folder of
-those sets, built by `lurcher build` with the default encoder.
+DATA is the folder of data sets. Students are aligned on texts of many kinds, all without judgements:
+questions and queries, sentences of Wikipedia and of abstracts, whole passages, keywords, code, messages of
+programs, manual pages, descriptions of packages. MS MARCO's queries are left out, as their licence forbids
+commercial use. Checkpoints are chosen by the share of the teacher's nDCG@10 kept on development splits of six
+sets, and on SciFact's training claims, as it has none: by the mean and the lowest of these. BUNDLES is a
+folder of those sets, built by `lurcher build` with the default encoder.
 """
 
 from __future__ import annotations
 
 import random
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +33,16 @@ from lurcher.training.alignment.make_student import Material, Plan, make_student
 from lurcher.training.alignment.targets import Targets
 from lurcher.training.alignment.teacher import original_of
 from lurcher.training.original import load_original
-from lurcher.training.texts import of_code, sentences_of, titles_and_sentences
+from lurcher.training.texts import (
+    keywords_of,
+    messages_of_code,
+    of_code,
+    of_manuals,
+    of_packages,
+    passages_of,
+    sentences_of,
+    titles_and_sentences,
+)
 
 # Weighed by hand before `python -m experiments.ablation` was there, in which scores pay only with pruning.
 _FIRST = {"l2": 4.0, "tokens": 1.0, "scores": 2.0}
@@ -47,18 +56,33 @@ RECIPES = {
     "three": Plan(layers=(0, 1, 5), epochs=1.5, checks=10),
     "sparse": Plan(sparsity=0.6, pattern="4-block", learning_rate=1.5e-3, epochs=2.5, checks=10),
 }
-_MANY_KINDS = ("sparse",)  # recipes that read texts of many kinds
 _INTRODUCTIONS = 50_000
+_WIKIPEDIA = ("squad-open/corpus.jsonl", "ottqa-wiki/corpus.jsonl.gz")
+# How many texts of each kind are drawn, at most.
+_DRAWN = {
+    "questions and sentences": 60_000,
+    "abstracts": 39_000,
+    "code": 21_000,
+    "passages": 9_000,
+    "keywords": 12_000,
+    "messages": 9_600,
+    "manuals": 8_000,
+    "packages": 3_000,
+}
 # Whose passages score alignment ranks comes first. SciFact has no development split.
-_CHOSEN_BY = {"squad-open": "dev", "nfcorpus": "dev", "scifact": "train"}
+_CHOSEN_BY = {
+    "squad-open": "dev",
+    "nfcorpus": "dev",
+    "scifact": "train",
+    "cisi": "dev",
+    "cosqa": "dev",
+    "wikiqa": "dev",
+}
 _QUESTIONS = 1_000  # of a development split, drawn once
 
 
 def read_pool(data: Path) -> list[str]:
-    """The texts to align on, in a fixed order: questions and queries, then sentences.
-
-    Claims are sentences, not questions: about three questions to a sentence, as LEAF mixes them.
-    """
+    """Questions and queries, then sentences of Wikipedia, in a fixed order."""
     squad = data / "squad-open"
     training = read_qrels(squad / "qrels" / "train.tsv")
     queries = read_queries(squad / "queries.jsonl")
@@ -74,11 +98,36 @@ def read_pool(data: Path) -> list[str]:
     return _unique(texts)
 
 
-def read_other_kinds(data: Path) -> list[str]:
-    """Texts of other kinds than ``read_pool``'s: titles and sentences of abstracts, and of code."""
-    texts = of_code([Path(sysconfig.get_path("stdlib"))])
+def read_kinds(data: Path) -> dict[str, list[str]]:
+    """The texts to align on, by kind; code, messages, manuals and packages are those of this machine."""
+    folders = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib")]
     corpora = [data / name / "corpus.jsonl" for name in ("scifact", "nfcorpus")]
-    return _unique([*texts, *(text for corpus in corpora for text in titles_and_sentences(corpus))])
+    abstracts = [text for corpus in corpora for text in titles_and_sentences(corpus)]
+    texts = {
+        "questions and sentences": read_pool(data),
+        "abstracts": abstracts,
+        "code": of_code(folders),
+        "passages": chain.from_iterable(
+            passages_of(corpus) for corpus in [*corpora, *(data / name for name in _WIKIPEDIA)]
+        ),
+        "keywords": keywords_of(abstracts),
+        "messages": messages_of_code(folders),
+        "manuals": of_manuals(Path("/usr/share/man")),
+        "packages": of_packages(Path("/var/lib/dpkg/status")),
+    }
+    return {kind: _unique(found) for kind, found in texts.items()}
+
+
+def draw(kinds: Mapping[str, list[str]], seed: int = 0) -> list[str]:
+    """So many of each kind as ``_DRAWN`` says, or all there are, mixed."""
+    generator = random.Random(seed)  # noqa: S311  # sampling, not cryptography
+    drawn = [
+        text
+        for kind, texts in kinds.items()
+        for text in generator.sample(texts, min(len(texts), _DRAWN[kind]))
+    ]
+    generator.shuffle(drawn)
+    return _unique(drawn)
 
 
 def _unique(texts: Iterable[str]) -> list[str]:
@@ -126,15 +175,13 @@ def main(
     run = work / f"{name}.partial"
     run.mkdir(parents=True, exist_ok=True)
     plan = replace(RECIPES[name], device=device)
-    made_of = shipped_material(data, bundles, work, many_kinds=name in _MANY_KINDS)
+    made_of = shipped_material(data, bundles, work)
     made = make_student(name, plan, made_of, run, print)
     made.rename(work / name)
     print((work / name / STUDENT_FILE).read_text())
 
 
-def shipped_material(
-    data: Path, bundles: Path, work: Path, *, many_kinds: bool = False
-) -> Material:
+def shipped_material(data: Path, bundles: Path, work: Path) -> Material:
     """What the students that ship are made of; the targets are made once, below ``work``."""
     encoder = Encoder.load(DEFAULT_ENCODER, "teacher", available_cpus())
     development = [
@@ -142,12 +189,11 @@ def shipped_material(
         for name, split in _CHOSEN_BY.items()
     ]
     passages = np.asarray(development[0].passages)
-    folder = work / ("targets-of-many-kinds" if many_kinds else "targets")
+    folder = work / "targets"
     try:
         targets = Targets.open(folder)
     except FileNotFoundError:
-        texts = _unique([*read_pool(data), *(read_other_kinds(data) if many_kinds else [])])
-        targets = Targets.make(folder, encoder, texts, passages)
+        targets = Targets.make(folder, encoder, draw(read_kinds(data)), passages)
     recipe = original_of(encoder.config, None)
     return material(
         DEFAULT_ENCODER, encoder, lambda: load_original(recipe, encoder.config.max_tokens), targets,

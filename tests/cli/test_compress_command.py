@@ -30,7 +30,7 @@ def test_it_explains_itself_without(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (["b", "--out", "s"], "--queries"),
+        (["b", "--out", "s", "--corpus-texts", "-1"], "--corpus-texts"),
         (["b", "--queries", "q"], "--out"),
         (["--queries", "q", "--out", "s"], "TEACHER"),
         (["b", "--queries", "q", "--out", "s", "--pattern", "8-block"], "--pattern"),

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lurcher.errors import CorpusError
-from lurcher.training.texts import of_code, sentences_of, titles_and_sentences
+from lurcher.training.texts import (
+    drawn_from,
+    keywords_of,
+    messages_of_code,
+    of_code,
+    of_manuals,
+    of_packages,
+    passages_of,
+    sentences_of,
+    titles_and_sentences,
+)
 
 
 def test_sentences_end_where_the_next_begins() -> None:
@@ -87,3 +98,79 @@ def test_functions_and_classes_give_their_names_in_words_and_the_docstrings_star
             "Read all settings from disk.",
         ]
     )
+
+
+def test_a_passage_is_one_text_with_its_title_cut_after_150_words(
+    write_jsonl: Callable[..., Path], tmp_path: Path
+) -> None:
+    records = [{"_id": "1", "title": "A title", "text": "word " * 200}, {"_id": "2", "text": "x y"}]
+    long, short = passages_of(write_jsonl(tmp_path / "corpus.jsonl", records))
+    assert long == " ".join(["A title"] + ["word"] * 148)
+    assert short == "x y"
+
+
+def test_keywords_are_words_in_a_row_without_function_words() -> None:
+    sentence = "The Doppler shift of the returned pulse is what a police radar measures on roads."
+    rest = "doppler shift returned pulse police radar measures roads"
+    for seed in range(20):
+        (found,) = keywords_of([sentence, "It is."], seed)
+        assert 2 <= len(found.split()) <= 6
+        assert found in rest
+    assert list(keywords_of([sentence], 3)) == list(keywords_of([sentence], 3))
+
+
+def test_texts_are_drawn_from_passages_half_of_them_keywords() -> None:
+    passages = [
+        (f"Title {i}", f"The valve number {i} opens slowly under heavy load. It shuts.")
+        for i in range(50)
+    ]
+    drawn = drawn_from(passages, 40, 0)
+    assert len(set(drawn)) == len(drawn) == 40
+    assert sum(text.endswith("load.") or text.startswith("Title") for text in drawn) == 20
+    assert drawn_from(passages, 40, 0) == drawn
+    assert drawn_from([], 40, 0) == []
+    assert "Only a title" in drawn_from([("Only a title", "")], 40, 0)
+
+
+MESSAGES = """
+def check(value):
+    if value < 0:
+        raise ValueError(f"the value must not be below zero, as {value} is")
+    if value > 9:
+        raise KeyError("too short")
+    logger.warning("the value %s is " + "larger than usual", value)
+    logger.warning(value)
+    raise
+"""
+
+
+def test_messages_of_code_are_what_it_raises_and_logs(tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text(MESSAGES)
+    assert sorted(messages_of_code([tmp_path])) == [
+        "the value %s is larger than usual",
+        "the value must not be below zero, as %s is",
+    ]
+
+
+def test_manual_pages_give_sentences_without_markup(tmp_path: Path) -> None:
+    roff = (
+        ".TH FOO 1\n.SH NAME\nfoo \\- count all frobs\n.PP\nWith\n.B \\-\\-all\n"
+        "it counts \\fIevery\\fR frob of the disk. Another sentence is here too.\n"
+    )
+    (tmp_path / "man1").mkdir()
+    (tmp_path / "man1" / "foo.1.gz").write_bytes(gzip.compress(roff.encode()))
+    (tmp_path / "man1" / "torn.1.gz").write_bytes(gzip.compress(roff.encode())[:-9])
+    (tmp_path / "man1" / "gone.1.gz").symlink_to(tmp_path / "nowhere")
+    assert list(of_manuals(tmp_path)) == [
+        "foo - count all frobs With --all it counts every frob of the disk.",
+        "Another sentence is here too.",
+    ]
+
+
+def test_package_descriptions_give_summary_and_sentences(tmp_path: Path) -> None:
+    status = tmp_path / "status"
+    status.write_text(
+        "Package: frob\nDescription: counter of frobs\n It counts all the\n frobs of a disk.\n .\n Fast.\n"
+        "Homepage: x\n\nPackage: none\nStatus: ok\n"
+    )
+    assert list(of_packages(status)) == ["counter of frobs", "It counts all the\nfrobs of a disk."]

@@ -18,7 +18,7 @@ from lurcher.training.compression.sparsity import Pruner, stages
 from lurcher.training.epochs import Epochs
 from lurcher.training.loop import Loop, Point
 
-# What checkpoints are chosen by: the mean share of the teacher's quality.
+# What checkpoints are chosen by: the share of the teacher's quality.
 MEASURE = "development quality kept"
 # Loss names as the command line has them; each takes the student's output and a batch.
 LOSSES = ("kl", "l2", "cosine", "scores", "tokens")

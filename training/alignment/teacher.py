@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,9 @@ class Teacher:
     passages: VectorRows | None  # (m, d) float32, as the bundle's index has them
     ids: list[str]  # of those passages
     checksum: str | None  # of that bundle
+    texts: Callable[[], Iterator[tuple[str, str]]] = lambda: iter(
+        ()
+    )  # title and text of those passages
 
 
 @contextmanager
@@ -41,7 +44,12 @@ def open_teacher(target: Path) -> Iterator[Teacher]:
         ids = [p.id for p in bundle.passages.get(bundle.all_rows())]
         folder = target / ENCODER
         stored, checksum = bundle.vectors.stored(), bundle.manifest.checksum
-        yield Teacher(folder, bundle.encoder, stored, ids, checksum)
+
+        def texts() -> Iterator[tuple[str, str]]:
+            for passage in bundle.passages.get(bundle.all_rows()):
+                yield passage.title or "", passage.text
+
+        yield Teacher(folder, bundle.encoder, stored, ids, checksum, texts)
 
 
 def original_of(config: EncoderConfig, named: str | Path | None) -> Recipe:

@@ -71,11 +71,21 @@ def test_without_flags_all_layers_are_aligned_by_the_default_mix(
     assert given["plan"] == Plan(losses=MIX)
     assert given["plan"].int8
     assert given["texts"] == [f"question {i}" for i in range(40)]
+    assert given["corpus_texts"] == 20_000
     assert given["original"] is None
     assert given["judged"] is None
     assert ended.stdout.startswith("tiny: tiny, 2 layers, int8\n")
     assert "0.4000 of 0.5000: 80.0% kept" in ended.stdout
     assert ended.stderr == "step 1 of 1\n"
+
+
+def test_without_queries_the_bundles_own_texts_are_all_there_is(
+    lurcher: Lurcher, given: Given
+) -> None:
+    ended = lurcher("my.lurcher", "--out", "tiny", "--corpus-texts", "500")
+    assert ended.exit_code == 0, ended.output
+    assert given["texts"] == []
+    assert given["corpus_texts"] == 500
 
 
 def test_each_flag_is_a_part_of_the_plan(lurcher: Lurcher, given: Given, queries: Path) -> None:
@@ -169,7 +179,6 @@ def test_what_typer_refuses(lurcher: Lurcher, queries: Path, flags: str, named: 
     ("content", "kind", "named"),
     [
         ("", CorpusError, r"bad.jsonl: no query in it"),
-        ('{"_id": "1", "text": "one line"}\n', FieldError, "queries: 1 different ones"),
         ('{"_id": "1"}\n', CorpusError, r"bad.jsonl, line 1: needs an _id"),
         (None, CorpusError, r"bad.jsonl: No such file"),
     ],

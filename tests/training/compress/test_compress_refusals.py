@@ -53,6 +53,27 @@ def test_too_few_queries_are_refused(
     assert list(out.parent.iterdir()) == []
 
 
+def test_texts_of_a_bundle_are_trained_on_beside_queries_or_alone(
+    make: Make, bundle: Path, out: Path, judged: Judged, questions: list[str]
+) -> None:
+    more = len(questions) + 30
+    with pytest.raises(KilledError, match=f"teacher: {more} of {more} queries"):
+        make(bundle, judged=judged, corpus_texts=30, report=kill_at("teacher: "))
+    with pytest.raises(KilledError, match="teacher: 36 of 36 queries"):  # a tenth is held out
+        make(
+            bundle,
+            queries=[],
+            corpus_texts=40,
+            out=out.with_name("alone"),
+            report=kill_at("teacher: "),
+        )
+
+
+def test_an_encoder_has_no_texts_of_its_own(make: Make, teacher: Path) -> None:
+    with pytest.raises(FieldError, match="queries: 0 different ones"):
+        make(teacher, queries=[], corpus_texts=40)
+
+
 def test_queries_that_are_judged_are_not_trained_on_and_those_beside_them_are(
     make: Make, bundle: Path, judged: Judged, questions: list[str]
 ) -> None:
