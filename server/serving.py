@@ -108,9 +108,7 @@ class Serving(Leased):
             queries = [replace(query, deadline=deadline) for query in queries]
         prices = [self._price(query) for query in queries]
         if degrade and len(queries) == 1 and prices[0]:
-            pressure = (
-                self._batcher.wait(caller.client, prices[0]) * 1_000 / self._settings.max_wait_ms
-            )
+            pressure = self._batcher.wait(caller.client, prices[0]) / self._batcher.patience
             query, price = lowered(queries[0], prices[0], pressure, self._price)
             queries, prices = [query], [price]
         return self._batcher.submit(self._work.search, queries, prices, seconds, caller)
@@ -133,7 +131,7 @@ class Serving(Leased):
         if degrade:
             question = replace(question, deadline=start + _RANKED_BY * seconds)
         price = self._price(question)
-        async with within(seconds), self._admission.questions.permit(caller.is_disconnected):
+        async with within(seconds), self._admission.questions.permit(caller):
             permitted = perf_counter()
             (answer,) = await self._batcher.submit(
                 self._work.search, [question], [price], None, caller, exempt=True

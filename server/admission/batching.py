@@ -9,7 +9,10 @@ them up; as long as bulk work waits, a quarter of the time is reserved for it, o
 starve it. Within each kind, clients have equal shares (``fair_queue``).
 
 Every piece of work comes with its price, the seconds that it is expected to take. What would wait too long is
-refused at once: a queue bounded by a number of requests is no bound on time.
+refused at once: a queue bounded by a number of requests is no bound on time. A burst may wait as long as the
+bounds say. A queue that has not been empty for that long is no burst but more than can be served. It only
+adds its own length to every reply, so it is kept short (CoDel, Nichols and Jacobson 2012, tells the two apart
+in this way).
 """
 
 from __future__ import annotations
@@ -46,6 +49,8 @@ _BULK_SHARE = 0.25
 # was held up by something else says little.
 _RATE = 0.1
 _LEAST_RATIO, _MOST_RATIO = 0.01, 100.0
+# Slices that may be in hand and wait where the queue stands: with one of each the thread never runs dry.
+_STANDING = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ class Batcher:
         self._owed = 0.0  # seconds that bulk work has a right to
         self._ratio = 1.0  # of what work takes to its price
         self._free_at = 0.0  # when the batch in hand should be done
+        self._empty_at = perf_counter()  # when no single work waited, last
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "pipeline")
         self._events = asyncio.get_running_loop()
@@ -103,6 +109,13 @@ class Batcher:
         in_hand = max(0.0, self._free_at - perf_counter())
         share = 1 - _BULK_SHARE if self._bulk else 1.0
         return in_hand + self._single.before(client, price) * self._ratio / share
+
+    @property
+    def patience(self) -> float:
+        """The seconds that single work may wait, if it comes now."""
+        most = self._bounds.wait
+        stands = bool(self._single) and perf_counter() - self._empty_at > most
+        return min(most, _STANDING * self._bounds.slice) if stands else most
 
     def add(self, handlers: Sequence[Handler[Any, Any]]) -> None:
         """Call ``handlers``, too, after those that there are."""
@@ -129,6 +142,8 @@ class Batcher:
             self._check_room(prices, seconds, caller.client)
         create, now = self._events.create_future, perf_counter()
         items = [_Item(handler, work, caller.is_disconnected, now, create()) for work in works]
+        if not self._single:
+            self._empty_at = now
         line = self._single if len(items) == 1 else self._bulk
         for price, item in zip(prices, items, strict=True):
             line.push(caller.client, price, item)
@@ -152,7 +167,7 @@ class Batcher:
         apart, so that whoever fills one line leaves room in the other.
         """
         if len(prices) == 1:
-            wait, most, waiting = self.wait(client, prices[0]), self._bounds.wait, len(self._single)
+            wait, most, waiting = self.wait(client, prices[0]), self.patience, len(self._single)
             most = most if seconds is None else min(most, seconds)
         else:
             price, waiting = sum(prices), len(self._bulk)
@@ -239,6 +254,8 @@ class Batcher:
             if is_bulk:
                 # It may take more than it has a right to, and gives that back in the next batches.
                 self._owed = max(self._owed - price, -budget / _BULK_SHARE)
+        if not self._single:
+            self._empty_at = perf_counter()
         if not self.waiting:
             self._arrived.clear()
         return batch, spent

@@ -1,4 +1,4 @@
-"""The concurrency limiter: no more at once than it allows, first come first served, no permit lost."""
+"""The concurrency limiter: no more at once than it allows, clients in turns, no permit lost."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 
 from lurcher.errors import DeadlinePassed, QueueFull
 from lurcher.retrieval.costs import CostModel
+from lurcher.server.admission import Caller
 from lurcher.server.admission.concurrency_limiter import ConcurrencyLimiter
-from tests.server.admission.batches import bounds, disconnected, stays
+from tests.server.admission.batches import STAYS, bounds, disconnected, stays
 
 
 def limit(
@@ -29,16 +30,16 @@ class Taker:
         self._ends: dict[int, asyncio.Event] = {}
 
     def start(
-        self, number: int, client: Callable[[], Awaitable[bool]] = stays
+        self, number: int, client: Callable[[], Awaitable[bool]] = stays, name: str = "somebody"
     ) -> asyncio.Task[None]:
         self._ends[number] = asyncio.Event()
-        return asyncio.create_task(self._take(number, client))
+        return asyncio.create_task(self._take(number, Caller(name, client)))
 
     def end(self, number: int) -> None:
         self._ends[number].set()
 
-    async def _take(self, number: int, client: Callable[[], Awaitable[bool]]) -> None:
-        async with self._limiter.permit(client):
+    async def _take(self, number: int, caller: Caller) -> None:
+        async with self._limiter.permit(caller):
             self.has.append(number)
             try:
                 await self._ends[number].wait()
@@ -70,6 +71,39 @@ def test_no_more_at_once_and_first_come_first_served() -> None:
     asyncio.run(test())
 
 
+def test_who_asks_much_lets_others_go_before_the_rest_of_it() -> None:
+    async def test() -> None:
+        taker = Taker(limit(1, 10))
+        tasks = [taker.start(number, name="heavy") for number in range(5)]
+        await settled()
+        tasks.append(taker.start(9, name="light"))
+        await settled()
+        for number in (0, 1, 9, 2, 3, 4):
+            assert taker.has == [number]
+            taker.end(number)
+            await settled()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(test())
+
+
+def test_a_light_client_is_not_refused_for_what_a_heavy_one_waits_for() -> None:
+    async def test() -> None:
+        taker = Taker(limit(1, 100, CostModel({"question": 10.0}), wait=25.0))
+        tasks = [taker.start(number, name="heavy") for number in range(4)]
+        await settled()
+        with pytest.raises(QueueFull):
+            await taker.start(4, name="heavy")
+        tasks.append(taker.start(9, name="light"))
+        await settled()
+        for number in (0, 1, 9, 2, 3):
+            taker.end(number)
+            await settled()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(test())
+
+
 def test_where_too_many_wait_the_next_is_told_when_to_try_again() -> None:
     async def test() -> None:
         limiter = limit(1, 1)
@@ -92,10 +126,10 @@ def test_without_room_to_wait_a_free_permit_is_taken() -> None:
     async def test() -> None:
         limiter, taken = limit(1, 0), 0
         for _ in range(2):
-            async with limiter.permit(stays):
+            async with limiter.permit(STAYS):
                 taken += 1
                 with pytest.raises(QueueFull):
-                    await limiter.permit(stays).__aenter__()
+                    await limiter.permit(STAYS).__aenter__()
         assert (taken, limiter.waiting) == (2, 0)
 
     asyncio.run(test())
@@ -131,9 +165,9 @@ def test_who_stops_waiting_or_fails_keeps_no_permit() -> None:
         taker.end(2)
         await tasks[2]
         with pytest.raises(ZeroDivisionError):
-            async with limiter.permit(stays):
+            async with limiter.permit(STAYS):
                 raise ZeroDivisionError
-        async with limiter.permit(stays):
+        async with limiter.permit(STAYS):
             pass
 
     asyncio.run(test())
@@ -176,10 +210,10 @@ def test_what_a_permit_took_is_measured_unless_it_failed() -> None:
         costs = CostModel({"question": 10.0})
         limiter = limit(1, 1, costs)
         with pytest.raises(ZeroDivisionError):
-            async with limiter.permit(stays):
+            async with limiter.permit(STAYS):
                 raise ZeroDivisionError
         assert costs.estimate("question", 1) == 10.0
-        async with limiter.permit(stays):
+        async with limiter.permit(STAYS):
             pass
         assert costs.estimate("question", 1) == pytest.approx(9.0, abs=0.01)
 

@@ -27,6 +27,23 @@ def test_single_work_that_would_wait_too_long_is_refused_at_once() -> None:
     asyncio.run(story())
 
 
+def test_a_burst_may_wait_and_a_queue_that_stands_is_kept_short() -> None:
+    async def story() -> None:
+        async with busy(size=1, capacity=100, wait=20.5 * PRICE) as (batcher, worker):
+            await asyncio.sleep(2 * PRICE)  # what is in hand should be done by now
+            burst = [await queue(batcher, worker, name) for name in "abcdef"]
+            assert batcher.patience == 20.5 * PRICE
+            await asyncio.sleep(25 * PRICE)
+            assert batcher.patience == 2 * PRICE
+            with pytest.raises(QueueFull):
+                await ask(batcher, worker, "g")
+            worker.gate.set()
+            await asyncio.gather(*burst)
+            assert batcher.patience == 20.5 * PRICE
+
+    asyncio.run(story())
+
+
 def test_what_cannot_be_begun_before_its_deadline_is_refused() -> None:
     async def story() -> None:
         async with busy(capacity=100) as (batcher, worker):
