@@ -2,172 +2,39 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import json
-import re
 import select
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-PAGE = Path(__file__).parents[2] / "server" / "ui" / "index.html"
-NO_VALUE = 1  # a year that no passage has
-ATTACK = "<script>window.pwned=1</script><img src=x onerror='window.pwned=1'>"
-LONG_WORD = "antidisestablishmentarianism" * 20
+from lurcher.server.routes.page import content_security_policy
+from tests.e2e.page_replies import (
+    ALIGNED,
+    ANSWER,
+    ANSWERS,
+    BAD_KEY,
+    BUNDLE,
+    FAULTS,
+    FIELDS,
+    GUIDE,
+    HITS,
+    INSTALL,
+    NO_KEY,
+    NO_VALUE,
+    NORMAL,
+    OFF,
+    PROBLEM,
+    READ_KEY,
+    WHOLE,
+)
 
-
-def policy(page: str) -> str:
-    """The Content-Security-Policy that lets through the page's own style and script, no other."""
-
-    def source(tag: str) -> str:
-        (body,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
-        digest = base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()
-        return f"{tag}-src 'sha256-{digest}'"
-
-    return (
-        f"default-src 'none'; {source('style')}; {source('script')}; connect-src 'self'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def hit(text: str, best: str = "", **others: Any) -> dict[str, Any]:
-    start = text.index(best)
-    spans = [{"start": start, "end": start + len(best)}] if best else []
-    plain = {
-        "id": "4983",
-        "score": 0.7312,
-        "scores": {
-            "dense": 0.5512,
-            "lexical": 0.31,
-            "fused": 0.6312,
-            "maxsim": 0.7912,
-            "rank": 0.7312,
-        },
-        "title": "Aspirin and stroke",
-    }
-    return {**plain, "text": text, "metadata": {"year": 2015}, "highlights": spans, **others}
-
-
-def known(query: str, share: float, **others: Any) -> dict[str, Any]:
-    return {"id": "q1", "query": query, "similarity": 0.9, "share": share, **others}
-
-
-BEST = "Aspirin lowered the rate of ischaemic stroke."
-LONG = "Background comes first. " * 30 + BEST + " More was measured." * 30
-HITS = {
-    "emoji": [hit("🐕🐕‍🦺 Hunde 🏃. Best one é🎯. Rest.", "Best one é🎯.")],
-    "attack": [hit(ATTACK, ATTACK, id=ATTACK, title=ATTACK, metadata={ATTACK: [ATTACK]})],
-    "long words": [
-        hit(
-            f"{LONG_WORD}. End.",
-            "End.",
-            id=LONG_WORD,
-            title=LONG_WORD,
-            metadata={LONG_WORD: LONG_WORD},
-        )
-    ],
-    "no title": [hit("Bare.", title="")],
-    "known": [
-        hit(
-            "Words that nobody asked with.",
-            score=0.8,
-            scores={"dense": 0.1, "neighbours": 0.9, "fused": 0.8},
-            contributing_neighbours=[
-                known(ATTACK, 0.617),
-                known(LONG_WORD, 0.25, id=""),
-                known("asked once", 0.001),
-                known("a fourth", 0.001),
-            ],
-        ),
-        hit(
-            "Nobody asked for this.",
-            id="28",
-            scores={"dense": 0.1, "neighbours": 0, "fused": 0.05},
-            contributing_neighbours=[],
-        ),
-    ],
-}
-NORMAL = [
-    hit(f"A trial. {BEST} It did not lower mortality.", BEST),
-    hit(
-        LONG,
-        BEST,
-        id="27",
-        title="A long one",
-        score=0.52,
-        scores={"dense": 0.52, "lexical": 0, "fused": 0.52, "maxsim": 0.52, "rank": 0.52},
-    ),
-    *[hit("Other words.", id=f"n{i}", title=f"Hit {i}", score=0.5 - i / 50) for i in range(3, 11)],
-]
-PROBLEM = {
-    "type": "about:blank",
-    "title": "A field cannot be used",
-    "status": 422,
-    "detail": "filter.colour: no passage has this field; there are: year",
-    "errors": [{"field": "filter.colour", "reason": "no passage has this field; there are: year"}],
-}
-FAULTS = {
-    "title": "Two fields cannot be used",
-    "status": 422,
-    "detail": "See errors.",
-    "errors": [
-        {"field": "query", "reason": "is too long"},
-        {"field": "filter.year", "reason": "is no number"},
-    ],
-}
-# What follows an answer's words must not be cut, and its offsets count in the whole text.
-SENTENCE = "The 🐕🐕‍🦺 lay e\u0301te\u0301 🎯 on the warm windowsill."
-ANSWER = {
-    "text": "e\u0301te\u0301 🎯",
-    "score": 0.87346,
-    "passage": {"id": "27", "title": "A long one"},
-    "part": "text",
-    "start": 40 + SENTENCE.index("e\u0301"),
-    "end": 40 + SENTENCE.index("🎯") + 1,
-    "sentence": {"start": 40, "end": 40 + len(SENTENCE), "text": SENTENCE},
-}
-_ATTACKED = {"start": 0, "end": len(ATTACK)}
-ANSWERS = {
-    "attack": {
-        **ANSWER, "text": ATTACK, "passage": {"id": ATTACK, "title": ATTACK}, **_ATTACKED,
-        "sentence": {**_ATTACKED, "text": ATTACK},
-    },
-    "long words": {
-        **ANSWER, "text": LONG_WORD, "passage": {"id": LONG_WORD, "title": LONG_WORD},
-        "start": 0, "end": len(LONG_WORD),
-        "sentence": {"start": 0, "end": len(LONG_WORD), "text": LONG_WORD},
-    },
-    "elsewhere": {**ANSWER, "passage": {"id": "no hit", "title": ""}},
-    "long sentence": {
-        **ANSWER, "text": "Aspirin", "start": LONG.index("Aspirin"),
-        "end": LONG.index("Aspirin") + len("Aspirin"),
-        "sentence": {"start": 0, "end": len(LONG), "text": LONG},
-    },
-    "nothing": None,
-}  # fmt: skip
-FIELDS = {"year"}
-OFF: dict[str, Any] = {"title": "Forbidden", "status": 403, "detail": "feedback is off"}
-NO_KEY: dict[str, Any] = {"title": "Unauthorized", "status": 401, "detail": "this needs an API key"}
-BAD_KEY: dict[str, Any] = {
-    "title": "Unauthorized",
-    "status": 401,
-    "detail": "this API key is not known here",
-}
-READ_KEY: dict[str, Any] = {"title": "Forbidden", "status": 403, "detail": "this key may search"}
-TAKEN: dict[str, Any] = {"accepted": 1, "refused": [], "held_back": 0, "key": "k"}
-BUNDLE = {
-    "name": "scifact",
-    "passages": 5183,
-    "encoder": {"name": "minilm-l6", "dimension": 384},
-    "filter_fields": sorted(FIELDS),
-    "lexical": {"language": "english"},
-    "tokens": {"bits": 160, "keep_ratio": 0.36},
-}
+UI = Path(__file__).parents[2] / "server" / "ui"
+KINDS = {".css": "text/css", ".js": "text/javascript"}
 
 
 @dataclass(frozen=True)
@@ -195,7 +62,8 @@ class Stub(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
-        self.page = PAGE.read_text(encoding="utf-8")
+        self.page = (UI / "index.html").read_text(encoding="utf-8")
+        self.collections = [{"name": "scifact", "default": True, "passages": 5183}]
         self.asked: list[Asked] = []
         self.feedback: dict[str, Any] | None = None
         self.keys: set[str] = set()
@@ -212,7 +80,13 @@ class Stub(ThreadingHTTPServer):
 
     @property
     def searches(self) -> list[dict[str, Any]]:
-        return [asked.body for asked in self.of("POST", "/v1/search")]
+        """What was searched for, but for examples and the words that met."""
+        found = [asked.body for asked in self.asked if asked.path.endswith("/search")]
+        return [
+            body
+            for body in found
+            if "group_by" not in body and "token_alignment" not in body["include"]
+        ]
 
     @property
     def judgements(self) -> list[Asked]:
@@ -249,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
         given = key if scheme == "Bearer" else None
         idempotency_key = self.headers.get("Idempotency-Key")
         self.stub.asked.append(Asked(self.command, self.path, given, idempotency_key, body))
-        writes = self.path == "/v1/feedback" and self.command == "POST"
+        writes = self.path.startswith("/v1/feedback") and self.command != "GET"
         wanted = self.stub.write_keys if writes else self.stub.keys
         if not wanted or given in wanted:
             return None
@@ -270,13 +144,44 @@ class Handler(BaseHTTPRequestHandler):
                 takes = self.stub.feedback is not None
                 bundle = {**BUNDLE, "reader": self.stub.reader, "feedback": takes}
                 self.reply(200, "application/json", json.dumps(bundle))
+            elif self.path == "/v1/collections":
+                self.reply(
+                    200, "application/json", json.dumps({"collections": self.stub.collections})
+                )
+            elif self.path == "/v1/collections/others/bundle":
+                others = {**BUNDLE, "name": "others", "reader": None, "feedback": False}
+                self.reply(200, "application/json", json.dumps(others))
+            elif self.path.startswith("/v1/documents/"):
+                self.document(unquote(self.path.removeprefix("/v1/documents/")))
             else:
                 self.reply(404, "text/plain", "the page asks for no more")
         elif urlsplit(self.path).path == "/":
-            headers = {"Content-Security-Policy": policy(self.stub.page)}
+            headers = {"Content-Security-Policy": content_security_policy(self.stub.page)}
             self.reply(200, "text/html; charset=utf-8", self.stub.page, **headers)
+        elif (part := UI / Path(self.path).name).suffix in KINDS and part.exists():
+            self.reply(
+                200, f"{KINDS[part.suffix]}; charset=utf-8", part.read_text(encoding="utf-8")
+            )
         else:
             self.reply(404, "text/plain", "no such page")
+
+    def document(self, wanted: str) -> None:
+        if wanted != GUIDE:
+            self.problem({"title": "Not found", "status": 404, "detail": "no document has this id"})
+            return
+        passages = [
+            {"start": 10, "end": 10 + len(INSTALL)},
+            {"start": len(WHOLE) - 22, "end": len(WHOLE)},
+        ]
+        reply = {"id": GUIDE, "title": "Guide", "text": WHOLE, "passages": passages}
+        self.reply(200, "application/json", json.dumps(reply))
+
+    def do_DELETE(self) -> None:
+        refusal = self.note()
+        if refusal is not None:
+            self.problem(refusal)
+        else:
+            self.reply(200, "application/json", json.dumps({"removed": 1}))
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -319,6 +224,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def search(self, asked: dict[str, Any]) -> None:
         query, wanted = asked["query"], asked.get("filter", {})
+        if "group_by" in asked:
+            query = "examples"
         if query == "proxy":
             self.reply(502, "text/html", "<h1>Bad gateway</h1>")
         elif query == "many faults":
@@ -329,6 +236,8 @@ class Handler(BaseHTTPRequestHandler):
             if query == "slow" and not self.released():
                 return
             hits = HITS.get(query, NORMAL)[: asked["top_k"]]
+            if "token_alignment" in asked["include"]:
+                hits = [{**one, "token_alignment": ALIGNED} for one in hits]
             found_by = {
                 "retrieve_dense": asked.get("retrieve") != "lexical",
                 "retrieve_lexical": asked.get("retrieve") != "dense",

@@ -10,7 +10,8 @@ from selenium.webdriver import Chrome, Keys
 
 from lurcher.server.keys import key_hash
 from tests.e2e.browsing import QUERY, Page, watched
-from tests.e2e.page_stub import BAD_KEY, READ_KEY, TAKEN, Stub
+from tests.e2e.page_replies import BAD_KEY, READ_KEY, TAKEN
+from tests.e2e.page_stub import Stub
 from tests.server.serving import Client, running, settings
 
 READ, WRITE = "a-read-key", "a-write-key"
@@ -55,11 +56,11 @@ def give_key(page: Page, key: str) -> None:
 
 def answers(page: Page, place: int = 1) -> None:
     page.until(lambda: page.seen(".verdict"))
-    page.one(f".hit:nth-child({place}) .verdict button").click()
+    page.hit(place).find_element("css selector", ".verdict button").click()
 
 
 def said(page: Page) -> str:
-    return page.text(".hit:nth-child(1) .verdict [role=status]")
+    return page.text(".hit .verdict [role=status]")
 
 
 def test_search_goes_on_where_it_was_once_a_key_is_given(guarded: Page) -> None:
@@ -86,8 +87,8 @@ def test_key_that_may_only_search_is_asked_for_again_to_judge(
     guarded.until(lambda: said(guarded).startswith("this key may search"))
     assert guarded.text("#key-wrong") == said(guarded)
     give_key(guarded, WRITE)
-    guarded.until(lambda: said(guarded) == "noted")
-    assert "This answers it" in guarded.focused()
+    guarded.until(lambda: said(guarded) == "Noted.")
+    assert guarded.focused() == "Undo"
     reply = guarded_server.get("/v1/feedback", X_API_Key=READ)
     assert reply.json()["pairs"] == 1
 
@@ -106,7 +107,7 @@ def test_key_is_kept_by_the_tab_and_nowhere_else(keyed: Page, stub: Stub) -> Non
     stub.asked.clear()
     keyed.open(q=QUERY)
     assert keyed.seen("#results")
-    keyed.until(lambda: len(stub.asked) == 2)
+    keyed.until(lambda: len(stub.asked) == 3)  # the bundle, the collections, the search
     assert {asked.key for asked in stub.asked} == {WRITE}
     assert not keyed.seen("#key-form")
 
@@ -147,7 +148,7 @@ def test_only_judging_needs_a_key_where_there_are_write_keys_alone(keyed: Page, 
     assert not keyed.seen("#key-form")
     answers(keyed)
     give_key(keyed, WRITE)
-    keyed.until(lambda: said(keyed) == "noted")
+    keyed.until(lambda: said(keyed) == "Noted.")
     assert [given.key for given in stub.judgements] == [None, WRITE]
     assert len({given.idempotency_key for given in stub.judgements}) == 1
 

@@ -15,12 +15,16 @@ from tests.server.serving import running, settings
 
 
 def choose(page: Page, value: str) -> None:
-    page.until(lambda: page.seen("#retrieve"))
+    page.until(lambda: page.text("#bundle"))
+    if not page.seen("#options"):
+        page.one("#options-toggle").click()
     Select(page.one("#retrieve")).select_by_value(value)
     page.settle()
 
 
 def legend(page: Page) -> list[str]:
+    if not page.seen("#timing"):
+        page.one("#time").click()
     return [line.text.split()[0] for line in page.all("#legend li")]
 
 
@@ -55,6 +59,7 @@ def wordless(driver: Chrome, build_once: Callable[..., Path]) -> Iterator[Page]:
 
 
 def test_no_choice_where_there_is_no_lexical_index(wordless: Page) -> None:
-    wordless.open(q=QUERY)
+    wordless.open(q=QUERY, debug="")
     wordless.until(lambda: "wordless" in wordless.text("#bundle"))
+    assert wordless.seen("#rank")
     assert not wordless.seen("#retrieve")

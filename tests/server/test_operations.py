@@ -98,13 +98,15 @@ def test_bundle_says_that_it_has_no_tokens(tokenless: Client) -> None:
     assert (body["tokens"], body["ranker"], body["states"]) == (None, None, None)
 
 
-@pytest.mark.parametrize("path", ["/", "/docs"])
-def test_pages_carry_a_policy_of_their_own_content(live: Client, path: str) -> None:
+@pytest.mark.parametrize(("path", "own"), [("/", "'self'"), ("/docs", "'sha256-")])
+def test_pages_carry_a_policy_of_their_own_content(live: Client, path: str, own: str) -> None:
     reply = live.get(path)
     assert reply.headers["content-type"] == "text/html; charset=utf-8"
     policy = reply.headers["content-security-policy"]
     assert policy == content_security_policy(reply.body.decode())
-    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert policy.startswith(f"default-src 'none'; style-src {own}")
+    assert f"script-src {own}" in policy
+    assert "require-trusted-types-for 'script'; trusted-types 'none'" in policy
     assert "unsafe" not in policy
     assert reply.headers["x-content-type-options"] == "nosniff"
     assert not re.search(rb"(src|href)=\"(https?:)?//", reply.body)
