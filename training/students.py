@@ -51,8 +51,8 @@ RECIPES = {
     "table": Plan(
         layers=(), rank=0, losses=_FIRST, learning_rate=3e-3, epochs=1, queries_a_batch=256
     ),
-    "fast": Plan(layers=(5,), rank=0, losses=_FIRST, learning_rate=3e-3, epochs=1.5, checks=6),
-    "balanced": Plan(layers=(0, 5), epochs=2, checks=10),
+    "fast": Plan(layers=(5,), rank=64, queries_a_batch=128, epochs=3, checks=10),
+    "balanced": Plan(layers=(0, 5), epochs=2.6, checks=10),
     "three": Plan(layers=(0, 1, 5), epochs=1.5, checks=10),
     "sparse": Plan(sparsity=0.6, pattern="4-block", learning_rate=1.5e-3, epochs=2.5, checks=10),
 }

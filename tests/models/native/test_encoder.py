@@ -159,7 +159,7 @@ def test_the_encoder_that_ships_is_as_near_to_no_rounding_as_onnx_runtime_is() -
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("fast", 0.9999), ("balanced", 0.999), ("sparse", 0.99)]
+    ("name", "least"), [("fast", 0.999), ("balanced", 0.998), ("sparse", 0.99)]
 )
 def test_students_that_ship_agree_with_onnx_runtime(
     name: str, least: float, tmp_path: Path
