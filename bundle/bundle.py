@@ -33,6 +33,7 @@ from lurcher.bundle.codecs import Codecs
 from lurcher.bundle.consistency import ENCODER, RANKER, READER, check_files
 from lurcher.bundle.lexical_index import LexicalIndex
 from lurcher.bundle.manifest import Manifest, changed_files, check_parts, read_manifest
+from lurcher.bundle.model_cache import ModelCache
 from lurcher.bundle.moves import followed
 from lurcher.bundle.neighbours import NEIGHBOURS, QUERIES, NeighbourFiles, Neighbours
 from lurcher.bundle.passages import Rows
@@ -149,11 +150,19 @@ class Bundle:
             raise BundleError(self.path, NO_VECTORS)
         return self.manifest.encoder
 
-    def query_encoder(self, threads: int, engine: EngineName = "auto") -> Encoder:
-        """The encoder of this bundle's queries. Raises ModelError, BundleError."""
+    def query_encoder(
+        self, threads: int, engine: EngineName = "auto", cache: ModelCache | None = None
+    ) -> Encoder:
+        """The encoder of this bundle's queries; it and what else is loaded may be in ``cache`` already.
+
+        Raises ModelError, BundleError.
+        """
         if self.index is None:
             raise BundleError(self.path, NO_VECTORS)
-        encoder = Encoder.load(self.path / ENCODER, "query", threads, engine)
+        encoder = (cache or ModelCache()).get(
+            self.manifest, ENCODER, ("query", threads, engine),
+            lambda: Encoder.load(self.path / ENCODER, "query", threads, engine),
+        )  # fmt: skip
         if self.tokens is not None:
             counted = len(self.tokens.coder.frequency)
             if counted != encoder.vocabulary:
@@ -161,32 +170,39 @@ class Bundle:
                 raise BundleCorrupt(self.path, CODER, reason)
         return encoder
 
-    def decoder(self, threads: int) -> Decoder | None:
+    def decoder(self, threads: int, cache: ModelCache | None = None) -> Decoder | None:
         """What ranks better than late interaction, if the bundle has it. Raises BundleCorrupt."""
         if not isinstance(self.manifest.ranker, DecoderConfig) or self.tokens is None:
             return None
         try:
-            decoder = Decoder.load(self.path / RANKER, threads)
+            decoder = (cache or ModelCache()).get(
+                self.manifest, RANKER, (threads,), lambda: Decoder.load(self.path / RANKER, threads)
+            )
             decoder.check(self.encoder, self.tokens.coder)
         except ModelError as error:
             raise BundleCorrupt(self.path, RANKER, str(error)) from error
         return decoder
 
-    def t5(self, threads: int) -> Seq2SeqDecoder | None:
+    def t5(self, threads: int, cache: ModelCache | None = None) -> Seq2SeqDecoder | None:
         """What ranks by ``states``, if the bundle has them. Raises BundleCorrupt."""
         if self.states is None:
             return None
         try:
-            return Seq2SeqDecoder.load(self.path / RANKER, threads)
+            return (cache or ModelCache()).get(
+                self.manifest, RANKER, (threads,),
+                lambda: Seq2SeqDecoder.load(self.path / RANKER, threads),
+            )  # fmt: skip
         except ModelError as error:
             raise BundleCorrupt(self.path, RANKER, str(error)) from error
 
-    def reader(self, threads: int) -> Reader | None:
+    def reader(self, threads: int, cache: ModelCache | None = None) -> Reader | None:
         """What finds answers in ``reading``, if the bundle has it. Raises BundleCorrupt."""
         if self.manifest.reader is None:
             return None
         try:
-            return Reader.load(self.path / READER, threads)
+            return (cache or ModelCache()).get(
+                self.manifest, READER, (threads,), lambda: Reader.load(self.path / READER, threads)
+            )
         except ModelError as error:
             raise BundleCorrupt(self.path, READER, str(error)) from error
 

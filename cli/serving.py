@@ -65,7 +65,7 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
     for name, field in Settings.model_fields.items():
         kind: Any = field.annotation
         place: Any = (
-            typer.Argument(help=field.description)
+            typer.Argument(metavar="[BUNDLE]...", help=field.description)
             if name == "bundle"
             else typer.Option(help=field.description, case_sensitive=False)
         )
@@ -83,7 +83,7 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
 @app.command()
 @_with_settings
 def serve(**given: Any) -> None:
-    """Serve a bundle over HTTP. Every flag can also be set in the environment (LURCHER_...) or a file."""
+    """Serve bundles over HTTP. Every flag can also be set in the environment (LURCHER_...) or a file."""
     one_blas_thread()
     from lurcher.server.run import serve as run
     from lurcher.server.settings import load_settings

@@ -31,12 +31,12 @@ class Embedder:
 
     def __init__(self, queries: Encoder, passages: Callable[[], Encoder]) -> None:
         """``passages`` gives the encoder of passages, which is not loaded before it is needed."""
-        self._queries, self._passages = queries, passages
+        self.queries, self._passages = queries, passages
 
     @property
     def config(self) -> EncoderConfig:
         """What the encoder says of itself."""
-        return self._queries.config
+        return self.queries.config
 
     def tokenise(self, texts: Sequence[str | Sequence[int]], side: Side) -> list[Tokens]:
         """The tokens of each of ``texts``, cut to what the encoder reads; ids are a text's own tokens.
@@ -90,4 +90,4 @@ class Embedder:
         return list(vectors)
 
     def _encoder(self, side: Side) -> Encoder:
-        return self._queries if side == "query" else self._passages()
+        return self.queries if side == "query" else self._passages()

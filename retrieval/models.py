@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.bundle.model_cache import ModelCache
 from lurcher.bundle.vectors import Vectors
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.engines import EngineName
@@ -22,24 +23,31 @@ class Models:
     reader     what finds answers, if there is anything
     """
 
-    def __init__(self, bundle: Bundle, threads: int, engine: EngineName) -> None:
-        """Load them, the query encoder into ``engine``. Raises BundleError or ModelError."""
+    def __init__(
+        self, bundle: Bundle, threads: int, engine: EngineName, cache: ModelCache | None = None
+    ) -> None:
+        """Load those that are not in ``cache``, the query encoder into ``engine``.
+
+        Raises BundleError or ModelError.
+        """
         self._folder: Path = bundle.path / ENCODER
         self._threads, self._engine = threads, engine
-        self.queries = bundle.query_encoder(threads, engine)
+        self._manifest, self._cache = bundle.manifest, cache or ModelCache()
+        self.queries = bundle.query_encoder(threads, engine, self._cache)
         self._passages: Encoder | None = None
         if bundle.tokens is not None:
             self.passages()
-        self.t5, self.reader = bundle.t5(threads), bundle.reader(threads)
-        self.decoder = bundle.decoder(threads)
+        self.t5, self.reader = bundle.t5(threads, cache), bundle.reader(threads, cache)
+        self.decoder = bundle.decoder(threads, cache)
         self.common: Vectors = unit(self.queries.encode(UNRELATED_WORDS).mean(axis=0))
 
     def passages(self) -> Encoder:
         """The encoder of passages, loaded when it is needed first."""
         if self._passages is None:
-            self._passages = passage_encoder(
-                self.queries, self._folder, self._threads, self._engine
-            )
+            self._passages = self._cache.get(
+                self._manifest, ENCODER, ("passage", self._threads, self._engine),
+                lambda: passage_encoder(self.queries, self._folder, self._threads, self._engine),
+            )  # fmt: skip
         return self._passages
 
 

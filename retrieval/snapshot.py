@@ -10,6 +10,7 @@ import faiss
 import numpy as np
 
 from lurcher.bundle.bundle import NO_VECTORS, Bundle
+from lurcher.bundle.model_cache import ModelCache
 from lurcher.bundle.passages import Condition, Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import FieldError, LurcherError
@@ -57,14 +58,16 @@ class Snapshot:
 
     def __init__(
         self, bundle: Bundle, threads: int, engine: EngineName = "auto",
-        costs: CostModel | None = None,
+        costs: CostModel | None = None, cache: ModelCache | None = None,
     ) -> None:  # fmt: skip
-        """Load the models of ``bundle``, the query encoder into ``engine``.
+        """Load the models of ``bundle`` that are not in ``cache``, the query encoder into ``engine``.
 
         Raises BundleError or ModelError.
         """
-        self._threads, self._engine = threads, engine
-        side = None if bundle.index is None else VectorSide(bundle, Models(bundle, threads, engine))
+        self._threads, self._engine, self._cache = threads, engine, cache
+        side = None
+        if bundle.index is not None:
+            side = VectorSide(bundle, Models(bundle, threads, engine, cache))
         self._answer_from(bundle, side, costs or CostModel())
 
     def moved(self, bundle: Bundle) -> Snapshot:
@@ -74,9 +77,9 @@ class Snapshot:
         both learns, the other knows. With other models in it, all is loaded anew and nothing is learnt yet.
         """
         if bundle.manifest.models != self.bundle.manifest.models:
-            return Snapshot(bundle, self._threads, self._engine, self.costs)
+            return Snapshot(bundle, self._threads, self._engine, self.costs, self._cache)
         other = Snapshot.__new__(Snapshot)
-        other._threads, other._engine = self._threads, self._engine
+        other._threads, other._engine, other._cache = self._threads, self._engine, self._cache
         side = None if self._side is None else self._side.moved(bundle)
         other._answer_from(bundle, side, self.costs)
         return other

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from lurcher.bundle.manifest import lurcher_version
-from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server import errors, keys
+from lurcher.server.lookup import NATIVE, OF_COLLECTION, named
 from lurcher.server.middleware import Observe
 from lurcher.server.opening import OpenSnapshot
 from lurcher.server.protocols.cohere import embed, rerank
@@ -25,6 +25,7 @@ from lurcher.server.requests import Normalise, ReadBody
 from lurcher.server.routes import (
     answer,
     bundle,
+    collections,
     documents,
     feedback,
     health,
@@ -40,17 +41,20 @@ _log = structlog.get_logger()
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
+# Of Cohere's second version; the first is where ours are.
+COHERE_2 = "/v2"
+
 _ABOUT = """\
-Search over one bundle of passages. Errors are RFC 9457 problem JSON. Every reply has the header
+Search over collections of passages. Errors are RFC 9457 problem JSON. Every reply has the header
 `X-Request-Id`; the server's log has the same id. Bodies are JSON, and may be compressed with gzip or deflate.
-A field of a request that is null counts as not given.
+A field of a request that is null counts as not given. Routes that name no collection ask the default.
 """
 
 
 def create_app(
     settings: Settings,
     on_failure: Callable[[Exception], None] | None = None,
-    open_snapshot: OpenSnapshot = Snapshot,
+    open_snapshot: OpenSnapshot | None = None,
     on_ready: Callable[[], None] | None = None,
 ) -> FastAPI:
     """Return the application that serves ``settings.bundle``, opened by ``open_snapshot``.
@@ -101,27 +105,41 @@ def create_app(
     app.state.service = service
     app.state.without_keys = not keys.to_search(settings)  # for PlainRoute
     errors.install(app)
-    for guarded, demands in (
-        (search.router, keys.to_search(settings)),
-        (answer.router, keys.to_search(settings)),
-        (rerank.router, keys.to_search(settings)),
-        (embed.router, keys.to_search(settings)),
-        (openai.router, keys.to_search(settings)),
-        (tei.router, keys.to_search(settings)),
-        (mcp.router, keys.to_search(settings)),
-        (documents.router, keys.to_search(settings)),
-        (bundle.router, keys.to_search(settings)),
-        (passages.reading, keys.to_search(settings)),
-        (passages.writing, keys.to_write(settings)),
-        (feedback.reading, keys.to_search(settings)),
-        (feedback.writing, keys.to_write(settings)),
-    ):
-        refusals = errors.responses(401, 403) if demands else None
-        app.include_router(guarded, dependencies=demands, responses=refusals)
-    for open_to_all in (health.router, page.router, tei.health):
-        app.include_router(open_to_all)
+    _mount(app, settings)
     _describe(app, settings)
     return app
+
+
+def _mount(app: FastAPI, settings: Settings) -> None:
+    """Add all routes: those that ask a collection for the default, and below its name for each."""
+    reads, writes = keys.to_search(settings), keys.to_write(settings)
+
+    def include(router: APIRouter, demands: list[Any], prefix: str) -> None:
+        refusals = errors.responses(401, 403) if demands else {}
+        if prefix == OF_COLLECTION:
+            demands, refusals = [*demands, Depends(named)], refusals | errors.responses(404, 422)
+        app.include_router(router, prefix=prefix, dependencies=demands, responses=refusals)
+
+    for router, demands, prefixes in (
+        (search.router, reads, [NATIVE]),
+        (answer.router, reads, [NATIVE]),
+        (rerank.router, reads, [NATIVE, COHERE_2]),
+        (embed.router, reads, [NATIVE, COHERE_2]),
+        (openai.router, reads, [NATIVE]),
+        (mcp.router, reads, [""]),
+        (documents.router, reads, [NATIVE]),
+        (bundle.router, reads, [NATIVE]),
+        (passages.reading, reads, [NATIVE]),
+        (passages.writing, writes, [NATIVE]),
+        (feedback.reading, reads, [NATIVE]),
+        (feedback.writing, writes, [NATIVE]),
+    ):
+        for prefix in [*prefixes, OF_COLLECTION]:
+            include(router, demands, prefix)
+    for router in (collections.router, tei.router):
+        include(router, reads, "")
+    for router in (health.router, page.router, tei.health):
+        include(router, [], "")
 
 
 def _describe(app: FastAPI, settings: Settings) -> None:

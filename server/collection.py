@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lurcher.bundle.bundle import Bundle
 from lurcher.errors import FieldError, NoCorpus, NotReady
 from lurcher.feedback.service import FeedbackService
@@ -16,8 +18,9 @@ _LOADING = "the bundle is still being loaded"
 class Collection:
     """What routes use of the bundle in service; whatever they ask for is that of this moment."""
 
-    def __init__(self, name: str, settings: Settings) -> None:
-        self.name, self.settings = name, settings
+    def __init__(self, name: str, path: Path, settings: Settings) -> None:
+        """``path`` is the bundle's."""
+        self.name, self.path, self.settings = name, path, settings
         self.bundle: ServedBundle | None = None
 
     def lease(self) -> Serving:

@@ -43,7 +43,7 @@ class Metrics:
         self.learnt_pairs = Gauge(
             "lurcher_learnt_pairs", "Pairs learnt from feedback that count in searches.", registry=r
         )
-        self.passages = Gauge("lurcher_passages", "Passages in the bundle.", registry=r)
+        self.passages = Gauge("lurcher_passages", "Passages in all collections.", registry=r)
 
     def refuse(self, status: int) -> None:
         """Count a connection that was refused before the application saw its request."""

@@ -10,6 +10,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lurcher.server.lookup import OF_COLLECTION
 from lurcher.server.metrics import Metrics
 
 _log = structlog.get_logger()
@@ -45,10 +46,22 @@ class Observe:
         finally:
             seconds = perf_counter() - start
             # The route's pattern, not the path: callers must not be able to create label values.
-            route = getattr(scope.get("route"), "path", "unmatched")
+            route = _pattern(scope)
             self._metrics.requests.labels(route, str(status)).inc()
             self._metrics.request_seconds.labels(route).observe(seconds)
             _log.info(
                 "request", method=scope["method"], path=scope["path"], status=status,
                 ms=round(seconds * 1_000, 2), request_id=request_id,
             )  # fmt: skip
+
+
+def _pattern(scope: Scope) -> str:
+    """Return the route's pattern; FastAPI may note it as the router has it that was included."""
+    path: str = getattr(scope.get("route"), "path", "unmatched")
+    if path == "unmatched":
+        return path
+    if "collection" in scope.get("path_params", ()):
+        prefix = OF_COLLECTION
+    else:
+        prefix = next((one for one in ("/v1", "/v2") if scope["path"].startswith(f"{one}/")), "")
+    return path if path.startswith(prefix) else f"{prefix}{path}"

@@ -20,6 +20,10 @@ class Registry:
         """Have ``collection``, too."""
         self._by_name[collection.name] = collection
 
+    def get(self, name: str) -> Collection | None:
+        """Return the collection ``name``, None if there is none."""
+        return self._by_name.get(name)
+
     @property
     def default(self) -> Collection:
         """What requests ask that name none."""

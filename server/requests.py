@@ -93,14 +93,13 @@ _REPLACED = {b"content-type", b"content-encoding", b"content-length", b"transfer
 async def _call(app: ASGIApp, scope: Scope, receive: Receive, send: Send, **changes: Any) -> None:
     """Call ``app`` with a changed copy of ``scope``, which the server still needs as it is.
 
-    The route that the copy gets is noted in ``scope``, where metrics look for it.
+    The route that the copy gets is noted in ``scope``, where metrics look for it, with its parameters.
     """
     inner = {**scope, **changes}
     try:
         await app(inner, receive, send)
     finally:
-        if "route" in inner:
-            scope["route"] = inner["route"]
+        scope.update({name: inner[name] for name in ("route", "path_params") if name in inner})
 
 
 def _allow_head(headers: MutableHeaders) -> None:

@@ -16,7 +16,6 @@ import uvicorn
 from fastapi import FastAPI
 
 from lurcher.errors import FieldError
-from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server import logs
 from lurcher.server.app import create_app
 from lurcher.server.descriptors import room_for
@@ -34,7 +33,7 @@ _LOG_SECONDS = 5.0
 def serve(
     settings: Settings,
     visit: Callable[[str], bool] | None = None,
-    open_snapshot: OpenSnapshot = Snapshot,
+    open_snapshot: OpenSnapshot | None = None,
     notes: Sequence[str] = (),
 ) -> None:
     """Serve until SIGINT or SIGTERM, then finish the requests in progress. Call it in the main thread.
@@ -53,7 +52,7 @@ def serve(
 
 
 def _serve(
-    settings: Settings, visit: Callable[[str], bool] | None, open_snapshot: OpenSnapshot,
+    settings: Settings, visit: Callable[[str], bool] | None, open_snapshot: OpenSnapshot | None,
     notes: Sequence[str],
 ) -> None:  # fmt: skip
     for note in notes:

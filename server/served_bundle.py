@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.errors import BundleError
@@ -46,13 +47,17 @@ class ServedBundle:
 
     @classmethod
     async def open(
-        cls, settings: Settings, metrics: Metrics, admission: Admission, open_snapshot: OpenSnapshot
-    ) -> ServedBundle:
-        """Open what ``settings`` name and answer a query with it. Raises BundleError or ModelError."""
+        cls, path: Path, log: Path | None, settings: Settings, metrics: Metrics,
+        admission: Admission, open_snapshot: OpenSnapshot,
+    ) -> ServedBundle:  # fmt: skip
+        """Open the bundle at ``path``, with its feedback's ``log`` if it has one, and ask it a query.
+
+        Raises BundleError, ModelError, or FieldError if another process has what this one needs.
+        """
         try:
-            parts = await asyncio.to_thread(opened, settings, open_snapshot)
+            parts = await asyncio.to_thread(opened, path, log, settings, open_snapshot)
         except OSError as error:  # a file that may not be read, a disk that fails
-            where = error.filename or settings.bundle
+            where = error.filename or path
             raise BundleError(where, error.strerror or str(error)) from error
         return cls(*parts, settings, metrics, admission)
 

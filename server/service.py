@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import structlog
 
+from lurcher.bundle.model_cache import ModelCache
+from lurcher.errors import FieldError
 from lurcher.models.engines import Choice
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.admission.admission import Admission
 from lurcher.server.collection import Collection
+from lurcher.server.collection_names import named
 from lurcher.server.metrics import Metrics
-from lurcher.server.opening import OpenSnapshot
+from lurcher.server.opening import OpenSnapshot, log_of
 from lurcher.server.registry import Registry
 from lurcher.server.served_bundle import ServedBundle
 from lurcher.server.settings import Settings
+from lurcher.server.sources import shown
 
 _log = structlog.get_logger()
 
-_ONLY = "default"
+_NOTHING = "has no folder *.lurcher; put one there, or name a bundle as well"
 
 
 class Service:
     """What routes find everything by; ``load`` makes it ready."""
 
-    def __init__(self, settings: Settings, open_snapshot: OpenSnapshot = Snapshot) -> None:
+    def __init__(self, settings: Settings, open_snapshot: OpenSnapshot | None = None) -> None:
+        """``open_snapshot`` None: as a snapshot is opened, with models that equal bundles share.
+
+        Raises FieldError for bundles that cannot be told apart by name, or none.
+        """
         self.settings = settings
-        self._open_snapshot = open_snapshot
+        self._open_snapshot = open_snapshot or partial(Snapshot, cache=ModelCache())
         self.metrics = Metrics()
         self.collections = Registry()
-        self.collections.add(Collection(_ONLY, settings))
+        for name, path in named(settings.bundle, settings.collections).items():
+            self.collections.add(Collection(name, path, settings))
+        if not list(self.collections):
+            raise FieldError("collections", f"{shown(str(settings.collections))} {_NOTHING}")
         self._admission: Admission | None = None
         self._loaded = False
         self.metrics.passages.set_function(lambda: sum(one.passages for one in self._bundles()))
@@ -42,11 +55,16 @@ class Service:
         self._admission = admission
         self.metrics.waiting.set_function(lambda: admission.waiting)
         for collection in self.collections:
-            bundle = await ServedBundle.open(settings, self.metrics, admission, self._open_snapshot)
+            name = collection.name
+            bundle = await ServedBundle.open(
+                collection.path, log_of(settings, name), settings, self.metrics, admission,
+                self._open_snapshot,
+            )  # fmt: skip
             collection.bundle = bundle
             engine = bundle.serving.engine
             told = {} if engine is None else _told(engine)
-            _log.info("ready", bundle=bundle.serving.bundle, passages=bundle.passages, **told)
+            served = bundle.serving.bundle
+            _log.info("ready", collection=name, bundle=served, passages=bundle.passages, **told)
         self._loaded = True
 
     @property

@@ -23,6 +23,7 @@ from lurcher.bundle.segmented.passages import PassageStore
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import DeadlinePassed, LurcherError
 from lurcher.feedback.online import Change
+from lurcher.models.encoders.config import EncoderConfig
 from lurcher.retrieval.embedder import Embedder, EmbedWork
 from lurcher.retrieval.encoder_alone import EncoderAlone
 from lurcher.retrieval.query import Query
@@ -83,6 +84,11 @@ class Serving(Leased):
     def snapshot_bundle(self) -> Bundle:
         """The bundle, as it was when the lease began."""
         return self._work.corpus.bundle
+
+    @property
+    def encoder(self) -> EncoderConfig | None:
+        """The encoder, None in a bundle without vectors."""
+        return self.embedder.config if self.capabilities.vectors else None
 
     @property
     def bundle(self) -> str:

@@ -27,7 +27,13 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    bundle: Path = Field(description="The bundle to serve.")
+    bundle: list[Path] = Field(
+        default_factory=list,
+        description="The bundle to serve, or several; each is a collection, the first is the default.",
+    )
+    collections: Path | None = Field(
+        None, description="Folder of which each `*.lurcher` is served, after those in `bundle`."
+    )
     encoder_only: bool = Field(
         False,
         description="Serve an encoder alone, to embed and rerank texts: that of `bundle`, which may be an "
@@ -122,7 +128,9 @@ class Settings(BaseModel):
         "a loopback address, and any name on others. IP addresses are always allowed.",
     )
     feedback: Path | None = Field(
-        None, description="File that stores feedback; if unset, the server takes no feedback."
+        None,
+        description="File that stores feedback; if unset, the server takes no feedback. With several bundles "
+        "or `collections`, a folder.",
     )
     feedback_clients: int = Field(
         1, ge=1, description="Number of different clients that must give a pair before it counts."
@@ -163,6 +171,25 @@ class Settings(BaseModel):
         "auto",
         description="Log format: JSON lines, or text for a person; auto: text if stderr is a terminal.",
     )
+
+    @field_validator("bundle", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        """One bundle need not be in a list."""
+        return [value] if isinstance(value, str | Path) else value
+
+    @field_validator("encoder_only")
+    @classmethod
+    def _one_encoder(cls, value: bool, info: ValidationInfo) -> bool:
+        """An encoder alone is no collection beside others."""
+        if value and (info.data.get("collections") or len(info.data.get("bundle", ())) > 1):
+            raise ValueError("serves one encoder, so it goes with one bundle and no collections")
+        return value
+
+    @property
+    def has_several(self) -> bool:
+        """Whether the server has, or may get, more than one collection."""
+        return len(self.bundle) > 1 or self.collections is not None
 
     @field_validator("log_level", "log_format", "engine", mode="before")
     @classmethod
@@ -235,7 +262,7 @@ _SECRET = ("read_keys", "write_keys")
 
 _NO_BUNDLE = (
     "which bundle? Name a folder that `lurcher build` wrote: as the argument, in LURCHER_BUNDLE, or as "
-    "bundle in the settings file"
+    "bundle in the settings file; or name a folder of bundles as collections"
 )
 
 
@@ -251,18 +278,22 @@ def load_settings(
     kinds = {name: field.annotation for name, field in fields.items()}
     lists = [name for name, kind in kinds.items() if get_origin(kind) is list]
     paths = [name for name, kind in kinds.items() if kind is Path or Path in get_args(kind)]
-    variables = from_environment(os.environ, fields, lists, warn)
+    variables = from_environment(os.environ, fields, lists, warn, paths)
     file = Given({}, {}) if config is None else from_file(expanded("config", config), fields, paths)
     given = {**file.values, **variables.values, **flags}
     if str(given.get("encoder_only")).lower() in _TRUE:
         given.setdefault("bundle", DEFAULT_ENCODER)
     flagged = {name: f"in --{name.replace('_', '-')}" for name in flags if name != "bundle"}
     places = {**file.places, **variables.places, **flagged}
+    if not given.get("bundle", True) or not given.keys() & {"bundle", "collections"}:
+        raise FieldError("bundle", _NO_BUNDLE)
     for name in given.keys() & set(paths):
-        if not str(given[name]).strip():
+        is_list = isinstance(given[name], list | tuple)
+        written = list(given[name]) if is_list else [given[name]]
+        if any(not str(one).strip() for one in written):
             raise FieldError(name, f"must not be blank{_where(name, places)}")
-        if isinstance(given[name], str | Path):
-            given[name] = expanded(name, given[name])
+        found = [expanded(name, one) if isinstance(one, str | Path) else one for one in written]
+        given[name] = found if is_list else found[0]
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -276,8 +307,6 @@ def _fault(
     first = error.errors()[0]
     name = str(first["loc"][0])
     reason = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "missing":
-        return FieldError(name, _NO_BUNDLE)
     value = "" if name in _SECRET or name not in given else shown(given[name])
     found = f"{value}{_where(name, places)}".strip()
     return FieldError(name, f"{found}: {reason}" if found else reason)

@@ -31,9 +31,11 @@ class Given(NamedTuple):
 
 def from_environment(
     environment: Mapping[str, str], names: Collection[str], lists: Collection[str],
-    warn: Callable[[str], object],
+    warn: Callable[[str], object], paths: Collection[str] = (),
 ) -> Given:  # fmt: skip
     """The settings among ``names`` that variables give; those among ``lists`` are JSON.
+
+    A list of ``paths`` may be one path, as it is.
 
     A variable that is empty is unset. The address of a Kubernetes service is ignored with a warning, and so
     is a variable of no setting. Raises FieldError for a list that is not JSON.
@@ -48,7 +50,8 @@ def from_environment(
                     "enableServiceLinks: false, or name the service otherwise"
                 )
         elif name in names:
-            values[name] = _decoded(name, variable, text) if name in lists else text
+            is_json = name in lists and (name not in paths or text.startswith("["))
+            values[name] = _decoded(name, variable, text) if is_json else text
             places[name] = f"in {variable}"
         elif not _OF_SERVICE_LINK.search(name.upper()):
             warn(f"{variable} is ignored: {unknown(name, names)}")
@@ -93,9 +96,15 @@ def from_file(path: Path, names: Collection[str], paths: Collection[str]) -> Giv
         if name not in names:
             raise FieldError(name, f"in {path}: {unknown(name, names)}")
     folder = path.absolute().parent
+
+    def placed(name: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return [placed(name, one) for one in value]
+        is_path = isinstance(value, str) and value.strip()
+        return folder / expanded(name, value) if is_path else value
+
     for name in values.keys() & set(paths):
-        if isinstance(values[name], str) and values[name].strip():
-            values[name] = folder / expanded(name, values[name])
+        values[name] = placed(name, values[name])
     return Given(values, dict.fromkeys(values, f"in {path}"))
 
 

@@ -35,7 +35,7 @@ router = APIRouter(tags=["answer"])
 
 
 @router.post(
-    "/v1/answer", response_model=AnswerReply, responses=responses(400, 413, 415, 422, 429, 503, 504)
+    "/answer", response_model=AnswerReply, responses=responses(400, 413, 415, 422, 429, 503, 504)
 )
 async def answer(body: AnswerRequest, request: Request) -> Response:
     """Answer a question with words of the passages found for it, or say that nothing in them answers it."""

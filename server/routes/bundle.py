@@ -17,7 +17,7 @@ from lurcher.server.settings import Settings
 router = APIRouter(tags=["bundle"])
 
 
-@router.get("/v1/bundle", responses=responses(503))
+@router.get("/bundle", responses=responses(503))
 async def bundle(request: Request) -> BundleReply:
     """Describe the loaded bundle: its size, encoder, measured figures, and the limits on requests."""
     collection = collection_of(request)

@@ -14,7 +14,7 @@ from lurcher.server.schemas.documents import DocumentReply, Part
 router = APIRouter(tags=["bundle"])
 
 
-@router.get("/v1/documents/{id:path}", response_model=DocumentReply, responses=responses(404, 503))
+@router.get("/documents/{id:path}", response_model=DocumentReply, responses=responses(404, 503))
 async def document(id: str, request: Request) -> Response:
     """Return the text of a document, and which of its parts are passages."""
     collection = collection_of(request)

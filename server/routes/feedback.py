@@ -44,7 +44,7 @@ _Key = Annotated[
 ]
 
 
-@writing.post("/v1/feedback", responses=responses(400, 403, 409, 413, 415, 422, 429, 503, 507))
+@writing.post("/feedback", responses=responses(400, 403, 409, 413, 415, 422, 429, 503, 507))
 async def give_feedback(
     body: FeedbackRequest, request: Request, idempotency_key: _Key = None
 ) -> FeedbackReply:
@@ -83,7 +83,7 @@ async def give_feedback(
     )
 
 
-@writing.delete("/v1/feedback", responses=responses(403, 422, 429, 503, 507))
+@writing.delete("/feedback", responses=responses(403, 422, 429, 503, 507))
 async def remove_feedback(
     removed: Annotated[RemovalQuery, Query()], request: Request
 ) -> RemovalReply:
@@ -99,7 +99,7 @@ async def remove_feedback(
     return RemovalReply(removed=await feedback.remove(removal))
 
 
-@reading.get("/v1/feedback", responses=responses(403, 503))
+@reading.get("/feedback", responses=responses(403, 503))
 async def count_feedback(request: Request) -> FeedbackCounts:
     """Count the feedback that is not in the bundle."""
     return FeedbackCounts(**asdict(_feedback(collection_of(request)).status))

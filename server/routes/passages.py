@@ -54,7 +54,7 @@ _Match = Annotated[
 ]
 
 
-@writing.put("/v1/passages", responses=_WRITES)
+@writing.put("/passages", responses=_WRITES)
 async def put_passages(
     body: PutRequest, request: Request, idempotency_key: _Key = None, if_match: _Match = None
 ) -> WriteReply:
@@ -72,7 +72,7 @@ async def put_passages(
     return await _written(collection, write, body.wait, if_match)
 
 
-@writing.delete("/v1/passages", responses=_WRITES)
+@writing.delete("/passages", responses=_WRITES)
 async def delete_passages(
     body: DeleteRequest, request: Request, idempotency_key: _Key = None, if_match: _Match = None
 ) -> WriteReply:
@@ -89,7 +89,7 @@ async def delete_passages(
     return await _written(collection, write, body.wait, if_match)
 
 
-@writing.patch("/v1/passages", responses=_WRITES)
+@writing.patch("/passages", responses=_WRITES)
 async def patch_passages(
     body: PatchRequest, request: Request, idempotency_key: _Key = None, if_match: _Match = None
 ) -> WriteReply:
@@ -106,7 +106,7 @@ async def patch_passages(
     return await _written(collection, write, body.wait, if_match)
 
 
-@reading.get("/v1/passages", responses=responses(422, 503))
+@reading.get("/passages", responses=responses(422, 503))
 async def list_passages(asked: Annotated[ListQuery, Query()], request: Request) -> PassageList:
     """List passages in the order of their ids, all or those that meet a filter.
 
@@ -128,7 +128,7 @@ async def list_passages(asked: Annotated[ListQuery, Query()], request: Request) 
     return PassageList(passages=[_stored(one) for one in found], cursor=cursor, bundle=name)
 
 
-@reading.get("/v1/passages/{id:path}", response_model=StoredPassage, responses=responses(404, 503))
+@reading.get("/passages/{id:path}", response_model=StoredPassage, responses=responses(404, 503))
 async def passage(id: str, request: Request, response: Response) -> StoredPassage:
     """Return a passage; its version is the header `ETag`, too."""
     collection = collection_of(request)

@@ -38,7 +38,7 @@ _MANY_HITS = 500
 _EXTRAS = frozenset({"contributing_neighbours", "token_alignment", "highlights"})
 
 
-@router.post("/v1/search", response_model=SearchReply, responses=_ERRORS)
+@router.post("/search", response_model=SearchReply, responses=_ERRORS)
 async def search(body: SearchRequest, request: Request) -> Response:
     """Search for one query."""
     start = perf_counter()
@@ -65,7 +65,7 @@ async def search(body: SearchRequest, request: Request) -> Response:
     return Response(as_json(reply), headers=server_timing(spent), media_type=JSON)
 
 
-@router.post("/v1/search/batch", response_model=BatchReply, responses=_ERRORS)
+@router.post("/search/batch", response_model=BatchReply, responses=_ERRORS)
 async def search_batch(body: BatchRequest, request: Request) -> Response:
     """Search for many queries; an error of one query affects only its own item."""
     start = perf_counter()

@@ -29,19 +29,28 @@ def docs() -> str:
     return "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 
-def walk_routes(routes: Iterable[Any]) -> Iterator[Route]:
-    """Each route, of included routers, too, which newer FastAPI keeps as they are."""
+OF_COLLECTION = "/v1/collections/{collection}"
+
+
+def walk_routes(routes: Iterable[Any], prefix: str = "") -> Iterator[tuple[str, Route]]:
+    """Each route and its path, of included routers, too, which newer FastAPI keeps as they are."""
     for route in routes:
         if isinstance(route, Route):
-            yield route
+            yield f"{prefix}{route.path_format}", route
         else:
-            yield from walk_routes(route.original_router.routes)
+            below = f"{prefix}{route.include_context.prefix}"
+            yield from walk_routes(route.original_router.routes, below)
 
 
 def routes() -> list[tuple[str, str]]:
     """Method and path of each as OpenAPI has it, those of people and of scrapers included."""
     found = walk_routes(APP.routes)
-    return sorted({(m, r.path_format) for r in found for m in (r.methods or set()) - {"HEAD"}})
+    return sorted({(m, path) for path, r in found for m in (r.methods or set()) - {"HEAD"}})
+
+
+def own_routes() -> list[tuple[str, str]]:
+    """Those that are not another's once more, below a collection's name."""
+    return [one for one in routes() if not one[1].startswith(f"{OF_COLLECTION}/")]
 
 
 def fields() -> list[str]:
@@ -78,9 +87,16 @@ def test_what_is_walked_is_found() -> None:
     assert {"404", "422", "503"} <= set(statuses())
 
 
-@pytest.mark.parametrize("route", routes(), ids=" ".join)
+@pytest.mark.parametrize("route", own_routes(), ids=" ".join)
 def test_route_is_documented(docs: str, route: tuple[str, str]) -> None:
     assert re.search(rf"`({route[0]} )?{re.escape(route[1])}`", docs)
+
+
+def test_routes_of_a_collection_are_those_of_the_default(docs: str) -> None:
+    below = {(m, p.removeprefix(OF_COLLECTION)) for m, p in routes() if p.startswith(OF_COLLECTION)}
+    assert ("POST", "/search") in below
+    assert below <= {(m, p.removeprefix("/v1")) for m, p in own_routes()}
+    assert f"`{OF_COLLECTION}/" in docs
 
 
 @pytest.mark.parametrize("field", fields())

@@ -49,7 +49,8 @@ def content(reply: Any) -> Any:
 
 
 def test_every_route_that_takes_a_body_is_here() -> None:
-    assert {path for path, of in DOCUMENT["paths"].items() if "post" in of} == set(LEAST)
+    posted = {path for path, of in DOCUMENT["paths"].items() if "post" in of}
+    assert {path for path in posted if "{collection}" not in path} == set(LEAST)
 
 
 @pytest.mark.parametrize(("path", "name"), [*fields(required=False), ("/v1/search", "unknown")])

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.model_cache import ModelCache
 from lurcher.errors import ModelError
 from lurcher.models.engines import EngineName
 from lurcher.models.reader.reader import Reader, ReaderConfig
@@ -73,7 +74,7 @@ class Pointed(Bundle):
         object.__setattr__(made, "read_by", (config, engine))
         return made
 
-    def reader(self, threads: int) -> Reader:
+    def reader(self, threads: int, cache: ModelCache | None = None) -> Reader:  # noqa: ARG002 (it is given)
         config, graph = self.read_by
         return Reader(config, graph, threads or 1)
 

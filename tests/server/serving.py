@@ -147,14 +147,14 @@ class _Gated(Snapshot):
         return super().run(queries)
 
 
-def settings(bundle: Path, **others: Any) -> Settings:
+def settings(bundle: Path | Sequence[Path], **others: Any) -> Settings:
     return load_settings(None, {"bundle": bundle, "threads": 1, **others})
 
 
 @contextmanager
 def running(
     wanted: Settings,
-    open_snapshot: OpenSnapshot = Snapshot,
+    open_snapshot: OpenSnapshot | None = None,
     ready: bool = True,
 ) -> Iterator[Client]:
     """A client of a server that runs until the end of the block, by default one that is ready."""
@@ -165,7 +165,7 @@ def running(
 @contextmanager
 def serving(
     wanted: Settings,
-    open_snapshot: OpenSnapshot = Snapshot,
+    open_snapshot: OpenSnapshot | None = None,
     ready: bool = True,
 ) -> Iterator[tuple[Client, uvicorn.Server]]:
     """The client of a server and the server, to stop it by hand."""

@@ -26,7 +26,7 @@ def test_nearer_source_wins(config: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("LURCHER_MAX_TOP_K", "2")
     found = load_settings(config, {"port": 3})
     assert (found.port, found.max_top_k, found.threads) == (3, 2, 1)
-    assert found.bundle == config.parent / "from-file"
+    assert found.bundle == [config.parent / "from-file"]
     assert found.batch_size == 32
 
 
@@ -111,7 +111,7 @@ def test_example_holds_the_defaults() -> None:
     assert live == {
         name: value
         for name, value in defaults.items()
-        if name not in ("bundle", "threads", "feedback")
+        if name not in ("bundle", "collections", "threads", "feedback")
     }
 
 

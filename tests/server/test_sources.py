@@ -90,10 +90,10 @@ def test_home_is_known_in_every_source(monkeypatch: pytest.MonkeyPatch, config: 
     config.write_text('bundle = "~/docs.lurcher"\nfeedback = "~/f.log"\n')
     monkeypatch.setenv("LURCHER_FEEDBACK", "~/g.log")
     found = load_settings(config, {})
-    assert found.bundle == Path("/home/somebody/docs.lurcher")
+    assert found.bundle == [Path("/home/somebody/docs.lurcher")]
     assert found.feedback == Path("/home/somebody/g.log")
     given = load_settings(None, {"bundle": Path("~/c.lurcher")})
-    assert given.bundle == Path("/home/somebody/c.lurcher")
+    assert given.bundle == [Path("/home/somebody/c.lurcher")]
     with pytest.raises(FieldError, match=r"^bundle: '~nobody-of-that-name/x': "):
         load_settings(None, {"bundle": "~nobody-of-that-name/x"})
 
@@ -105,7 +105,7 @@ def test_path_in_a_file_is_relative_to_it(
     config.write_text('bundle = "../docs.lurcher"\nfeedback = "/var/f.log"\n')
     monkeypatch.setenv("LURCHER_FEEDBACK", "here.log")
     found = load_settings(config, {})
-    assert found.bundle.resolve() == tmp_path.parent / "docs.lurcher"
+    assert [one.resolve() for one in found.bundle] == [tmp_path.parent / "docs.lurcher"]
     assert found.feedback == Path("here.log")
     monkeypatch.delenv("LURCHER_FEEDBACK")
     assert load_settings(config, {}).feedback == Path("/var/f.log")

@@ -37,8 +37,7 @@ router = APIRouter(route_class=shaped(error_reply, MEDIA_TYPE), include_in_schem
 _CUTS: dict[str, Cut] = {"NONE": "never", "START": "start", "END": "end"}
 
 
-@router.post("/v1/embed")
-@router.post("/v2/embed")
+@router.post("/embed")
 async def embed(body: EmbedRequest, request: Request) -> Response:
     """Return the vectors of texts: search queries as queries are encoded, all others as passages."""
     collection = collection_of(request)

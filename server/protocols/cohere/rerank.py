@@ -38,8 +38,7 @@ router = APIRouter(tags=["rerank"], route_class=shaped(error_reply, MEDIA_TYPE))
 _ERRORS = responses(400, 413, 415, 422, 429, 503, 504)
 
 
-@router.post("/v2/rerank", response_model=RerankReply, responses=_ERRORS)
-@router.post("/v1/rerank", response_model=RerankReply, responses=_ERRORS)
+@router.post("/rerank", response_model=RerankReply, responses=_ERRORS)
 async def rerank(body: RerankRequest, request: Request) -> Response:
     """Sort texts, or passages of the bundle, by how well they answer a query; compatible with Cohere."""
     start = perf_counter()

@@ -24,7 +24,7 @@ from lurcher.server.serving import Serving
 router = APIRouter(route_class=shaped(error_reply), include_in_schema=False)
 
 
-@router.post("/v1/embeddings")
+@router.post("/embeddings")
 async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
     """Return the vectors of texts, as queries are encoded unless ``input_type`` says otherwise."""
     collection = collection_of(request)
@@ -52,7 +52,7 @@ async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
     return Response(reply.model_dump_json(), media_type="application/json")
 
 
-@router.get("/v1/models")
+@router.get("/models")
 async def models(request: Request) -> ModelsReply:
     """Return the models that are served: the encoder."""
     collection = collection_of(request)
@@ -60,7 +60,7 @@ async def models(request: Request) -> ModelsReply:
         return ModelsReply(data=[_model(serving)])
 
 
-@router.get("/v1/models/{name:path}")
+@router.get("/models/{name:path}")
 async def model(name: str, request: Request) -> Model:
     """Return the model of that name."""
     collection = collection_of(request)
