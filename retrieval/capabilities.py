@@ -124,7 +124,8 @@ class Capabilities:
         neighbours = self._neighbours(query, learnt, found_by)
         depth, lexical_weight = query.top_k, None
         if "lexical" in found_by:
-            lexical_weight = LEXICAL_WEIGHT * max(0.0, self.lexical or 0.0)
+            gain = self.lexical if query.lexical_gain is None else query.lexical_gain
+            lexical_weight = LEXICAL_WEIGHT * max(0.0, gain or 0.0)
         default = self.default_candidates(query.rank, query.retrieve)
         if default is not None:
             depth = max(depth, default if query.candidates is None else query.candidates)

@@ -60,6 +60,7 @@ class Query:
     by then is left out. ``left_out`` names what was left out of the query before, to be told as well. With
     ``read`` the hits are read for answers. With ``fold`` one passage stands for all of nearly the same text;
     with ``group_by`` one stands for all of its document. ``retrieve`` says which indexes find candidates.
+    ``lexical_gain`` takes the place of what was measured on the corpus (``Capabilities.lexical``).
     """
 
     text: str
@@ -77,6 +78,7 @@ class Query:
     retrieve: RetrieveMode = "auto"
     query_syntax: QuerySyntax = "plain"
     left_out: tuple[str, ...] = ()
+    lexical_gain: float | None = None
 
 
 def check_text(field: str, text: str, most: int | None = None) -> None:

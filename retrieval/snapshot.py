@@ -43,7 +43,7 @@ from lurcher.retrieval.rerank import (
 from lurcher.retrieval.results import Explanation, Hit, SearchResult
 from lurcher.retrieval.retrievers.lexical import LexicalRetriever
 from lurcher.retrieval.stages import Stage
-from lurcher.retrieval.stages.encode import Encode, Planned
+from lurcher.retrieval.stages.encode import Encode, Encoded, Planned
 from lurcher.retrieval.stages.fetch import Explain, Fetch
 from lurcher.retrieval.stages.fuse import Fuse, only_words
 from lurcher.retrieval.stages.group import Deepen, FirstStage, Group
@@ -117,8 +117,18 @@ class Snapshot:
         """What runs the query encoder, and why; None without vectors."""
         return None if self._side is None else self._side.queries.choice
 
-    def run(self, queries: Sequence[Query]) -> list[SearchResult | LurcherError]:
-        """The result of each query, in order; an error in the place of a query at fault."""
+    def encoded(self, query: Query) -> Encoded | None:
+        """What the encoder makes of ``query``, None if nothing reads it. Raises FieldError."""
+        (text,) = self._encode.texts([self._plan(query)])
+        return text
+
+    def run(
+        self, queries: Sequence[Query], encoded: Sequence[Encoded | None] = ()
+    ) -> list[SearchResult | LurcherError]:
+        """The result of each query, in order; an error in the place of a query at fault.
+
+        ``encoded`` has each query as a snapshot with the same encoder encoded it.
+        """
         faiss.omp_set_num_threads(self._threads)  # OpenMP keeps it for each thread that calls
         outcomes: dict[int, SearchResult | LurcherError] = {}
         planned: dict[int, Planned] = {}
@@ -128,7 +138,8 @@ class Snapshot:
             except LurcherError as error:
                 outcomes[place] = error
         start, seconds = perf_counter(), {}
-        states = dict(zip(planned, self._encode(list(planned.values())), strict=True))
+        texts = [encoded[place] for place in planned] if encoded else []
+        states = dict(zip(planned, self._encode(list(planned.values()), texts), strict=True))
         seconds["encode"] = perf_counter() - start
         for name, stage, needs in self._stages:
             if not any(needs(state) for state in states.values()):

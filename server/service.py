@@ -7,7 +7,7 @@ from functools import partial
 import structlog
 
 from lurcher.bundle.model_cache import ModelCache
-from lurcher.errors import FieldError
+from lurcher.errors import FieldError, NotReady
 from lurcher.models.engines import Choice
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.admission.admission import Admission
@@ -18,6 +18,7 @@ from lurcher.server.opening import OpenSnapshot, log_of
 from lurcher.server.registry import Registry
 from lurcher.server.served_bundle import ServedBundle
 from lurcher.server.settings import Settings
+from lurcher.server.several import Several
 from lurcher.server.sources import shown
 
 _log = structlog.get_logger()
@@ -42,6 +43,7 @@ class Service:
         if not list(self.collections):
             raise FieldError("collections", f"{shown(str(settings.collections))} {_NOTHING}")
         self._admission: Admission | None = None
+        self._several: Several | None = None
         self._loaded = False
         self.metrics.passages.set_function(lambda: sum(one.passages for one in self._bundles()))
         self.metrics.learnt_pairs.set_function(
@@ -52,7 +54,7 @@ class Service:
         """Open every bundle and answer a query with it. Raises BundleError or ModelError."""
         settings = self.settings
         admission = Admission(settings.max_waiting, settings.max_wait_ms, settings.batch_size)
-        self._admission = admission
+        self._admission, self._several = admission, Several(settings, admission, self.metrics)
         self.metrics.waiting.set_function(lambda: admission.waiting)
         for collection in self.collections:
             name = collection.name
@@ -66,6 +68,13 @@ class Service:
             served = bundle.serving.bundle
             _log.info("ready", collection=name, bundle=served, passages=bundle.passages, **told)
         self._loaded = True
+
+    @property
+    def several(self) -> Several:
+        """What searches several collections at once. Raises NotReady."""
+        if self._several is None:
+            raise NotReady("the bundles are still being loaded")
+        return self._several
 
     @property
     def ready(self) -> bool:

@@ -81,6 +81,11 @@ class Serving(Leased):
         return self._work.corpus.bundle.passages
 
     @property
+    def snapshot(self) -> Snapshot:
+        """What answers; call it from the pipeline's thread alone."""
+        return self._work.corpus
+
+    @property
     def snapshot_bundle(self) -> Bundle:
         """The bundle, as it was when the lease began."""
         return self._work.corpus.bundle

@@ -30,6 +30,16 @@ class Planned:
     stands_for: Rows | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What the query encoder makes of a text, whatever it is compared with."""
+
+    tokens: Tokens
+    spans: Spans  # of the tokens in the text
+    vector: Vectors  # (d,)
+    states: Vectors | None = None  # (L, d), where anything reads them
+
+
 class Encode:
     """Encodes queries together; token states only where a ranker reads them."""
 
@@ -41,47 +51,58 @@ class Encode:
         self._encoder, self._store, self._lexical = encoder, store, lexical
         self._reader = reader
 
-    def __call__(self, planned: Sequence[Planned]) -> list[QueryState]:
-        """The state of each query, with its features."""
-        encoded: dict[int, QueryFeatures] = {}
-        spans: dict[int, Spans] = {}
-        if self._encoder is not None:
-            places = [i for i, one in enumerate(planned) if _needs_vector(one)]
-            some = [planned[i] for i in places]
-            tokens, found = self._encoder.tokenise_with_spans([one.query.text for one in some])
-            spans = dict(zip(places, found, strict=True))
-            encoded = dict(zip(places, self._encoded(self._encoder, some, tokens), strict=True))
+    def __call__(
+        self, planned: Sequence[Planned], encoded: Sequence[Encoded | None] = ()
+    ) -> list[QueryState]:
+        """The state of each query, with its features.
+
+        ``encoded`` has what ``texts`` of another bundle with the same encoder made of them.
+        """
+        known = list(encoded) or self.texts(planned)
         return [
             QueryState(
                 one.query, one.plan, one.allow,
-                self._with_terms(one, encoded.get(i, _NOTHING), spans.get(i)),
+                self._with_terms(
+                    one,
+                    _NOTHING if text is None else self._features(one, text),
+                    None if text is None else text.spans,
+                ),
                 stands_for=one.stands_for, degraded=one.query.left_out,
             )
-            for i, one in enumerate(planned)
+            for one, text in zip(planned, known, strict=True)
         ]  # fmt: skip
 
-    def _encoded(
-        self, encoder: Encoder, planned: Sequence[Planned], tokens: Sequence[Tokens]
-    ) -> list[QueryFeatures]:
-        if not planned:
-            return []
-        rankers = [one.plan.ranker for one in planned]
-        if self._store is None or not any(rankers):
+    def texts(self, planned: Sequence[Planned]) -> list[Encoded | None]:
+        """The text of each query, encoded; None where nothing reads its vector."""
+        found: list[Encoded | None] = [None] * len(planned)
+        encoder = self._encoder
+        places = [i for i, one in enumerate(planned) if _needs_vector(one)]
+        if encoder is None or not places:
+            return found
+        some = [planned[i] for i in places]
+        tokens, spans = encoder.tokenise_with_spans([one.query.text for one in some])
+        states: Sequence[Vectors | None] = [None] * len(some)
+        if self._store is not None and any(one.plan.ranker for one in some):
+            vectors, states = encoder.encode_states(tokens)
+        else:
             vectors = encoder.encode_tokens(tokens)
-            return [QueryFeatures(*one) for one in zip(tokens, vectors, strict=True)]
-        vectors, states = encoder.encode_states(tokens)
-        return [
-            QueryFeatures(text, vector)
-            if ranker is None
-            else QueryFeatures(
-                text, vector,
-                token_features=token_features(encoder, self._store, text, found),
-                reader_query=self._reader.query(encoder, text)
-                if ranker == "reader" and self._reader is not None
-                else None,
-            )
-            for ranker, text, vector, found in zip(rankers, tokens, vectors, states, strict=True)
-        ]  # fmt: skip
+        for i, one, where, vector, state in zip(
+            places, tokens, spans, vectors, states, strict=True
+        ):
+            found[i] = Encoded(one, where, vector, state)
+        return found
+
+    def _features(self, planned: Planned, text: Encoded) -> QueryFeatures:
+        encoder, ranker, tokens = self._encoder, planned.plan.ranker, text.tokens
+        if ranker is None or encoder is None or self._store is None or text.states is None:
+            return QueryFeatures(tokens, text.vector)
+        return QueryFeatures(
+            tokens, text.vector,
+            token_features=token_features(encoder, self._store, tokens, text.states),
+            reader_query=self._reader.query(encoder, tokens)
+            if ranker == "reader" and self._reader is not None
+            else None,
+        )  # fmt: skip
 
     def _with_terms(
         self, planned: Planned, features: QueryFeatures, spans: Spans | None

@@ -18,7 +18,7 @@ from lurcher.server.errors import responses
 from lurcher.server.keys import caller_of
 from lurcher.server.limits import candidates_for
 from lurcher.server.lookup import collection_of
-from lurcher.server.routes.search import server_timing, timings
+from lurcher.server.replies import server_timing, timings
 from lurcher.server.schemas.answer import (
     AnswerPassage,
     AnswerReply,

@@ -112,6 +112,14 @@ class SearchRequest(SearchOptions):
     """One query."""
 
     query: Annotated[Text, Field(min_length=1, examples=["who invented the telescope"])]
+    collections: Annotated[
+        list[Text] | None,
+        Field(
+            min_length=1,
+            description="Search these collections together, which have the same encoder; each hit then says "
+            "its `collection`. Only on `/v1/search`.",
+        ),
+    ] = None
 
 
 class BatchRequest(SearchOptions):
@@ -195,6 +203,7 @@ class TokenMatch(BaseModel):
 class Hit(BaseModel):
     """A passage that was found."""
 
+    collection: str = Field(default="", description="If several collections were searched.")
     id: str
     score: float = Field(
         description="What the hits are ordered by: the score of the last stage that ran."
@@ -258,7 +267,10 @@ class SearchReply(BaseModel):
 
     hits: list[Hit]
     timings_ms: Timings
-    bundle: str
+    bundle: str = Field(default="", description="Which answered, unless `collections` were asked.")
+    collections: dict[str, str] = Field(
+        default={}, description="The bundle that answered, for each of `collections`."
+    )
     truncated: bool = Field(description="Whether the query was longer than the encoder reads.")
     question: bool = Field(
         description="Whether the query reads like a question, so that it makes sense to ask `/v1/answer`."

@@ -29,7 +29,7 @@ from lurcher.server.protocols.cohere.rerank_schemas import (
 )
 from lurcher.server.protocols.relevance import check_ranks, relevance
 from lurcher.server.protocols.shape import shaped
-from lurcher.server.routes.search import milliseconds
+from lurcher.server.replies import milliseconds
 from lurcher.server.serving import Serving
 from lurcher.server.settings import Settings
 

@@ -1,0 +1,80 @@
+"""What may be searched together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lurcher.bundle.bundle import Bundle
+from lurcher.errors import FieldError
+from lurcher.retrieval.capabilities import LEXICAL_WEIGHT
+from lurcher.retrieval.query import Query
+from lurcher.retrieval.several import check_same_encoder, common, run
+from lurcher.retrieval.snapshot import Snapshot
+
+
+@pytest.fixture(scope="module")
+def bundle(answering_bundle: Path) -> Iterator[Bundle]:
+    opened = Bundle.open(answering_bundle)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def one(bundle: Bundle) -> Snapshot:
+    return Snapshot(bundle, 1)
+
+
+def other(bundle: Bundle, **changes: object) -> Snapshot:
+    """The same with another manifest."""
+    return Snapshot(replace(bundle, manifest=bundle.manifest.model_copy(update=changes)), 1)
+
+
+def test_encoders_of_two_fingerprints_are_refused_and_both_named(
+    bundle: Bundle, one: Snapshot
+) -> None:
+    check_same_encoder("collections", {"a": one, "b": one})
+    encoder = bundle.encoder.model_copy(update={"fingerprint": f"sha256:{'0' * 64}", "name": "odd"})
+    apart = other(bundle, encoder=encoder, ranker=None)
+    with pytest.raises(FieldError, match=r"'b' and 'c' have different encoders \(tiny, odd\)"):
+        check_same_encoder("collections", {"a": one, "b": one, "c": apart})
+
+
+def test_readers_of_different_files_rank_nothing_together(bundle: Bundle, one: Snapshot) -> None:
+    files = bundle.manifest.files
+    changed = {
+        name: entry.model_copy(update={"sha256": "0" * 64})
+        for name, entry in files.items()
+        if name.startswith("reader/")
+    }
+    assert changed
+    another = other(bundle, files=files | changed)
+    query = Query("a sleeping cat", rank="reader")
+    with pytest.raises(FieldError, match=r"^rank: 'a' and 'b' have different models"):
+        common(query, {"a": one, "b": another})
+    assert common(query, {"a": one, "b": one}).rank == "reader"
+    assert common(replace(query, rank="auto"), {"a": one, "b": another}).rank == "maxsim"
+
+
+def test_words_count_the_same_in_all(bundle: Bundle, one: Snapshot) -> None:
+    able = one.capabilities
+    pair = {"a": Snapshot(bundle, 1), "b": Snapshot(bundle, 1)}
+    for snapshot, gain in zip(pair.values(), (0.2, 0.6), strict=True):
+        snapshot.capabilities = replace(able, lexical=gain)
+    query = common(Query("a sleeping cat"), pair)
+    weights = [one.capabilities.plan(query).lexical_weight for one in pair.values()]
+    assert weights == pytest.approx([0.4 * LEXICAL_WEIGHT] * 2)
+    pair["b"].capabilities = replace(able, lexical=None)
+    assert common(Query("a sleeping cat"), pair).retrieve == "dense"
+
+
+def test_equal_hits_come_in_the_order_of_the_collections(one: Snapshot) -> None:
+    pair = {"first": one, "second": one}
+    found = run(common(Query("a sleeping cat", 4), pair), pair)
+    names, ids = zip(*((name, hit.id) for name, hit in found.hits), strict=True)
+    assert names == ("first", "second", "first", "second")
+    assert ids[0] == ids[1]
+    assert ids[2] == ids[3] != ids[0]
