@@ -15,6 +15,7 @@
     │   ├── BundleVersionError  written by a newer lurcher
     │   └── BundleCorrupt       a file is missing, cut short or changed: .file
     ├── NoCorpus                something about passages, asked of a server of an encoder alone
+    ├── NoCollection            no collection is loaded that a request could be for
     ├── FeedbackCorrupt         a feedback log that cannot be read: .file, .record, .reason
     ├── RemoteError             a server that cannot be used by this client
     │   ├── AccessRefused       it wants another key
@@ -121,6 +122,18 @@ class NoCorpus(LurcherError):
         super().__init__(
             "this server has no corpus, only an encoder (encoder_only): it embeds and reranks texts; "
             "`lurcher serve BUNDLE` searches"
+        )
+
+
+class NoCollection(LurcherError):
+    """A request names no collection, and the default is not loaded; ``name`` None: there never was one."""
+
+    def __init__(self, name: str | None) -> None:
+        self.name = name
+        super().__init__(
+            "no collection is loaded yet"
+            if name is None
+            else f"the default collection, {name!r}, is not loaded; name another in the path"
         )
 
 

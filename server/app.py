@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from lurcher.bundle.manifest import lurcher_version
 from lurcher.server import errors, keys
-from lurcher.server.lookup import NATIVE, OF_COLLECTION, named
+from lurcher.server.lookup import NATIVE, OF_COLLECTION, named, of_default
 from lurcher.server.middleware import Observe
 from lurcher.server.opening import OpenSnapshot
 from lurcher.server.protocols.cohere import embed, rerank
@@ -103,7 +103,7 @@ def create_app(
         middleware=middleware, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
     )  # fmt: skip
     app.state.service = service
-    app.state.without_keys = not keys.to_search(settings)  # for PlainRoute
+    app.state.without_keys = not keys.to("read", settings)  # for PlainRoute
     errors.install(app)
     _mount(app, settings)
     _describe(app, settings)
@@ -112,12 +112,17 @@ def create_app(
 
 def _mount(app: FastAPI, settings: Settings) -> None:
     """Add all routes: those that ask a collection for the default, and below its name for each."""
-    reads, writes = keys.to_search(settings), keys.to_write(settings)
+    reads, writes = keys.to("read", settings), keys.to("write", settings)
+
+    # Which of them a request asks, its body says.
+    by_body = (search.router, embed.router, openai.router)
 
     def include(router: APIRouter, demands: list[Any], prefix: str) -> None:
         refusals = errors.responses(401, 403) if demands else {}
         if prefix == OF_COLLECTION:
             demands, refusals = [*demands, Depends(named)], refusals | errors.responses(404, 422)
+        elif demands and router not in by_body:
+            demands = [*demands, Depends(of_default)]
         app.include_router(router, prefix=prefix, dependencies=demands, responses=refusals)
 
     for router, demands, prefixes in (
@@ -136,8 +141,9 @@ def _mount(app: FastAPI, settings: Settings) -> None:
     ):
         for prefix in [*prefixes, OF_COLLECTION]:
             include(router, demands, prefix)
-    for router in (collections.router, tei.router):
-        include(router, reads, "")
+    include(tei.router, reads, "")
+    refusals = errors.responses(401, 403) if reads else {}
+    app.include_router(collections.router, dependencies=reads, responses=refusals)
     for router in (health.router, page.router, tei.health):
         include(router, [], "")
 

@@ -16,6 +16,7 @@ from lurcher.errors import (
     FeedbackNotKept,
     FieldError,
     LurcherError,
+    NoCollection,
     NoCorpus,
     NotKept,
     NotReady,
@@ -31,6 +32,7 @@ MEDIA_TYPE = "application/problem+json"
 _TABLE: dict[type[LurcherError], tuple[int, str]] = {
     FieldError: (422, "A field cannot be used"),
     NoCorpus: (409, "No corpus here"),
+    NoCollection: (404, "No such collection"),
     VersionConflict: (409, "Changed meanwhile"),
     NotReady: (503, "Not ready"),
     QueueFull: (429, "Too many queries wait"),

@@ -1,16 +1,15 @@
-"""API keys: who may search and who may give feedback and write passages.
+"""API keys: who may search, who may give feedback and write passages, who may administer, and where.
 
-The settings contain hashes of keys, so that whoever reads the settings cannot use the keys. A key is 256
-random bits, which nobody can guess, so a plain SHA-256 is enough.
+The settings and the key file contain hashes of keys, so that whoever reads them cannot use the keys. A key is
+256 random bits, which nobody can guess, so a plain SHA-256 is enough.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import ipaddress
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
@@ -18,6 +17,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from starlette.exceptions import HTTPException
 
 from lurcher.server.admission import Caller
+from lurcher.server.key_ring import Grant, KeyRing, Level, demands_key
 from lurcher.server.settings import Settings
 
 _Bearer = Annotated[
@@ -39,18 +39,18 @@ def key_hash(key: str) -> str:
     return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
-def to_search(settings: Settings) -> list[Any]:
-    """Return the dependencies of routes that read: any key, if there are read keys."""
-    if not settings.read_keys:
-        return []
-    return [Depends(_demand([*settings.read_keys, *settings.write_keys], []))]
+def to(level: Level, settings: Settings) -> list[Any]:
+    """Return the dependencies of routes that do what ``level`` says: a key for that, if it needs one."""
+    return [Depends(_demand(level))] if demands_key(settings, level) else []
 
 
-def to_write(settings: Settings) -> list[Any]:
-    """Return the dependencies of routes that change something: a write key, if there are write keys."""
-    if not settings.write_keys:
-        return []
-    return [Depends(_demand(settings.write_keys, settings.read_keys))]
+def may_ask(request: Request, *names: str) -> bool:
+    """Return whether the key of ``request`` is for the collection that has these names.
+
+    That it may do there what the route does; without a demand of the route, everybody may.
+    """
+    grants: list[Grant] | None = getattr(request.state, "grants", None)
+    return grants is None or any(one.covers(names) for one in grants)
 
 
 def client_of(request: Request) -> str:
@@ -74,8 +74,12 @@ def caller_of(request: Request) -> Caller:
     return Caller(client_of(request), request.is_disconnected)
 
 
-def _demand(allowed: Sequence[str], known: Sequence[str]) -> Callable[..., Any]:
-    """Return a dependency that accepts ``allowed`` keys; ``known`` ones get 403, others 401."""
+# What a key of each level may do, in words.
+_MAY: dict[Level, str] = {"read": "search", "write": "write", "admin": "administer"}
+
+
+def _demand(level: Level) -> Callable[..., Any]:
+    """Return a dependency that accepts keys of ``level`` or above; other known ones get 403, the rest 401."""
 
     # Async, because FastAPI would run a plain function in a thread.
     async def key_needed(request: Request, bearer: _Bearer, header: _Header) -> None:
@@ -83,20 +87,19 @@ def _demand(allowed: Sequence[str], known: Sequence[str]) -> Callable[..., Any]:
         if presented is None:
             raise _refusal("this needs an API key: Authorization: Bearer KEY, or X-API-Key: KEY")
         given = key_hash(presented)
-        if _among(given, allowed):
-            request.state.key = given
-        elif _among(given, known):
-            raise HTTPException(403, "this key may search; for this a write key is needed")
-        else:
+        ring: KeyRing = request.app.state.service.keys
+        grants = ring.of(given)
+        if not grants:
             raise _refusal("this API key is not known here")
+        enough = [one for one in grants if one.reaches(level)]
+        if not enough:
+            best = max((one.may for one in grants), key=list(_MAY).index)
+            reason = f"this key may {_MAY[best]}; for this a key that may {_MAY[level]} is needed"
+            raise HTTPException(403, reason)
+        request.state.key, request.state.grants = given, enough
 
     return key_needed
 
 
 def _refusal(detail: str) -> HTTPException:
     return HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
-
-
-def _among(given: str, hashes: Sequence[str]) -> bool:
-    """Return whether ``given`` is one of ``hashes``, in constant time."""
-    return any([hmac.compare_digest(given, one) for one in hashes])  # noqa: C419 (a generator stops early)

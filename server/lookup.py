@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from lurcher.server.collection import Collection
 from lurcher.server.collection_names import check_name
+from lurcher.server.keys import may_ask
 from lurcher.server.service import Service
 
 # Where the native routes are for the default collection, and for one that the path names.
@@ -18,20 +19,46 @@ NATIVE, OF_COLLECTION = "/v1", "/v1/collections/{collection}"
 def collection_of(request: Request) -> Collection:
     """Return the collection that ``request`` asks.
 
-    Raises HTTPException 404 if there is none of that name, FieldError for what is no name.
+    Raises HTTPException 404 if there is none of that name, 403 if its key is not for that, and FieldError for
+    what is no name.
     """
     service: Service = request.app.state.service
     name: str | None = request.path_params.get("collection")
-    return service.collections.default if name is None else collection_named(service, name)
+    return collection_named(request, service.collections.default.name if name is None else name)
 
 
-def collection_named(service: Service, name: str) -> Collection:
-    """Return the collection ``name``. Raises HTTPException 404, FieldError for what is no name."""
+def collection_named(request: Request, name: str) -> Collection:
+    """Return the collection ``name``, if the key of ``request`` is for it. Raises as ``collection_of``."""
+    service: Service = request.app.state.service
     found = service.collections.get(check_name("collection", name))
+    # Before it is said whether there is one: that is no business of those who may not ask it.
+    if not may_ask(request, name, *([] if found is None else [found.name])):
+        raise HTTPException(403, f"this key is not for the collection {name!r}, or not for this")
     if found is None:
         reason = f"there is no collection {name!r} here; GET /v1/collections lists those there are"
         raise HTTPException(404, reason)
     return found
+
+
+def collections_for(request: Request) -> list[Collection]:
+    """Return the collections that the key of ``request`` is for, the default first."""
+    service: Service = request.app.state.service
+    found = service.collections
+    every = sorted(found, key=lambda one: one.name != found.default_name)
+    return [one for one in every if may_ask(request, one.name, *found.aliases_of(one.name))]
+
+
+def collection_with_model(request: Request, model: str) -> Collection:
+    """Return the first collection whose encoder is called ``model``, or that which ``request`` asks.
+
+    The latter is also what it gets whose path names one. Raises as ``collection_of``.
+    """
+    if "collection" not in request.path_params:
+        for one in collections_for(request):
+            encoder = one.models().encoder
+            if encoder is not None and is_called(model, encoder.name):
+                return one
+    return collection_of(request)
 
 
 async def named(
@@ -39,4 +66,14 @@ async def named(
     collection: Annotated[str, Path(description="The name of the collection to ask.")],
 ) -> None:
     """Raise, before a body is read, what ``collection_named`` raises."""
-    collection_named(request.app.state.service, collection)
+    collection_named(request, collection)
+
+
+async def of_default(request: Request) -> None:
+    """Raise, before a body is read, what ``collection_of`` raises for a route that names none."""
+    collection_of(request)
+
+
+def is_called(wanted: str, name: str) -> bool:
+    """Return whether ``wanted`` is an encoder's ``name``, alone or behind that of who made it."""
+    return wanted.rpartition("/")[2].lower() == name.lower()

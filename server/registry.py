@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lurcher.errors import FieldError, NoCollection
 from lurcher.server.collection import Collection
 
 
@@ -12,19 +13,62 @@ class Registry:
 
     def __init__(self) -> None:
         self._by_name: dict[str, Collection] = {}
+        self._aliases: dict[str, str] = {}
+        self._default: str | None = None
 
     def __iter__(self) -> Iterator[Collection]:
-        return iter(self._by_name.values())
-
-    def add(self, collection: Collection) -> None:
-        """Have ``collection``, too."""
-        self._by_name[collection.name] = collection
+        return iter(list(self._by_name.values()))
 
     def get(self, name: str) -> Collection | None:
-        """Return the collection ``name``, None if there is none."""
-        return self._by_name.get(name)
+        """Return the collection of this name or alias, None if there is none."""
+        return self._by_name.get(self._aliases.get(name, name))
 
     @property
     def default(self) -> Collection:
-        """What requests ask that name none."""
-        return next(iter(self))
+        """What requests ask that name none: the first that there was. Raises NoCollection."""
+        found = None if self._default is None else self.get(self._default)
+        if found is None:
+            raise NoCollection(self._default)
+        return found
+
+    @property
+    def default_name(self) -> str | None:
+        """What the default is called, whether it is loaded or not; None before there was any."""
+        return self._default
+
+    def add(self, collection: Collection) -> None:
+        """Have ``collection``, too. Raises FieldError if its name is taken."""
+        self._check_free(collection.name)
+        self._by_name[collection.name] = collection
+        if self._default is None:
+            self._default = collection.name
+
+    def remove(self, name: str) -> Collection:
+        """Return the collection ``name``, which is here no more. Raises FieldError if an alias is for it."""
+        if aliases := self.aliases_of(name):
+            reason = f"{name!r} has the alias {aliases[0]!r}; remove that, or let it be another's"
+            raise FieldError("collection", reason)
+        return self._by_name.pop(name)
+
+    def aliases_of(self, name: str) -> list[str]:
+        """Return what else the collection ``name`` is called."""
+        return [alias for alias, known in self._aliases.items() if known == name]
+
+    def alias(self, alias: str, name: str) -> None:
+        """Let ``alias`` be another name of the collection ``name``. Raises FieldError."""
+        if alias in self._by_name:
+            raise FieldError("alias", f"{alias!r} is a collection")
+        if name not in self._by_name:
+            raise FieldError("collection", f"there is no collection {name!r}")
+        self._aliases[alias] = name
+
+    def remove_alias(self, alias: str) -> bool:
+        """Let ``alias`` be nothing; return whether it was anything."""
+        return self._aliases.pop(alias, None) is not None
+
+    def _check_free(self, name: str) -> None:
+        if name in self._by_name:
+            raise FieldError("name", f"{name!r} is a collection already; swap it instead")
+        if name in self._aliases:
+            reason = f"{name!r} is an alias of {self._aliases[name]!r}"
+            raise FieldError("name", reason)

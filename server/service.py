@@ -13,6 +13,7 @@ from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.admission.admission import Admission
 from lurcher.server.collection import Collection
 from lurcher.server.collection_names import named
+from lurcher.server.key_ring import KeyRing
 from lurcher.server.metrics import Metrics
 from lurcher.server.opening import OpenSnapshot, log_of
 from lurcher.server.registry import Registry
@@ -36,7 +37,7 @@ class Service:
         """
         self.settings = settings
         self._open_snapshot = open_snapshot or partial(Snapshot, cache=ModelCache())
-        self.metrics = Metrics()
+        self.metrics, self.keys = Metrics(), KeyRing(settings)
         self.collections = Registry()
         for name, path in named(settings.bundle, settings.collections).items():
             self.collections.add(Collection(name, path, settings))

@@ -21,6 +21,9 @@ from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.server.hosts import is_host_name
 from lurcher.server.sources import Given, expanded, from_environment, from_file, shown
 
+# A key's hash, as `lurcher key` prints it.
+KEY_HASH = r"^sha256:[0-9a-f]{64}$"
+
 
 class Settings(BaseModel):
     """The settings of one server."""
@@ -157,12 +160,25 @@ class Settings(BaseModel):
     cors_origins: list[str] = Field(
         default_factory=list, description="Origins of web pages that may call the server (CORS)."
     )
+    keys_file: Path | None = Field(
+        None,
+        description="File of API keys, each for some collections or all; SIGHUP reads it again. With it, "
+        "everything needs a key.",
+    )
+    admin_keys: list[str] = Field(
+        default_factory=list,
+        description="Hashes of the API keys that may do everything, such as load and unload collections.",
+    )
     read_keys: list[str] = Field(
         default_factory=list, description="Hashes of the API keys that may search."
     )
     write_keys: list[str] = Field(
         default_factory=list, validate_default=True,
         description="Hashes of the API keys that may search, give feedback and write passages.",
+    )  # fmt: skip
+    admin_folders: list[Path] = Field(
+        default_factory=list, validate_default=True,
+        description="Folders below which admin routes may load bundles; without any, they do not.",
     )  # fmt: skip
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Minimum level that is logged."
@@ -189,7 +205,7 @@ class Settings(BaseModel):
     @property
     def has_several(self) -> bool:
         """Whether the server has, or may get, more than one collection."""
-        return len(self.bundle) > 1 or self.collections is not None
+        return len(self.bundle) > 1 or self.collections is not None or bool(self.admin_folders)
 
     @field_validator("log_level", "log_format", "engine", mode="before")
     @classmethod
@@ -234,11 +250,11 @@ class Settings(BaseModel):
             raise ValueError(f"must be at least max_queries, {info.data['max_queries']}")
         return value
 
-    @field_validator("read_keys", "write_keys")
+    @field_validator("read_keys", "write_keys", "admin_keys")
     @classmethod
     def _hashes(cls, value: list[str]) -> list[str]:
         """A key put here instead of its hash would let nobody in."""
-        if not all(_KEY_HASH.fullmatch(one) for one in value):
+        if not all(re.fullmatch(KEY_HASH, one) for one in value):
             raise ValueError("each must be sha256: and 64 hex digits, as `lurcher key` prints it")
         return value
 
@@ -247,18 +263,36 @@ class Settings(BaseModel):
     def _someone_may_write(cls, value: list[str], info: ValidationInfo) -> list[str]:
         """With read keys only, what writes would be open to everyone or to no one."""
         for name in ("feedback", "writable"):
-            if not value and info.data.get(name) and info.data.get("read_keys"):
+            if (
+                not (value or _has_admin(info))
+                and info.data.get(name)
+                and info.data.get("read_keys")
+            ):
                 raise ValueError(f"{name} with read_keys needs a write key too")
         return value
+
+    @field_validator("admin_folders")
+    @classmethod
+    def _someone_may_administer(cls, value: list[Path], info: ValidationInfo) -> list[Path]:
+        """With keys for other things only, nobody could use it."""
+        if value and info.data.get("encoder_only"):
+            raise ValueError("is about collections, and encoder_only serves none")
+        guarded = info.data.get("read_keys") or info.data.get("write_keys")
+        if value and guarded and not _has_admin(info):
+            raise ValueError("with keys needs an admin key too: admin_keys, or one in keys_file")
+        return value
+
+
+def _has_admin(info: ValidationInfo) -> bool:
+    """Whether there are keys that may do everything, or may be."""
+    return bool(info.data.get("admin_keys") or info.data.get("keys_file"))
 
 
 # As pydantic reads them.
 _TRUE = ("1", "true", "t", "yes", "y", "on")
 
-_KEY_HASH = re.compile("sha256:[0-9a-f]{64}")
-
 # Callers' secrets may have been put here by mistake.
-_SECRET = ("read_keys", "write_keys")
+_SECRET = ("read_keys", "write_keys", "admin_keys")
 
 _NO_BUNDLE = (
     "which bundle? Name a folder that `lurcher build` wrote: as the argument, in LURCHER_BUNDLE, or as "
@@ -285,7 +319,11 @@ def load_settings(
         given.setdefault("bundle", DEFAULT_ENCODER)
     flagged = {name: f"in --{name.replace('_', '-')}" for name in flags if name != "bundle"}
     places = {**file.places, **variables.places, **flagged}
-    if not given.get("bundle", True) or not given.keys() & {"bundle", "collections"}:
+    if not given.get("bundle", True) or not given.keys() & {
+        "bundle",
+        "collections",
+        "admin_folders",
+    }:
         raise FieldError("bundle", _NO_BUNDLE)
     for name in given.keys() & set(paths):
         is_list = isinstance(given[name], list | tuple)

@@ -18,6 +18,7 @@ from lurcher.retrieval.embedder import Embedder, EmbedWork, Side
 from lurcher.retrieval.query import check_text
 from lurcher.server.keys import caller_of
 from lurcher.server.limits import too_many
+from lurcher.server.lookup import is_called
 from lurcher.server.protocols.inputs import Input
 from lurcher.server.serving import Serving
 from lurcher.text import lone_surrogate
@@ -98,7 +99,7 @@ def check_model(name: str, embedder: Embedder) -> None:
     Vectors of two models cannot be compared, so that to take any name would spoil somebody's index.
     """
     known = embedder.config.name
-    if name.rpartition("/")[2].lower() != known.lower():
+    if not is_called(name, known):
         shown = name if len(name) <= 100 else f"{name[:100]}…"
         raise HTTPException(404, f"model: there is no {shown!r} here, there is {known!r}")
 

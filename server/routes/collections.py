@@ -6,6 +6,8 @@ from fastapi import APIRouter, Request
 
 from lurcher.server.collection import Collection
 from lurcher.server.errors import responses
+from lurcher.server.lookup import collections_for
+from lurcher.server.registry import Registry
 from lurcher.server.schemas.collections import CollectionReply, CollectionsReply
 from lurcher.server.service import Service
 
@@ -14,17 +16,20 @@ router = APIRouter(tags=["collections"])
 
 @router.get("/v1/collections", responses=responses(503))
 async def collections(request: Request) -> CollectionsReply:
-    """List the collections: each is a bundle under a name, with routes of its own below this one."""
+    """List the collections that the key is for: each is a bundle under a name, with routes below this one."""
     service: Service = request.app.state.service
-    found = service.collections
-    return CollectionsReply(collections=[_described(one, one is found.default) for one in found])
+    return CollectionsReply(
+        collections=[described(one, service.collections) for one in collections_for(request)]
+    )
 
 
-def _described(collection: Collection, is_default: bool) -> CollectionReply:
+def described(collection: Collection, registry: Registry) -> CollectionReply:
+    """Return what the list says of a collection. Raises NotReady."""
     with collection.models() as serving:
         encoder = serving.encoder
         return CollectionReply(
-            name=collection.name, default=is_default, bundle=serving.bundle,
+            name=collection.name, default=collection.name == registry.default_name,
+            aliases=registry.aliases_of(collection.name), bundle=serving.bundle,
             passages=serving.passages.count if serving.has_corpus else 0,
             encoder=None if encoder is None else encoder.name,
             fingerprint=None if encoder is None else encoder.fingerprint,

@@ -31,7 +31,7 @@ async def search_several(body: SearchRequest, names: list[str], request: Request
     if body.min_sequence is not None:
         reason = "counts the writes of one collection; search that one alone, or write and wait"
         raise FieldError("min_sequence", reason)
-    collections = _named(service, names)
+    collections = _named(request, names)
     check_text("query", body.query, settings.max_query_chars)
     with ExitStack() as leases:
         servings = {one.name: leases.enter_context(one.lease()) for one in collections}
@@ -59,13 +59,13 @@ async def search_several(body: SearchRequest, names: list[str], request: Request
     return Response(as_json(reply), headers=server_timing(spent), media_type=JSON)
 
 
-def _named(service: Service, names: list[str]) -> list[Collection]:
+def _named(request: Request, names: list[str]) -> list[Collection]:
     """Return the collections ``names``. Raises FieldError for one that is not there, or there twice."""
     found: dict[str, Collection] = {}
     for place, name in enumerate(names):
         field = f"collections.{place}"
         try:
-            one = collection_named(service, name)
+            one = collection_named(request, name)
         except FieldError as error:
             raise FieldError(field, error.reason) from error
         except HTTPException as error:

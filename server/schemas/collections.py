@@ -12,6 +12,7 @@ class CollectionReply(BaseModel):
         description="What stands in its routes: `/v1/collections/{collection}/search`."
     )
     default: bool = Field(description="Whether it answers requests that name no collection.")
+    aliases: list[str] = Field(description="Other names that it answers to.")
     bundle: str = Field(description="The name of the bundle in service, as replies have it.")
     passages: int
     encoder: str | None = Field(description="The encoder's name; null in a bundle without vectors.")
@@ -21,6 +22,6 @@ class CollectionReply(BaseModel):
 
 
 class CollectionsReply(BaseModel):
-    """All collections, in the order in which the server was given them."""
+    """The collections that a key is for, the default first."""
 
     collections: list[CollectionReply]

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import FieldError
 from lurcher.server.errors import MEDIA_TYPE
-from lurcher.server.lookup import collection_of
+from lurcher.server.lookup import collection_of, collection_with_model
 from lurcher.server.protocols.cohere.embed_schemas import (
     EmbedMeta,
     EmbedReply,
@@ -40,7 +40,9 @@ _CUTS: dict[str, Cut] = {"NONE": "never", "START": "start", "END": "end"}
 @router.post("/embed")
 async def embed(body: EmbedRequest, request: Request) -> Response:
     """Return the vectors of texts: search queries as queries are encoded, all others as passages."""
-    collection = collection_of(request)
+    collection = (
+        collection_of(request) if body.model is None else collection_with_model(request, body.model)
+    )
     with collection.models() as serving:
         if body.model is not None:
             check_model(body.model, serving.embedder)

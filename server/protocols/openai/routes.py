@@ -6,7 +6,7 @@ import base64
 
 from fastapi import APIRouter, Request, Response
 
-from lurcher.server.lookup import collection_of
+from lurcher.server.lookup import collection_of, collection_with_model, collections_for
 from lurcher.server.protocols.embedding import check_dimension, check_model, embedded, side_of
 from lurcher.server.protocols.openai.errors import error_reply
 from lurcher.server.protocols.openai.schemas import (
@@ -27,7 +27,7 @@ router = APIRouter(route_class=shaped(error_reply), include_in_schema=False)
 @router.post("/embeddings")
 async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
     """Return the vectors of texts, as queries are encoded unless ``input_type`` says otherwise."""
-    collection = collection_of(request)
+    collection = collection_with_model(request, body.model)
     with collection.models() as serving:
         check_model(body.model, serving.embedder)
         check_dimension("dimensions", body.dimensions, serving.embedder)
@@ -54,16 +54,23 @@ async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
 
 @router.get("/models")
 async def models(request: Request) -> ModelsReply:
-    """Return the models that are served: the encoder."""
-    collection = collection_of(request)
-    with collection.models() as serving:
-        return ModelsReply(data=[_model(serving)])
+    """Return the models: the encoders of all collections, or that of the one in the path."""
+    named = "collection" in request.path_params
+    collections = [collection_of(request)] if named else collections_for(request)
+    found: dict[str, Model] = {}
+    for collection in collections:
+        with collection.models() as serving:
+            if serving.encoder is not None:
+                found.setdefault(serving.encoder.name, _model(serving))
+    if not found:
+        collection_of(request).models().embedder  # noqa: B018 (raises what is missing)
+    return ModelsReply(data=list(found.values()))
 
 
 @router.get("/models/{name:path}")
 async def model(name: str, request: Request) -> Model:
     """Return the model of that name."""
-    collection = collection_of(request)
+    collection = collection_with_model(request, name)
     with collection.models() as serving:
         check_model(name, serving.embedder)
         return _model(serving)
