@@ -22,6 +22,7 @@
     │   └── VersionMismatch     it is of another version, or no Lurcher server at all
     ├── WalCorrupt              a write-ahead log that was altered: .file, .offset, .reason
     └── ServiceError            the service cannot do it now
+        ├── CollectionBusy      a collection is being loaded, swapped or unloaded already: .name
         ├── NotReady            no bundle has answered a query yet
         ├── QueueFull           too many requests wait: .retry_after in seconds
         ├── DeadlinePassed      the caller's time ran out before the work was done
@@ -172,6 +173,14 @@ class WalCorrupt(LurcherError):
 
 class ServiceError(LurcherError):
     """The service cannot do it now; a later try may work."""
+
+
+class CollectionBusy(ServiceError):
+    """A collection is being loaded, swapped or unloaded already, and one change of it goes at a time."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"{name!r} is being changed already; try again when that is done")
 
 
 class NotReady(ServiceError):

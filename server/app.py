@@ -23,6 +23,7 @@ from lurcher.server.protocols.openai import routes as openai
 from lurcher.server.protocols.tei import routes as tei
 from lurcher.server.requests import Normalise, ReadBody
 from lurcher.server.routes import (
+    admin,
     answer,
     bundle,
     collections,
@@ -142,8 +143,11 @@ def _mount(app: FastAPI, settings: Settings) -> None:
         for prefix in [*prefixes, OF_COLLECTION]:
             include(router, demands, prefix)
     include(tei.router, reads, "")
-    refusals = errors.responses(401, 403) if reads else {}
-    app.include_router(collections.router, dependencies=reads, responses=refusals)
+    for router, demands in (
+        (collections.router, reads), (admin.router, keys.to("admin", settings))
+    ):  # fmt: skip
+        refusals = errors.responses(401, 403) if demands else {}
+        app.include_router(router, dependencies=demands, responses=refusals)
     for router in (health.router, page.router, tei.health):
         include(router, [], "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from lurcher.bundle.bundle import Bundle
@@ -10,7 +11,6 @@ from lurcher.feedback.service import FeedbackService
 from lurcher.server.served_bundle import ServedBundle
 from lurcher.server.serving import Serving
 from lurcher.server.settings import Settings
-from lurcher.server.writing import WriteQueue
 
 _LOADING = "the bundle is still being loaded"
 
@@ -22,6 +22,48 @@ class Collection:
         """``path`` is the bundle's."""
         self.name, self.path, self.settings = name, path, settings
         self.bundle: ServedBundle | None = None
+        self.removed = False
+        # Whether an admin route chose its bundle: then the settings say nothing of it any more.
+        self.chosen = False
+        self._handed_over: asyncio.Event | None = None  # while the log of feedback changes hands
+
+    async def put(self, bundle: ServedBundle, log: Path | None) -> None:
+        """Answer from ``bundle`` from now on; that before is closed when its last request is answered.
+
+        Feedback that comes while the ``log`` changes hands waits. Should that fail, ``bundle`` is closed, and
+        all is as it was. Raises FeedbackCorrupt, or FieldError for a bundle that cannot learn.
+        """
+        before = self.bundle
+        if log is not None:
+            self._handed_over = asyncio.Event()
+            try:
+                await self._hand_over(log, before, bundle)
+            finally:
+                self._handed_over.set()
+                self._handed_over = None
+        self.bundle, self.path = bundle, bundle.path
+        if before is not None:
+            await before.retire()
+
+    async def _hand_over(
+        self, log: Path, before: ServedBundle | None, bundle: ServedBundle
+    ) -> None:
+        if before is not None:
+            await before.stop_feedback()
+        try:
+            await bundle.take_feedback(log)
+        except BaseException:
+            await bundle.retire()
+            if before is not None:
+                await before.take_feedback(log, in_service=True)
+            raise
+
+    async def remove(self) -> None:
+        """Answer no more, and close the bundle when its last request is answered."""
+        self.removed = True
+        before, self.bundle = self.bundle, None
+        if before is not None:
+            await before.retire()
 
     def lease(self) -> Serving:
         """Return what is in service, to lease in a `with` block. Raises NotReady or NoCorpus."""
@@ -32,23 +74,17 @@ class Collection:
 
     def models(self) -> Serving:
         """Return what is in service, for what its models can do without passages. Raises NotReady."""
-        return self._loaded().serving
+        return self.loaded().serving
 
     async def move_to(self, bundle: Bundle) -> None:
         """Go on to ``bundle``, another snapshot of the bundle in service, as ``ServedBundle.move_to``."""
-        await self._loaded().move_to(bundle)
+        await self.loaded().move_to(bundle)
 
-    @property
-    def writes(self) -> WriteQueue:
-        """What takes writes of passages. Raises NotReady."""
-        if (writes := self._loaded().writes) is None:
-            raise NotReady(_LOADING)
-        return writes
-
-    @property
-    def feedback(self) -> FeedbackService:
-        """What takes feedback. Raises NotReady."""
-        if (feedback := self._loaded().feedback) is None:
+    async def feedback(self) -> FeedbackService:
+        """Return what takes feedback; use it before anything else is awaited. Raises NotReady."""
+        while self._handed_over is not None:
+            await self._handed_over.wait()
+        if (feedback := self.loaded().feedback) is None:
             raise NotReady(_LOADING)
         return feedback
 
@@ -59,9 +95,11 @@ class Collection:
         if not self.settings.writable:
             raise FieldError("min_sequence", "this server takes no writes, so it has no sequence")
         limit = self.settings.timeout_ms
-        await self.writes.reached(sequence, min(timeout_ms or limit, limit) / 1_000)
+        if (writes := self.loaded().writes) is not None:
+            await writes.reached(sequence, min(timeout_ms or limit, limit) / 1_000)
 
-    def _loaded(self) -> ServedBundle:
+    def loaded(self) -> ServedBundle:
+        """Return the bundle in service. Raises NotReady."""
         if self.bundle is None:
-            raise NotReady(_LOADING)
+            raise NotReady("the collection was unloaded" if self.removed else _LOADING)
         return self.bundle

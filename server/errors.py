@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from lurcher.errors import (
+    CollectionBusy,
     DeadlinePassed,
     FeedbackNotKept,
     FieldError,
@@ -34,6 +35,7 @@ _TABLE: dict[type[LurcherError], tuple[int, str]] = {
     NoCorpus: (409, "No corpus here"),
     NoCollection: (404, "No such collection"),
     VersionConflict: (409, "Changed meanwhile"),
+    CollectionBusy: (409, "Being changed"),
     NotReady: (503, "Not ready"),
     QueueFull: (429, "Too many queries wait"),
     DeadlinePassed: (504, "Out of time"),

@@ -40,4 +40,10 @@ class Leased:
 
     def _close_if_idle(self) -> None:
         if self._retired and not self._leases:
-            self._close()
+            # It may refer to this, which would stay in memory until somebody looks for such circles.
+            close, self._close = self._close, _nothing
+            close()
+
+
+def _nothing() -> None:
+    """Do nothing: it is closed."""

@@ -32,12 +32,17 @@ def collection_named(request: Request, name: str) -> Collection:
     service: Service = request.app.state.service
     found = service.collections.get(check_name("collection", name))
     # Before it is said whether there is one: that is no business of those who may not ask it.
-    if not may_ask(request, name, *([] if found is None else [found.name])):
-        raise HTTPException(403, f"this key is not for the collection {name!r}, or not for this")
+    check_key(request, name, *([] if found is None else [found.name]))
     if found is None:
         reason = f"there is no collection {name!r} here; GET /v1/collections lists those there are"
         raise HTTPException(404, reason)
     return found
+
+
+def check_key(request: Request, name: str, *others: str) -> None:
+    """Raise HTTPException 403 unless the key of ``request`` is for the collection that has these names."""
+    if not may_ask(request, name, *others):
+        raise HTTPException(403, f"this key is not for the collection {name!r}, or not for this")
 
 
 def collections_for(request: Request) -> list[Collection]:

@@ -42,48 +42,44 @@ def log_of(settings: Settings, name: str) -> Path | None:
 
 
 def opened(
-    path: Path, log: Path | None, settings: Settings, open_snapshot: OpenSnapshot
-) -> tuple[Snapshot | EncoderAlone, FeedbackState | None, Writer | None]:
-    """Return the bundle at ``path`` after it has answered a query, its feedback's state and its writer.
+    path: Path, settings: Settings, open_snapshot: OpenSnapshot
+) -> tuple[Snapshot | EncoderAlone, Writer | None]:
+    """Return the bundle at ``path`` after it has answered a query, and its writer; or an encoder alone.
 
-    ``log`` stores its feedback, if it takes any. With ``encoder_only`` it is an encoder alone.
-
-    Raises BundleError, ModelError, FeedbackCorrupt, WalCorrupt, or FieldError if another process writes it.
+    Raises BundleError, ModelError, WalCorrupt, or FieldError if another process writes it.
     """
     threads = thread_count(settings.threads)
     if settings.encoder_only:
         alone = EncoderAlone(path, threads, settings.engine, check_hashes=settings.check_hashes)
         alone.warm_up()
-        return alone, None, None
+        return alone, None
     if not settings.writable:
         bundle = Bundle.open(path, settings.check_hashes)
-        return *_answering(log, settings, bundle, open_snapshot), None
+        return _answering(bundle, settings, open_snapshot), None
     writer = Writer.open(path, check_hashes=settings.check_hashes)
     for line in writer.torn:
         _log.warning(line)
     try:
-        return *_answering(log, settings, writer.reader(), open_snapshot), writer
+        return _answering(writer.reader(), settings, open_snapshot), writer
     except BaseException:
         writer.abandon()
         raise
 
 
-def _answering(
-    log: Path | None, settings: Settings, bundle: Bundle, open_snapshot: OpenSnapshot
-) -> tuple[Snapshot, FeedbackState | None]:
-    threads = thread_count(settings.threads)
-    snapshot = open_snapshot(bundle, threads, settings.engine)
-    snapshot.warm_up()
-    if log is None:
-        return snapshot, None
-    limits = Limits(settings.feedback_clients, settings.feedback_client_weight)
-    state = open_state(
-        log, bundle, limits, settings.feedback_pairs,
-        most_bytes=settings.feedback_bytes,
-    )  # fmt: skip
+def _answering(bundle: Bundle, settings: Settings, open_snapshot: OpenSnapshot) -> Snapshot:
+    """The snapshot of ``bundle``, which is closed should that fail."""
     try:
-        snapshot.learn(state.changes())
+        snapshot = open_snapshot(bundle, thread_count(settings.threads), settings.engine)
+        snapshot.warm_up()
     except BaseException:
-        state.log.close()
+        bundle.close()
         raise
-    return snapshot, state
+    return snapshot
+
+
+def feedback_state(log: Path, bundle: Bundle, settings: Settings) -> FeedbackState:
+    """Return the state of the feedback in ``log`` beside ``bundle``. Raises as ``open_state``."""
+    limits = Limits(settings.feedback_clients, settings.feedback_client_weight)
+    return open_state(
+        log, bundle, limits, settings.feedback_pairs, most_bytes=settings.feedback_bytes
+    )

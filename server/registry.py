@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from lurcher.errors import FieldError, NoCollection
 from lurcher.server.collection import Collection
+from lurcher.server.sources import shown
 
 
 class Registry:
@@ -23,6 +24,16 @@ class Registry:
         """Return the collection of this name or alias, None if there is none."""
         return self._by_name.get(self._aliases.get(name, name))
 
+    def exactly(self, name: str) -> Collection:
+        """Return the collection ``name``, by no alias. Raises FieldError."""
+        if name not in self._by_name:
+            known = self._aliases.get(name)
+            reason = f"there is no collection {shown(name)}"
+            if known is not None:
+                reason = f"{name!r} is an alias; its collection is {known!r}"
+            raise FieldError("name", reason)
+        return self._by_name[name]
+
     @property
     def default(self) -> Collection:
         """What requests ask that name none: the first that there was. Raises NoCollection."""
@@ -38,7 +49,7 @@ class Registry:
 
     def add(self, collection: Collection) -> None:
         """Have ``collection``, too. Raises FieldError if its name is taken."""
-        self._check_free(collection.name)
+        self.check_free(collection.name)
         self._by_name[collection.name] = collection
         if self._default is None:
             self._default = collection.name
@@ -47,8 +58,10 @@ class Registry:
         """Return the collection ``name``, which is here no more. Raises FieldError if an alias is for it."""
         if aliases := self.aliases_of(name):
             reason = f"{name!r} has the alias {aliases[0]!r}; remove that, or let it be another's"
-            raise FieldError("collection", reason)
-        return self._by_name.pop(name)
+            raise FieldError("name", reason)
+        found = self.exactly(name)
+        del self._by_name[name]
+        return found
 
     def aliases_of(self, name: str) -> list[str]:
         """Return what else the collection ``name`` is called."""
@@ -59,14 +72,16 @@ class Registry:
         if alias in self._by_name:
             raise FieldError("alias", f"{alias!r} is a collection")
         if name not in self._by_name:
-            raise FieldError("collection", f"there is no collection {name!r}")
+            raise FieldError("collection", f"there is no collection {shown(name)}")
         self._aliases[alias] = name
 
-    def remove_alias(self, alias: str) -> bool:
-        """Let ``alias`` be nothing; return whether it was anything."""
-        return self._aliases.pop(alias, None) is not None
+    def remove_alias(self, alias: str) -> None:
+        """Let ``alias`` be nothing. Raises FieldError if it is none."""
+        if self._aliases.pop(alias, None) is None:
+            raise FieldError("alias", f"there is no alias {shown(alias)}")
 
-    def _check_free(self, name: str) -> None:
+    def check_free(self, name: str) -> None:
+        """Raise FieldError if there is a collection or an alias ``name``."""
         if name in self._by_name:
             raise FieldError("name", f"{name!r} is a collection already; swap it instead")
         if name in self._aliases:

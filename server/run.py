@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import faulthandler
 import gc
@@ -38,9 +39,10 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM, then finish the requests in progress. Call it in the main thread.
 
-    SIGHUP is ignored. Once the bundle is open, ``visit`` is called in its own thread with the server's URL;
-    if it returns False, the server stops. ``notes`` are logged as warnings. Raises FieldError if the port is
-    taken, BundleError or ModelError if the bundle cannot be loaded, and whatever ``visit`` raises.
+    SIGHUP reads keys and collections again. Once the bundle is open, ``visit`` is called in its own thread
+    with the server's URL; if it returns False, the server stops. ``notes`` are logged as warnings. Raises
+    FieldError if the port is taken, BundleError or ModelError if the bundle cannot be loaded, and whatever
+    ``visit`` raises.
     """
     # A bug in native code, or a file of the bundle cut short while it is mapped, says where.
     faulthandler.enable()
@@ -66,11 +68,11 @@ def _serve(
         server.should_exit = True
 
     app = create_app(settings, give_up, open_snapshot, lambda: server.opened())
-    server = _Server(config_of(app, settings), visit, give_up)
+    server = _Server(config_of(app, settings), visit, give_up, app.state.service.reload)
     # uvicorn raises the signal again after it has stopped, but a requested stop is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, server.handle_exit)
-    if hasattr(signal, "SIGHUP"):  # Windows has none
+    if hasattr(signal, "SIGHUP"):  # Windows has none; until there is a loop that could reload
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     server.run([_listen(settings.host, settings.port)])
     if failures:
@@ -127,8 +129,10 @@ class _Server(uvicorn.Server):
         config: uvicorn.Config,
         visit: Callable[[str], bool] | None,
         give_up: Callable[[Exception], None],
+        reload: Callable[[], object],
     ) -> None:
         super().__init__(config)
+        self._reload = reload
         self._visit = visit
         self._give_up = give_up
         self._url: str | None = None
@@ -136,6 +140,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
+        if hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         self._url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         if self._opened:

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.manifest import read_manifest
 from lurcher.errors import BundleError
 from lurcher.feedback.online import Change
 from lurcher.feedback.service import FeedbackService, QueueLimits
-from lurcher.feedback.state import FeedbackState, Receipt
+from lurcher.feedback.state import Receipt
 from lurcher.index_builder.edit.writer import Writer
 from lurcher.retrieval.encoder_alone import EncoderAlone
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.admission.admission import Admission
 from lurcher.server.metrics import Metrics
-from lurcher.server.opening import OpenSnapshot, opened
+from lurcher.server.opening import OpenSnapshot, feedback_state, opened
 from lurcher.server.serving import Serving
 from lurcher.server.settings import Settings
 from lurcher.server.writing import WriteQueue
@@ -25,21 +26,17 @@ from lurcher.server.writing import WriteQueue
 class ServedBundle:
     """Made by ``open``. What it shares with others of the server: ``metrics`` and ``admission``."""
 
-    feedback: FeedbackService | None = None
-    writes: WriteQueue | None = None
-
     def __init__(
-        self, snapshot: Snapshot | EncoderAlone, state: FeedbackState | None, writer: Writer | None,
+        self, path: Path, folder: object, snapshot: Snapshot | EncoderAlone, writer: Writer | None,
         settings: Settings, metrics: Metrics, admission: Admission,
     ) -> None:  # fmt: skip
+        """``folder`` is what tells the folder at ``path`` from another that is put there."""
+        self.path, self._folder = path, folder
         self.serving = Serving(snapshot, settings, metrics, admission)
-        self._metrics = metrics
+        self._settings, self._metrics = settings, metrics
         self._moving = asyncio.Lock()
-        if state is not None:
-            limits = QueueLimits(
-                settings.max_waiting, settings.max_queries, settings.timeout_ms / 1_000
-            )
-            self.feedback = FeedbackService(state, self._learn, limits, self._count_pairs)
+        self.feedback: FeedbackService | None = None
+        self.writes: WriteQueue | None = None
         if writer is not None:
             self.writes = WriteQueue(
                 writer, self.move_to, settings.max_waiting, settings.max_queries
@@ -47,19 +44,67 @@ class ServedBundle:
 
     @classmethod
     async def open(
-        cls, path: Path, log: Path | None, settings: Settings, metrics: Metrics,
-        admission: Admission, open_snapshot: OpenSnapshot,
+        cls, path: Path, settings: Settings, metrics: Metrics, admission: Admission,
+        open_snapshot: OpenSnapshot,
     ) -> ServedBundle:  # fmt: skip
-        """Open the bundle at ``path``, with its feedback's ``log`` if it has one, and ask it a query.
+        """Open the bundle at ``path`` and ask it a query.
 
-        Raises BundleError, ModelError, or FieldError if another process has what this one needs.
+        Raises BundleError, ModelError, WalCorrupt, or FieldError if another process writes it.
         """
         try:
-            parts = await asyncio.to_thread(opened, path, log, settings, open_snapshot)
+            folder = await asyncio.to_thread(_folder_at, path)
+            parts = await asyncio.to_thread(opened, path, settings, open_snapshot)
         except OSError as error:  # a file that may not be read, a disk that fails
             where = error.filename or path
             raise BundleError(where, error.strerror or str(error)) from error
-        return cls(*parts, settings, metrics, admission)
+        return cls(path, folder, *parts, settings, metrics, admission)
+
+    async def take_feedback(self, log: Path, *, in_service: bool = False) -> None:
+        """Take feedback from now on, stored in ``log``, whose content searches know then.
+
+        ``in_service`` says that there are searches meanwhile, which then get in between. Raises
+        FeedbackCorrupt, or FieldError if it cannot be used or the bundle cannot learn.
+        """
+        settings = self._settings
+        with self.serving as serving:
+            bundle = serving.snapshot_bundle
+            state = await asyncio.to_thread(feedback_state, log, bundle, settings)
+            try:
+                if in_service:
+                    await serving.learn(state.changes())
+                else:
+                    await asyncio.to_thread(serving.snapshot.learn, state.changes())
+            except BaseException:
+                state.log.close()
+                raise
+        limits = QueueLimits(
+            settings.max_waiting, settings.max_queries, settings.timeout_ms / 1_000
+        )
+        self.feedback = FeedbackService(state, self._learn, limits, self._count_pairs)
+
+    async def stop_feedback(self) -> None:
+        """Take no more feedback, finish what waits, and let go of the log."""
+        if self.feedback is not None:
+            await self.feedback.stop()
+            self.feedback = None
+
+    async def is_replaced(self) -> bool:
+        """Whether another folder stands at the bundle's path now."""
+        found = await asyncio.to_thread(_folder_at, self.path)
+        return found is not None and found != self._folder
+
+    async def refresh(self) -> bool:
+        """Go on to the bundle's current generation, and return whether it is another.
+
+        Only what is new in it is opened. Raises BundleError, ModelError or NotReady.
+        """
+        check = self._settings.check_hashes
+        with self.serving as serving:
+            bundle = serving.snapshot_bundle
+            if await asyncio.to_thread(read_manifest, self.path) == bundle.manifest:
+                return False
+            await self.move_to(await asyncio.to_thread(bundle.refreshed, check))
+        return True
 
     @property
     def passages(self) -> int:
@@ -83,10 +128,14 @@ class ServedBundle:
 
     async def stop_taking(self) -> None:
         """Take no more feedback and writes, and finish those that wait."""
-        if self.feedback is not None:
-            await self.feedback.stop()
+        await self.stop_feedback()
         if self.writes is not None:
             await self.writes.stop()
+
+    async def retire(self) -> None:
+        """Take no more of anything, and close the bundle when its last request is answered."""
+        await self.stop_taking()
+        self.serving.retire()
 
     async def _learn(self, changes: Sequence[Change]) -> None:
         """As ``Serving.learn`` of what is in service."""
@@ -96,3 +145,12 @@ class ServedBundle:
     def _count_pairs(self, receipt: Receipt) -> None:
         self._metrics.feedback_pairs.labels("accepted").inc(receipt.accepted)
         self._metrics.feedback_pairs.labels("refused").inc(len(receipt.refused))
+
+
+def _folder_at(path: Path) -> object:
+    """What tells the folder at ``path`` from any other; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

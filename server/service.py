@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -10,6 +12,7 @@ from lurcher.bundle.model_cache import ModelCache
 from lurcher.errors import FieldError, NotReady
 from lurcher.models.engines import Choice
 from lurcher.retrieval.snapshot import Snapshot
+from lurcher.server.administration import Administration
 from lurcher.server.admission.admission import Admission
 from lurcher.server.collection import Collection
 from lurcher.server.collection_names import named
@@ -24,6 +27,7 @@ from lurcher.server.sources import shown
 
 _log = structlog.get_logger()
 
+_LOADING = "the bundles are still being loaded"
 _NOTHING = "has no folder *.lurcher; put one there, or name a bundle as well"
 
 
@@ -41,11 +45,14 @@ class Service:
         self.collections = Registry()
         for name, path in named(settings.bundle, settings.collections).items():
             self.collections.add(Collection(name, path, settings))
-        if not list(self.collections):
+        if not list(self.collections) and not settings.admin_folders:
             raise FieldError("collections", f"{shown(str(settings.collections))} {_NOTHING}")
+        self.administration = Administration(settings, self.collections, self._open)
         self._admission: Admission | None = None
         self._several: Several | None = None
         self._loaded = False
+        self._reloading: asyncio.Task[None] | None = None
+        self._reload_again = False
         self.metrics.passages.set_function(lambda: sum(one.passages for one in self._bundles()))
         self.metrics.learnt_pairs.set_function(
             lambda: sum(one.feedback.counted for one in self._bundles() if one.feedback)
@@ -58,32 +65,61 @@ class Service:
         self._admission, self._several = admission, Several(settings, admission, self.metrics)
         self.metrics.waiting.set_function(lambda: admission.waiting)
         for collection in self.collections:
-            name = collection.name
-            bundle = await ServedBundle.open(
-                collection.path, log_of(settings, name), settings, self.metrics, admission,
-                self._open_snapshot,
-            )  # fmt: skip
-            collection.bundle = bundle
+            bundle = await self._open(collection.path)
+            await collection.put(bundle, log_of(settings, collection.name))
             engine = bundle.serving.engine
             told = {} if engine is None else _told(engine)
-            served = bundle.serving.bundle
-            _log.info("ready", collection=name, bundle=served, passages=bundle.passages, **told)
+            _log.info(
+                "ready", collection=collection.name, bundle=bundle.serving.bundle,
+                passages=bundle.passages, **told,
+            )  # fmt: skip
         self._loaded = True
 
     @property
     def several(self) -> Several:
         """What searches several collections at once. Raises NotReady."""
         if self._several is None:
-            raise NotReady("the bundles are still being loaded")
+            raise NotReady(_LOADING)
         return self._several
 
-    @property
-    def ready(self) -> bool:
-        """Whether every bundle has answered a query."""
-        return self._loaded
+    def reload(self) -> asyncio.Task[None]:
+        """Read keys and collections again, and return the task of that; call it in the event loop's thread.
+
+        Asked for while it goes on, it goes on once more.
+        """
+        self._reload_again = True
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.create_task(self._reload())
+        return self._reloading
+
+    async def _reload(self) -> None:
+        while self._reload_again:
+            self._reload_again = False
+            try:
+                await asyncio.to_thread(self.keys.read_again)
+            except FieldError as error:
+                _log.error("the keys stay as they are", reason=str(error))
+            if self._loaded:
+                await self.administration.reload()
+            _log.info("reloaded", collections=[one.name for one in self.collections])
+
+    async def _open(self, path: Path) -> ServedBundle:
+        """The bundle at ``path``, after it has answered a query. Raises as ``ServedBundle.open``."""
+        if self._admission is None:
+            raise NotReady(_LOADING)
+        return await ServedBundle.open(
+            path, self.settings, self.metrics, self._admission, self._open_snapshot
+        )
+
+    def check_ready(self) -> None:
+        """Raise NotReady while bundles are being loaded."""
+        if not self._loaded:
+            raise NotReady(_LOADING)
 
     async def close(self) -> None:
         """Take no more feedback, writes and queries, finish the current ones, close the bundles."""
+        if self._reloading is not None:
+            await asyncio.wait([self._reloading])
         bundles = self._bundles()
         for bundle in bundles:
             await bundle.stop_taking()

@@ -319,11 +319,7 @@ def load_settings(
         given.setdefault("bundle", DEFAULT_ENCODER)
     flagged = {name: f"in --{name.replace('_', '-')}" for name in flags if name != "bundle"}
     places = {**file.places, **variables.places, **flagged}
-    if not given.get("bundle", True) or not given.keys() & {
-        "bundle",
-        "collections",
-        "admin_folders",
-    }:
+    if all(given.get(name) in (None, []) for name in ("bundle", "collections", "admin_folders")):
         raise FieldError("bundle", _NO_BUNDLE)
     for name in given.keys() & set(paths):
         is_list = isinstance(given[name], list | tuple)

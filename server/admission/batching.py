@@ -199,6 +199,7 @@ class Batcher:
                 finished = self._events.create_future()
                 self._thread.submit(self._run, batch, price, finished)
                 await finished
+            del batch  # or what it works on would stay in memory until the next one
 
     def _run(self, batch: Sequence[_Item], price: float, finished: asyncio.Future[None]) -> None:
         """Run ``batch``, and let the event loop settle its items.

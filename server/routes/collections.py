@@ -9,7 +9,6 @@ from lurcher.server.errors import responses
 from lurcher.server.lookup import collections_for
 from lurcher.server.registry import Registry
 from lurcher.server.schemas.collections import CollectionReply, CollectionsReply
-from lurcher.server.service import Service
 
 router = APIRouter(tags=["collections"])
 
@@ -17,9 +16,14 @@ router = APIRouter(tags=["collections"])
 @router.get("/v1/collections", responses=responses(503))
 async def collections(request: Request) -> CollectionsReply:
     """List the collections that the key is for: each is a bundle under a name, with routes below this one."""
-    service: Service = request.app.state.service
+    return listed(request)
+
+
+def listed(request: Request) -> CollectionsReply:
+    """Return the list of those that the key of ``request`` is for. Raises NotReady."""
+    registry = request.app.state.service.collections
     return CollectionsReply(
-        collections=[described(one, service.collections) for one in collections_for(request)]
+        collections=[described(one, registry) for one in collections_for(request)]
     )
 
 

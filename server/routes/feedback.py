@@ -17,7 +17,6 @@ from starlette.exceptions import HTTPException
 from lurcher.bundle.segmented.passages import PassageStore
 from lurcher.errors import FieldError
 from lurcher.feedback.records import Pair, Removal, Submission
-from lurcher.feedback.service import FeedbackService
 from lurcher.retrieval.query import check_text
 from lurcher.server.collection import Collection
 from lurcher.server.errors import responses
@@ -54,22 +53,15 @@ async def give_feedback(
     bundle are refused one by one. A reply of 507 means that no pair was accepted.
     """
     collection = collection_of(request)
-    feedback = _feedback(collection)
-    with collection.lease() as serving:
-        _check(body, serving.bundle, collection.settings)
-        wanted = list({pair.passage for pair in body.pairs})
-        known, split = await asyncio.to_thread(_named, serving.passages, wanted)
-        named = [(pair.query, pair.passage) for pair in body.pairs if pair.passage in split]
-        nearest = await serving.nearest_parts(named, caller_of(request)) if named else []
-    parts, taken = iter(nearest), known | split
-    pairs = tuple(
-        Pair(p.query, next(parts) if p.passage in split else p.passage, p.weight)
-        for p in body.pairs
-        if p.passage in taken
-    )
-    refused = tuple(i for i, pair in enumerate(body.pairs) if pair.passage not in taken)
+    _check_on(collection)
     key = idempotency_key or token_hex(16)
     digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()[:32]
+    bundle = feedback = None
+    # Another bundle may be put into service meanwhile, which has other passages.
+    while feedback is None or bundle is not collection.bundle:
+        bundle = collection.bundle
+        pairs, refused = await _known_pairs(body, collection, request)
+        feedback = await collection.feedback()
     submission = Submission(client_of(request), time.time(), key, pairs, digest, refused)
     receipt = await feedback.submit(submission)
     return FeedbackReply(
@@ -91,18 +83,41 @@ async def remove_feedback(
 
     What is part of the bundle stays there until a new bundle is made from the log.
     """
-    feedback = _feedback(collection_of(request))
+    collection = collection_of(request)
+    _check_on(collection)
     if bool(removed.keys) == (removed.before is not None):
         raise FieldError("keys", "name either keys or before")
     before = None if removed.before is None else _seconds(removed.before)
     removal = Removal(time.time(), tuple(removed.keys), before)
+    feedback = await collection.feedback()
     return RemovalReply(removed=await feedback.remove(removal))
 
 
 @reading.get("/feedback", responses=responses(403, 503))
 async def count_feedback(request: Request) -> FeedbackCounts:
     """Count the feedback that is not in the bundle."""
-    return FeedbackCounts(**asdict(_feedback(collection_of(request)).status))
+    collection = collection_of(request)
+    _check_on(collection)
+    return FeedbackCounts(**asdict((await collection.feedback()).status))
+
+
+async def _known_pairs(
+    body: FeedbackRequest, collection: Collection, request: Request
+) -> tuple[tuple[Pair, ...], tuple[int, ...]]:
+    """The pairs whose passage is in the bundle, documents as their nearest part; indices of others."""
+    with collection.lease() as serving:
+        _check(body, serving.bundle, collection.settings)
+        wanted = list({pair.passage for pair in body.pairs})
+        known, split = await asyncio.to_thread(_named, serving.passages, wanted)
+        named = [(pair.query, pair.passage) for pair in body.pairs if pair.passage in split]
+        nearest = await serving.nearest_parts(named, caller_of(request)) if named else []
+    parts, taken = iter(nearest), known | split
+    pairs = tuple(
+        Pair(p.query, next(parts) if p.passage in split else p.passage, p.weight)
+        for p in body.pairs
+        if p.passage in taken
+    )
+    return pairs, tuple(i for i, pair in enumerate(body.pairs) if pair.passage not in taken)
 
 
 def _named(passages: PassageStore, ids: list[str]) -> tuple[set[str], set[str]]:
@@ -110,12 +125,12 @@ def _named(passages: PassageStore, ids: list[str]) -> tuple[set[str], set[str]]:
     return set(passages.rows_of(ids)), set(passages.parts(ids))
 
 
-def _feedback(collection: Collection) -> FeedbackService:
+def _check_on(collection: Collection) -> None:
+    """Raise HTTPException if the server takes no feedback."""
     if collection.settings.feedback is None:
         raise HTTPException(
             403, "feedback is off; the server takes it with the setting feedback = FILE"
         )
-    return collection.feedback
 
 
 def _check(body: FeedbackRequest, bundle: str, settings: Settings) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from lurcher.errors import NotReady
 from lurcher.server.errors import responses
 from lurcher.server.service import Service
 
@@ -22,8 +21,7 @@ async def livez() -> dict[str, str]:
 async def readyz(request: Request) -> dict[str, str]:
     """Answer 200 once the bundle has answered a query, and 503 before."""
     service: Service = request.app.state.service
-    if not service.ready:
-        raise NotReady("the bundle is still being loaded")
+    service.check_ready()
     return {"status": "ready"}
 
 

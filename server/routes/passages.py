@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.listing import rows_after
 from lurcher.bundle.passages import Passage
-from lurcher.errors import FieldError, VersionConflict
+from lurcher.errors import FieldError, NotReady, VersionConflict
 from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.corpus.passage import BadRecord, document_of
 from lurcher.index_builder.edit.requests import Delete, Patch, Sender, Upsert, version_of
@@ -191,14 +191,16 @@ async def _written(
     collection: Collection, write: Write, wait: str, if_match: str | None
 ) -> WriteReply:
     """What became of ``write``. Raises LurcherError, HTTPException for a version of the header."""
+    bundle = collection.loaded()  # another may be in service when it is done
+    name = bundle.serving.bundle
+    if bundle.writes is None:
+        raise NotReady("the bundle is still being loaded")
     try:
-        receipt = await collection.writes.submit(write, visible=wait == "visible")
+        receipt = await bundle.writes.submit(write, visible=wait == "visible")
     except VersionConflict as error:
         if if_match is None:
             raise
         raise HTTPException(412, str(error)) from error
-    with collection.lease() as serving:
-        name = serving.bundle
     return WriteReply(
         sequence=receipt.sequence, upserted=receipt.upserted, unchanged=receipt.unchanged,
         added=receipt.added, removed=receipt.removed, patched=receipt.patched,

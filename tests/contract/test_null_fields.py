@@ -50,7 +50,8 @@ def content(reply: Any) -> Any:
 
 def test_every_route_that_takes_a_body_is_here() -> None:
     posted = {path for path, of in DOCUMENT["paths"].items() if "post" in of}
-    assert {path for path in posted if "{collection}" not in path} == set(LEAST)
+    own = {path for path in posted if "{collection}" not in path}
+    assert own - {"/v1/admin/collections"} == set(LEAST)  # which needs an option to be there at all
 
 
 @pytest.mark.parametrize(("path", "name"), [*fields(required=False), ("/v1/search", "unknown")])

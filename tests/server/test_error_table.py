@@ -25,6 +25,8 @@ EXAMPLES: dict[type[LurcherError], LurcherError] = {
 }
 STATUS = {
     tree.FieldError: 422,
+    tree.NoCollection: 404,
+    tree.CollectionBusy: 409,
     tree.NoCorpus: 409,
     tree.VersionConflict: 409,
     tree.NotReady: 503,

@@ -1,0 +1,146 @@
+"""What is served changes while it is served: collections are loaded, swapped, unloaded and named anew.
+
+A bundle is opened and asked a query before anybody is sent to it. One that cannot be opened changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from lurcher.errors import (
+    BundleError,
+    CollectionBusy,
+    FeedbackCorrupt,
+    FieldError,
+    ModelError,
+    WalCorrupt,
+)
+from lurcher.server.collection import Collection
+from lurcher.server.collection_names import check_name, named
+from lurcher.server.opening import log_of
+from lurcher.server.registry import Registry
+from lurcher.server.served_bundle import ServedBundle
+from lurcher.server.settings import Settings
+from lurcher.server.sources import shown
+
+_log = structlog.get_logger()
+
+OpenBundle = Callable[[Path], Awaitable[ServedBundle]]
+
+
+class Administration:
+    """Changes what ``registry`` has; one change of a name at a time."""
+
+    def __init__(self, settings: Settings, registry: Registry, open_bundle: OpenBundle) -> None:
+        self._settings, self._registry, self._open = settings, registry, open_bundle
+        self._changing: set[str] = set()
+
+    async def load(self, name: str, path: Path) -> Collection:
+        """Serve the bundle at ``path`` as ``name``, too. Raises FieldError or CollectionBusy."""
+        check_name("name", name)
+        with self._alone(name):
+            self._registry.check_free(name)
+            collection = Collection(name, path, self._settings)
+            await self._put(collection, path)
+            self._registry.add(collection)
+        return collection
+
+    async def swap(self, name: str, path: Path) -> Collection:
+        """Serve the bundle at ``path`` as ``name`` from now on. Raises FieldError or CollectionBusy.
+
+        Requests in flight are answered from the bundle before. Should this fail, that stays in service.
+        """
+        with self._alone(name):
+            collection = self._registry.exactly(name)
+            await self._put(collection, path)
+        return collection
+
+    async def unload(self, name: str) -> None:
+        """Serve ``name`` no more; requests in flight are answered. Raises FieldError or CollectionBusy."""
+        with self._alone(name):
+            await self._registry.remove(name).remove()
+        _log.info("unloaded", collection=name)
+
+    async def reload(self) -> None:
+        """Make what is served that which the settings name and what is on the disk now.
+
+        What an admin route loaded or swapped stays, in its newest form. What fails is logged, and stays.
+        """
+        settings, registry = self._settings, self._registry
+        try:
+            wanted = await asyncio.to_thread(named, settings.bundle, settings.collections)
+        except FieldError as error:
+            _log.error("the collections stay as they are", reason=str(error))
+            wanted = {one.name: one.path for one in registry}
+        for collection in registry:
+            name = collection.name
+            if name in wanted or collection.chosen:
+                await self._logged(name, self._renewed(collection))
+            else:
+                await self._logged(name, self.unload(name))
+        there = {one.name for one in registry}
+        for name, path in wanted.items():
+            if name not in there:
+                await self._logged(name, self.load(name, path))
+
+    async def _renewed(self, collection: Collection) -> None:
+        """Let ``collection`` have what is at its path now, if that is another bundle or generation."""
+        bundle = collection.loaded()
+        if await bundle.is_replaced():
+            await self.swap(collection.name, collection.path)
+        elif not self._settings.writable:
+            with self._alone(collection.name):
+                if await bundle.refresh():
+                    _log.info("refreshed", collection=collection.name, passages=bundle.passages)
+
+    async def _logged(self, name: str, change: Awaitable[object]) -> None:
+        try:
+            await change
+        # Whatever it is: the others go on, and nobody awaits this.
+        except Exception as error:
+            _log.error("the collection stays as it is", collection=name, reason=str(error))
+
+    async def _put(self, collection: Collection, path: Path) -> None:
+        """Let ``collection`` have the bundle at ``path``. Raises FieldError."""
+        log = log_of(self._settings, collection.name)
+        try:
+            bundle = await self._open(path)
+            await collection.put(bundle, log)
+        except (BundleError, ModelError, FeedbackCorrupt, WalCorrupt) as error:
+            raise FieldError("path", str(error)) from error
+        except FieldError as error:
+            raise FieldError("path", f"{shown(str(path))}: {error.reason}") from error
+        served = bundle.serving.bundle
+        _log.info("loaded", collection=collection.name, bundle=served, passages=bundle.passages)
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Keep other changes of ``name`` out. Raises CollectionBusy."""
+        if name in self._changing:
+            raise CollectionBusy(name)
+        self._changing.add(name)
+        try:
+            yield
+        finally:
+            self._changing.discard(name)
+
+
+def allowed_path(given: str, folders: list[Path]) -> Path:
+    """Return the path ``given`` if it lies below one of ``folders``; a relative one is one in them.
+
+    Links are followed first. Raises FieldError for any other, whether there is anything or not.
+    """
+    for folder in folders:
+        root = folder.resolve()
+        try:
+            found = (root / given).resolve()
+        except (OSError, ValueError, RuntimeError):  # a null character, links in a circle
+            break
+        if found != root and found.is_relative_to(root):
+            return found
+    raise FieldError("path", f"{shown(given)} is not below a folder of the setting admin_folders")

@@ -1,0 +1,94 @@
+"""``/v1/admin``: load, swap, unload and name collections while the server runs."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Request
+from starlette.exceptions import HTTPException
+
+from lurcher.server.administration import allowed_path
+from lurcher.server.collection import Collection
+from lurcher.server.collection_names import check_name
+from lurcher.server.errors import responses
+from lurcher.server.lookup import check_key
+from lurcher.server.routes.collections import described, listed
+from lurcher.server.schemas.admin import AliasRequest, LoadRequest, SwapRequest
+from lurcher.server.schemas.collections import CollectionReply, CollectionsReply
+from lurcher.server.service import Service
+
+router = APIRouter(tags=["admin"])
+
+_CHANGES = responses(400, 403, 409, 413, 415, 422, 503)
+_REMOVES = responses(403, 409, 422, 503)
+
+
+@router.post("/v1/admin/collections", responses=_CHANGES)
+async def load_collection(body: LoadRequest, request: Request) -> CollectionReply:
+    """Load a bundle and serve it under a name. The reply comes when it has answered a query."""
+    service = _service(request)
+    check_key(request, check_name("name", body.name))
+    path = await asyncio.to_thread(allowed_path, body.path, service.settings.admin_folders)
+    return _chosen(service, await service.administration.load(body.name, path))
+
+
+@router.put("/v1/admin/collections/{name:path}", responses=_CHANGES)
+async def swap_collection(name: str, body: SwapRequest, request: Request) -> CollectionReply:
+    """Let a collection have another bundle. The reply comes when searches are answered from that.
+
+    Requests in flight are answered from the bundle before, which is closed then. If the new one cannot be
+    loaded, the one before stays.
+    """
+    service = _service(request)
+    check_key(request, check_name("name", name))
+    path = await asyncio.to_thread(allowed_path, body.path, service.settings.admin_folders)
+    return _chosen(service, await service.administration.swap(name, path))
+
+
+@router.delete("/v1/admin/collections/{name:path}", responses=_REMOVES)
+async def unload_collection(name: str, request: Request) -> CollectionsReply:
+    """Serve a collection no more; its bundle stays on the disk. Return those that are left."""
+    service = _service(request)
+    check_key(request, check_name("name", name))
+    await service.administration.unload(name)
+    return listed(request)
+
+
+@router.put("/v1/admin/aliases/{alias:path}", responses=_CHANGES)
+async def put_alias(alias: str, body: AliasRequest, request: Request) -> CollectionReply:
+    """Let a name be another name of a collection, whatever it was before."""
+    service = _service(request)
+    collections, name = service.collections, check_name("collection", body.collection)
+    check_key(request, name)
+    before = collections.get(check_name("alias", alias))
+    if before is not None:
+        check_key(request, before.name)
+    collections.alias(alias, name)
+    return described(collections.exactly(name), collections)
+
+
+@router.delete("/v1/admin/aliases/{alias:path}", responses=_REMOVES)
+async def remove_alias(alias: str, request: Request) -> CollectionsReply:
+    """Let an alias be nothing; return the collections."""
+    service = _service(request)
+    before = service.collections.get(check_name("alias", alias))
+    if before is not None:
+        check_key(request, before.name)
+    service.collections.remove_alias(alias)
+    return listed(request)
+
+
+def _service(request: Request) -> Service:
+    """Return the server. Raises HTTPException if it is not administered, NotReady while it loads."""
+    service: Service = request.app.state.service
+    if not service.settings.admin_folders:
+        raise HTTPException(
+            403, "administration is off; it is on with the setting admin_folders = [FOLDER]"
+        )
+    service.check_ready()
+    return service
+
+
+def _chosen(service: Service, collection: Collection) -> CollectionReply:
+    collection.chosen = True
+    return described(collection, service.collections)
