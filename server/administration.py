@@ -47,7 +47,11 @@ class Administration:
             self._registry.check_free(name)
             collection = Collection(name, path, self._settings)
             await self._put(collection, path)
-            self._registry.add(collection)
+            try:
+                self._registry.add(collection)
+            except FieldError:  # it has become an alias meanwhile
+                await collection.remove()
+                raise
         return collection
 
     async def swap(self, name: str, path: Path) -> Collection:

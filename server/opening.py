@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.model_cache import ModelCache
 from lurcher.errors import FieldError
 from lurcher.feedback.aggregation import Limits
 from lurcher.feedback.replay import open_state
 from lurcher.feedback.state import FeedbackState
+from lurcher.index_builder.edit.encode import PassageEncoder
 from lurcher.index_builder.edit.writer import Writer
 from lurcher.models.engines import EngineName
 from lurcher.retrieval.encoder_alone import EncoderAlone
@@ -42,11 +45,12 @@ def log_of(settings: Settings, name: str) -> Path | None:
 
 
 def opened(
-    path: Path, settings: Settings, open_snapshot: OpenSnapshot
+    path: Path, settings: Settings, open_snapshot: OpenSnapshot, cache: ModelCache
 ) -> tuple[Snapshot | EncoderAlone, Writer | None]:
     """Return the bundle at ``path`` after it has answered a query, and its writer; or an encoder alone.
 
-    Raises BundleError, ModelError, WalCorrupt, or FieldError if another process writes it.
+    What writes takes its encoder from ``cache``, as ``open_snapshot`` may do. Raises BundleError, ModelError,
+    WalCorrupt, or FieldError if another process writes it.
     """
     threads = thread_count(settings.threads)
     if settings.encoder_only:
@@ -56,7 +60,8 @@ def opened(
     if not settings.writable:
         bundle = Bundle.open(path, settings.check_hashes)
         return _answering(bundle, settings, open_snapshot), None
-    writer = Writer.open(path, check_hashes=settings.check_hashes)
+    load_encoder = partial(PassageEncoder.load, threads=1, cache=cache)
+    writer = Writer.open(path, check_hashes=settings.check_hashes, load_encoder=load_encoder)
     for line in writer.torn:
         _log.warning(line)
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import read_manifest
+from lurcher.bundle.model_cache import ModelCache
 from lurcher.errors import BundleError
 from lurcher.feedback.online import Change
 from lurcher.feedback.service import FeedbackService, QueueLimits
@@ -45,15 +46,15 @@ class ServedBundle:
     @classmethod
     async def open(
         cls, path: Path, settings: Settings, metrics: Metrics, admission: Admission,
-        open_snapshot: OpenSnapshot,
+        open_snapshot: OpenSnapshot, cache: ModelCache,
     ) -> ServedBundle:  # fmt: skip
-        """Open the bundle at ``path`` and ask it a query.
+        """Open the bundle at ``path`` and ask it a query; see ``opened``.
 
         Raises BundleError, ModelError, WalCorrupt, or FieldError if another process writes it.
         """
         try:
             folder = await asyncio.to_thread(_folder_at, path)
-            parts = await asyncio.to_thread(opened, path, settings, open_snapshot)
+            parts = await asyncio.to_thread(opened, path, settings, open_snapshot, cache)
         except OSError as error:  # a file that may not be read, a disk that fails
             where = error.filename or path
             raise BundleError(where, error.strerror or str(error)) from error

@@ -40,7 +40,8 @@ class Service:
         Raises FieldError for bundles that cannot be told apart by name, or none.
         """
         self.settings = settings
-        self._open_snapshot = open_snapshot or partial(Snapshot, cache=ModelCache())
+        self._cache = ModelCache()
+        self._open_snapshot = open_snapshot or partial(Snapshot, cache=self._cache)
         self.metrics, self.keys = Metrics(), KeyRing(settings)
         self.collections = Registry()
         for name, path in named(settings.bundle, settings.collections).items():
@@ -108,7 +109,7 @@ class Service:
         if self._admission is None:
             raise NotReady(_LOADING)
         return await ServedBundle.open(
-            path, self.settings, self.metrics, self._admission, self._open_snapshot
+            path, self.settings, self.metrics, self._admission, self._open_snapshot, self._cache
         )
 
     def check_ready(self) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lurcher.bundle.bundle import ENCODER, Bundle
+from lurcher.bundle.model_cache import ModelCache
 from lurcher.bundle.passages import Passage
 from lurcher.bundle.state_codecs import Packed
 from lurcher.bundle.vectors import Vectors
@@ -94,14 +95,18 @@ class PassageEncoder:
         )
 
     @classmethod
-    def load(cls, bundle: Bundle, threads: int) -> PassageEncoder:
-        """That of ``bundle``, its models loaded. Raises ModelError."""
+    def load(cls, bundle: Bundle, threads: int, cache: ModelCache | None = None) -> PassageEncoder:
+        """That of ``bundle``, its models loaded, unless ``cache`` has them. Raises ModelError."""
         if bundle.index is None:
             return cls(bundle, None)
         # The native engine gives the same vectors, faster, but not on every machine.
         native = bundle.manifest.build.engine == "native"
         engine: EngineName = "auto" if native else "onnxruntime"
-        return cls(bundle, Encoder.load(bundle.path / ENCODER, "passage", threads, engine))
+        encoder = (cache or ModelCache()).get(
+            bundle.manifest, ENCODER, ("write", threads, engine),
+            lambda: Encoder.load(bundle.path / ENCODER, "passage", threads, engine),
+        )  # fmt: skip
+        return cls(bundle, encoder)
 
     def encode(
         self, passages: Sequence[Passage], sources: Sequence[bytes | None],

@@ -117,7 +117,7 @@ async def info(request: Request) -> Info:
 @health.get("/health")
 async def healthy(request: Request) -> Response:
     """Answer 200 once requests can be answered."""
-    collection_of(request).models()
+    request.app.state.service.check_ready()
     return Response()
 
 

@@ -191,7 +191,8 @@ def test_feedback_and_writes_go_on_under_swaps(
         for name in ("two", "one", "two"):
             assert swap(client, "one", f"{name}.lurcher").status == 200
         done.set()
-        assert client.get("/v1/feedback").json()["pairs"] == giving.result(PATIENCE)
+        given = giving.result(PATIENCE)
+        assert client.get("/v1/feedback").json()["pairs"] == given
         bundles = writing.result(PATIENCE)
         # Its own folder is being written by this process: a swap to it changes nothing.
         reply = swap(client, "one", "two.lurcher")
