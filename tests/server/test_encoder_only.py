@@ -109,7 +109,7 @@ def test_encoder_that_was_fitted_to_no_corpora_embeds_and_ranks_nothing() -> Non
 
 def test_shipped_encoder_is_the_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert load_settings(None, {"encoder_only": True}).bundle == [DEFAULT_ENCODER]
-    assert load_settings(None, {"encoder_only": True, "bundle": tmp_path}).bundle == tmp_path
+    assert load_settings(None, {"encoder_only": True, "bundle": tmp_path}).bundle == [tmp_path]
     monkeypatch.setenv("LURCHER_ENCODER_ONLY", "True")
     assert load_settings(None, {}).bundle == [DEFAULT_ENCODER]
     with pytest.raises(FieldError, match=r"feedback: .*encoder_only serves none"):
