@@ -13,6 +13,7 @@ from lurcher.cli import (
     changing,
     compressing,
     diagnosing,
+    evaluating,
     exporting,
     inspecting,
     searching,
@@ -57,6 +58,7 @@ app.add_typer(inspecting.app)
 app.add_typer(changing.app)
 app.add_typer(writing.app)
 app.add_typer(searching.app)
+app.add_typer(evaluating.app)
 app.add_typer(exporting.app)
 app.add_typer(compressing.app)
 app.add_typer(serving.app)

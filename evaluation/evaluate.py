@@ -9,7 +9,8 @@ they are right.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -17,65 +18,82 @@ from lurcher.errors import InputError
 from lurcher.evaluation.answer_measures import calibration_error, exact_match, f1
 from lurcher.evaluation.answerers import Answerer
 from lurcher.evaluation.judgements import Qrels
-from lurcher.evaluation.measures import DEPTH, Figure, interval, per_query
-from lurcher.evaluation.missing import missing_queries, relevant_passages, unknown_passages
-from lurcher.evaluation.searchers import Ranking, Searcher
+from lurcher.evaluation.measures import Figure, interval
+from lurcher.evaluation.missing import missing_queries, relevant_passages
+from lurcher.evaluation.runs import Ranking, Run, write_run
+from lurcher.evaluation.searchers import Searcher
+from lurcher.evaluation.systems import (
+    Comparison,
+    System,
+    comparisons,
+    found_nothing,
+    lacking,
+    rows_of,
+    system_of,
+)
+from lurcher.evaluation.tables import write_table
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The figures of one target; ``against`` holds another's minus these, query by query.
+    """The figures of one target, and how others compare with it.
 
-    ``warnings`` say which judgements could not count.
+    ``warnings`` say which judgements could not count. ``rows`` has one row for each query of each target, and
+    ``rankings`` what the target found, by the query's id.
     """
 
     target: str
     queries: int
     figures: dict[str, Figure]
-    against: dict[str, Figure] | None = None
+    against: list[Comparison] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
+    rows: list[dict[str, str | float | None]] = field(default_factory=list, repr=False)
+    rankings: dict[str, Ranking] = field(default_factory=dict, repr=False)
 
     def as_dict(self) -> dict[str, object]:
-        """What ``--json`` writes."""
-        return asdict(self)
+        """What ``--json`` writes: all but ``rows`` and ``rankings``."""
+        return {
+            "target": self.target, "queries": self.queries,
+            "figures": {name: asdict(figure) for name, figure in self.figures.items()},
+            "against": [asdict(one) for one in self.against], "warnings": list(self.warnings),
+        }  # fmt: skip
+
+    def write_run(self, path: Path | str) -> None:
+        """Write ``rankings`` to a file as TREC's tools read them. Raises FieldError, OSError."""
+        write_run(Path(path), self.rankings)
+
+    def write_per_query(self, path: Path | str) -> None:
+        """Write ``rows`` to a file that ends in .csv or .parquet. Raises LurcherError, OSError."""
+        write_table(Path(path), self.rows)
 
 
 def evaluate(
-    searcher: Searcher, queries: Mapping[str, str], qrels: Qrels, limit: int | None = None,
-    against: Searcher | None = None,
+    target: Searcher | Run, queries: Mapping[str, str], qrels: Qrels, limit: int | None = None,
+    against: Sequence[Searcher | Run] = (),
 ) -> Evaluation:  # fmt: skip
-    """Measure ``searcher`` on the judged queries (the first ``limit`` of them, in qrels order).
+    """Measure ``target`` on the judged queries (the first ``limit`` of them, in qrels order).
 
-    With ``against``, also the difference to it: that one minus ``searcher``, so above 0 the other
-    one is better. Raises InputError if no judged query has a text, or a target no judged passage.
+    Each of ``against`` is compared with it, that one minus ``target``, so above 0 the other one is better.
+    Raises InputError if no judged query has a text, or a target no judged passage.
     """
     judged = [id_ for id_, grades in qrels.items() if any(g > 0 for g in grades.values())]
     if not judged:
         raise InputError("no judgement has a grade above 0")
     warnings = list(missing_queries(judged, queries))
-    ids = [id_ for id_ in judged if id_ in queries][:limit]
-    wanted = relevant_passages(ids, qrels)
-    texts = [queries[id_] for id_ in ids]
-
-    def ranked(target: Searcher) -> list[Ranking]:
-        known = target.known(wanted)
-        if known is not None:
-            warnings.extend(unknown_passages(target.name, wanted, known))
-        found = target.search(texts, DEPTH)
-        if known is None and not {id_ for ranking in found for id_, _ in ranking} & set(wanted):
-            warnings.append(
-                f"{target.name} found none of the {len(wanted):,} judged passages; are the judgements of its "
-                "corpus?"
-            )
-        return found
-
-    scores = per_query(ids, ranked(searcher), qrels)
-    differences = None
-    if against is not None:
-        other = per_query(ids, ranked(against), qrels)
-        differences = {name: interval(other[name] - scores[name]) for name in scores}
-    figures = {name: interval(values) for name, values in scores.items()}
-    return Evaluation(searcher.name, len(ids), figures, differences, tuple(warnings))
+    asked = {id_: queries[id_] for id_ in judged if id_ in queries}
+    asked = dict(list(asked.items())[:limit])
+    wanted = relevant_passages(list(asked), qrels)
+    systems: list[System] = []
+    for one in (target, *against):
+        warnings += lacking(one, wanted)
+        systems.append(system_of(one, asked, qrels))
+        warnings += found_nothing(one, systems[-1], asked, wanted)
+    first = systems[0]
+    return Evaluation(
+        first.name, len(asked), {name: interval(values) for name, values in first.scores.items()},
+        comparisons(first, systems[1:]), tuple(warnings), rows_of(systems, asked),
+        dict(zip(asked, first.rankings, strict=True)),
+    )  # fmt: skip
 
 
 def evaluate_answers(
@@ -96,6 +114,14 @@ def evaluate_answers(
     overlap = np.array([f1(text, gold) for text, gold in zip(texts, golds, strict=True)])
     silent = np.array([answer is None for answer in given])
     unanswerable = np.array([not gold for gold in golds])
+    rows: list[dict[str, str | float | None]] = [
+        {
+            "query_id": id_, "query": questions[id_], "target": answerer.name,
+            "answer": None if answer is None else answer.text,
+            "score": None if answer is None else answer.score, "EM": float(em), "F1": float(same),
+        }
+        for id_, answer, em, same in zip(ids, given, exact, overlap, strict=True)
+    ]  # fmt: skip
     figures = {"EM": interval(exact), "F1": interval(overlap), "answered": interval(1.0 * ~silent)}
     if unanswerable.any():
         figures["no answer where none is"] = interval(1.0 * silent[unanswerable])
@@ -103,4 +129,4 @@ def evaluate_answers(
         scores = np.array([answer.score for answer in given if answer is not None])
         error = calibration_error(scores, exact[~silent])
         figures["calibration error"] = Figure(error, error, error)
-    return Evaluation(answerer.name, len(ids), figures)
+    return Evaluation(answerer.name, len(ids), figures, rows=rows)

@@ -2,21 +2,27 @@
 
 ``queries.jsonl``: one ``{"_id", "text"}`` a line. ``qrels/*.tsv``: a header, then query id, passage id
 and grade, separated by tabs. Either may be gzipped. Judgements as TREC writes them are read, too: query id,
-iteration, passage id and grade, separated by white space, without a header.
+iteration, passage id and grade, separated by white space. Either may have a header or none.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lurcher.errors import CorpusError
 from lurcher.text import lone_surrogate
 
 Qrels = dict[str, dict[str, int]]
+
+# What headers call the last column.
+_GRADE_COLUMN = re.compile(
+    r"(gain|grade|judge?ment|label|rating|rel|relevance|score|value|weight)(_\w*)?", re.IGNORECASE
+)
 
 
 def read_queries(path: Path) -> dict[str, str]:
@@ -44,16 +50,24 @@ def read_queries(path: Path) -> dict[str, str]:
 
 
 def read_qrels(path: Path) -> Qrels:
-    """The grade of each judged passage by query id and passage id. Raises CorpusError."""
+    """The grade of each judged passage by query id and passage id. Raises CorpusError.
+
+    The first line says which of the two layouts the file has; its header may be left out.
+    """
     qrels: Qrels = {}
+    columns = 0
     for number, line in lines(path):
+        width = len(_split(line))
         fields = judgement_fields(line)
-        if number == 1 and fields[-1].lstrip("-").isdigit() is False:
-            continue  # the header
-        if len(fields) != 3:
-            raise CorpusError(
-                path, number, f"{len(fields)} fields, expected query id, passage id, grade"
-            )
+        if not columns:
+            columns = width
+            if is_header(fields):
+                continue
+        if len(fields) != 3 or width != columns:
+            wanted = "query id, passage id, grade, or TREC's query id, iteration, passage id, grade"
+            if columns in (3, 4):
+                wanted = f"{columns} as in the lines before"
+            raise CorpusError(path, number, f"{width} fields, expected {wanted}")
         try:
             qrels.setdefault(fields[0], {})[fields[1]] = int(fields[2])
         except ValueError as error:
@@ -65,9 +79,21 @@ def read_qrels(path: Path) -> Qrels:
 
 def judgement_fields(line: str) -> list[str]:
     """The fields of a judgement, without the iteration that TREC puts second: three, if it is a good one."""
-    text = line.rstrip("\r\n")
-    fields = text.split("\t") if "\t" in text else text.split()
+    fields = _split(line)
     return [fields[0], *fields[2:]] if len(fields) == 4 else fields
+
+
+def is_header(fields: Sequence[str]) -> bool:
+    """Whether the ``fields`` of a file's first line name columns, by what the last one is called.
+
+    Any other word there is a judgement without a grade, which must not be passed over.
+    """
+    return _GRADE_COLUMN.fullmatch(fields[-1].strip()) is not None
+
+
+def _split(line: str) -> list[str]:
+    text = line.rstrip("\r\n")
+    return text.split("\t") if "\t" in text else text.split()
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lurcher.errors import CorpusError
-from lurcher.evaluation.judgements import judgement_fields, read_queries
+from lurcher.evaluation.judgements import is_header, judgement_fields, read_queries
 from lurcher.index_builder.corpus.encoding.lines import read_lines
 from lurcher.index_builder.judged.known import Known, weight_fault
 from lurcher.text import is_blank
@@ -65,7 +65,7 @@ def _read_weights(path: Path) -> dict[str, dict[str, float]]:
         try:
             weight = float(written)
         except ValueError:
-            if line.number == 1 and written.strip()[:1].isalpha():
+            if line.number == 1 and is_header(fields):
                 continue  # the header
             raise CorpusError(path, line.number, f"weight: {written!r} is not a number") from None
         fault = weight_fault(weight)

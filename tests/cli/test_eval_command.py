@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -56,7 +57,7 @@ def test_figures_of_a_bundle(evaluate: Evaluate, small_bundle: Path, judged: lis
     assert written["target"] == "small"
     assert written["queries"] == 3
     assert set(written["figures"]) == MEASURES
-    assert written["against"] is None
+    assert written["against"] == []
     for figure in written["figures"].values():
         assert figure["mean"] == pytest.approx(2 / 3, abs=1e-9)
         assert 0 <= figure["low"] <= figure["mean"] <= figure["high"] <= 1
@@ -81,9 +82,51 @@ def test_server_gives_the_figures_of_its_bundle(
     _, on_disk = evaluate(small_bundle, *judged)
     assert over_http["figures"] == on_disk["figures"]
     assert over_http["target"] == client.url
-    assert set(over_http["against"]) == MEASURES
-    assert all(change["mean"] == 0 for change in over_http["against"].values())
-    assert "against: +0.0000" in printed
+    (other,) = over_http["against"]
+    assert other["target"] == "small"
+    assert set(other["differences"]) == MEASURES
+    for change in other["differences"].values():
+        assert (change["mean"], change["p"], change["p_corrected"]) == (0, 1, 1)
+    assert "against small, which has\n  nDCG@10     +0.0000" in printed
+    assert "corrected by Holm for 4 tests" in printed
+
+
+def test_run_and_table_hold_what_was_found(
+    evaluate: Evaluate, run: Run, small_bundle: Path, judged: list[str], tmp_path: Path
+) -> None:
+    """And a run is a target like a bundle."""
+    files = ["--run", "small.run", "--per-query", "small.csv"]
+    _, written = evaluate(small_bundle, *judged, *files, "--against", "rank=off")
+    with (tmp_path / "small.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["query_id"], row["target"]) for row in rows[2:4]] == [
+        ("q3", "small"),
+        ("q1", "small,rank=off"),
+    ]
+    mean = sum(float(row["nDCG@10"]) for row in rows[:3]) / 3
+    assert mean == pytest.approx(written["figures"]["nDCG@10"]["mean"])
+    _, again = evaluate(tmp_path / "small.run", *judged)
+    assert again["figures"] == written["figures"]
+    assert again["target"] == "small.run"
+    line = complaint(run("eval", tmp_path / "small.run", *judged, "--rank", "off"))
+    assert line.startswith("rank: is for a search")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--per-query", "out.txt"], "--per-query: out.txt: must end in .csv or .parquet"),
+        (["--run", "no/out.run"], "no/out.run: No such file or directory"),
+        (["--run", "out.run", "--answers"], "--run: has hits, which --answers does not measure"),
+        (["--against", "colour=red"], "colour: there is no such setting of a search"),
+        (["--against", "rank=best"], "rank: 'best': must be one of auto, off"),
+        (["--against", "candidates=0"], "candidates: '0': must be a whole number"),
+    ],
+)
+def test_what_cannot_be_is_said_before_any_search(
+    run: Run, small_bundle: Path, judged: list[str], words: list[str], says: str
+) -> None:
+    assert says in complaint(run("eval", small_bundle, *judged, *words))
 
 
 def test_better_bundle_is_above_zero_against_a_worse_one(
@@ -97,7 +140,7 @@ def test_better_bundle_is_above_zero_against_a_worse_one(
     corpus.write_text("".join(json.dumps(one) + "\n" for one in others))
     build(corpus, tmp_path / "poor.lurcher")
     _, written = evaluate(tmp_path / "poor.lurcher", *judged, "--against", small_bundle)
-    assert written["against"]["nDCG@10"]["mean"] > 0.5
+    assert written["against"][0]["differences"]["nDCG@10"]["mean"] > 0.5
 
 
 def test_what_cannot_be_measured_is_one_line(

@@ -77,10 +77,10 @@ def test_eval_measures_a_mode_against_another(
         written = json.loads((tmp_path / "out.json").read_text())
         return written["figures"]["Recall@100"]["mean"], written["against"]
 
-    assert recall("--retrieve", "dense") == (1.0, None)
-    assert recall("--retrieve", "lexical") == (0.5, None)
+    assert recall("--retrieve", "dense") == (1.0, [])
+    assert recall("--retrieve", "lexical") == (0.5, [])
     mean, against = recall(
         "--retrieve", "lexical", "--against-retrieve", "dense", "--against-rank", "off"
     )
     assert mean == 0.5
-    assert against["Recall@100"]["mean"] == 0.5  # more
+    assert against[0]["differences"]["Recall@100"]["mean"] == 0.5  # more

@@ -144,16 +144,16 @@ def test_eval_compares_a_bundle_with_itself_ranked_otherwise(
 ) -> None:
     ranked = measured(run, tmp_path, small_bundle, *judged, "--against-rank", "off")
     off = measured(run, tmp_path, small_bundle, *judged, "--rank", "off")
-    assert off["against"] is None
+    assert off["against"] == []
     assert ranked["figures"] != off["figures"]
-    for name, change in ranked["against"].items():
+    for name, change in ranked["against"][0]["differences"].items():
         wanted = off["figures"][name]["mean"] - ranked["figures"][name]["mean"]
         assert change["mean"] == pytest.approx(wanted, abs=1e-9)
     # Another target's own way of ranking; this one has no choice.
     same = measured(
         run, tmp_path, small_bundle, *judged, "--rank", "off", "--against", tokenless_bundle
     )
-    assert all(change["mean"] == 0 for change in same["against"].values())
+    assert all(change["mean"] == 0 for change in same["against"][0]["differences"].values())
     line = complaint(run("eval", small_bundle, *judged, "--against", tokenless_bundle,
                          "--against-rank", "maxsim"))  # fmt: skip
     assert line.startswith("rank: ")
@@ -166,7 +166,10 @@ def test_eval_finds_no_more_than_are_ranked(
     found = measured(run, tmp_path, small_bundle, *judged, *flags)
     assert found["figures"]["Recall@100"]["mean"] < 1
     # Without ranking, as many as ever.
-    whole = found["figures"]["Recall@100"]["mean"] + found["against"]["Recall@100"]["mean"]
+    whole = (
+        found["figures"]["Recall@100"]["mean"]
+        + found["against"][0]["differences"]["Recall@100"]["mean"]
+    )
     assert whole == pytest.approx(1)
 
 
@@ -178,5 +181,6 @@ def test_a_server_is_asked_to_rank_as_a_bundle_is(
         over_http = measured(run, tmp_path, client.url, *judged, *flags)
     on_disk = measured(run, tmp_path, small_bundle, *judged, *flags)
     assert over_http["figures"] == on_disk["figures"]
-    assert over_http["against"] == on_disk["against"]
-    assert any(change["mean"] for change in on_disk["against"].values())
+    (theirs,), (mine,) = over_http["against"], on_disk["against"]
+    assert theirs["differences"] == mine["differences"]
+    assert any(change["mean"] for change in mine["differences"].values())

@@ -66,7 +66,7 @@ def test_a_bad_query_is_an_error_with_its_line(tmp_path: Path, line: str, reason
     [
         ("q1\td1", "line 3: 2 fields, expected"),
         ("q1 0 d1 1 x", "line 3: 5 fields, expected"),
-        ("q1\td1\t1\tnote", "line 3: grade 'note' is not a whole number"),
+        ("q1\td1\t1\tnote", "line 3: 4 fields, expected 3 as in the lines before"),
         ("q1\td1\t1.5", "line 3: grade '1.5' is not a whole number"),
         ("q1\td1\t", "line 3: grade '' is not a whole number"),
     ],
@@ -119,11 +119,29 @@ def test_a_query_that_is_not_unicode_is_named(tmp_path: Path) -> None:
         read_queries(file)
 
 
+@pytest.mark.parametrize("header", ["", "query-id\titeration\tcorpus-id\tscore\n", "q it d rel\n"])
 @pytest.mark.parametrize(
     "lines",
     ["q1 0 d1 1\nq1 0 d2 -1\n2 Q0 d1 2\n", "q1\t0\td1\t1\nq1\t0\td2\t-1\r\n2\tQ0\td1\t2\n"],
 )
-def test_judgements_of_trec_are_read(tmp_path: Path, lines: str) -> None:
+def test_judgements_of_trec_are_read(tmp_path: Path, lines: str, header: str) -> None:
     path = tmp_path / "qrels.txt"
-    path.write_text(lines, newline="")
+    path.write_text(header + lines, newline="")
     assert read_qrels(path) == {"q1": {"d1": 1, "d2": -1}, "2": {"d1": 2}}
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("q1\td1\tyes", "line 1: grade 'yes' is not a whole number"),
+        ("q1 0 d1 1.0", "line 1: grade '1.0' is not a whole number"),
+        ("q1\td1", "line 1: 2 fields, expected query id, passage id, grade, or TREC's"),
+    ],
+)
+def test_a_first_judgement_is_never_taken_for_a_header(
+    tmp_path: Path, line: str, reason: str
+) -> None:
+    path = tmp_path / "qrels.txt"
+    path.write_text(f"{line}\nq2\td2\t1\n")
+    with pytest.raises(CorpusError, match=reason):
+        read_qrels(path)

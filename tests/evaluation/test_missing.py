@@ -9,7 +9,8 @@ import pytest
 from lurcher.errors import InputError
 from lurcher.evaluation.evaluate import evaluate
 from lurcher.evaluation.missing import missing_queries, relevant_passages, unknown_passages
-from lurcher.evaluation.searchers import Ranking
+from lurcher.evaluation.runs import Ranking
+from lurcher.evaluation.searchers import Shown
 
 pytest.importorskip("ir_measures", reason="the extra [eval] is not installed")
 
@@ -30,6 +31,9 @@ class Finder:
 
     def known(self, ids: Sequence[str]) -> set[str] | None:
         return None if self._ids is None else self._ids & set(ids)
+
+    def shown(self, _queries: Sequence[str], _k: int) -> list[dict[str, Shown]]:
+        raise AssertionError("nobody looks at these hits")
 
 
 def test_relevant_passages_are_counted_once() -> None:
@@ -60,7 +64,7 @@ def test_evaluation_carries_its_warnings() -> None:
     with pytest.raises(InputError, match="are the judgements of its corpus"):
         evaluate(Finder(["z"], {"z"}), QUERIES, QRELS)
     with pytest.raises(InputError, match="are the judgements of its corpus"):
-        evaluate(Finder(["a"], set("acd")), QUERIES, QRELS, against=Finder(["z"], {"z"}))
+        evaluate(Finder(["a"], set("acd")), QUERIES, QRELS, against=[Finder(["z"], {"z"})])
     with pytest.raises(InputError, match="no judgement has a grade above 0"):
         evaluate(Finder(["e"], {"e"}), QUERIES, {"q4": {"e": 0}})
 
