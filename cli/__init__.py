@@ -11,6 +11,7 @@ from lurcher.cli import (
     benchmarks,
     building,
     changing,
+    comparing,
     compressing,
     diagnosing,
     evaluating,
@@ -59,6 +60,7 @@ app.add_typer(changing.app)
 app.add_typer(writing.app)
 app.add_typer(searching.app)
 app.add_typer(evaluating.app)
+app.add_typer(comparing.app)
 app.add_typer(exporting.app)
 app.add_typer(compressing.app)
 app.add_typer(serving.app)

@@ -33,7 +33,9 @@ _AS_EVER = SearchWith()
 class Remote(Searching, Protocol):
     """What `lurcher.Client` is, which stands above this package."""
 
-    url: str
+    @property
+    def url(self) -> str:
+        """The server's address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from lurcher.client import AsyncClient, Client
     from lurcher.collection import Collection
     from lurcher.errors import LurcherError
+    from lurcher.evaluation.api import compare, evaluate
     from lurcher.retrieval.results import Answer, Hit, RerankResult, SearchResult
     from lurcher.writable import open_collection as open
 
 __all__ = [
     "Answer", "AsyncClient", "Client", "Collection", "Hit", "LurcherError", "Passage",
-    "RerankResult", "SearchResult", "open",
+    "RerankResult", "SearchResult", "compare", "evaluate", "open",
 ]  # fmt: skip
 
 # Here, because whatever imports one of our dependencies for us runs this file first.
@@ -41,6 +42,8 @@ _HOMES = {
     "Passage": "lurcher.bundle.passages",
     "RerankResult": "lurcher.retrieval.results",
     "SearchResult": "lurcher.retrieval.results",
+    "compare": "lurcher.evaluation.api",
+    "evaluate": "lurcher.evaluation.api",
     "open": "lurcher.writable",
 }
 

@@ -39,6 +39,11 @@ class AsyncClient:
         self._connection = self._httpx.AsyncClient(transport=transport)
         self._sleep = sleep
 
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return self._target.url
+
     def within(self, seconds: float) -> Self:
         """Return a client over the same connection whose calls have so many seconds."""
         other = object.__new__(type(self))

@@ -44,6 +44,11 @@ class Client:
         self._connection = self._httpx.Client(transport=transport)
         self._sleep = sleep
 
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return self._target.url
+
     def within(self, seconds: float) -> Self:
         """Return a client over the same connection whose calls have so many seconds."""
         other = object.__new__(type(self))
