@@ -1,0 +1,4 @@
+"""Lurcher in other people's frameworks: each module needs its framework, and is an extra of that name.
+
+Nothing else imports this package.
+"""

@@ -1,0 +1,52 @@
+"""docs/integrations.md: its examples run from top to bottom, with the frameworks as they are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+for module, extra in (
+    ("langchain_core", "langchain"),
+    ("llama_index.core", "llama-index"),
+    ("httpx", "client"),
+):
+    pytest.importorskip(module, reason=f"the extra [{extra}] is not installed")
+
+PAGE = Path(__file__).parents[2] / "docs" / "integrations.md"
+_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_examples_run_from_top_to_bottom(
+    small_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HAYSTACK_TELEMETRY_ENABLED", "false")  # before it is imported
+    pytest.importorskip("haystack", reason="the extra [haystack] is not installed")
+    (tmp_path / "docs.lurcher").symlink_to(small_bundle)
+    monkeypatch.chdir(tmp_path)
+    page = PAGE.read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    printed: list[str] = []
+    for block in _BLOCK.finditer(page):
+        lines = "\n" * page.count("\n", 0, block.start(1)) + block[1]
+        exec(compile(lines, str(PAGE), "exec"), names)  # noqa: S102 (our own page)
+        printed.append(capsys.readouterr().out)
+    rag, site, llama, haystack = printed
+    assert re.search(r"^\[1\] en-food-\d, characters 0 to \d+ $", rag, re.MULTILINE)
+    assert re.search(r'<li><a href="en-food-\d">food \d</a> Bread rises', site)
+    assert len(llama.splitlines()) == 4
+    assert haystack.count("en-") == 3
+
+
+def test_page_says_how_to_install_each_module() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    folder = PAGE.parents[1] / "lurcher" / "integrations"
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "calls"}
+    assert modules == set(re.findall(r"`lurcher\.integrations\.(\w+)` \|", page))
+    for module in modules:
+        assert f"lurcher[{module.replace('_', '-')}]" in page
