@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
-from lurcher.client import steps
+from lurcher.client import feedback, paging, steps
 from lurcher.client.connection import Target, httpx_module
+from lurcher.client.feedback import GivenFeedback, Pair
 from lurcher.client.steps import Request, Steps
 from lurcher.client.tries import Tries
 from lurcher.errors import VersionMismatch
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from lurcher.collection import SearchOptions
     from lurcher.retrieval.results import RerankResult, SearchResult
     from lurcher.server.schemas.bundle import BundleReply
+    from lurcher.server.schemas.feedback import FeedbackCounts
 
 _Result = TypeVar("_Result")
 
@@ -86,6 +88,51 @@ class AsyncClient:
     async def of_document(self, id_: str) -> list[Passage]:
         """Return the passages of the document with that id, in the order of its text."""
         return await self._run(steps.of_document(id_))
+
+    async def get_passage(self, id_: str) -> Passage:
+        """Return the passage with that id."""
+        return await self._run(paging.get(id_))
+
+    async def list_passages(
+        self, filter: Mapping[str, Any] | str | None = None
+    ) -> AsyncIterator[Passage]:
+        """Give all passages that meet ``filter``, in the order of their ids, as many as needed at a time."""
+        cursor: str | None = None
+        while True:
+            passages, cursor = await self._run(paging.page(filter, cursor))
+            for one in passages:
+                yield one
+            if cursor is None:
+                return
+
+    async def list_documents(
+        self, filter: Mapping[str, Any] | str | None = None
+    ) -> AsyncIterator[str]:
+        """Give the id of each document of which a passage meets ``filter``, once."""
+        seen = set[str]()
+        async for passage in self.list_passages(filter):
+            if passage.document not in seen:
+                seen.add(passage.document)
+                yield passage.document
+
+    async def give_feedback(
+        self, pairs: Sequence[Pair], *, key: str | None = None
+    ) -> GivenFeedback:
+        """Tell which passages answered which queries: (query, passage's id) or with a weight as well.
+
+        With the same ``key`` (None: a new one) the same pairs count once, however often they are given.
+        """
+        return await self._run(feedback.give(pairs, key))
+
+    async def remove_feedback(
+        self, keys: Sequence[str] = (), *, before: str | float | None = None
+    ) -> int:
+        """Return how many judgements no longer count: those given with ``keys``, or ``before`` a time."""
+        return await self._run(feedback.remove(keys, before))
+
+    async def count_feedback(self) -> FeedbackCounts:
+        """Return the counts of feedback that is not in the bundle."""
+        return await self._run(feedback.count())
 
     async def about(self) -> BundleReply:
         """Return what the server says of its bundle: encoder, measured figures, limits."""

@@ -48,11 +48,14 @@ class Target:
         if left <= 0:
             raise self.out_of_time()
         url = self.url.rstrip("/") + request.path
-        how: dict[str, Any] = {"url": url, "headers": self.headers(), "timeout": left + _GRACE}
+        headers = self.headers() | ({"Idempotency-Key": request.key} if request.key else {})
+        how: dict[str, Any] = {"url": url, "headers": headers, "timeout": left + _GRACE}
+        if request.parameters:
+            how["params"] = list(request.parameters)
         if request.body is None:
-            return {"method": "GET", **how}
-        milliseconds = max(1, round(left * 1_000))
-        return {"method": "POST", "json": {**request.body, "timeout_ms": milliseconds}, **how}
+            return {"method": request.method or "GET", **how}
+        limit = {"timeout_ms": max(1, round(left * 1_000))} if request.timed else {}
+        return {"method": request.method or "POST", "json": request.body | limit, **how}
 
     def out_of_time(self) -> DeadlinePassed:
         """Return the error of a call that took too long."""

@@ -28,6 +28,9 @@ _TRY_AGAIN = (429, 503)
 # Between tries after a connection that failed: twice as long each time.
 _FIRST_PAUSE = 0.1
 
+# Pydantic's words, in which every version of the server says it.
+_UNKNOWN_FIELD = "Extra inputs are not permitted"
+
 _WAITING = re.compile(r"(\d+) are waiting")
 
 
@@ -40,6 +43,9 @@ def read_failure(status: int, headers: Mapping[str, str], raw: bytes) -> Lurcher
             text = raw[:200].decode("utf-8", "replace")
             return ServiceError(f"something before the server answered {status}: {text}")
         return VersionMismatch(f"it answered {status}, and not as this client knows it")
+    unknown = [one.field for one in problem.errors if one.reason == _UNKNOWN_FIELD]
+    if unknown:  # a client sends no field but those of its own version
+        return VersionMismatch(f"it does not know the field {unknown[0]}")
     if status in (404, 405) and problem.detail in ("Not Found", "Method Not Allowed"):
         return VersionMismatch("it has no such route")
     return error_of(problem, headers, {})

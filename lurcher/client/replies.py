@@ -29,6 +29,13 @@ from lurcher.server.protocols.tei.schemas import Info
 from lurcher.server.schemas.answer import AnswerReply, FoundAnswer
 from lurcher.server.schemas.bundle import BundleReply
 from lurcher.server.schemas.documents import DocumentReply
+from lurcher.server.schemas.feedback import (
+    FeedbackCounts,
+    FeedbackReply,
+    RefusedPair,
+    RemovalReply,
+)
+from lurcher.server.schemas.passages import PassageList, StoredPassage
 from lurcher.server.schemas.search import BatchReply, SearchReply
 from lurcher.server.schemas.search import Hit as SentHit
 
@@ -115,6 +122,46 @@ def document_passages(raw: bytes) -> list[Passage]:
         )
         for part in reply.passages
     ]  # fmt: skip
+
+
+def stored_passage(raw: bytes) -> Passage:
+    """Return a passage as it is stored."""
+    return _stored(_read(StoredPassage, raw))
+
+
+def stored_passages(raw: bytes) -> tuple[list[Passage], str | None]:
+    """Return a page of passages, and where the next one begins."""
+    reply = _read(PassageList, raw)
+    return [_stored(one) for one in reply.passages], reply.cursor
+
+
+def feedback_given(raw: bytes, first: int) -> FeedbackReply:
+    """Return what became of the pairs that stand from ``first`` on, by their places among all."""
+    reply = _read(FeedbackReply, raw)
+    reply.refused = [
+        RefusedPair(
+            index=one.index + first, field=f"pairs.{one.index + first}.passage", reason=one.reason
+        )
+        for one in reply.refused
+    ]
+    return reply
+
+
+def feedback_removed(raw: bytes) -> int:
+    """Return how many judgements were removed."""
+    return _read(RemovalReply, raw).removed
+
+
+def feedback_counts(raw: bytes) -> FeedbackCounts:
+    """Return the counts of feedback."""
+    return _read(FeedbackCounts, raw)
+
+
+def _stored(one: StoredPassage) -> Passage:
+    return Passage(
+        one.id, one.text, one.title, one.metadata, one.document, tuple(one.section), one.start,
+        one.end, one.anchor, one.url,
+    )  # fmt: skip
 
 
 def _read(kind: type[_Reply], raw: bytes) -> _Reply:

@@ -41,10 +41,18 @@ _ALWAYS = ["text", "metadata", "scores"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request to a server; ``body`` None is a GET."""
+    """A request to a server.
+
+    ``method`` "" is POST with a ``body``, else GET. The body of a request that is ``timed`` says how long the
+    server has. A request of a ``key`` is done once, however often it is sent.
+    """
 
     path: str
     body: dict[str, Any] | None = None
+    method: str = ""
+    parameters: tuple[tuple[str, str], ...] = ()
+    key: str = ""
+    timed: bool = True
 
 
 Steps = Generator[Request, bytes, Result]
