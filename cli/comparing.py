@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lurcher.cli.console import console, warn
+from lurcher.cli.evaluating import shown_p
 from lurcher.cli.extras import needing
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-_TITLE = 80
+_TITLE = 60
 
 
 @app.command()
@@ -85,7 +86,9 @@ def _print(found: Compared) -> None:
     for name, (mine, theirs, change) in found.figures.items():
         console.print(
             f"  {name:<11} {mine.mean:.4f} to {theirs.mean:.4f}: {change.mean:+.4f}  "
-            f"[{change.low:+.4f}, {change.high:+.4f}]  p {change.p:.4f}, corrected {change.p_corrected:.4f}"
+            f"[{change.low:+.4f}, {change.high:+.4f}]  "
+            f"p {shown_p(change.p)}, corrected {shown_p(change.p_corrected)}",
+            soft_wrap=True,
         )
     for title, queries in (
         ("better", found.better), ("worse", found.worse), ("most different", found.different),
@@ -134,5 +137,5 @@ def _cell(hits: list[ShownHit]) -> Text | str:
         cell.append(f"{printable(title)[:_TITLE]} ", "green" if judged else "")
     cell.append(printable(hit.id), "dim" if title else "")
     if hit.elsewhere != hit.place:
-        cell.append(f" ({hit.elsewhere or 'not'} in the other)", "dim")
+        cell.append(f" (other: {hit.elsewhere or 'none'})", "dim")
     return cell

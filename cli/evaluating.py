@@ -164,12 +164,14 @@ def evaluate(
         for name, change in other.differences.items():
             console.print(
                 f"  {name:<11} {change.mean:+.4f}  [{change.low:+.4f}, {change.high:+.4f}]  "
-                f"p {shown_p(change.p)}, corrected {shown_p(change.p_corrected)}"
+                f"p {shown_p(change.p)}, corrected {shown_p(change.p_corrected)}",
+                soft_wrap=True,
             )
     if found.against:
         tests = sum(len(other.differences) for other in found.against)
         console.print(
-            f"p: two-sided paired randomisation test; corrected by Holm for {tests} tests"
+            f"p: two-sided paired randomisation test; corrected by Holm for {tests} tests",
+            soft_wrap=True,
         )
 
 

@@ -31,6 +31,7 @@ body { margin: 0 auto; padding: 1rem 1.25rem 4rem; max-width: 76rem; background:
   color: var(--ink); font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
   overflow-wrap: anywhere; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+.wide { overflow-x: auto; overflow-wrap: normal; } td { white-space: nowrap; }
 table { border-collapse: collapse; } th, td { padding: .25rem .75rem .25rem 0; text-align: right; }
 th:first-child, td:first-child { text-align: left; } tr + tr { border-top: 1px solid var(--line); }
 .muted, small { color: var(--muted); } .good { color: var(--good); } .bad { color: var(--bad); }
@@ -61,8 +62,8 @@ def page(found: Compared) -> str:
         _bars(found.changes) if found.figures else "",
     ]
     for title, changed in (
-        (f"Better by {second}", found.better),
-        (f"Worse by {second}", found.worse),
+        (f"Better in {second}", found.better),
+        (f"Worse in {second}", found.worse),
         ("Most different", found.different),
     ):
         if changed:
@@ -78,8 +79,8 @@ def _figures(found: Compared) -> Iterator[str]:
         return
     first, second = map(_text, found.names)
     yield (
-        f"<table><tr><th>measure</th><th>{first}</th><th>{second}</th><th>difference</th>"
-        "<th>95 %</th><th>p</th><th>corrected</th></tr>\n"
+        f"<div class=wide><table><tr><th>measure</th><th>{first}</th><th>{second}</th><th>difference</th>"
+        "<th>95 % interval</th><th>p</th><th>corrected</th></tr>\n"
     )
     for name, (mine, theirs, change) in found.figures.items():
         yield (
@@ -91,7 +92,7 @@ def _figures(found: Compared) -> Iterator[str]:
     ups = sum(one > 0 for one in found.changes)
     downs = sum(one < 0 for one in found.changes)
     yield (
-        "</table>\n<p><small>p of a two-sided paired randomisation test, corrected by Holm for "
+        "</table></div>\n<p><small>p of a two-sided paired randomisation test, corrected by Holm for "
         f"{len(found.figures)} measures.</small></p>\n<p>{MEASURE}: <span class=good>{ups:,} better</span>, "
         f"<span class=bad>{downs:,} worse</span>, {found.queries - ups - downs:,} the same.</p>\n"
     )
@@ -127,7 +128,7 @@ def _query(one: Changed, names: tuple[str, str]) -> str:
     )
     return (
         f"<details><summary><b dir=auto>{_text(one.text or one.id)}</b> {change} "
-        f"<small>{_text(one.id) if one.text else ''}</small></summary>"
+        f"<small>{f'query {_text(one.id)}' if one.text else ''}</small></summary>"
         f"<div class=sides>{sides}</div></details>\n"
     )
 

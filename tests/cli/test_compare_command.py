@@ -28,9 +28,9 @@ def test_bundle_beside_itself_and_beside_a_run(
     shown = output(run("compare", "poor.run", small_bundle, *judged, "--html", "out.html"))
     assert shown.startswith("poor.run and small, 2 queries\n  nDCG@10     0.5000 to ")
     assert "better: The cat sleeps  (0.000 to " in shown
-    assert "* animals 3 en-animals-3 (not in the other)" in shown
+    assert "* animals 3 en-animals-3 (other: none)" in shown
     page = (tmp_path / "out.html").read_text(encoding="utf-8")
-    assert "Better by small" in page
+    assert "Better in small" in page
     assert "The cat sleeps on the warm windowsill" in page
     itself = output(run("compare", f"{small_bundle},rank=off", "rank=off,candidates=5", *judged))
     assert itself.startswith("small,rank=off and small,rank=off,candidates=5, 2 queries\n")

@@ -154,7 +154,7 @@ def test_page_needs_nothing_from_outside_and_escapes_all(found: Compared) -> Non
     assert "url(" not in text
     assert "\x1b" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;x&quot;" in text
-    assert "Better by new" in text
+    assert "Better in new" in text
     assert "Title of a" in text
     assert re.search(
         r"nDCG@10: <span class=good>2 better</span>, <span class=bad>1 worse</span>, 1 the", text
