@@ -10,6 +10,7 @@ from collections.abc import Collection as Ids
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, Protocol, get_args, get_type_hints
 
@@ -63,6 +64,10 @@ def target_of(given: Given, base: Target | None = None) -> Target:
     if isinstance(given, Path):
         return Target(str(given))
     if not isinstance(given, str):
+        search = getattr(given, "search_many", None)
+        if search is None or iscoroutinefunction(search):
+            kinds = "a path, a URL, or what lurcher.open or lurcher.Client returned"
+            raise FieldError("target", f"{type(given).__name__}: must be {kinds}")
         return Target(given)
     if is_url(given) or not Path(given).exists():
         words = given.split(",")
