@@ -139,3 +139,32 @@ def test_page_names_only_files_that_exist(page: Path) -> None:
     links = {ROOT / page.parent / one for one in re.findall(r"\]\((?!https?:|#)([^)#]+)", text)}
     modules = {ROOT / one for one in re.findall(r"`((?:retrieval|server|bundle)/[\w/.]+)`", text)}
     assert [str(file) for file in sorted(links | modules) if not file.exists()] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """What can follow ``#`` in a link to ``page``: its headings, as GitHub writes them, and its marks."""
+    found: dict[str, int] = {}
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    marks = set(re.findall(r'<a id="([^"]+)">', text))
+    for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
+        shown = re.sub(r"\[(.*?)\]\(.*?\)", r"\1", heading).lower()
+        slug = re.sub(r"[^\w\- ]", "", shown).replace(" ", "-")
+        found[slug] = found.get(slug, -1) + 1
+    return marks | {
+        f"{slug}-{n}" if n else slug for slug, most in found.items() for n in range(most + 1)
+    }
+
+
+@pytest.mark.parametrize(
+    "page",
+    sorted({*PAGES, *ROOT.glob("docs/*/*.md"), ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md"}),
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_links_lead_to_headings_that_exist(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    dead = [
+        f"{file}#{anchor}"
+        for file, anchor in links
+        if anchor not in anchors(page.parent / file if file else page)
+    ]
+    assert dead == []
