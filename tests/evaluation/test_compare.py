@@ -8,6 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+pytest.importorskip("ir_measures", reason="the extra [eval] is not installed")
+
 from lurcher.errors import InputError
 from lurcher.evaluation.compare import Compared, average_overlap, compare
 from lurcher.evaluation.compare_page import page

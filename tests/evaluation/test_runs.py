@@ -6,11 +6,14 @@ import gzip
 from itertools import pairwise
 from pathlib import Path
 
-import ir_measures
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+pytest.importorskip("ir_measures", reason="the extra [eval] is not installed")
+
+import ir_measures
 from ir_measures import RR, nDCG
 
 from lurcher.errors import CorpusError, FieldError

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import ttest_1samp
 
 from lurcher.evaluation.significance import holm, randomisation_p
+
+stats = pytest.importorskip("scipy.stats", reason="the extra [eval] is not installed")
 
 
 @given(st.lists(st.sampled_from([-1.0, -0.5, -0.1, 0.0, 0.1, 0.25, 1.0]), min_size=1, max_size=8))
@@ -23,7 +24,7 @@ def test_few_queries_are_counted_exactly(values: list[float]) -> None:
 
 def test_many_queries_agree_with_the_t_test_where_that_holds() -> None:
     d = np.random.default_rng(3).normal(0.17, 1, 200)
-    assert randomisation_p(d) == pytest.approx(ttest_1samp(d, 0).pvalue, abs=0.01)
+    assert randomisation_p(d) == pytest.approx(stats.ttest_1samp(d, 0).pvalue, abs=0.01)
 
 
 def test_no_difference_is_no_evidence_and_a_large_one_is_much() -> None:
