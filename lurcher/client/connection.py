@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
+from urllib.parse import quote
 
 from lurcher.bundle.manifest import lurcher_version
 from lurcher.client.steps import Request
@@ -19,16 +20,22 @@ from lurcher.errors import (
 
 # A server that answers 504 by itself should do so before the client hangs up.
 _GRACE = 1.0
+# What each collection has below its own name, too.
+_ROUTES = "/v1/"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server: its address, the key to show it, seconds for a call, and how often to try again."""
+    """A server: its address, the key to show it, seconds for a call, how often to try again.
+
+    Without a ``collection`` its default is asked.
+    """
 
     url: str
     key: str | None
     timeout: float
     retries: int
+    collection: str | None = None
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
@@ -47,7 +54,7 @@ class Target:
         """Return what httpx is called with to send ``request``, which has ``left`` seconds."""
         if left <= 0:
             raise self.out_of_time()
-        url = self.url.rstrip("/") + request.path
+        url = self.url.rstrip("/") + self._path(request.path)
         headers = self.headers() | ({"Idempotency-Key": request.key} if request.key else {})
         how: dict[str, Any] = {"url": url, "headers": headers, "timeout": left + _GRACE}
         if request.parameters:
@@ -56,6 +63,13 @@ class Target:
             return {"method": request.method or "GET", **how}
         limit = {"timeout_ms": max(1, round(left * 1_000))} if request.timed else {}
         return {"method": request.method or "POST", "json": request.body | limit, **how}
+
+    def _path(self, path: str) -> str:
+        if self.collection is None or not path.startswith(_ROUTES):
+            return path
+        return (
+            f"{_ROUTES}collections/{quote(self.collection, safe='')}/{path.removeprefix(_ROUTES)}"
+        )
 
     def out_of_time(self) -> DeadlinePassed:
         """Return the error of a call that took too long."""

@@ -37,11 +37,15 @@ class Client:
     """
 
     def __init__(
-        self, url: str, key: str | None = None, *, timeout: float = 30.0, retries: int = 2,
-        transport: Any = None, sleep: Callable[[float], object] = time.sleep,
+        self, url: str, key: str | None = None, *, collection: str | None = None,
+        timeout: float = 30.0, retries: int = 2, transport: Any = None,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:  # fmt: skip
-        """``transport`` is httpx's, for a proxy or another connection than TCP."""
-        self._target = Target(url, key, timeout, retries)
+        """Ask ``collection``, or the server's default.
+
+        ``transport`` is httpx's, for a proxy or another connection than TCP.
+        """
+        self._target = Target(url, key, timeout, retries, collection)
         self._httpx = httpx_module()
         self._connection = self._httpx.Client(transport=transport)
         self._sleep = sleep

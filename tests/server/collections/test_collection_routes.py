@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from lurcher.errors import FieldError
+import lurcher
+from lurcher.errors import FieldError, LurcherError
 from lurcher.server.app import create_app
 from lurcher.server.service import Service
 from lurcher.server.settings import load_settings
@@ -35,6 +36,18 @@ def test_collections_are_listed(several: Client) -> None:
     assert (tickets["name"], tickets["bundle"], tickets["default"]) == ("tickets", "odd", False)
     assert docs["encoder"] == tickets["encoder"] == "tiny"
     assert docs["fingerprint"] == tickets["fingerprint"]
+
+
+def test_a_client_of_a_collection_asks_that_one(several: Client) -> None:
+    with lurcher.Client(several.url, collection="tickets") as tickets:
+        assert tickets.about().name == "odd"
+        (hit,) = tickets.search("bread", top_k=1).hits
+        assert tickets.get_passage(hit.passage.id) == hit.passage
+    with (
+        lurcher.Client(several.url, collection="no such") as nowhere,
+        pytest.raises(LurcherError, match="no such"),
+    ):
+        nowhere.search("bread")
 
 
 def test_the_default_answers_where_none_is_named(several: Client) -> None:
