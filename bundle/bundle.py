@@ -53,6 +53,7 @@ from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.engines import EngineName
 from lurcher.models.ranker.decoder import Decoder, DecoderConfig
+from lurcher.models.ranker.presets import PRESETS, Preset
 from lurcher.models.ranker.seq2seq import Seq2SeqDecoder
 from lurcher.models.reader.reader import Reader
 
@@ -120,6 +121,11 @@ class Bundle:
         return _snapshot(
             self.path, self.manifest, self.codecs, segments, deleted, self, changed=True
         )
+
+    @property
+    def preset(self) -> Preset:
+        """What scores count beside each other."""
+        return PRESETS[self.manifest.build.preset]
 
     @property
     def copies(self) -> Rows | None:

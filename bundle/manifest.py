@@ -27,6 +27,7 @@ from lurcher.errors import BundleCorrupt, BundleNotFound, BundleVersionError
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.student import StudentConfig
 from lurcher.models.ranker.decoder import DecoderConfig
+from lurcher.models.ranker.presets import PresetName
 from lurcher.models.ranker.seq2seq import RankerConfig
 from lurcher.models.reader.reader import ReaderConfig
 
@@ -100,6 +101,7 @@ class BuildSettings(_Part):
     engine: str | None = None  # that encoded the passages; None without vectors
     engine_reason: str | None = None
     split: SplitSettings | None = None  # None in formats up to 4
+    preset: PresetName = "prose"  # what scores count beside each other
 
 
 class Figures(_Part):
@@ -115,6 +117,8 @@ class Figures(_Part):
     recall_queries: Count  # how many sampled queries that was measured on
     # How much better words find the passages' own phrases than vectors do, in MRR@100.
     lexical_gain: float | None = None
+    # The share of passages that are code, by which `auto` chooses a preset; None without vectors.
+    code_share: float | None = None
 
 
 class Coverage(_Part):

@@ -145,6 +145,12 @@ def build(
             help="At most this share of a passage's tokens is kept; the rest are merged into them."
         ),
     ] = None,
+    preset: Annotated[
+        Literal["auto", "prose", "code"],
+        typer.Option(
+            help="What scores count beside each other; default: by how much of the corpus is code."
+        ),
+    ] = "auto",
     ranker: Annotated[
         Path | None,
         typer.Option(
@@ -208,6 +214,7 @@ def build(
         neighbours=NeighbourOptions(skip_unknown=skip_unknown), url_prefix=url_prefix,
         reading=ReadOptions(encoding, delimiter, FieldNames.parse(field or []), parse_types(types or [])),
         lexical=_lexical_options(no_lexical, language), vectors=not no_vectors, engine=engine,
+        preset=preset,
     )  # fmt: skip
     with progress() as bar:
         manifest = build_bundle(corpus, target, options, bar)
@@ -228,6 +235,12 @@ def build(
     if manifest.build.engine is not None:
         told = f"encoded by {manifest.build.engine}: {manifest.build.engine_reason}"
         console.print(told, markup=False, highlight=False)
+    share = manifest.figures.code_share
+    if share is not None:
+        told = (
+            f"scores weighed as for {manifest.build.preset}: {share:.0%} of the passages are code"
+        )
+        console.print(told, highlight=False)
     print_coverage(manifest)
     print_neighbours(manifest)
     found = manifest.figures.recall_at_100

@@ -12,6 +12,7 @@ from lurcher.index_builder.neighbours import Judged, NeighbourOptions
 from lurcher.models.engines import EngineName
 from lurcher.models.lexical.languages import Language
 from lurcher.models.pretrained import DEFAULT_ENCODER
+from lurcher.models.ranker.presets import PRESETS, PresetChoice
 from lurcher.models.tokens.coder import check_bits
 
 # From the curve in docs/tokens: together 8 bytes for each token of a passage, positions and index included.
@@ -24,6 +25,7 @@ _OF_VECTORS: tuple[tuple[str, object, str], ...] = (
     ("index", "auto", "--index"),
     ("recall", RECALL, "--recall"),
     ("student", None, "--profile"),
+    ("preset", "auto", "--preset"),
     ("tokens", None, "--token-bits or --keep-ratio"),
     ("ranker", None, "--ranker"),
     ("states", None, "--states"),
@@ -78,6 +80,7 @@ class BuildOptions:
     reader       folder of the reader; None: the encoder's own
     answer_bits  bits a code of the reading store; None: as many as the reader was trained on
     judged       known queries to add, as ``neighbours`` says
+    preset       what scores count beside each other; ``auto``: by how much of the corpus is code
     engine       what runs the encoder; ``auto``: what is faster for the passages
 
     Raises FieldError for a value out of range and for options that contradict each other.
@@ -103,6 +106,7 @@ class BuildOptions:
     url_prefix: str = ""
     lexical: LexicalOptions | None = field(default_factory=LexicalOptions)
     vectors: bool = True
+    preset: PresetChoice = "auto"
     engine: EngineName = "auto"
 
     def __post_init__(self) -> None:
@@ -110,6 +114,9 @@ class BuildOptions:
             self._check_without_vectors()
         if not 0 < self.recall <= 1:
             raise FieldError("recall", f"must be above 0 and at most 1, not {self.recall}")
+        if self.preset not in ("auto", *PRESETS):
+            known = ", ".join(("auto", *PRESETS))
+            raise FieldError("preset", f"must be one of {known}, not {self.preset!r}")
         for name in ("reader", "answer_bits"):
             if getattr(self, name) is not None and not self.answers:
                 raise FieldError(name, "is for answers, which are not asked for")

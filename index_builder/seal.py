@@ -33,6 +33,7 @@ from lurcher.index_builder.corpus.left_out import files_left_out, kind_of_file
 from lurcher.index_builder.neighbours import add_neighbours
 from lurcher.index_builder.ranker_files import ranker_in
 from lurcher.index_builder.stages.build_index import factory_of
+from lurcher.index_builder.stages.choose_preset import noted_preset
 from lurcher.index_builder.stages.encode_passages import EMPTY, TRUNCATED, UNFAMILIAR, flagged
 from lurcher.index_builder.stages.encode_states import state_form
 from lurcher.index_builder.stages.index_terms import noted_settings
@@ -55,7 +56,7 @@ def seal(context: BuildContext) -> Manifest:
         encoder=load_config(root / ENCODER) if options.vectors else None,
         build=BuildSettings(
             corpus=context.corpus.name, index=factory_of(context), recall_target=options.recall,
-            seed=options.seed, **_engine(context),
+            seed=options.seed, preset=noted_preset(context)["preset"], **_engine(context),
             split=SplitSettings(
                 tokenizer=context.models.config.fingerprint, window=options.window,
                 overlap=context.models.splitter.overlap, url_prefix=options.url_prefix,
@@ -92,6 +93,7 @@ def _figures(context: BuildContext) -> Figures:
         skipped_records=json.loads((scratch / STORED).read_text())["skipped"],
         **json.loads((scratch / SEARCH_EFFORT).read_text()),
         lexical_gain=noted_gain(context),
+        code_share=noted_preset(context)["code_share"],
     )
 
 

@@ -8,6 +8,7 @@ from lurcher.bundle.bundle import NO_VECTORS, Bundle
 from lurcher.bundle.neighbours import NeighbourSettings, VotingSettings
 from lurcher.errors import FieldError
 from lurcher.models.ranker.decoder import DecoderConfig
+from lurcher.models.ranker.presets import PRESETS, Preset
 from lurcher.retrieval.query import (
     NeighbourPlan,
     Plan,
@@ -23,7 +24,7 @@ CANDIDATES = 100
 # The same where two indexes found them: among so few is as much of what is relevant.
 HYBRID_CANDIDATES = 75
 # What the lexical score counts beside a ranker's, times what the build measured: how much better words find
-# the passages' own phrases than vectors do.
+# the passages' own phrases than vectors do. The preset of a corpus adds to it.
 LEXICAL_WEIGHT = 0.5
 # How many candidates the adapted index is asked for, at least: their order is made anew by how near the query
 # is to the known ones of each.
@@ -51,6 +52,7 @@ class Capabilities:
     """Which parts a bundle has.
 
     ``lexical`` is the measured gain of the lexical index (``Figures.lexical_gain``), None without one.
+    ``preset`` has what scores count beside each other.
     ``calibrated`` says whether the probabilities of its reader were measured on its own passages.
     """
 
@@ -62,6 +64,7 @@ class Capabilities:
     vectors: bool = True
     lexical: float | None = None
     calibrated: bool = False
+    preset: Preset = PRESETS["prose"]
 
     @classmethod
     def of(cls, bundle: Bundle) -> Capabilities:
@@ -76,6 +79,7 @@ class Capabilities:
             known=None if bundle.neighbours is None else bundle.neighbours.settings,
             vectors=bundle.index is not None,
             lexical=None if bundle.lexical is None else manifest.figures.lexical_gain or 0.0,
+            preset=bundle.preset,
             calibrated=reader is not None and reader.calibration_corpus == manifest.corpus_hash,
         )
 
@@ -125,7 +129,7 @@ class Capabilities:
         depth, lexical_weight = query.top_k, None
         if "lexical" in found_by:
             gain = self.lexical if query.lexical_gain is None else query.lexical_gain
-            lexical_weight = LEXICAL_WEIGHT * max(0.0, gain or 0.0)
+            lexical_weight = LEXICAL_WEIGHT * max(0.0, gain or 0.0) + self.preset.lexical
         default = self.default_candidates(query.rank, query.retrieve)
         if default is not None:
             depth = max(depth, default if query.candidates is None else query.candidates)

@@ -16,7 +16,7 @@ from lurcher.bundle.token_store import TokenStore
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import FieldError
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.ranker.maxsim import blend, maxsim
+from lurcher.models.ranker.maxsim import LATE_WEIGHT, blend, maxsim
 from lurcher.models.tokens.coder import Coded, TokenCoder
 from lurcher.models.tokens.passages import encode_passages
 from lurcher.order import evened, inner_products
@@ -60,15 +60,17 @@ class Reranker:
 
     def __init__(
         self, queries: Encoder, passages: Encoder, coder: TokenCoder, keep_ratio: float,
-        stored: tuple[TokenStore, VectorStore] | None = None,
+        stored: tuple[TokenStore, VectorStore] | None = None, late_weight: float = LATE_WEIGHT,
     ) -> None:  # fmt: skip
         """``queries`` and ``passages`` are the encoders of either side.
 
         ``coder`` codes documents, of which ``keep_ratio`` of the tokens are left. ``stored`` has what a
-        bundle keeps of its passages; None: only documents can be scored.
+        bundle keeps of its passages; None: only documents can be scored. ``late_weight`` is that of maxsim
+        against the inner product of the vectors.
         """
         self._queries, self._passages = queries, passages
         self._coder, self._keep_ratio, self._stored = coder, keep_ratio, stored
+        self._late_weight = late_weight
 
     def encode(self, documents: Sequence[Document]) -> list[EncodedDocument]:
         """The documents, encoded by the pass that a build makes over passages. Raises ModelError."""
@@ -107,6 +109,5 @@ class Reranker:
             vectors = index.vectors(request.passages)
             codes, counts = store.gather(request.passages)
         similarity = maxsim(projected, weights, codes, counts)
-        return RerankScores(
-            evened(blend(inner_products(vectors, vector), similarity)), tokens.truncated
-        )
+        score = blend(inner_products(vectors, vector), similarity, self._late_weight)
+        return RerankScores(evened(score), tokens.truncated)

@@ -109,7 +109,11 @@ class Snapshot:
         ]
         if side is not None:
             self._stages.append(
-                ("read", Read(side.queries, side.reader, side.t5, self.costs), _reads)
+                (
+                    "read",
+                    Read(side.queries, side.reader, side.t5, self.costs, bundle.preset.late),
+                    _reads,
+                )
             )
 
     @property

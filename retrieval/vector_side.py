@@ -59,6 +59,7 @@ class VectorSide:
                 bundle.tokens.coder,
                 bundle.tokens.settings.keep_ratio,
                 (bundle.tokens, bundle.vectors),
+                bundle.preset.late,
             )
         )
         self.embedder = Embedder(self.queries, models.passages)
@@ -91,11 +92,12 @@ class VectorSide:
         tokens, decoder = self._bundle.tokens, self._models.decoder
         rankers: dict[RankerName, Ranker] = {}
         if tokens is not None:
-            rankers["maxsim"] = MaxSimRanker(tokens)
+            late = self._bundle.preset.late
+            rankers["maxsim"] = MaxSimRanker(tokens, late_weight=late)
             if decoder is not None:
-                rankers["decoder"] = MaxSimRanker(tokens, decoder)
+                rankers["decoder"] = MaxSimRanker(tokens, decoder, late)
             if self.reader is not None:
-                rankers["reader"] = ReaderRanker(tokens, self.reader)
+                rankers["reader"] = ReaderRanker(tokens, self.reader, late_weight=late)
         if self.t5 is not None:
             rankers["t5"] = T5Ranker(self.t5, tokens)
         return rankers

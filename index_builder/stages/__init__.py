@@ -16,6 +16,7 @@ from lurcher.bundle.token_store import CODER, token_files
 from lurcher.index_builder.stage import Stage
 from lurcher.index_builder.stages import (
     build_index,
+    choose_preset,
     copy_models,
     encode_passages,
     encode_states,
@@ -81,5 +82,6 @@ STAGES = (
     ),
     Stage("encoder", (), (), copy_models.copy_encoders),
     Stage("search effort", ("passages", "vectors", "index", "encoder"), (), tune_search.run),
+    Stage("preset", ("passages",), (), choose_preset.run),
     Stage("lexical gain", ("lexical", "search effort"), (), measure_gain.run),
 )  # fmt: skip

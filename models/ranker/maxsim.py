@@ -19,6 +19,7 @@ import numpy as np
 from lurcher.models.engines.native import late
 from lurcher.models.engines.native.library import loaded
 from lurcher.models.ranker import maxsim_reference
+from lurcher.models.ranker.presets import PRESETS
 from lurcher.models.tokens.clustering import Integers
 from lurcher.models.tokens.coder import Codes
 from lurcher.models.tokens.products import Vectors
@@ -64,15 +65,16 @@ def maxsim(queries: Vectors, weights: Vectors, codes: Codes, counts: Integers) -
     return scores
 
 
-# The weight of MaxSim against the inner product of the vectors, chosen beside the lexical score on
-# development queries of seven sets (docs/lexical.md). .75 is as good on long texts, worse on short ones.
-LATE_WEIGHT = 0.7
+# What MaxSim weighs against the inner product of the vectors where a bundle says nothing else.
+LATE_WEIGHT = PRESETS["prose"].late
 
 
-def blend(dense: Vectors, late: Vectors) -> Vectors:
+def blend(dense: Vectors, late: Vectors, weight: float = LATE_WEIGHT) -> Vectors:
     """Scores (C,) of passages from their inner products ``dense`` and MaxSim scores ``late``.
+
+    ``weight`` is that of ``late``, 0 to 1.
 
     Both are cosines and spread alike, so no normalisation over the candidates is needed: what a passage
     scores does not depend on the others.
     """
-    return dense + np.float32(LATE_WEIGHT) * (late - dense)
+    return dense + np.float32(weight) * (late - dense)

@@ -159,8 +159,8 @@ class Scores(BaseModel):
     )
     rank: float | None = Field(
         default=None,
-        description="What ranked hits are ordered by: 0.3 dense + 0.7 maxsim, and what known queries and the "
-        "lexical score add. "
+        description="What ranked hits are ordered by: 0.3 dense + 0.7 maxsim (of code half of each), and "
+        "what known queries and the lexical score add. "
         "A decoder or reader corrects this value, which may then leave -1 to 1. A "
         "T5's score stands alone, in nats: the log-likelihood of the query (at most 0), the log-odds that "
         "the passage answers it, or the sum of both.",

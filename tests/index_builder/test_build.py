@@ -57,13 +57,15 @@ def test_the_manifest_says_what_was_built(small_bundle: Path) -> None:
     assert build.pop("engine_reason")
     assert build.pop("split")["overlap"] == 25
     assert build == {
-        "corpus": "small.jsonl", "index": "Flat", "recall_target": 0.98, "seed": 1
+        "corpus": "small.jsonl", "index": "Flat", "recall_target": 0.98, "seed": 1,
+        "preset": "prose",
     }  # fmt: skip
     figures = manifest.figures.model_dump()
     assert -1 <= figures.pop("lexical_gain") <= 1  # see test_lexical_gain
     assert figures == {
         "empty_passages": 0, "truncated_passages": 0, "skipped_records": 0,
         "search_effort": None, "recall_at_100": 1.0, "recall_queries": 60,
+        "code_share": 0.0,
     }  # fmt: skip
     assert [s.model_dump(exclude_defaults=True) for s in manifest.segments] == [
         {"name": "000000", "passages": 60}

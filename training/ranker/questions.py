@@ -259,7 +259,7 @@ def _append(
     rows = np.concatenate([one.rows[there], answers])
     dense = np.concatenate([one.dense[there], bundle.vectors.vectors(answers) @ one.vector])
     late = maxsim(one.projected, one.weights, *store.gather(rows))
-    score = blend(dense, late)
+    score = blend(dense, late, bundle.preset.late)
     found = len(rows) - len(answers)
     best = np.argsort(-score[:found], kind="stable")[:keep]
     width = min(keep, len(one.rows))
