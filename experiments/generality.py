@@ -1,8 +1,7 @@
 """``python -m experiments.generality FOLDER=BUNDLE ...``: ranking on sets of many kinds, a row each.
 
 nDCG@10 by vectors alone, ranked with the weights of each preset, and by the bundle's decoder, with 95 %
-bootstrap intervals of the mean and of what each adds to the preset ``prose``. It is how the presets were
-chosen, and what docs/generality.md shows.
+bootstrap intervals of the mean and of what each adds to the preset ``prose``. docs/generality.md shows it.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from experiments.fusion import Found, candidates
 from lurcher.collection import Collection
 from lurcher.evaluation.judgements import Qrels, read_qrels, read_queries
 from lurcher.evaluation.measures import Figure, interval, per_query
+from lurcher.models.ranker.decoder import DecoderConfig
 from lurcher.models.ranker.presets import PRESETS, Preset
 from lurcher.retrieval.capabilities import LEXICAL_WEIGHT
 from lurcher.retrieval.fusion import lexical_weight
@@ -47,7 +47,10 @@ def main(
         qrels, texts = judged(Path(folder), split, half, limit)
         found = measured(Path(bundle), texts, qrels)
         base = found["prose"]
-        cells = [_cell(found[way], None if way == "prose" else base) for way in ways]
+        cells = [
+            _cell(found[way], None if way == "prose" else base) if way in found else ""
+            for way in ways
+        ]
         typer.echo(f"| {Path(folder).name} | {len(texts)} | {' | '.join(cells)} |")
 
 
@@ -70,7 +73,8 @@ def measured(bundle: Path, texts: dict[str, str], qrels: Qrels) -> dict[str, Per
         rankings = {"dense": [ranking(one.documents, one.dense) for one in found]}
         for name, preset in PRESETS.items():
             rankings[name] = [ranking(one.documents, weighed(one, preset)) for one in found]
-        rankings["decoder"] = by_decoder(collection, list(texts.values()))
+        if isinstance(collection.manifest.ranker, DecoderConfig):
+            rankings["decoder"] = by_decoder(collection, list(texts.values()))
     ids = list(texts)
     return {way: per_query(ids, own, qrels)[_MEASURE] for way, own in rankings.items()}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import absorbed, decoder, tokens
+from experiments import absorbed, decoder, generality, tokens
 from experiments.t5_states import compare
 from experiments.token_candidates import DevelopmentSet
 from experiments.token_variants import Variant
@@ -106,3 +106,26 @@ def test_t5_states_are_compared_on_a_t5_trained_for_a_moment(tmp_path: Path) -> 
     assert all(1 / 5 <= quality <= 1 for quality in found.values())
     # One pair may change places.
     assert found["float16"] == pytest.approx(found["float32"], abs=0.26)
+
+
+def test_a_row_of_each_set_says_what_presets_add(
+    bundle: Path,
+    write_jsonl: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "tiny"
+    (folder / "qrels").mkdir(parents=True)
+    texts = [{"_id": str(i), "text": f"wind turbine {i}"} for i in range(6)]
+    write_jsonl(folder / "queries.jsonl", texts)
+    (folder / "qrels" / "test.tsv").write_text(
+        "q\tp\tg\n" + "".join(f"{i}\tp{i}\t1\n" for i in range(6))
+    )
+    generality.main([f"{folder}={bundle}"], "test", "odd", 10)
+    head, _, row = capsys.readouterr().out.splitlines()
+    assert head == "| | queries | dense | prose | code | decoder |"
+    name, queries, dense, prose, code, _ = (cell.strip() for cell in row.strip("|").split("|"))
+    assert (name, queries) == ("tiny", "3")
+    for cell, added in ((dense, True), (prose, False), (code, True)):
+        assert cell.count("[") == 1 + added
+        assert 0 <= float(cell.split()[0]) <= 1
