@@ -127,9 +127,10 @@ class Capabilities:
         ranker, found_by = self.ranker(query.rank), self._found_by(query.retrieve)
         neighbours = self._neighbours(query, learnt, found_by)
         depth, lexical_weight = query.top_k, None
+        preset = self.preset if query.preset is None else PRESETS[query.preset]
         if "lexical" in found_by:
             gain = self.lexical if query.lexical_gain is None else query.lexical_gain
-            lexical_weight = LEXICAL_WEIGHT * max(0.0, gain or 0.0) + self.preset.lexical
+            lexical_weight = LEXICAL_WEIGHT * max(0.0, gain or 0.0) + preset.lexical
         default = self.default_candidates(query.rank, query.retrieve)
         if default is not None:
             depth = max(depth, default if query.candidates is None else query.candidates)
@@ -147,7 +148,7 @@ class Capabilities:
             deep = max(depth, _REORDERED_DEPTH)
         elif neighbours != "off":
             found_by = (*found_by, neighbours)
-        return Plan(ranker, neighbours, found_by, deep, depth, weight, lexical_weight)
+        return Plan(ranker, neighbours, found_by, deep, depth, weight, lexical_weight, preset.late)
 
     def _found_by(self, retrieve: RetrieveMode) -> tuple[RetrieverName, ...]:
         """The indexes that find candidates. Raises FieldError for one that the bundle has not."""

@@ -17,6 +17,8 @@ from lurcher.bundle.passages import Condition, Passage, Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import FieldError
 from lurcher.models.encoders.tokenizer import Tokens
+from lurcher.models.ranker.maxsim import LATE_WEIGHT
+from lurcher.models.ranker.presets import PresetName
 from lurcher.retrieval.passage_reader import ReaderQuery, ReadPassage
 from lurcher.retrieval.results import Answer, Explanation, WrittenAnswer
 from lurcher.text import is_blank
@@ -60,7 +62,8 @@ class Query:
     by then is left out. ``left_out`` names what was left out of the query before, to be told as well. With
     ``read`` the hits are read for answers. With ``fold`` one passage stands for all of nearly the same text;
     with ``group_by`` one stands for all of its document. ``retrieve`` says which indexes find candidates.
-    ``lexical_gain`` takes the place of what was measured on the corpus (``Capabilities.lexical``).
+    ``lexical_gain`` takes the place of what was measured on the corpus (``Capabilities.lexical``), ``preset``
+    that of the bundle's.
     """
 
     text: str
@@ -79,6 +82,7 @@ class Query:
     query_syntax: QuerySyntax = "plain"
     left_out: tuple[str, ...] = ()
     lexical_gain: float | None = None
+    preset: PresetName | None = None
 
 
 def check_text(field: str, text: str, most: int | None = None) -> None:
@@ -110,6 +114,7 @@ class Plan:
     dense_weight: float | None = None  # lambda, None where no known query counts
     # What the lexical score counts beside the others on this corpus; None where it does not count.
     lexical_weight: float | None = None
+    late_weight: float = LATE_WEIGHT  # of maxsim against dense
 
 
 # The scores that a hit shows, in the order in which the stages give them. Candidates are ordered by `rank`,

@@ -65,6 +65,8 @@ def common(query: Query, snapshots: Mapping[str, Snapshot]) -> Query:
         query = replace(query, retrieve="hybrid" if len(gains) == len(able) else "dense")
     # What words count is measured on each corpus, and would put one before the other.
     query = replace(query, lexical_gain=sum(gains) / max(1, len(gains)))
+    if len({one.preset for one in able}) > 1:
+        query = replace(query, preset="prose")
     folder = _MODEL_OF.get(query.rank)
     for (name, one), (other, two) in pairwise(snapshots.items()):
         if folder is not None and _files(one, folder) != _files(two, folder):

@@ -109,11 +109,7 @@ class Snapshot:
         ]
         if side is not None:
             self._stages.append(
-                (
-                    "read",
-                    Read(side.queries, side.reader, side.t5, self.costs, bundle.preset.late),
-                    _reads,
-                )
+                ("read", Read(side.queries, side.reader, side.t5, self.costs), _reads)
             )
 
     @property

@@ -92,12 +92,11 @@ class VectorSide:
         tokens, decoder = self._bundle.tokens, self._models.decoder
         rankers: dict[RankerName, Ranker] = {}
         if tokens is not None:
-            late = self._bundle.preset.late
-            rankers["maxsim"] = MaxSimRanker(tokens, late_weight=late)
+            rankers["maxsim"] = MaxSimRanker(tokens)
             if decoder is not None:
-                rankers["decoder"] = MaxSimRanker(tokens, decoder, late)
+                rankers["decoder"] = MaxSimRanker(tokens, decoder)
             if self.reader is not None:
-                rankers["reader"] = ReaderRanker(tokens, self.reader, late_weight=late)
+                rankers["reader"] = ReaderRanker(tokens, self.reader)
         if self.t5 is not None:
             rankers["t5"] = T5Ranker(self.t5, tokens)
         return rankers

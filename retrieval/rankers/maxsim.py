@@ -9,7 +9,7 @@ import numpy as np
 from lurcher.bundle.token_store import TokenStore
 from lurcher.bundle.vectors import Vectors
 from lurcher.models.ranker.decoder import Decoder
-from lurcher.models.ranker.maxsim import LATE_WEIGHT, blend, maxsim
+from lurcher.models.ranker.maxsim import blend, maxsim
 from lurcher.models.reader.spans import NOTHING
 from lurcher.order import best_first, evened
 from lurcher.retrieval.fusion import stand_in
@@ -37,11 +37,8 @@ class MaxSimRanker:
 
     few = 100
 
-    def __init__(
-        self, store: TokenStore, decoder: Decoder | None = None, late_weight: float = LATE_WEIGHT
-    ) -> None:
-        """``late_weight`` is that of maxsim against dense."""
-        self._store, self._decoder, self._late_weight = store, decoder, late_weight
+    def __init__(self, store: TokenStore, decoder: Decoder | None = None) -> None:
+        self._store, self._decoder = store, decoder
 
     def length(self, state: QueryState) -> int:
         """As ``Ranker.length``."""
@@ -52,7 +49,7 @@ class MaxSimRanker:
         features, candidates = _token_features(state), state.candidates
         codes, counts = self._store.gather(candidates.rows)
         similarity = maxsim(features.projected, features.weights, codes, counts)
-        score = blend(candidates.columns["dense"], similarity, self._late_weight)
+        score = blend(candidates.columns["dense"], similarity, state.plan.late_weight)
         if self._decoder is not None:
             score = self._decoder.scores(
                 features.states, features.weights, features.projected, codes, counts, score
@@ -65,13 +62,9 @@ class ReaderRanker:
 
     few = MaxSimRanker.few
 
-    def __init__(
-        self, store: TokenStore, reader: PassageReader, depth: int = READER_DEPTH,
-        late_weight: float = LATE_WEIGHT,
-    ) -> None:  # fmt: skip
-        """``depth`` is how many candidates are read, ``late_weight`` that of maxsim against dense."""
-        self._maxsim = MaxSimRanker(store, late_weight=late_weight)
-        self._reader, self._depth, self._late_weight = reader, depth, late_weight
+    def __init__(self, store: TokenStore, reader: PassageReader, depth: int = READER_DEPTH) -> None:
+        """``depth`` is how many candidates are read."""
+        self._maxsim, self._reader, self._depth = MaxSimRanker(store), reader, depth
 
     def length(self, state: QueryState) -> int:
         """As ``Ranker.length``."""
@@ -93,7 +86,7 @@ class ReaderRanker:
             rank = first.columns["rank"]
             same = np.setdiff1d(np.flatnonzero(rank == rank[places[-1]]), places)
             best[same] = best[places[-1]]
-        blended = blend(candidates.columns["dense"], similarity, self._late_weight)
+        blended = blend(candidates.columns["dense"], similarity, state.plan.late_weight)
         score = blended + np.float32(READER_WEIGHT) * best
         ranking = _ranking(candidates, similarity, score, bent=False)
         return replace(ranking, read_passages=read)

@@ -18,7 +18,7 @@ from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import LurcherError
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.ranker.maxsim import LATE_WEIGHT, blend
+from lurcher.models.ranker.maxsim import blend
 from lurcher.models.reader.answers import LOOKED_AT, answers_of, probability
 from lurcher.models.reader.spans import Span as TokenSpan
 from lurcher.models.reader.spans import best_spans
@@ -45,12 +45,10 @@ class Read:
     """Finds answers in the hits of the queries that ask for any; call it from one thread at a time."""
 
     def __init__(
-        self, encoder: Encoder, reader: PassageReader | None, t5: T5 | None, costs: CostModel,
-        late_weight: float = LATE_WEIGHT,
-    ) -> None:  # fmt: skip
-        """``encoder`` is that of queries, ``late_weight`` that of maxsim against dense."""
+        self, encoder: Encoder, reader: PassageReader | None, t5: T5 | None, costs: CostModel
+    ) -> None:
+        """``encoder`` is that of queries."""
         self._encoder, self._reader, self._t5, self._costs = encoder, reader, t5, costs
-        self._late_weight = late_weight
 
     def __call__(self, states: Sequence[QueryState]) -> list[QueryState | LurcherError]:
         """The states with answers; where time is short fewer passages are read, though at least one."""
@@ -69,7 +67,7 @@ class Read:
             self._encoder, state.features.tokens
         )
         read, hurried = self._read(self._reader, state, query)
-        answers = tuple(self._best(self._reader, options, read, self._scores(state)))
+        answers = tuple(self._best(self._reader, options, read, _scores(state)))
         degraded = (*state.degraded, "read") if hurried else state.degraded
         return replace(state, answers=answers, degraded=degraded)
 
@@ -101,16 +99,6 @@ class Read:
             return len(tokens)
         most = (deadline - start) / (_SPARE * self._costs.estimate("read", 1))
         return max(1, int(np.searchsorted(np.cumsum(tokens), most, side="right")))
-
-    def _scores(self, state: QueryState) -> Vectors:
-        """The search scores (C,) of the hits, on the scale that the reader's weight was made for.
-
-        That is not a T5's; and what a reader says of a passage it says again of its spans.
-        """
-        columns, ranker = state.candidates.columns, state.plan.ranker
-        if ranker in ("t5", "reader") and "maxsim" in columns:
-            return stand_in(columns, blend(columns["dense"], columns["maxsim"], self._late_weight))
-        return state.candidates.score
 
     @staticmethod
     def _best(
@@ -156,3 +144,14 @@ def _apart(
             others.append(one)
         words[span] = one
     return words
+
+
+def _scores(state: QueryState) -> Vectors:
+    """The search scores (C,) of the hits, on the scale that the reader's weight was made for.
+
+    That is not a T5's; and what a reader says of a passage it says again of its spans.
+    """
+    columns, ranker = state.candidates.columns, state.plan.ranker
+    if ranker in ("t5", "reader") and "maxsim" in columns:
+        return stand_in(columns, blend(columns["dense"], columns["maxsim"], state.plan.late_weight))
+    return state.candidates.score

@@ -10,6 +10,7 @@ import pytest
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.errors import FieldError
+from lurcher.models.ranker.presets import PRESETS
 from lurcher.retrieval.capabilities import LEXICAL_WEIGHT
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.several import check_same_encoder, common, run
@@ -69,6 +70,17 @@ def test_words_count_the_same_in_all(bundle: Bundle, one: Snapshot) -> None:
     assert weights == pytest.approx([0.4 * LEXICAL_WEIGHT] * 2)
     pair["b"].capabilities = replace(able, lexical=None)
     assert common(Query("a sleeping cat"), pair).retrieve == "dense"
+
+
+def test_code_beside_prose_is_weighed_as_prose(bundle: Bundle, one: Snapshot) -> None:
+    build = bundle.manifest.build.model_copy(update={"preset": "code"})
+    code, query = other(bundle, build=build), Query("a sleeping cat")
+    alone = common(query, {"a": code, "b": code})
+    assert code.capabilities.plan(alone).late_weight == PRESETS["code"].late
+    mixed = common(query, {"a": code, "b": one})
+    plans = [each.capabilities.plan(mixed) for each in (code, one)]
+    assert [plan.late_weight for plan in plans] == [PRESETS["prose"].late] * 2
+    assert plans[0].lexical_weight == plans[1].lexical_weight
 
 
 def test_equal_hits_come_in_the_order_of_the_collections(one: Snapshot) -> None:
