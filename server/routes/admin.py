@@ -19,8 +19,9 @@ from lurcher.server.service import Service
 
 router = APIRouter(tags=["admin"])
 
-_CHANGES = responses(400, 403, 409, 413, 415, 422, 503)
-_REMOVES = responses(403, 409, 422, 503)
+# 404: no route takes a line break in a path.
+_CHANGES = responses(400, 403, 404, 409, 413, 415, 422, 503)
+_REMOVES = responses(403, 404, 409, 422, 503)
 
 
 @router.post("/v1/admin/collections", responses=_CHANGES)
