@@ -8,7 +8,8 @@
                                  config.json; query.onnx, if there is a student   models.encoders
       segments/000000/ ...       passages with all that is searched; one or more   bundle.segment
       lexical/                   frozen document frequencies, once compacted   bundle.frequencies
-      tokens/                    how token states become codes
+      tokens/                    how token states become codes; since a recalibration below a
+                                 generation's number                          bundle.places
       states/                    how those states become bits, if they do
       reading/                   how token states become codes of reading.*
       ranker/                    what ranks by request, if there is anything  models.ranker
@@ -37,6 +38,7 @@ from lurcher.bundle.model_cache import ModelCache
 from lurcher.bundle.moves import followed
 from lurcher.bundle.neighbours import NEIGHBOURS, QUERIES, NeighbourFiles, Neighbours
 from lurcher.bundle.passages import Rows
+from lurcher.bundle.places import place_of
 from lurcher.bundle.reading_store import ReadingStore
 from lurcher.bundle.row_space import Mask, RowSpace
 from lurcher.bundle.segment import ALIKE_FILE, COPIES_FILE, PASSAGES_FILE, VECTORS_FILE, Segment
@@ -173,7 +175,7 @@ class Bundle:
             counted = len(self.tokens.coder.frequency)
             if counted != encoder.vocabulary:
                 reason = f"counts {counted} tokens, and the encoder knows {encoder.vocabulary}"
-                raise BundleCorrupt(self.path, CODER, reason)
+                raise BundleCorrupt(self.path, place_of(self.manifest.files, CODER), reason)
         return encoder
 
     def decoder(self, threads: int, cache: ModelCache | None = None) -> Decoder | None:

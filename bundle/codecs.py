@@ -8,10 +8,11 @@ from pathlib import Path
 from lurcher.bundle.frequencies import Frequencies, frequencies_folder
 from lurcher.bundle.lexical_index import load_analyser
 from lurcher.bundle.manifest import MANIFEST, Manifest
+from lurcher.bundle.places import place_of
 from lurcher.bundle.reading_store import READING_CODER, load_reading_coder
 from lurcher.bundle.state_codecs import Codec
 from lurcher.bundle.state_store import load_state_codec
-from lurcher.bundle.token_store import load_token_coder
+from lurcher.bundle.token_store import CODER, load_token_coder
 from lurcher.errors import BundleCorrupt
 from lurcher.models.lexical.analyser import Analyser
 from lurcher.models.ranker.seq2seq import RankerConfig
@@ -48,7 +49,8 @@ def _tokens(path: Path, folder: str, manifest: Manifest) -> TokenCoder | None:
     """The coder of tokens, if there are any. Raises BundleCorrupt."""
     if manifest.tokens is None or manifest.encoder is None:
         return None
-    return load_token_coder(path, folder, manifest.tokens, manifest.encoder)
+    file = place_of(manifest.files, CODER)
+    return load_token_coder(path, folder, manifest.tokens, manifest.encoder, file)
 
 
 def _reading(
@@ -61,10 +63,11 @@ def _reading(
     if reading is None or tokens is None or manifest.encoder is None:
         missing = "tokens" if tokens is None else "a reading store"
         raise BundleCorrupt(path, MANIFEST, f"what is to answer needs {missing}, which it has not")
-    coder = load_reading_coder(path, folder, reading, manifest.encoder)
+    file = place_of(manifest.files, READING_CODER)
+    coder = load_reading_coder(path, folder, reading, manifest.encoder, file)
     has, wants = len(coder.centres), len(tokens.frequency)
     if has != wants:
-        raise BundleCorrupt(path, READING_CODER, f"of {has} different tokens, expected {wants}")
+        raise BundleCorrupt(path, file, f"of {has} different tokens, expected {wants}")
     return coder
 
 

@@ -102,6 +102,8 @@ class BuildSettings(_Part):
     engine_reason: str | None = None
     split: SplitSettings | None = None  # None in formats up to 4
     preset: PresetName = "prose"  # what scores count beside each other
+    # What the build chose by the corpus: "index", "language", "preset"; None where that was not noted.
+    chosen: list[str] | None = None
 
 
 class Figures(_Part):

@@ -90,13 +90,17 @@ class ReadingStore:
 
 
 def load_reading_coder(
-    bundle: Path, segment: str, settings: ReadingSettings, encoder: EncoderConfig
-) -> ReadingCoder:
-    """The coder of ``bundle``, whose store of ``segment`` has ``settings``. Raises BundleCorrupt."""
+    bundle: Path, segment: str, settings: ReadingSettings, encoder: EncoderConfig,
+    file: str = READING_CODER,
+) -> ReadingCoder:  # fmt: skip
+    """The coder in ``file`` of ``bundle``, whose store of ``segment`` has ``settings``.
+
+    Raises BundleCorrupt.
+    """
     if settings.encoder != encoder.fingerprint:
         reason = "its codes are of another encoder than the bundle's"
         raise BundleCorrupt(bundle, f"{segment}/{_CODES}", reason)
-    return load_coder(bundle, READING_CODER, ReadingCoder.load, settings.bits, encoder)
+    return load_coder(bundle, file, ReadingCoder.load, settings.bits, encoder)
 
 
 def open_reading(

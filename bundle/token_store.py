@@ -103,13 +103,16 @@ class TokenStore:
 
 
 def load_token_coder(
-    bundle: Path, segment: str, settings: TokenSettings, encoder: EncoderConfig
+    bundle: Path, segment: str, settings: TokenSettings, encoder: EncoderConfig, file: str = CODER
 ) -> TokenCoder:
-    """The coder of ``bundle``, whose store of ``segment`` has ``settings``. Raises BundleCorrupt."""
+    """The coder in ``file`` of ``bundle``, whose store of ``segment`` has ``settings``.
+
+    Raises BundleCorrupt.
+    """
     if settings.encoder != encoder.fingerprint:
         reason = "its tokens are of another encoder than the bundle's"
         raise BundleCorrupt(bundle, f"{segment}/{_CODES}", reason)
-    return load_coder(bundle, CODER, TokenCoder.load, settings.bits, encoder)
+    return load_coder(bundle, file, TokenCoder.load, settings.bits, encoder)
 
 
 def open_tokens(

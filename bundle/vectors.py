@@ -138,6 +138,11 @@ class VectorIndex:
         return int(self._index.d)
 
     @property
+    def lossless(self) -> bool:
+        """Whether it stores vectors as they are, and no codes of them."""
+        return isinstance(self._index, faiss.IndexFlat | faiss.IndexHNSWFlat | faiss.IndexIVFFlat)
+
+    @property
     def tunable(self) -> bool:
         """Whether the effort changes anything."""
         return isinstance(core_of(self._index), faiss.IndexHNSW | faiss.IndexIVF)

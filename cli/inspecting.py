@@ -101,19 +101,26 @@ def _print_tokens(manifest: Manifest) -> None:
     if tokens is None or encoder is None:
         return
     dimension = encoder.dimension
-    total, passages = tokens.bytes + manifest.files[CODER].bytes, max(1, manifest.passages)
+    total, passages = tokens.bytes + _coder_bytes(manifest, CODER), max(1, manifest.passages)
     before = max(1, tokens.tokens)
     rows = {
         "bits": f"{tokens.bits}, of {dimension} dimensions",
         "keep ratio": tokens.keep_ratio,
         "tokens": f"{tokens.tokens:,}, {tokens.tokens / passages:,.1f} a passage",
         "codes": f"{tokens.codes:,}, {tokens.codes / passages:,.1f} a passage",
-        "bytes": f"{total:,}, with {manifest.files[CODER].bytes:,} of the coder",
+        "bytes": f"{total:,}, with {_coder_bytes(manifest, CODER):,} of the coder",
         "bytes a passage": f"{total / passages:,.1f}; "
         f"{2 * dimension * tokens.tokens / passages:,.1f} as float16 states",
         "bytes a token": f"{total / before:,.2f}; {2 * dimension} as float16 states",
     }
     print_section("tokens", rows)
+
+
+def _coder_bytes(manifest: Manifest, name: str) -> int:
+    """The size of a coder, wherever it lies."""
+    from lurcher.bundle.places import place_of
+
+    return manifest.files[place_of(manifest.files, name)].bytes
 
 
 def _print_reading(manifest: Manifest) -> None:
@@ -127,14 +134,14 @@ def _print_reading(manifest: Manifest) -> None:
     if tokens is None or reading is None or encoder is None:
         return
     files, passages, before = manifest.files, max(1, manifest.passages), max(1, tokens.tokens)
-    total = reading.bytes + files[READING_CODER].bytes
-    both = total + tokens.bytes + files[CODER].bytes
+    total = reading.bytes + _coder_bytes(manifest, READING_CODER)
+    both = total + tokens.bytes + _coder_bytes(manifest, CODER)
     size = sum(entry.bytes for file, entry in files.items() if file.startswith(f"{READER}/"))
     rows = {
         "reader": f"{reader.name}, {size:,} bytes" if reader else "none",
         "bits": f"{reading.bits}, of {encoder.dimension} dimensions",
         "codes": f"{reading.codes:,}, {reading.codes / passages:,.1f} a passage",
-        "bytes": f"{total:,}, with {files[READING_CODER].bytes:,} of the coder",
+        "bytes": f"{total:,}, with {_coder_bytes(manifest, READING_CODER):,} of the coder",
         "bytes a passage": f"{total / passages:,.1f}; {both / passages:,.1f} with the tokens above",
         "bytes a token": f"{total / before:,.2f}; {both / before:,.2f} with the tokens above",
     }

@@ -92,12 +92,25 @@ def delete(
 
 
 @app.command()
-def compact(bundle: BundlePath) -> None:
+def compact(
+    bundle: BundlePath,
+    recalibrate: Annotated[
+        bool,
+        typer.Option(
+            "--recalibrate",
+            help="Learn anew what a build learns from its corpus; where tokens are stored, encode all.",
+        ),
+    ] = False,
+) -> None:
     """Make one segment of all; nothing that was deleted is in any file of the bundle then."""
-    with _writing(bundle) as writer:
-        writer.compact(everything=True)
+    with progress() as bar, _writing(bundle) as writer:
+        if recalibrate:
+            writer.recalibrate(bar)
+        else:
+            writer.compact(everything=True)
         passages = writer.bundle.passages.count
-    console.print(f"{bundle}: {passages:,} passages in one segment", soft_wrap=True)
+    learnt = ", all learnt anew" if recalibrate else ""
+    console.print(f"{bundle}: {passages:,} passages in one segment{learnt}", soft_wrap=True)
 
 
 @app.command()

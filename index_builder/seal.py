@@ -31,6 +31,7 @@ from lurcher.index_builder.build_context import BuildContext
 from lurcher.index_builder.corpus.detect import detect
 from lurcher.index_builder.corpus.left_out import files_left_out, kind_of_file
 from lurcher.index_builder.neighbours import add_neighbours
+from lurcher.index_builder.options import BuildOptions
 from lurcher.index_builder.ranker_files import ranker_in
 from lurcher.index_builder.stages.build_index import factory_of
 from lurcher.index_builder.stages.choose_preset import noted_preset
@@ -56,7 +57,8 @@ def seal(context: BuildContext) -> Manifest:
         encoder=load_config(root / ENCODER) if options.vectors else None,
         build=BuildSettings(
             corpus=context.corpus.name, index=factory_of(context), recall_target=options.recall,
-            seed=options.seed, preset=noted_preset(context)["preset"], **_engine(context),
+            seed=options.seed, preset=noted_preset(context)["preset"], chosen=_chosen(options),
+            **_engine(context),
             split=SplitSettings(
                 tokenizer=context.models.config.fingerprint, window=options.window,
                 overlap=context.models.splitter.overlap, url_prefix=options.url_prefix,
@@ -74,6 +76,12 @@ def seal(context: BuildContext) -> Manifest:
     context.fail_point("manifest: begun")
     write_manifest(root, manifest)
     return manifest if options.judged is None else _add_known_queries(context, manifest)
+
+
+def _chosen(options: BuildOptions) -> list[str]:
+    """What the build chose by the corpus."""
+    language = options.lexical is not None and options.lexical.language is None
+    return ["index"] * (options.vectors and options.index == "auto") + ["language"] * language
 
 
 def _engine(context: BuildContext) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from lurcher.bundle.bundle import ENCODER, NO_VECTORS
 from lurcher.bundle.coders import load_coder
 from lurcher.bundle.manifest import MANIFEST, changed_files, read_manifest
+from lurcher.bundle.places import place_of
 from lurcher.bundle.token_store import CODER
 from lurcher.errors import BundleCorrupt, BundleError, FieldError, LurcherError
 from lurcher.models.encoders.encoder import Encoder
@@ -102,5 +103,6 @@ def _models(folder: Path, check_hashes: bool) -> tuple[Path, TokenCoder | None, 
     if manifest.tokens is None:
         return folder / ENCODER, None, _KEEP_RATIO
     tokens = manifest.tokens
-    coder = load_coder(folder, CODER, TokenCoder.load, tokens.bits, manifest.encoder)
+    file = place_of(manifest.files, CODER)
+    coder = load_coder(folder, file, TokenCoder.load, tokens.bits, manifest.encoder)
     return folder / ENCODER, coder, tokens.keep_ratio

@@ -19,8 +19,10 @@ from lurcher.index_builder.edit.encode import Encoded, PassageEncoder, joined
 from lurcher.index_builder.edit.memory_segment import memory_segment
 from lurcher.index_builder.edit.merge_policy import WritePolicy
 from lurcher.index_builder.edit.parts import Part, in_memory
+from lurcher.index_builder.edit.recalibrate import recalibrate
 from lurcher.index_builder.edit.requests import stored_passages
 from lurcher.index_builder.edit.stored_parts import Compaction, StoredParts
+from lurcher.index_builder.progress import Reporter
 
 LoadEncoder = Callable[[Bundle], PassageEncoder]
 
@@ -33,10 +35,14 @@ class LivingBundle:
         fail_point: FailPoint = carry_on,
     ) -> None:  # fmt: skip
         """Begin with ``bundle``, which this closes; ``load_encoder`` when something is to be encoded."""
-        self.bundle, self._policy = bundle, policy
-        self.stored = StoredParts(bundle, policy, fail_point)
-        self._memory: list[Part] = []
+        self._policy, self._fail_point = policy, fail_point
         self._load_encoder = load_encoder
+        self._begin(bundle)
+
+    def _begin(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.stored = StoredParts(bundle, self._policy, self._fail_point)
+        self._memory: list[Part] = []
         self._encoder: PassageEncoder | None = None
 
     @property
@@ -140,6 +146,16 @@ class LivingBundle:
         """Publish a generation with what ``work`` has written. Raises OSError; nothing is changed then."""
         self.stored.install(work)
         self._swap()
+
+    def recalibrate(self, report: Reporter) -> None:
+        """Publish a generation in which all is learnt anew that a build learns; nothing may be in memory.
+
+        Raises FieldError if there is no passage, ModelError, OSError; nothing is changed then.
+        """
+        recalibrate(self.bundle, self.stored.new_name(), report, self._fail_point)
+        before = self.bundle
+        self._begin(Bundle.open(before.path, check_hashes=False))
+        before.close()
 
     def close(self) -> None:
         """Let go of the bundle."""

@@ -22,6 +22,7 @@ from lurcher.index_builder.edit.encode import Encoded
 from lurcher.index_builder.edit.gather import Gatherer
 from lurcher.index_builder.edit.merge_policy import WritePolicy
 from lurcher.index_builder.edit.parts import Part
+from lurcher.index_builder.edit.recalibrate import sweep_unneeded
 
 _SEGMENTS = "segments"
 
@@ -53,7 +54,7 @@ class StoredParts:
         reader = Gatherer(self._root, self.manifest, self.codecs, segment)
         return Part(segment, reader.read, entry=entry)
 
-    def _name(self) -> str:
+    def new_name(self) -> str:
         """A name that no segment has."""
         there = [int(one.name) for one in (self._root / _SEGMENTS).iterdir() if one.name.isdigit()]
         self._last_name = max([self._last_name, *there]) + 1
@@ -69,7 +70,7 @@ class StoredParts:
         files: dict[str, FileEntry] = {}
         if count:
             entry, files = write_segment(
-                self._root, self._name(), count, added, self.manifest, self.codecs,
+                self._root, self.new_name(), count, added, self.manifest, self.codecs,
                 parts[0].segment.vectors, self._fail_point,
             )  # fmt: skip
             parts.append(self._opened(entry, files))
@@ -139,7 +140,7 @@ class StoredParts:
         if not places:
             return None
         sources = [self.parts[place] for place in places]
-        work = Compaction(self, sources, self._name(), everything)
+        work = Compaction(self, sources, self.new_name(), everything)
         self._unfinished.add(work.name)
         return work
 
@@ -204,6 +205,7 @@ class StoredParts:
             for file in folder.iterdir() if folder.name in names else ():
                 if f"{_SEGMENTS}/{folder.name}/{file.name}" not in self.manifest.files:
                     file.unlink()
+        sweep_unneeded(self._root, self.manifest)
         counted = frequencies_folder(self.manifest.files)
         for folder in (self._root / LEXICAL).glob("*/"):
             if f"{LEXICAL}/{folder.name}" != counted:

@@ -40,6 +40,7 @@ from lurcher.index_builder.edit.requests import (
 )
 from lurcher.index_builder.edit.splitting import splitter_of
 from lurcher.index_builder.edit.stored_parts import Compaction
+from lurcher.index_builder.progress import Reporter, Silent
 from lurcher.index_builder.split import Splitter
 
 Outcome = Receipt | LurcherError
@@ -303,6 +304,22 @@ class Writer:
             raise BundleError(self.path, f"cannot be written: {error}; it is as it was") from error
         self.finish_compaction(work)
         return True
+
+    def recalibrate(self, report: Reporter | None = None) -> None:
+        """Make one segment of all, and learn anew all that a build learns from its corpus.
+
+        Scores are those of a new build of the same passages then, and nothing that was deleted is in any
+        file. Searches of ``bundle`` wait. Raises FieldError if there is no passage, ModelError, BundleError;
+        the bundle is as it was then, and the next call goes on from what was done.
+        """
+        self.flush()
+        try:
+            self._living.recalibrate(report or Silent())
+        except OSError as error:
+            reason = f"cannot be written: {error}; what is done is kept for another try"
+            raise BundleError(self.path, reason) from error
+        self._splitter = None
+        self._clean()
 
     def close(self) -> None:
         """Flush, and let another process write. Raises BundleError; it is closed then, too."""

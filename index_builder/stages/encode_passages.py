@@ -35,6 +35,9 @@ EMPTY = 2  # neither title nor text
 UNFAMILIAR = 4  # more than a third of its tokens stand for what the tokeniser does not know
 
 
+Flags = npt.NDArray[np.uint8]
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What is kept of a passage's token states."""
@@ -124,7 +127,7 @@ class PassageOutputs:
         self._flags.truncate(passages)
         self.passages = passages
 
-    def append(self, kept: Sequence[Kept], vectors: Vectors, flags: Sequence[int]) -> None:
+    def append(self, kept: Sequence[Kept], vectors: Vectors, flags: Flags) -> None:
         """Write the next passages; ``kept`` is empty if there are no stores."""
         if self._tokens is not None:
             self._tokens.append_coded([one.coded for one in kept])
@@ -133,7 +136,7 @@ class PassageOutputs:
         self._vectors.write(vectors.tobytes())
         self._vectors.flush()
         self._fail_point(f"{VECTORS_FILE}: passages appended")
-        self._flags.write(np.array(flags, np.uint8).tobytes())
+        self._flags.write(flags.tobytes())
         self._flags.flush()
         self.passages += len(vectors)
 
@@ -180,11 +183,17 @@ def run(context: BuildContext) -> None:
             else:
                 vectors, kept = coding.encode(encoder, read, context.report.advance, alone)
             vectors[empty] = 0.0
-            flags = np.array([one.truncated for one in read]) * TRUNCATED + empty * EMPTY
-            flags += _unfamiliar(encoder, read) * UNFAMILIAR
-            outputs.append(kept, vectors, flags.tolist())
+            outputs.append(kept, vectors, flags_of(encoder, read, empty))
     finally:
         outputs.close()
+
+
+def flags_of(encoder: Encoder, read: Sequence[Tokens], empty: npt.NDArray[np.bool_]) -> Flags:
+    """The flags (n,) of passages with these tokens, of which some are ``empty`` (n,)."""
+    flags = np.array([one.truncated for one in read], np.uint8) * np.uint8(TRUNCATED)
+    flags += empty.astype(np.uint8) * np.uint8(EMPTY)
+    flags += _unfamiliar(encoder, read).astype(np.uint8) * np.uint8(UNFAMILIAR)
+    return flags
 
 
 def _flag_empty(context: BuildContext) -> None:

@@ -40,6 +40,11 @@ class Projection:
         return int(self.passages.shape[1])
 
     @property
+    def is_principal(self) -> bool:
+        """Whether it has one matrix for both sides, as principal components have and no training gives."""
+        return np.array_equal(self.passages, self.queries)
+
+    @property
     def projection_hash(self) -> str:
         """``sha256:...`` of both matrices."""
         digest = hashlib.sha256()
