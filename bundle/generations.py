@@ -7,7 +7,6 @@ opened the old one keeps its files open. What no generation names any more is th
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +22,7 @@ from lurcher.bundle.manifest import (
     SegmentEntry,
     manifest_text,
 )
-from lurcher.bundle.sync import sync
+from lurcher.bundle.sync import DISK, Disk
 
 # While it is written.
 UNFINISHED = f"{MANIFEST}.new"
@@ -65,7 +64,9 @@ def _total(whole: _Settings | None, parts: Sequence[_Settings | None]) -> _Setti
     return whole.model_copy(update=sums)
 
 
-def publish_generation(root: Path, manifest: Manifest, fail_point: FailPoint = carry_on) -> None:
+def publish_generation(
+    root: Path, manifest: Manifest, fail_point: FailPoint = carry_on, disk: Disk = DISK
+) -> None:
     """Make ``manifest`` the current generation of the bundle at ``root``. Raises OSError.
 
     All files that it names, and the folders they lie in, are on disk already.
@@ -74,8 +75,8 @@ def publish_generation(root: Path, manifest: Manifest, fail_point: FailPoint = c
     with unfinished.open("w", encoding="utf-8") as file:
         file.write(manifest_text(manifest))
         file.flush()
-        os.fsync(file.fileno())
+        disk.sync_data(file.fileno())
     fail_point("generation: written")
-    unfinished.replace(root / MANIFEST)
+    disk.replace(unfinished, root / MANIFEST)
     fail_point("generation: renamed")
-    sync(root)
+    disk.sync(root)

@@ -15,7 +15,7 @@ from typing import Any
 
 from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.locks import private
-from lurcher.bundle.sync import sync
+from lurcher.bundle.sync import DISK, Disk
 from lurcher.bundle.wal_format import Entry, LogFile, frame, head_frame, read_file
 from lurcher.errors import WalCorrupt, WriteNotKept
 
@@ -35,8 +35,14 @@ def read_log(folder: Path, after: int) -> tuple[list[Entry], dict[str, Any], lis
 
 
 def _read_files(folder: Path, after: int) -> tuple[dict[Path, LogFile], list[str]]:
-    """What each file of the log holds, in order, and a line about each that is torn."""
-    paths = sorted(folder.glob("[0-9]*.log"))
+    """What each file of the log holds that has writes after ``after``, in order, and a line about each torn.
+
+    Those before it were to be removed. A power failure may bring some of them back, with others between them
+    gone.
+    """
+    paths = _files(folder)
+    needed = [path for path in paths if int(path.stem) <= after]
+    paths = [*needed[-1:], *paths[len(needed) :]]
     found: dict[Path, LogFile] = {}
     torn = []
     last: int | None = None  # sequence of the last entry before the next file
@@ -79,14 +85,16 @@ class WriteAheadLog:
     """A log opened for writing; hold its lock, and call it from one thread at a time."""
 
     def __init__(
-        self, folder: Path, collection: str, after: int, fail_point: FailPoint = carry_on
-    ) -> None:
+        self, folder: Path, collection: str, after: int, fail_point: FailPoint = carry_on,
+        disk: Disk = DISK,
+    ) -> None:  # fmt: skip
         """Open the log in ``folder`` of the bundle ``collection``, which has writes up to ``after``.
 
         ``entries`` are the writes after that, ``keys`` what the last file's head remembers, and ``torn`` says
         what was cut off. Raises WalCorrupt, which leaves the files as they are, or OSError.
         """
-        self._folder, self._collection, self._fail_point = folder, collection, fail_point
+        self._folder, self._collection = folder, collection
+        self._fail_point, self._disk = fail_point, disk
         folder.mkdir(exist_ok=True)
         found, self.torn = _read_files(folder, after)
         for path, held in found.items():
@@ -99,18 +107,17 @@ class WriteAheadLog:
         self._usable = True
         whole = [path for path, held in found.items() if int(path.stem) + len(held.entries) > after]
         for path in [*folder.glob("*.new"), *(p for p in _files(folder) if p not in found)]:
-            path.unlink()
+            disk.unlink(path)
         if whole:
             self._path, self._end = whole[-1], found[whole[-1]].end
             self._file = self._open(self._path)
             if self._end < os.fstat(self._file).st_size:
-                os.ftruncate(self._file, self._end)
-                os.fsync(self._file)
+                disk.truncate(self._file, self._end)
         else:
             self._begin(self.keys)
         for path in found:
             if path not in whole and path != self._path:
-                path.unlink()
+                disk.unlink(path)
 
     @property
     def bytes(self) -> int:
@@ -128,9 +135,9 @@ class WriteAheadLog:
         data = frame(self.sequence + 1, entries)
         try:
             self._fail_point("wal: append begun")
-            _write(self._file, data)
+            self._disk.append(self._file, data)
             self._fail_point("wal: append written")
-            os.fdatasync(self._file)
+            self._disk.sync_data(self._file)
         except OSError as error:
             self._cut_back()
             raise WriteNotKept(f"{self._path} cannot be written: {error}") from error
@@ -142,8 +149,7 @@ class WriteAheadLog:
 
     def _cut_back(self) -> None:
         try:
-            os.ftruncate(self._file, self._end)
-            os.fsync(self._file)
+            self._disk.truncate(self._file, self._end)
         except OSError:
             self._usable = False  # what is at its end nobody knows
 
@@ -160,7 +166,7 @@ class WriteAheadLog:
         """Remove the files whose writes a generation has, which are those up to ``after``. Raises OSError."""
         for path, following in pairwise(_files(self._folder)):
             if int(following.stem) <= after:
-                path.unlink()
+                self._disk.unlink(path)
                 self._fail_point("wal: file removed")
 
     def _begin(self, keys: Sequence[Any]) -> None:
@@ -170,12 +176,12 @@ class WriteAheadLog:
         data = head_frame(self.sequence + 1, head)
         file = os.open(made, os.O_CREAT | os.O_TRUNC | os.O_RDWR | os.O_APPEND, 0o600)
         try:
-            _write(file, data)
-            os.fsync(file)
+            self._disk.append(file, data)
+            self._disk.sync_data(file)
             self._fail_point("wal: file written")
-            made.replace(path)
-            sync(self._folder)
-            sync(self._folder.parent)  # the folder may be new, too
+            self._disk.replace(made, path)
+            self._disk.sync(self._folder)
+            self._disk.sync(self._folder.parent)  # the folder may be new, too
         except BaseException:
             os.close(file)
             raise
@@ -192,10 +198,3 @@ class WriteAheadLog:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("[0-9]*.log"))
-
-
-def _write(file: int, data: bytes) -> None:
-    """Write all of ``data``. Raises OSError."""
-    left = memoryview(data)
-    while left:
-        left = left[os.write(file, left) :]

@@ -111,7 +111,8 @@ class Workspace:
 
     def done(self, stage: str) -> None:
         """Note that ``stage``, begun last, is complete; its files are on disk before the note is."""
-        sync_all([file for file in self._files if file.exists()])
+        files = [file for file in self._files if file.exists()]
+        sync_all([*files, *{file.parent for file in files}])
         self._keys[stage] = self._keys[stage].replace("begun", "done", 1)
         self._write()
 

@@ -22,7 +22,7 @@ from lurcher.bundle.passages import Passage, Passages, PassageWriter
 from lurcher.bundle.reading_store import ReadingWriter, describe_reading
 from lurcher.bundle.segment import ALIKE_FILE, COPIES_FILE, PASSAGES_FILE, VECTORS_FILE
 from lurcher.bundle.state_store import StateWriter, describe_states
-from lurcher.bundle.sync import sync_all
+from lurcher.bundle.sync import DISK, Disk
 from lurcher.bundle.token_store import TokenWriter, describe_tokens
 from lurcher.bundle.vectors import FEW, VectorIndex, write_index
 from lurcher.index_builder.edit.encode import Encoded
@@ -36,7 +36,7 @@ _SCRATCH, _VECTORS = ".scratch", "vectors.f32"
 
 def write_segment(
     root: Path, name: str, count: int, blocks: Iterable[Encoded], manifest: Manifest, codecs: Codecs,
-    like: VectorIndex | None = None, fail_point: FailPoint = carry_on,
+    like: VectorIndex | None = None, fail_point: FailPoint = carry_on, disk: Disk = DISK,
 ) -> tuple[SegmentEntry, dict[str, FileEntry]]:  # fmt: skip
     """Write ``count`` passages, in ``blocks``, as the new segment ``name`` of the bundle at ``root``.
 
@@ -74,7 +74,7 @@ def write_segment(
     write_keys(root, f"{entry.folder}/{ALIKE_FILE}", keys)
     shutil.rmtree(scratch)
     files = sorted(folder.iterdir())
-    sync_all([*files, folder, folder.parent])
+    disk.sync_all([*files, folder, folder.parent])
     fail_point("segment: synced")
     entries = {f"{entry.folder}/{file.name}": hash_file(file) for file in files}
     stores = _stores(root, entry.folder, count, manifest, codecs)

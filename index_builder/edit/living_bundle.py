@@ -14,6 +14,7 @@ import numpy as np
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.passages import Rows
+from lurcher.bundle.sync import DISK, Disk
 from lurcher.index_builder.edit.changes import Change, Sum, summed
 from lurcher.index_builder.edit.encode import Encoded, PassageEncoder, joined
 from lurcher.index_builder.edit.memory_segment import memory_segment
@@ -32,16 +33,16 @@ class LivingBundle:
 
     def __init__(
         self, bundle: Bundle, policy: WritePolicy, load_encoder: LoadEncoder,
-        fail_point: FailPoint = carry_on,
+        fail_point: FailPoint = carry_on, disk: Disk = DISK,
     ) -> None:  # fmt: skip
         """Begin with ``bundle``, which this closes; ``load_encoder`` when something is to be encoded."""
-        self._policy, self._fail_point = policy, fail_point
-        self._load_encoder = load_encoder
+        self._policy, self._load_encoder = policy, load_encoder
+        self._fail_point, self._disk = fail_point, disk
         self._begin(bundle)
 
     def _begin(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self.stored = StoredParts(bundle, self._policy, self._fail_point)
+        self.stored = StoredParts(bundle, self._policy, self._fail_point, self._disk)
         self._memory: list[Part] = []
         self._encoder: PassageEncoder | None = None
 
@@ -152,7 +153,7 @@ class LivingBundle:
 
         Raises FieldError if there is no passage, ModelError, OSError; nothing is changed then.
         """
-        recalibrate(self.bundle, self.stored.new_name(), report, self._fail_point)
+        recalibrate(self.bundle, self.stored.new_name(), report, self._fail_point, self._disk)
         before = self.bundle
         self._begin(Bundle.open(before.path, check_hashes=False))
         before.close()

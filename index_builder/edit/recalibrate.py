@@ -28,7 +28,7 @@ from lurcher.bundle.manifest import Figures, Manifest, SegmentEntry, Stores, has
 from lurcher.bundle.places import new_place, place_of
 from lurcher.bundle.reading_store import READING_CODER, describe_reading
 from lurcher.bundle.state_store import describe_states
-from lurcher.bundle.sync import sync_all
+from lurcher.bundle.sync import Disk
 from lurcher.bundle.token_store import CODER, describe_tokens
 from lurcher.errors import FieldError
 from lurcher.index_builder.build_context import BuildContext
@@ -53,7 +53,9 @@ def unfinished(generation: int) -> str:
     return UNFINISHED.replace("*", f"{generation:06}")
 
 
-def recalibrate(bundle: Bundle, name: str, report: Reporter, fail_point: FailPoint) -> Manifest:
+def recalibrate(
+    bundle: Bundle, name: str, report: Reporter, fail_point: FailPoint, disk: Disk
+) -> Manifest:
     """Publish the generation after that of ``bundle``, of one segment ``name``, all learnt anew.
 
     Call it with all writes in files. Raises FieldError if there is no passage, ModelError, OSError; nothing
@@ -68,14 +70,14 @@ def recalibrate(bundle: Bundle, name: str, report: Reporter, fail_point: FailPoi
     )
     with closing(workspace):
         with closing(relearn(bundle, workspace, report, fail_point)) as context:
-            following = _placed(bundle, name, context)
+            following = _placed(bundle, name, context, disk)
         fail_point("recalibration: placed")
-        publish_generation(root, following, fail_point)
+        publish_generation(root, following, fail_point, disk)
         shutil.rmtree(workspace.root, ignore_errors=True)  # else the next writer's to remove
     return following
 
 
-def _placed(bundle: Bundle, name: str, context: BuildContext) -> Manifest:
+def _placed(bundle: Bundle, name: str, context: BuildContext, disk: Disk) -> Manifest:
     """The next generation, whose files are all in their places and on the disk."""
     root, before = bundle.path, bundle.manifest
     generation = before.generation + 1
@@ -96,7 +98,7 @@ def _placed(bundle: Bundle, name: str, context: BuildContext) -> Manifest:
         link_or_copy(file, root / place)
     places = [root / place for _, place in made]
     folders = {folder for place in places for folder in (place.parent, place.parent.parent)}
-    sync_all([*places, *sorted(folders), root])
+    disk.sync_all([*places, *sorted(folders), root])
     learnt = {place_of(before.files, coder) for coder in _CODERS}
     kept = {
         file: one

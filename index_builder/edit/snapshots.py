@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import MANIFEST, Manifest, read_manifest, write_manifest
+from lurcher.bundle.sync import sync_all
 from lurcher.bundle.wal import WAL, copy_log
 from lurcher.errors import BundleError, FieldError, WalCorrupt
 from lurcher.index_builder.workspace import publish
@@ -41,7 +42,9 @@ def snapshot(bundle: Path, out: Path) -> Manifest:
         with tarfile.open(packed, "w", format=tarfile.PAX_FORMAT) as tar:
             for file in sorted(one for one in made.rglob("*") if one.is_file()):
                 tar.add(file, file.relative_to(work).as_posix(), recursive=False)
+        sync_all([packed])
         packed.rename(out)
+        sync_all([out.parent])
     return manifest
 
 

@@ -15,7 +15,7 @@ from lurcher.bundle.generations import UNFINISHED, next_generation, publish_gene
 from lurcher.bundle.manifest import FileEntry, SegmentEntry, hash_file
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.segment import Segment
-from lurcher.bundle.sync import sync_all
+from lurcher.bundle.sync import Disk
 from lurcher.bundle.tombstones import deleted_file, write_deleted
 from lurcher.index_builder.edit.disk_segment import write_segment
 from lurcher.index_builder.edit.encode import Encoded
@@ -30,8 +30,11 @@ _SEGMENTS = "segments"
 class StoredParts:
     """The segments of files of the bundle that a writer holds."""
 
-    def __init__(self, bundle: Bundle, policy: WritePolicy, fail_point: FailPoint) -> None:
+    def __init__(
+        self, bundle: Bundle, policy: WritePolicy, fail_point: FailPoint, disk: Disk
+    ) -> None:
         """Those of ``bundle``."""
+        self._disk = disk
         self._root, self.codecs, self._fail_point = bundle.path, bundle.codecs, fail_point
         self.manifest, self._policy = bundle.manifest, policy
         self._last_name = -1
@@ -71,7 +74,7 @@ class StoredParts:
         if count:
             entry, files = write_segment(
                 self._root, self.new_name(), count, added, self.manifest, self.codecs,
-                parts[0].segment.vectors, self._fail_point,
+                parts[0].segment.vectors, self._fail_point, self._disk,
             )  # fmt: skip
             parts.append(self._opened(entry, files))
         rotate()
@@ -97,7 +100,7 @@ class StoredParts:
         if counted is not None and words is not None:
             folder = f"{LEXICAL}/{generation:06}"
             written = counted.write(root, folder)
-            sync_all([*written, root / folder, root / LEXICAL, root])
+            self._disk.sync_all([*written, root / folder, root / LEXICAL, root])
             files = files | {f"{folder}/{file.name}": hash_file(file) for file in written}
             sizes = {"terms": len(counted.vocabulary), "term_bytes": counted.term_bytes}
             manifest = manifest.model_copy(update={"lexical": words.model_copy(update=sizes)})
@@ -111,7 +114,7 @@ class StoredParts:
             if size.deleted != entry.deletions and part.deleted is not None:
                 name = deleted_file(entry.folder, generation)
                 write_deleted(root, name, part.deleted)
-                sync_all([root / name, (root / name).parent])
+                self._disk.sync_all([root / name, (root / name).parent])
                 files = {**files, name: hash_file(root / name)}
                 entry = entry.model_copy(update={"deleted": name, "deletions": size.deleted})
                 self._fail_point("generation: deletions written")
@@ -125,7 +128,7 @@ class StoredParts:
         following = next_generation(manifest, stored, kept).model_copy(
             update={"sequence": sequence}
         )
-        publish_generation(root, following, self._fail_point)
+        publish_generation(root, following, self._fail_point, self._disk)
         self.manifest, self.parts = following, found
         if counted is not None:
             self.codecs = replace(self.codecs, frequencies=counted)
@@ -216,7 +219,7 @@ class StoredParts:
         largest = max(work.sources, key=lambda part: part.segment.count)
         return write_segment(
             self._root, work.name, work.count, work.blocks(), self.manifest, self.codecs,
-            largest.segment.vectors, self._fail_point,
+            largest.segment.vectors, self._fail_point, self._disk,
         )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from time import monotonic
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.locks import Held, hold
+from lurcher.bundle.sync import DISK, Disk
 from lurcher.bundle.wal import LOCK, WAL, WriteAheadLog
 from lurcher.errors import BundleError, FieldError, LurcherError, WalCorrupt, WriteNotKept
 from lurcher.index_builder.edit.changes import Change, Mark
@@ -74,7 +75,7 @@ class Writer:
     def open(
         cls, path: Path, *, threads: int = 1, check_hashes: bool = True,
         policy: WritePolicy | None = None, clock: Callable[[], float] = monotonic,
-        load_encoder: LoadEncoder | None = None, fail_point: FailPoint = carry_on,
+        load_encoder: LoadEncoder | None = None, fail_point: FailPoint = carry_on, disk: Disk = DISK,
     ) -> Writer:  # fmt: skip
         """The writer of the bundle at ``path``, with all that its log has.
 
@@ -94,12 +95,13 @@ class Writer:
                     policy,
                     load_encoder or partial(PassageEncoder.load, threads=threads),
                     fail_point,
+                    disk,
                 )
                 undo.callback(living.close)
                 living.stored.sweep()
                 manifest = living.stored.manifest
                 identity = f"{manifest.name} {manifest.created}"
-                log = WriteAheadLog(path / WAL, identity, manifest.sequence, fail_point)
+                log = WriteAheadLog(path / WAL, identity, manifest.sequence, fail_point, disk)
                 undo.callback(log.close)
             except Held as error:
                 reason = f"{path} is being written by {error.by}; a bundle has one writer"

@@ -72,6 +72,21 @@ def test_what_a_generation_has_is_not_given_again(tmp_path: Path) -> None:
     again.close()
 
 
+def test_a_file_that_a_power_failure_brings_back_is_passed_over(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    write(log, "a")
+    log.rotate([])
+    write(log, "b")
+    log.rotate(["a key"])
+    write(log, "c")
+    first, second, _ = sorted(tmp_path.glob("*.log"))
+    second.unlink()  # both were removed once a generation had "a" and "b"
+    again = opened(tmp_path, after=2)
+    assert (texts(again), again.keys, first.exists()) == (["c"], ["a key"], False)
+    again.close()
+    log.close()
+
+
 def test_a_torn_end_is_cut_off_at_each_of_its_bytes(tmp_path: Path) -> None:
     path, ends = three_writes(tmp_path)
     whole = path.read_bytes()
