@@ -128,10 +128,10 @@ class NotingDisk(Disk):
     def _look(self) -> None:
         """Note what has changed since the last look."""
         found: Names = {}
-        for folder, _, _ in os.walk(self.root):
+        for folder in (self.root, *(one for one in self.root.rglob("*") if one.is_dir())):
             own = found[self._hold(folder)] = {}
-            for name in os.listdir(folder):
-                own[name] = self._hold(os.path.join(folder, name))
+            for one in folder.iterdir():
+                own[one.name] = self._hold(one)
         for folder_inode, own in found.items():
             before = self._now.get(folder_inode, {})
             gone = {name: inode for name, inode in before.items() if name not in own}
@@ -144,15 +144,14 @@ class NotingDisk(Disk):
             self._pending += [Renaming(folder_inode, (name,)) for name in gone]
         self._now = found
 
-    def _hold(self, path: str) -> int:
-        how = os.lstat(path)
+    def _hold(self, path: Path) -> int:
+        how = path.lstat()
         inode = how.st_ino
         if inode not in self._held:
             self._held[inode] = os.open(path, os.O_RDONLY)
         if stat.S_ISREG(how.st_mode) and self._sizes.get(inode) != (how.st_size, how.st_mtime_ns):
             self._sizes[inode] = how.st_size, how.st_mtime_ns
-            with open(path, "rb") as file:
-                self._pending.append(Content(inode, file.read()))
+            self._pending.append(Content(inode, path.read_bytes()))
         return inode
 
 

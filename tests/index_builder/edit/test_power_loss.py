@@ -1,4 +1,4 @@
-"""The power fails at any moment of a writer's work: what it acknowledged is there, once, and the bundle opens."""
+"""The power fails while a writer works: what it acknowledged is there, once, and the bundle opens."""
 
 from __future__ import annotations
 
