@@ -33,6 +33,11 @@ Types = Annotated[
     list[str] | None, typer.Option(metavar="COLUMN=TYPE,...", help="Types of columns, as in build.")
 ]
 
+RankerModel = Annotated[
+    Path | None,
+    typer.Option(help="Of a bundle that a T5 ranks: the folder that `export-ranker` wrote."),
+]
+
 # Of a command: what it has written goes to the disk together.
 _PASSAGES = 20_000
 
@@ -40,19 +45,21 @@ _PASSAGES = 20_000
 @app.command()
 def add(
     bundle: BundlePath, corpus: CorpusPath, encoding: Encoding = None, delimiter: Delimiter = None,
-    field: Field = None, types: Types = None,
+    field: Field = None, types: Types = None, ranker_model: RankerModel = None,
 ) -> None:  # fmt: skip
     """Add the documents of a corpus to a bundle, and replace those whose ids it has; others stay."""
-    _take_in(bundle, corpus, _reading(encoding, delimiter, field, types), delete_others=False)
+    reading = _reading(encoding, delimiter, field, types)
+    _take_in(bundle, corpus, reading, ranker_model, delete_others=False)
 
 
 @app.command()
 def sync(
     bundle: BundlePath, corpus: CorpusPath, encoding: Encoding = None, delimiter: Delimiter = None,
-    field: Field = None, types: Types = None,
+    field: Field = None, types: Types = None, ranker_model: RankerModel = None,
 ) -> None:  # fmt: skip
     """Make a bundle equal to a corpus: add, replace and delete; what has not changed is not encoded."""
-    _take_in(bundle, corpus, _reading(encoding, delimiter, field, types), delete_others=True)
+    reading = _reading(encoding, delimiter, field, types)
+    _take_in(bundle, corpus, reading, ranker_model, delete_others=True)
 
 
 @app.command()
@@ -71,6 +78,7 @@ def delete(
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Let a filter delete all passages.")
     ] = False,
+    ranker_model: RankerModel = None,
 ) -> None:
     """Delete passages of a bundle, by their ids or by their metadata."""
     from lurcher.index_builder.edit.requests import Delete
@@ -83,7 +91,7 @@ def delete(
     conditions = None if filter is None else parse_filter(filter)
     if conditions == ():
         raise FieldError("filter", "has no condition; it would delete everything")
-    with _writing(bundle) as writer:
+    with _writing(bundle, ranker_model) as writer:
         receipt = commit(writer, Delete(named, conditions, confirm=confirm, dry_run=dry_run))
     for id_ in receipt.unknown:
         warn(f"no passage or document has the id {id_!r}")
@@ -140,12 +148,14 @@ def restore(
     console.print(f"{out}: {manifest.passages:,} passages", soft_wrap=True)
 
 
-def _take_in(bundle: Path, corpus: Path, reading: ReadOptions, delete_others: bool) -> None:
+def _take_in(
+    bundle: Path, corpus: Path, reading: ReadOptions, ranker_model: Path | None, delete_others: bool
+) -> None:
     from lurcher.index_builder.corpus import read_corpus
     from lurcher.index_builder.edit.sync import take_in
 
     records = read_corpus(corpus, reading)
-    with progress() as bar, _writing(bundle) as writer:
+    with progress() as bar, _writing(bundle, ranker_model) as writer:
         done = take_in(writer, records, bar, delete_others)
     deleted = f", {done.deleted:,} deleted" if delete_others else ""
     console.print(
@@ -155,14 +165,14 @@ def _take_in(bundle: Path, corpus: Path, reading: ReadOptions, delete_others: bo
 
 
 @contextmanager
-def _writing(bundle: Path) -> Iterator[Writer]:
+def _writing(bundle: Path, ranker_model: Path | None = None) -> Iterator[Writer]:
     """The writer of ``bundle``; afterwards what was written is on the disk, and compacted if that is due."""
     from lurcher.index_builder.edit.merge_policy import WritePolicy
     from lurcher.index_builder.edit.writer import Writer
     from lurcher.threads import available_cpus
 
     policy = WritePolicy(_PASSAGES, age=inf)
-    writer = Writer.open(bundle, threads=available_cpus(), policy=policy)
+    writer = Writer.open(bundle, threads=available_cpus(), policy=policy, ranker_model=ranker_model)
     try:
         for line in writer.torn:
             warn(line)

@@ -27,20 +27,23 @@ def open_collection(
 def open_collection(
     path: str | Path, *, threads: int | None = None, engine: EngineName = "auto",
     check_hashes: bool = True, writable: Literal[True],
+    ranker_model: str | Path | None = None,
 ) -> WritableCollection: ...  # fmt: skip
 def open_collection(
     path: str | Path, *, threads: int | None = None, engine: EngineName = "auto",
-    check_hashes: bool = True, writable: bool = False,
+    check_hashes: bool = True, writable: bool = False, ranker_model: str | Path | None = None,
 ) -> Collection:  # fmt: skip
     """The bundle at ``path``, ready to answer, and to be written if it is to be ``writable``.
 
-    ``threads`` None takes all cores that the process may use. ``check_hashes`` False trusts the disk. Raises
+    ``threads`` None takes all cores that the process may use. ``check_hashes`` False trusts the disk.
+    ``ranker_model`` is the folder of a T5 that ranks in it, which documents need to be written. Raises
     BundleError or ModelError, and FieldError where another process writes the bundle.
     """
     if not writable:
         return open_read_only(path, threads=threads, engine=engine, check_hashes=check_hashes)
     count = thread_count(threads)
-    writer = Writer.open(Path(path), threads=count, check_hashes=check_hashes)
+    model = None if ranker_model is None else Path(ranker_model)
+    writer = Writer.open(Path(path), threads=count, check_hashes=check_hashes, ranker_model=model)
     try:
         return WritableCollection(writer, Snapshot(writer.reader(), count, engine))
     except BaseException:

@@ -60,7 +60,9 @@ def opened(
     if not settings.writable:
         bundle = Bundle.open(path, settings.check_hashes)
         return _answering(bundle, settings, open_snapshot), None
-    load_encoder = partial(PassageEncoder.load, threads=1, cache=cache)
+    load_encoder = partial(
+        PassageEncoder.load, threads=1, cache=cache, ranker_model=settings.ranker_model
+    )
     writer = Writer.open(path, check_hashes=settings.check_hashes, load_encoder=load_encoder)
     for line in writer.torn:
         _log.warning(line)

@@ -157,6 +157,10 @@ class Settings(BaseModel):
         False,
         description="Take writes of passages; no other process may write the bundle meanwhile.",
     )
+    ranker_model: Path | None = Field(
+        None,
+        description="Folder that `lurcher export-ranker` wrote, to write into a bundle that its T5 ranks.",
+    )
     cors_origins: list[str] = Field(
         default_factory=list, description="Origins of web pages that may call the server (CORS)."
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -20,10 +21,12 @@ from lurcher.errors import FieldError
 from lurcher.index_builder.stages.encode_passages import Coding, Kept, encode_vectors
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.engines import EngineName
+from lurcher.models.ranker.seq2seq import RankerConfig, Seq2SeqEncoder
 
 NO_T5 = (
-    "a T5 ranks in this bundle, and what encodes passages for it is not in it: documents cannot be added or"
-    " replaced; delete works"
+    "a T5 ranks in this bundle, and what encodes passages for it is too large to be in it: name the folder"
+    " that `lurcher export-ranker` wrote by --ranker-model (the setting ranker_model); delete and patch work"
+    " without"
 )
 
 
@@ -81,10 +84,17 @@ def joined(parts: Sequence[Encoded]) -> Encoded:
 class PassageEncoder:
     """Encodes passages for a bundle; call it from one thread at a time."""
 
-    def __init__(self, bundle: Bundle, encoder: Encoder | None) -> None:
-        """Encode for ``bundle`` by its ``encoder`` of passages; None: it has no vectors."""
-        self._encoder = encoder
-        self._ranked_by_t5 = bundle.states is not None
+    def __init__(
+        self, bundle: Bundle, encoder: Encoder | None, t5: Seq2SeqEncoder | None = None
+    ) -> None:
+        """Encode for ``bundle`` by its ``encoder`` of passages; None: it has no vectors.
+
+        ``t5`` makes the states of a T5 that ranks in it. Raises FieldError where that is missing.
+        """
+        if bundle.states is not None and t5 is None:
+            raise FieldError("ranker_model", NO_T5)
+        self._encoder, self._t5 = encoder, t5
+        self._codec = bundle.codecs.states
         tokens, reading = bundle.tokens, bundle.reading
         self._coding = (
             None
@@ -95,8 +105,16 @@ class PassageEncoder:
         )
 
     @classmethod
-    def load(cls, bundle: Bundle, threads: int, cache: ModelCache | None = None) -> PassageEncoder:
-        """That of ``bundle``, its models loaded, unless ``cache`` has them. Raises ModelError."""
+    def load(
+        cls, bundle: Bundle, threads: int, cache: ModelCache | None = None,
+        ranker_model: Path | None = None,
+    ) -> PassageEncoder:  # fmt: skip
+        """That of ``bundle``, its models loaded, unless ``cache`` has its encoder.
+
+        ``ranker_model`` is the folder of the T5 that ranks in it, if one does. Raises ModelError,
+        ModelNotFound, and FieldError for another ranker or none.
+        """
+        t5 = _t5(bundle, threads, ranker_model)
         if bundle.index is None:
             return cls(bundle, None)
         # The native engine gives the same vectors, faster, but not on every machine.
@@ -106,18 +124,13 @@ class PassageEncoder:
             bundle.manifest, ENCODER, ("write", threads, engine),
             lambda: Encoder.load(bundle.path / ENCODER, "passage", threads, engine),
         )  # fmt: skip
-        return cls(bundle, encoder)
+        return cls(bundle, encoder, t5)
 
     def encode(
         self, passages: Sequence[Passage], sources: Sequence[bytes | None],
         advance: Callable[[int], object] = str,
     ) -> Encoded:  # fmt: skip
-        """``passages``, whose documents have the hashes ``sources``, encoded; ``advance`` counts batches.
-
-        Raises FieldError where a T5 would have to read them.
-        """
-        if self._ranked_by_t5 and passages:
-            raise FieldError("passages", NO_T5)
+        """``passages``, whose documents have the hashes ``sources``, encoded; ``advance`` counts batches."""
         if self._encoder is None:
             return Encoded(tuple(passages), tuple(sources), None)
         contents = [passage.content for passage in passages]
@@ -130,4 +143,36 @@ class PassageEncoder:
             vectors, kept = self._coding.encode(self._encoder, tokens, advance, alone)
         # As in a build: no query comes near a passage with neither title nor text.
         vectors[[place for place, content in enumerate(contents) if not content]] = 0.0
-        return Encoded(tuple(passages), tuple(sources), vectors, tuple(kept))
+        states = self._states(contents)
+        return Encoded(tuple(passages), tuple(sources), vectors, tuple(kept), states)
+
+    def _states(self, contents: Sequence[str]) -> tuple[States, ...]:
+        """The states of each of ``contents`` for the T5; none without one."""
+        t5, codec = self._t5, self._codec
+        if t5 is None or codec is None:
+            return ()
+        found = []
+        for tokens in t5.tokenise(contents):
+            packed: list[Packed] = []
+
+            def keep(_: int, states: Vectors, packed: list[Packed] = packed) -> None:
+                packed.append(codec.pack(states))
+
+            t5.visit_states([tokens], keep)
+            found.append(States(packed[0], tokens.truncated))
+        return tuple(found)
+
+
+def _t5(bundle: Bundle, threads: int, folder: Path | None) -> Seq2SeqEncoder | None:
+    """What makes the states of the T5 that ranks in ``bundle``, in ``folder``; None where none ranks.
+
+    Raises ModelError, ModelNotFound, FieldError.
+    """
+    ranker = bundle.manifest.ranker
+    if bundle.states is None or not isinstance(ranker, RankerConfig) or folder is None:
+        return None
+    t5 = Seq2SeqEncoder.load(folder, threads)
+    if t5.config.fingerprint != ranker.fingerprint:
+        reason = f"{folder} is another than {ranker.name}, which the bundle's states are of"
+        raise FieldError("ranker_model", reason)
+    return t5

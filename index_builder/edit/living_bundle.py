@@ -79,14 +79,18 @@ class LivingBundle:
             found[id_] = replace(one, passages=(passage,), sources=(source,))
         new = [id_ for id_ in total.added if id_ not in found]
         if new:
-            if self._encoder is None:
-                self._encoder = self._load_encoder(self.bundle)
             passages, sources = zip(*(total.added[id_] for id_ in new), strict=True)
-            made = self._encoder.encode(passages, sources)
+            made = self.encoder().encode(passages, sources)
             if len(new) == len(total.added):
                 return made
             found |= {id_: made.take([place]) for place, id_ in enumerate(new)}
         return joined([found[id_] for id_ in total.added])
+
+    def encoder(self) -> PassageEncoder:
+        """What encodes passages, loaded if it is not yet. Raises ModelError, FieldError."""
+        if self._encoder is None:
+            self._encoder = self._load_encoder(self.bundle)
+        return self._encoder
 
     def _read(self, ids: Sequence[str]) -> list[Encoded]:
         """Each of the passages ``ids`` of the bundle, as it is stored."""

@@ -75,13 +75,15 @@ class Writer:
     def open(
         cls, path: Path, *, threads: int = 1, check_hashes: bool = True,
         policy: WritePolicy | None = None, clock: Callable[[], float] = monotonic,
-        load_encoder: LoadEncoder | None = None, fail_point: FailPoint = carry_on, disk: Disk = DISK,
+        load_encoder: LoadEncoder | None = None, ranker_model: Path | None = None,
+        fail_point: FailPoint = carry_on, disk: Disk = DISK,
     ) -> Writer:  # fmt: skip
         """The writer of the bundle at ``path``, with all that its log has.
 
-        ``load_encoder`` gives what encodes passages, None: the bundle's own, of ``threads``. ``torn``
-        says what of the log was cut off. Raises FieldError where another process writes the bundle,
-        BundleError, WalCorrupt, and ModelError where what the log has cannot be encoded.
+        ``load_encoder`` gives what encodes passages, None: the bundle's own, of ``threads``.
+        ``ranker_model`` is the folder of a T5 that ranks in it. ``torn`` says what of the log was cut off.
+        Raises FieldError where another process writes the bundle, BundleError, WalCorrupt, and ModelError
+        where what the log has cannot be encoded.
         """
         policy = policy or WritePolicy()
         Bundle.open(path, check_hashes=False).close()  # says what is wrong before anything is made
@@ -93,7 +95,8 @@ class Writer:
                 living = LivingBundle(
                     bundle,
                     policy,
-                    load_encoder or partial(PassageEncoder.load, threads=threads),
+                    load_encoder
+                    or partial(PassageEncoder.load, threads=threads, ranker_model=ranker_model),
                     fail_point,
                     disk,
                 )
@@ -191,6 +194,8 @@ class Writer:
         if isinstance(request, Upsert) and self._splitter is None:
             self._splitter = splitter_of(self.bundle)
         change, receipt = resolve(request, self.bundle, self._splitter)
+        if change.passages:
+            self._living.encoder()  # what could not be encoded must not be in the log
         if isinstance(request, Delete) and request.dry_run:
             change = Change("delete")
         return change, replace(receipt, sequence=self.sequence + len(pending))
