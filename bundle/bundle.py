@@ -144,6 +144,14 @@ class Bundle:
             raise BundleError(self.path, reason)
         return range(self.rows.count)
 
+    def since(self, ids: Sequence[str]) -> dict[str, float | None]:
+        """When the text of each of the passages ``ids`` took the place of another, None: the build has it.
+
+        In seconds since 1970, UTC; those that no passage has are left out.
+        """
+        rows = self.passages.rows_of(ids)
+        return dict(zip(rows, self.passages.since(list(rows.values())), strict=True))
+
     @property
     def vectors(self) -> VectorStore:
         """The index of the passages' vectors. Raises BundleError in a bundle without vectors."""
@@ -342,15 +350,27 @@ def _known(bundle: Bundle, before: Bundle | None, *, changed: bool) -> Neighbour
     same = not changed and settings.generation == manifest.generation
     if same and bundle.rows.plain:
         return Neighbours.open(path, settings, count, rows_of)
-    known = None if before is None or before.manifest.neighbours != settings else before.neighbours
-    if known is None or before is None:
-        files = NeighbourFiles.open(path, settings)
+    known = None if before is None else before.neighbours
+    if known is None or before is None or known.settings != settings:
+        files = NeighbourFiles.open(path, settings, manifest.files)
         found = rows_of(files.ids)
         rows = np.array([found.get(id_, -1) for id_ in files.ids], np.int64)
     else:
         files = known.files
         rows = followed(known.numbered, files.ids, before, bundle, rows_of)
-    return Neighbours.of(files, count, rows, bundle.vectors)
+    return Neighbours.of(files, count, _judged(bundle, rows, settings.judged), bundle.vectors)
+
+
+def _judged(bundle: Bundle, rows: Rows, time: float | None) -> Rows:
+    """``rows`` (n,) with -1 for each passage whose text is another than that judged at ``time``."""
+    for place, segment in enumerate(bundle.segments):
+        times = segment.passages.rewritten
+        if times is not None:
+            own = bundle.rows.among(place)
+            here = np.flatnonzero((rows >= own.start) & (rows < own.stop))
+            later = times[rows[here] - own.start] > (time or 0.0)
+            rows[here[later]] = -1
+    return rows
 
 
 def verify(path: Path) -> list[str]:

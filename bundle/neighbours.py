@@ -14,14 +14,16 @@
 Means and lengths stand in the order of the ids in labels.npz. Formulas are those of models.neighbours.
 
 Scores and adapted vectors are those of the generation that was adapted. In a later one labels follow their
-ids: those of deleted passages are gone, scores are worked out anew, and passages with labels are adapted in
-memory.
+ids: those of deleted passages are gone, and of passages whose text is another now; scores are worked out
+anew, and passages with labels are adapted in memory. A compaction writes labels, scores, means and lengths
+without what is gone, below its generation's number (``bundle.places``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,6 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lurcher.bundle.labels import Labels, RowsOf, rows_of_all
 from lurcher.bundle.passages import Passages, Rows
+from lurcher.bundle.places import place_of
 from lurcher.bundle.scanned import AdaptedIndex, ScannedVectors
 from lurcher.bundle.segmented.vectors import VectorStore
 from lurcher.bundle.uses import Use, Uses
@@ -93,6 +96,8 @@ class NeighbourSettings(_Part):
     adapted_effort: int | None  # of adapted.faiss
     development: str  # what was tuned on
     generation: Annotated[int, Field(ge=1)] = 1  # of the bundle that was adapted
+    # When, in seconds since 1970, UTC; None where that was not noted. Labels are of the texts of that time.
+    judged: float | None = None
     trials: list[Trial]  # off first; empty where there was nothing to tune on
 
 
@@ -113,17 +118,20 @@ class NeighbourFiles:
     uses: Uses
 
     @classmethod
-    def open(cls, bundle: Path, settings: NeighbourSettings) -> NeighbourFiles:
-        """Those of the folder ``bundle``. Raises BundleCorrupt."""
-        labels, ids = Labels.load_by_id(bundle / LABELS)
+    def open(
+        cls, bundle: Path, settings: NeighbourSettings, files: Iterable[str] = ()
+    ) -> NeighbourFiles:
+        """Those of the folder ``bundle``, where its manifest's ``files`` say. Raises BundleCorrupt."""
+        place = partial(place_of, list(files))
+        labels, ids = Labels.load_by_id(bundle / place(LABELS))
         queries = VectorIndex.open(bundle / QUERIES, settings.search_effort)
         texts = Passages(bundle / TEXTS)
         try:
             opened = cls(
                 bundle, settings, queries, texts, labels, ids,
-                _load(bundle / SCORES, (settings.labels,)),
-                _load(bundle / MEANS, (settings.passages, queries.dimension)),
-                _load(bundle / LENGTHS, (settings.passages,)),
+                _load(bundle / place(SCORES), (settings.labels,)),
+                _load(bundle / place(MEANS), (settings.passages, queries.dimension)),
+                _load(bundle / place(LENGTHS), (settings.passages,)),
                 VectorIndex.open(bundle / ADAPTED, settings.adapted_effort), Uses(texts.close),
             )  # fmt: skip
             for file, what, has, wants in (

@@ -3,7 +3,8 @@
 ::
 
     passages(row INTEGER PRIMARY KEY, id TEXT UNIQUE, title TEXT, text TEXT, metadata TEXT,
-             document TEXT, section TEXT, start INTEGER, "end" INTEGER, anchor TEXT, url TEXT, source BLOB)
+             document TEXT, section TEXT, start INTEGER, "end" INTEGER, anchor TEXT, url TEXT, source BLOB,
+             since REAL)
     attributes(field TEXT, value, row INTEGER)    one line for each filterable metadata value
     kinds(field TEXT, kind TEXT, passages INTEGER)    in how many passages a field holds each kind of value
     progress(records, skipped, characters, read)  one line: how far the build read the corpus, how many
@@ -13,7 +14,9 @@
 ``document`` is NULL where the passage is all of its document, and has its id; ``section`` a JSON list, NULL
 for (); ``start`` and ``end`` are offsets in the document's text; ``anchor`` and ``url`` are NULL for "".
 ``source`` is a hash of the document as it was read and how many passages it has, NULL where that is not
-known; files of formats up to 4 have no such column.
+known; files of formats up to 4 have no such column. ``since`` is when the text was written in the place of
+another one or of none, in seconds since 1970, UTC: what was judged before is of another text. It is NULL
+where the build wrote it.
 ``metadata`` is a JSON object. Its scalars, and the scalars of its lists, are filterable; they stand
 in ``attributes`` with their SQLite type (true and false as 1 and 0), names and texts in Unicode's form NFC.
 Nested objects and lists, and more than 64 numbers in one list, are stored and returned, not filterable;
@@ -22,13 +25,11 @@ Nested objects and lists, and more than 64 numbers in one list, are stored and r
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ import numpy.typing as npt
 from lurcher.bundle.attributes import Kind, attributes
 from lurcher.bundle.conditions import Condition, Scalar, sql_test
 from lurcher.bundle.filter_fields import FilterFields
+from lurcher.bundle.passage import Passage, content_of, line_of, passage_of, path_of
 from lurcher.errors import BundleCorrupt
 
 __all__ = ["Condition", "Passage", "PassageWriter", "Passages", "Rows", "Scalar"]
@@ -46,65 +48,6 @@ Rows = npt.NDArray[np.int64]
 
 _IDS_A_QUERY = 1_000
 _VALUES_A_QUERY = 10_000  # SQLite allows 32,766 values in one statement
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """The unit that is retrieved: a document, or a part of one.
-
-    title      the document's
-    document   the document's id; "" stands for the passage's own, of a document that was not split
-    section    headings above the passage, outermost first
-    start, end where it stands in the document's text, in code points; ``end`` -1 stands for the text's length
-    anchor     of its section, what comes after ``#`` in a link; "" if there is none
-    url        a link to it; "" if there is none
-    """
-
-    id: str
-    text: str
-    title: str = ""
-    metadata: dict[str, Any] = field(default_factory=dict)
-    document: str = ""
-    section: tuple[str, ...] = ()
-    start: int = 0
-    end: int = -1
-    anchor: str = ""
-    url: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.document:
-            object.__setattr__(self, "document", self.id)
-        if self.end < 0:
-            object.__setattr__(self, "end", self.start + len(self.text))
-
-    @property
-    def heading(self) -> str:
-        """Title and section in one line."""
-        return heading(self.title, self.section)
-
-    @property
-    def content(self) -> str:
-        """What is encoded: heading and text joined by a blank, as BEIR joins title and text."""
-        return _content(self.title, self.section, self.text)
-
-
-def heading(title: str, section: Sequence[str]) -> str:
-    """A title and the headings below it in one line, as they are shown and encoded: "npm-ls > Synopsis"."""
-    return " > ".join([title, *section] if title else section)
-
-
-def _content(title: str, section: Sequence[str], text: str) -> str:
-    return f"{heading(title, section)} {text}".strip()
-
-
-def _line(row: int, p: Passage, source: bytes | None) -> tuple[Any, ...]:
-    """The line of a passage in the table."""
-    return (
-        row, p.id, p.title, p.text, json.dumps(p.metadata, ensure_ascii=False),
-        None if p.document == p.id else p.document,
-        json.dumps(p.section, ensure_ascii=False) if p.section else None,
-        p.start, p.end, p.anchor or None, p.url or None, source,
-    )  # fmt: skip
 
 
 class PassageWriter:
@@ -124,7 +67,8 @@ class PassageWriter:
                 row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL,
                 text TEXT NOT NULL, metadata TEXT NOT NULL, document TEXT, section TEXT,
                 start INTEGER NOT NULL, "end" INTEGER NOT NULL, anchor TEXT, url TEXT,
-                source BLOB);
+                source BLOB, since REAL);
+            CREATE INDEX IF NOT EXISTS by_since ON passages(since) WHERE since IS NOT NULL;
             CREATE INDEX IF NOT EXISTS by_document ON passages(document)
                 WHERE document IS NOT NULL;
             CREATE TABLE IF NOT EXISTS attributes(field TEXT NOT NULL, value, row INTEGER NOT NULL);
@@ -151,18 +95,20 @@ class PassageWriter:
 
     def append(
         self, passages: Sequence[Passage], records: int, skipped: int, characters: int = 0, read: int = 0,
-        sources: Sequence[bytes | None] | None = None,
+        sources: Sequence[bytes | None] | None = None, since: Sequence[float | None] | None = None,
     ) -> None:  # fmt: skip
         """Add ``passages`` and note that ``records`` of the corpus are now read, in one transaction.
 
         ``characters`` are how many these have, and ``read`` how many of them are in a passage. ``sources``
-        are hashes of the document that each is of, None: not known.
+        are hashes of the document that each is of, None: not known; ``since`` says since when each has its
+        text, None: since the build.
         """
         rows = range(self.count, self.count + len(passages))
+        none = [None] * len(passages)
         self._db.execute("BEGIN")
         self._db.executemany(
-            f"INSERT INTO passages VALUES ({','.join('?' * 12)})",  # noqa: S608 (only marks)
-            list(map(_line, rows, passages, sources or [None] * len(passages))),
+            f"INSERT INTO passages VALUES ({','.join('?' * 13)})",  # noqa: S608 (only marks)
+            list(map(line_of, rows, passages, sources or none, since or none)),
         )
         self._append_attributes(rows, passages)
         self._db.execute("DELETE FROM progress")
@@ -220,11 +166,12 @@ class Passages:
 
     @classmethod
     def in_memory(
-        cls, passages: Sequence[Passage], sources: Sequence[bytes | None] | None = None
-    ) -> Passages:
-        """``passages`` as a file would have them, in no file; ``sources`` as in ``PassageWriter.append``."""
+        cls, passages: Sequence[Passage], sources: Sequence[bytes | None] | None = None,
+        since: Sequence[float | None] | None = None,
+    ) -> Passages:  # fmt: skip
+        """``passages`` as a file would have them, in no file; the rest as in ``PassageWriter.append``."""
         writer = PassageWriter(":memory:")
-        writer.append(passages, len(passages), 0, sources=sources)
+        writer.append(passages, len(passages), 0, sources=sources, since=since)
         opened = cls.__new__(cls)
         opened._read(writer.finish_in_memory())
         return opened
@@ -239,6 +186,19 @@ class Passages:
         if "document" not in columns:
             self._db.execute(_PASSAGES_OF_2)
         self._has_sources = "source" in columns
+        self._has_since = "since" in columns
+
+    @cached_property
+    def rewritten(self) -> npt.NDArray[np.float64] | None:
+        """Since when each has its text, (n,), -inf: since the build; None: all have."""
+        sql = "SELECT row, since FROM passages WHERE since IS NOT NULL"
+        found = self._query(sql) if self._has_since else []
+        if not found:
+            return None
+        times = np.full(self.count, -np.inf)
+        rows, since = zip(*found, strict=True)
+        times[list(rows)] = since
+        return times
 
     @property
     def fields(self) -> list[str]:
@@ -263,7 +223,7 @@ class Passages:
     def get(self, rows: Sequence[int]) -> list[Passage]:
         """The passages at ``rows``, in that order."""
         order = [int(row) for row in rows]
-        found = {row: _passage(*columns) for row, *columns in self._among(_WHOLE, order)}
+        found = {row: passage_of(*columns) for row, *columns in self._among(_WHOLE, order)}
         return [found[row] for row in order]
 
     def contents(self, rows: Sequence[int]) -> list[str]:
@@ -271,7 +231,7 @@ class Passages:
         order = [int(row) for row in rows]
         sql = "SELECT row, title, section, text FROM passages WHERE row IN ({})"
         found = {
-            row: _content(title, _path(section), text)
+            row: content_of(title, path_of(section), text)
             for row, title, section, text in self._among(sql, order)
         }
         return [found[row] for row in order]
@@ -290,6 +250,13 @@ class Passages:
         order = [int(row) for row in rows]
         found = dict(self._among("SELECT row, source FROM passages WHERE row IN ({})", order))
         return [found[row] for row in order]
+
+    def since(self, rows: Sequence[int]) -> list[float | None]:
+        """Since when each of the passages at ``rows`` has its text, None: since the build."""
+        if self.rewritten is None:
+            return [None] * len(rows)
+        times = self.rewritten[list(rows)].tolist()
+        return [None if one == -np.inf else one for one in times]
 
     def documents(self, rows: Rows) -> list[str]:
         """The id of the document that each of the passages at ``rows`` (n,) is of."""
@@ -370,20 +337,6 @@ _PASSAGES_OF_2 = """
     CREATE TEMP VIEW passages AS
     SELECT *, NULL AS document, NULL AS section, 0 AS start, -1 AS "end", NULL AS anchor, NULL AS url
     FROM main.passages"""
-
-
-def _passage(
-    id_: str, title: str, text: str, metadata: str, document: str | None, section: str | None,
-    start: int, end: int, anchor: str | None, url: str | None,
-) -> Passage:  # fmt: skip
-    return Passage(
-        id_, text, title, json.loads(metadata), document or "", _path(section), start, end,
-        anchor or "", url or "",
-    )  # fmt: skip
-
-
-def _path(section: str | None) -> tuple[str, ...]:
-    return tuple(json.loads(section)) if section else ()
 
 
 # Format 2 does not say what fields hold, and has texts as they came: any value is compared. A skip scan, one

@@ -128,7 +128,7 @@ def adapt(
 
     judged = read_sources(
         pair("qrels", queries, qrels), clicks or [], from_log or [],
-        pair("dev_qrels", dev_queries, dev_qrels), skip_unknown=skip_unknown,
+        pair("dev_qrels", dev_queries, dev_qrels), skip_unknown=skip_unknown, bundle=bundle,
     )  # fmt: skip
     with progress() as bar:
         made, manifest = run(

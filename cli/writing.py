@@ -38,6 +38,14 @@ RankerModel = Annotated[
     typer.Option(help="Of a bundle that a T5 ranks: the folder that `export-ranker` wrote."),
 ]
 
+KeepFeedback = Annotated[
+    bool,
+    typer.Option(
+        "--keep-feedback",
+        help="Let feedback and known queries count on for passages whose text is another now.",
+    ),
+]
+
 # Of a command: what it has written goes to the disk together.
 _PASSAGES = 20_000
 
@@ -46,20 +54,22 @@ _PASSAGES = 20_000
 def add(
     bundle: BundlePath, corpus: CorpusPath, encoding: Encoding = None, delimiter: Delimiter = None,
     field: Field = None, types: Types = None, ranker_model: RankerModel = None,
+    keep_feedback: KeepFeedback = False,
 ) -> None:  # fmt: skip
     """Add the documents of a corpus to a bundle, and replace those whose ids it has; others stay."""
     reading = _reading(encoding, delimiter, field, types)
-    _take_in(bundle, corpus, reading, ranker_model, delete_others=False)
+    _take_in(bundle, corpus, reading, ranker_model, keep_feedback, delete_others=False)
 
 
 @app.command()
 def sync(
     bundle: BundlePath, corpus: CorpusPath, encoding: Encoding = None, delimiter: Delimiter = None,
     field: Field = None, types: Types = None, ranker_model: RankerModel = None,
+    keep_feedback: KeepFeedback = False,
 ) -> None:  # fmt: skip
     """Make a bundle equal to a corpus: add, replace and delete; what has not changed is not encoded."""
     reading = _reading(encoding, delimiter, field, types)
-    _take_in(bundle, corpus, reading, ranker_model, delete_others=True)
+    _take_in(bundle, corpus, reading, ranker_model, keep_feedback, delete_others=True)
 
 
 @app.command()
@@ -149,14 +159,15 @@ def restore(
 
 
 def _take_in(
-    bundle: Path, corpus: Path, reading: ReadOptions, ranker_model: Path | None, delete_others: bool
-) -> None:
+    bundle: Path, corpus: Path, reading: ReadOptions, ranker_model: Path | None, keep_feedback: bool,
+    delete_others: bool,
+) -> None:  # fmt: skip
     from lurcher.index_builder.corpus import read_corpus
     from lurcher.index_builder.edit.sync import take_in
 
     records = read_corpus(corpus, reading)
     with progress() as bar, _writing(bundle, ranker_model) as writer:
-        done = take_in(writer, records, bar, delete_others)
+        done = take_in(writer, records, bar, delete_others, keep_feedback)
     deleted = f", {done.deleted:,} deleted" if delete_others else ""
     console.print(
         f"{bundle}: {done.written:,} documents written, {done.unchanged:,} unchanged{deleted}",

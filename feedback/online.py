@@ -100,7 +100,8 @@ class OnlineIndex:
     def learn(self, changes: Sequence[Change], texts: Sequence[str], vectors: Vectors) -> None:
         """Apply ``changes``; ``texts`` with ``vectors`` (n, d) are those that ``unknown`` named.
 
-        Changes of passages that the snapshot does not have are passed over.
+        Changes of passages that the snapshot does not have are passed over, but those that take a label away:
+        should the passage come back, it is another.
         """
         self._look()
         learnt = self._learnt
@@ -112,7 +113,7 @@ class OnlineIndex:
         for change in changes:
             number = learnt.numbers.get(normalised(change.query))
             # One that is not known is to lose what it does not have.
-            if number is not None and change.passage in rows:
+            if number is not None and (change.passage in rows or not change.weight):
                 self._set(number, change.passage, change.weight)
         self._delete_unlabelled({normalised(change.query) for change in changes})
         learnt.changes += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -84,6 +84,26 @@ class LogContent:
     def submissions(self) -> tuple[Submission, ...]:
         """Those that no removal took back, oldest first."""
         return _surviving(self.records)
+
+    def of_these_texts(
+        self, since: Callable[[Sequence[str]], Mapping[str, float | None]]
+    ) -> LogContent:
+        """It without judgements that were given before the passage's text took the place of another.
+
+        ``since`` gives, of those of some ids that there are, when that was, None: never.
+        """
+        asked = {p.passage for one in self.submissions for p in one.pairs}
+        times = since(list(asked))
+
+        def kept(record: Record) -> Record:
+            if not isinstance(record, Submission):
+                return record
+            pairs = tuple(
+                pair for pair in record.pairs if record.time >= (times.get(pair.passage) or 0.0)
+            )
+            return record if len(pairs) == len(record.pairs) else replace(record, pairs=pairs)
+
+        return replace(self, records=tuple(map(kept, self.records)))
 
     @property
     def judgements(self) -> list[Judgement]:

@@ -42,9 +42,10 @@ def open_state(
         # Where the end of the log was lost, what comes now must not have the numbers of what was folded.
         log.sequence = max(log.sequence, folded)
         _note(log, content, limits)
-        weights = dict(content.up_to(folded).aggregate().weights())
+        counting = content.of_these_texts(bundle.since)
+        weights = dict(counting.up_to(folded).aggregate().weights())
         state = FeedbackState(log, limits, most_pairs, FoldedLog(folded, weights), most_bytes)
-        submissions = content.submissions
+        submissions = counting.submissions
         judged = {pair.passage for one in submissions for pair in one.pairs}
         known = bundle.passages.rows_of(list(judged)).keys()
         for one in submissions:
@@ -55,6 +56,7 @@ def open_state(
     _log.info(
         "feedback", file=str(log.path), pairs=state.counts.pairs, counted=state.counts.counted,
         of_unknown_passages=sum(p.passage not in known for one in submissions for p in one.pairs),
+        of_other_texts=len(content.judgements) - len(counting.judgements),
         in_the_bundle=sum(one.sequence <= folded for one in submissions),
     )  # fmt: skip
     return state

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import cast
@@ -21,7 +21,7 @@ from lurcher.errors import LurcherError, NotReady, QueueFull
 from lurcher.feedback.aggregation import PairKey, pair_key
 from lurcher.feedback.online import Change
 from lurcher.feedback.records import Removal, Submission
-from lurcher.feedback.state import Answer, FeedbackState, Outcome, Receipt, Request
+from lurcher.feedback.state import Answer, FeedbackState, Forgetting, Outcome, Receipt, Request
 
 _log = structlog.get_logger()
 
@@ -58,8 +58,13 @@ class _Job:
 
     @property
     def size(self) -> int:
-        """How many pairs it has; a removal, or a request without any, is as much work as one."""
-        return max(1, len(self.request.pairs)) if isinstance(self.request, Submission) else 1
+        """As ``_size`` of its request."""
+        return _size(self.request)
+
+
+def _size(request: Request) -> int:
+    """How many pairs it has; what takes some back, or has none, is as much work as one."""
+    return max(1, len(request.pairs)) if isinstance(request, Submission) else 1
 
 
 def _ignore(_: Receipt) -> None:
@@ -119,13 +124,24 @@ class FeedbackService:
         """
         return cast(int, await self._queue(removal))
 
+    async def forget(self, passages: Iterable[str]) -> None:
+        """Let what was judged of ``passages`` count no more. Raises NotReady where the server stops."""
+        if self._stopped:
+            raise NotReady("the server is stopping")
+        judged = self._state.judged(passages)
+        if judged:
+            await self._add(Forgetting(judged))
+
     async def _queue(self, request: Request) -> Answer:
         if self._stopped:
             raise NotReady("the server is stopping")
-        job = _Job(request, asyncio.get_running_loop().create_future())
-        if self._waiting_pairs + job.size > self._limits.waiting:
+        if self._waiting_pairs + _size(request) > self._limits.waiting:
             retry_after = max(1, round(self._waiting_pairs * self._seconds_a_pair))
             raise QueueFull(self._waiting_pairs, retry_after)
+        return await self._add(request)
+
+    async def _add(self, request: Request) -> Answer:
+        job = _Job(request, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
         self._waiting_pairs += job.size
         self._arrived.set()
@@ -172,7 +188,7 @@ class FeedbackService:
                 keys.add((request.client, request.key))
             group.append(self._waiting.popleft())
             pairs += group[-1].size
-            if isinstance(request, Removal):
+            if not isinstance(request, Submission):
                 break
         self._waiting_pairs -= pairs
         return group

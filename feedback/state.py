@@ -15,8 +15,8 @@ a pair what it weighs beyond its weight in the bundle.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from lurcher.errors import FeedbackNotKept, FieldError, LurcherError
@@ -41,8 +41,18 @@ class Receipt:
     held_back: int
 
 
-Request = Submission | Removal
-Answer = Receipt | int  # of a removal: how many judgements it took back
+@dataclass(frozen=True, slots=True)
+class Forgetting:
+    """What was judged of ``passages`` counts no more: they are gone, or their texts are others now.
+
+    It is in no log: the bundle says since when a passage has its text.
+    """
+
+    passages: frozenset[str]
+
+
+Request = Submission | Removal | Forgetting
+Answer = Receipt | int  # of what takes judgements back: how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +111,7 @@ class FeedbackState:
         self._live: dict[PairKey, int] = {}  # judgements that the bundle has not
         # By number, to be taken back: as given, without passages that do not count.
         self._submissions: dict[int, Submission] = {}
+        self._of_passage: dict[str, set[int]] = {}  # the numbers of what names it
         self._receipts: dict[tuple[str, str], tuple[int, Receipt]] = {}  # by client and key
 
     @property
@@ -108,23 +119,30 @@ class FeedbackState:
         """How much counts beside what the bundle has."""
         return Counts(len(self._live), self._counted, self._judgements)
 
+    def judged(self, passages: Iterable[str]) -> frozenset[str]:
+        """Those of ``passages`` that anything was judged of; from any thread."""
+        return frozenset(id_ for id_ in passages if self._of_passage.get(id_))
+
     def commit(self, requests: Sequence[Request]) -> tuple[list[Outcome], list[Change]]:
         """The outcome of each of ``requests``, in order, and the pairs whose weight changed.
 
-        A client's key may be there once, and a removal comes last. What is accepted is on the disk when
-        this returns; where the log cannot be written, nothing is changed.
+        A client's key may be there once, and what takes judgements back comes last. What is accepted is on
+        the disk when this returns; where the log cannot be written, nothing is changed.
         """
         outcomes = self._without_writing(requests)
         fresh = [place for place, outcome in enumerate(outcomes) if outcome is None]
         changes: dict[PairKey, Change] = {}  # the last word on each
+        logged = [one for place in fresh if not isinstance(one := requests[place], Forgetting)]
         try:
-            written = self.log.append([requests[place] for place in fresh]) if fresh else []
+            written = iter(self.log.append(logged) if logged else ())
         except LurcherError as error:
             for place in fresh:
                 outcomes[place] = Outcome(error)
         else:
-            for place, record in zip(fresh, written, strict=True):
-                answer, changed = self._apply(record)
+            for place in fresh:
+                request = requests[place]
+                forgets = isinstance(request, Forgetting)
+                answer, changed = self._apply(request if forgets else next(written))
                 outcomes[place] = Outcome(answer)
                 changes.update({pair_key(c.query, c.passage): c for c in changed})
         return [o for o in outcomes if o is not None], list(changes.values())
@@ -148,7 +166,9 @@ class FeedbackState:
                 except LurcherError as error:
                     outcome = Outcome(error)
             # Or else whoever takes back what is not there makes the log grow for ever.
-            elif not self._taken_by(request) and not any(_takes(request, one) for one in fresh):
+            elif isinstance(request, Removal) and not (
+                self._taken_by(request) or any(_takes(request, one) for one in fresh)
+            ):
                 outcome = Outcome(0)
             outcomes.append(outcome)
         return outcomes
@@ -193,7 +213,30 @@ class FeedbackState:
         )
 
     def _apply(self, record: Request) -> tuple[Answer, list[Change]]:
-        return self._remove(record) if isinstance(record, Removal) else self.add(record)
+        match record:
+            case Submission():
+                return self.add(record)
+            case Removal():
+                return self._remove(record)
+            case Forgetting():
+                return self._forget(record.passages)
+
+    def _forget(self, passages: Collection[str]) -> tuple[int, list[Change]]:
+        """Take back all of ``passages``: how many live judgements, and the pairs whose weight changed."""
+        numbers = {n for id_ in passages for n in self._of_passage.pop(id_, ())}
+        had, before = self._judgements, dict[PairKey, _Was]()
+        for one in [self._submissions[number] for number in sorted(numbers)]:
+            gone = [pair for pair in one.pairs if pair.passage in passages]
+            before = self._before(pair_key(p.query, p.passage) for p in gone) | before
+            for pair in gone:
+                self._sums.take_back(pair.query, pair.passage, one.client, pair.weight)
+                self._count(pair_key(pair.query, pair.passage), one, -1)
+            kept = tuple(pair for pair in one.pairs if pair.passage not in passages)
+            self._submissions[one.sequence] = replace(one, pairs=kept)
+        # The bundle has lost its labels of these, too.
+        kept_weights = {k: w for k, w in self._folded.weights.items() if k[1] not in passages}
+        self._folded = replace(self._folded, weights=kept_weights)
+        return had - self._judgements, self._changes(before)
 
     def add(self, submission: Submission) -> tuple[Receipt, list[Change]]:
         """Add up what is in the log already: its receipt and the pairs whose weight changed."""
@@ -203,6 +246,8 @@ class FeedbackState:
             self._sums.add(pair.query, pair.passage, submission.client, pair.weight)
             self._count(key, submission, 1)
         self._submissions[submission.sequence] = submission
+        for pair in submission.pairs:
+            self._of_passage.setdefault(pair.passage, set()).add(submission.sequence)
         held_back = sum(not self._sums.weight(key) for key in keys)
         receipt = Receipt(len(submission.pairs), submission.refused, held_back)
         self._receipts[submission.client, submission.key] = submission.sequence, receipt
@@ -218,6 +263,7 @@ class FeedbackState:
             for pair in one.pairs:
                 self._sums.take_back(pair.query, pair.passage, one.client, pair.weight)
                 self._count(pair_key(pair.query, pair.passage), one, -1)
+                self._of_passage.get(pair.passage, set()).discard(one.sequence)
         return had - self._judgements, self._changes(before)
 
     def _taken_by(self, removal: Removal) -> list[Submission]:

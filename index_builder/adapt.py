@@ -6,7 +6,7 @@ Everything but ``neighbours/`` and the manifest is shared with the old bundle by
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,12 @@ from lurcher.index_builder.progress import Reporter, Silent
 def read_sources(
     qrels: tuple[Path, Path] | None = None, clicks: Sequence[Path] = (), logs: Sequence[Path] = (),
     development: tuple[Path, Path] | None = None, *, skip_unknown: bool = False,
+    bundle: Path | None = None,
 ) -> Judged:  # fmt: skip
     """What files of judgements say: pairs of queries and qrels, clicks, feedback logs.
 
-    Raises FieldError where there is none; CorpusError, FeedbackCorrupt or OSError for one that cannot
-    be read.
+    Of logs, what was judged of a text that passages of ``bundle`` have no more is left out. Raises
+    FieldError where there is none; CorpusError, FeedbackCorrupt or OSError for one that cannot be read.
     """
     if qrels is None and not clicks and not logs:
         raise FieldError("qrels", "nothing to learn from: pass qrels, clicks or a feedback log")
@@ -39,10 +40,14 @@ def read_sources(
     if clicks:
         groups.append(read_clicks(clicks))
     folded = {}
-    for file in logs:
-        known, log, last = known_from_log(file)
-        groups.append(known)
-        folded[log] = last
+    with ExitStack() as stack:
+        opened = None
+        if bundle is not None and logs:
+            opened = stack.enter_context(closing(Bundle.open(bundle, check_hashes=False)))
+        for file in logs:
+            known, log, last = known_from_log(file, opened)
+            groups.append(known)
+            folded[log] = last
     tune_on = [] if development is None else read_judged(*development, skip_unknown)
     return Judged(merge(*groups), tune_on, folded)
 

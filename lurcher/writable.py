@@ -63,10 +63,13 @@ class WritableCollection(Collection):
         """The number of the last write."""
         return self._writer.sequence
 
-    def upsert(self, records: Iterable[Mapping[str, Any]]) -> Receipt:
+    def upsert(
+        self, records: Iterable[Mapping[str, Any]], *, keep_feedback: bool = False
+    ) -> Receipt:
         """Add documents, or replace those of the same ids; each is a record as a line of a JSONL corpus.
 
-        Raises FieldError for a record that cannot be used, naming it; then none is written.
+        With ``keep_feedback``, known queries of passages whose text is another now count on. Raises
+        FieldError for a record that cannot be used, naming it; then none is written.
         """
         documents = []
         for place, record in enumerate(records):
@@ -76,7 +79,7 @@ class WritableCollection(Collection):
                 documents.append(document_of(fields, dict(nested)))
             except BadRecord as error:
                 raise FieldError(f"records.{place}", str(error)) from error
-        return self._write(Upsert(tuple(documents), check_kinds=True))
+        return self._write(Upsert(tuple(documents), check_kinds=True, keep_feedback=keep_feedback))
 
     def delete(
         self, ids: Sequence[str] | None = None, *, filter: Mapping[str, Any] | str | None = None,

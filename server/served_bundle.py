@@ -40,8 +40,9 @@ class ServedBundle:
         self.writes: WriteQueue | None = None
         if writer is not None:
             self.writes = WriteQueue(
-                writer, self.move_to, settings.max_waiting, settings.max_queries
-            )
+                writer, self.move_to, settings.max_waiting, settings.max_queries,
+                None if self.feedback is None else self.feedback.forget,
+            )  # fmt: skip
 
     @classmethod
     async def open(

@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -57,13 +57,15 @@ class WriteQueue:
     """What takes writes while a server runs; make it where an event loop runs."""
 
     def __init__(
-        self, writer: Writer, publish: Callable[[Bundle], Awaitable[None]], capacity: int, together: int
+        self, writer: Writer, publish: Callable[[Bundle], Awaitable[None]], capacity: int, together: int,
+        forget: Callable[[Collection[str]], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
         """Write by ``writer`` and let ``publish`` make searches use each new state.
 
-        At most ``capacity`` records wait, and about ``together`` are committed at once.
+        ``forget`` is told passages of which what was judged counts no more. At most ``capacity`` records
+        wait, and about ``together`` are committed at once.
         """
-        self._writer, self._publish = writer, publish
+        self._writer, self._publish, self._forget = writer, publish, forget
         self._capacity, self._together = capacity, together
         self._visible = writer.sequence
         self._waiting: deque[_Job] = deque()
@@ -173,6 +175,7 @@ class WriteQueue:
         requests = [job.request for job in group]
         try:
             outcomes = await self._in_thread(lambda: self._writer.commit(requests, durable))
+            await self._forget_judgements()
             await self._show()
         # Whatever went wrong is the answer to those who asked, not the end of the server.
         except Exception as error:
@@ -184,6 +187,12 @@ class WriteQueue:
             _answer(job, outcome)
         seconds = (monotonic() - start) / sum(job.size for job in group)
         self._seconds_a_record += 0.1 * (seconds - self._seconds_a_record)
+
+    async def _forget_judgements(self) -> None:
+        passages = self._writer.take_forgotten()
+        if self._forget is not None and passages:
+            with suppress(NotReady):  # a server that stops: the next one counts by the bundle
+                await self._forget(passages)
 
     async def _show(self) -> None:
         """Make searches use the writer's bundle, if it is another than they have."""

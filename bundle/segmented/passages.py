@@ -36,6 +36,9 @@ class PassageStore(Protocol):
     def documents(self, rows: Rows) -> list[str]:
         """The id of the document that each of the passages at ``rows`` (n,) is of."""
 
+    def since(self, rows: Sequence[int]) -> list[float | None]:
+        """Since when each of the passages at ``rows`` has its text, None: since the build."""
+
     def rows_of(self, ids: Sequence[str]) -> dict[str, int]:
         """The row of each of ``ids``; those that no passage has are left out."""
 
@@ -87,6 +90,10 @@ class SegmentedPassages:
     def documents(self, rows: Rows) -> list[str]:
         """As ``PassageStore.documents``."""
         return self._each(rows.tolist(), lambda part, local: part.documents(np.array(local)))
+
+    def since(self, rows: Sequence[int]) -> list[float | None]:
+        """As ``PassageStore.since``."""
+        return self._each(rows, lambda part, local: part.since(local))
 
     def _each(
         self, rows: Sequence[int], read: Callable[[Passages, list[int]], list[_Found]]

@@ -38,6 +38,7 @@ class Change:
 
     removed    ids of passages that go
     passages   that come, with ``sources`` of each
+    since      of each of them, when its text took the place of another; None: it keeps what it had
     metadata   id and all metadata of passages that stay and get another
     """
 
@@ -45,8 +46,15 @@ class Change:
     removed: tuple[str, ...] = ()
     passages: tuple[Passage, ...] = ()
     sources: tuple[bytes | None, ...] = ()
+    since: tuple[float | None, ...] = ()
     metadata: tuple[tuple[str, dict[str, Any]], ...] = ()
     mark: Mark | None = None
+
+    @property
+    def forgotten(self) -> set[str]:
+        """The passages that go, and do not come back as what they were."""
+        passages = zip(self.passages, self.since, strict=True)
+        return set(self.removed) - {one.id for one, since in passages if since is None}
 
     def body(self) -> dict[str, Any]:
         """It as JSON, without ``op``; without what is empty."""
@@ -56,6 +64,7 @@ class Change:
         if self.passages:
             body["passages"] = [_given(passage) for passage in self.passages]
             body["sources"] = [None if one is None else one.hex() for one in self.sources]
+            body["since"] = self.since
         if self.metadata:
             body["metadata"] = self.metadata
         if self.mark is not None:
@@ -66,17 +75,28 @@ class Change:
     @classmethod
     def of(cls, op: str, body: Mapping[str, Any]) -> Change:
         """What ``body`` gave. Raises ValueError for an ``op`` or a body that this version does not know."""
-        known = {"removed", "passages", "sources", "metadata", "mark"}
+        known = {"removed", "passages", "sources", "since", "metadata", "mark"}
         if op not in get_args(Op) or not body.keys() <= known:
             raise ValueError(f"a write of another version: {op} of {', '.join(body)}")
         passages = [_passage(one) for one in body.get("passages", ())]
         sources = [None if one is None else bytes.fromhex(one) for one in body.get("sources", ())]
+        since = tuple(body.get("since", ())) or (None,) * len(passages)
         metadata = [(id_, values) for id_, values in body.get("metadata", ())]
         mark = None if "mark" not in body else Mark(*body["mark"])
         return cls(
             op,  # type: ignore[arg-type]  # one of Op, as was asked
-            tuple(body.get("removed", ())), tuple(passages), tuple(sources), tuple(metadata), mark,
+            tuple(body.get("removed", ())), tuple(passages), tuple(sources), since, tuple(metadata),
+            mark,
         )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Added:
+    """A passage that comes, as in ``Change``; ``since`` None: as what it takes the place of."""
+
+    passage: Passage
+    source: bytes | None
+    since: float | None
 
 
 @dataclass(slots=True)
@@ -84,7 +104,7 @@ class Sum:
     """What several changes do together: passages of the bundle that go, and those that come, by id."""
 
     removed: dict[str, None] = field(default_factory=dict)  # in order, each once
-    added: dict[str, tuple[Passage, bytes | None]] = field(default_factory=dict)
+    added: dict[str, Added] = field(default_factory=dict)
 
 
 def summed(
@@ -96,16 +116,20 @@ def summed(
         asked = [id_ for id_, _ in change.metadata if id_ not in total.added]
         before = stored(asked) if asked else {}
         for id_, metadata in change.metadata:
-            found = total.added[id_][0] if id_ in total.added else before.get(id_)
+            known = total.added.get(id_)
+            found = before.get(id_) if known is None else known.passage
             if found is not None:
                 total.removed[id_] = None
                 # What the corpus says is not what the bundle has any more.
-                total.added[id_] = replace(found, metadata=metadata), None
-        for id_ in change.removed:
-            total.added.pop(id_, None)
-            total.removed[id_] = None
-        for passage, source in zip(change.passages, change.sources, strict=True):
-            total.added[passage.id] = passage, source
+                since = None if known is None else known.since
+                total.added[id_] = Added(replace(found, metadata=metadata), None, since)
+        went = {id_: total.added.pop(id_, None) for id_ in change.removed}
+        total.removed |= dict.fromkeys(change.removed)
+        parts = zip(change.passages, change.sources, change.since, strict=True)
+        for passage, source, since in parts:
+            if since is None and (before_it := went.get(passage.id)) is not None:
+                since = before_it.since
+            total.added[passage.id] = Added(passage, source, since)
     return total
 
 

@@ -112,7 +112,7 @@ class _Outputs:
         """The passages of each of ``blocks``, which is written first."""
         for block in blocks:
             done = self._passages.count + len(block)
-            self._passages.append(block.passages, done, 0, sources=block.sources)
+            self._passages.append(block.passages, done, 0, sources=block.sources, since=block.since)
             if block.vectors is not None:
                 self._vectors.write(block.vectors.tobytes())
             if self._tokens is not None:

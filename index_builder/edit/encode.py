@@ -46,6 +46,7 @@ class Encoded:
     vectors    (n, d) float32; None without vectors
     kept       of each, its codes; none without a token store
     states     of each; none without a T5
+    since      of each, when its text took the place of another, None: the build has it; none: so of all
     """
 
     passages: tuple[Passage, ...]
@@ -53,6 +54,7 @@ class Encoded:
     vectors: Vectors | None
     kept: tuple[Kept, ...] = ()
     states: tuple[States, ...] = ()
+    since: tuple[float | None, ...] = ()
 
     def __len__(self) -> int:
         """How many there are."""
@@ -66,6 +68,7 @@ class Encoded:
             None if self.vectors is None else self.vectors[list(places)],
             tuple(self.kept[i] for i in places) if self.kept else (),
             tuple(self.states[i] for i in places) if self.states else (),
+            tuple(self.since[i] for i in places) if self.since else (),
         )
 
 
@@ -78,6 +81,7 @@ def joined(parts: Sequence[Encoded]) -> Encoded:
         np.concatenate(vectors) if vectors else None,
         tuple(one for part in parts for one in part.kept),
         tuple(one for part in parts for one in part.states),
+        tuple(one for part in parts for one in part.since or (None,) * len(part)),
     )
 
 

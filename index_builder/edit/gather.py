@@ -50,7 +50,8 @@ class Gatherer:
             truncated = self._truncated[rows].astype(bool).tolist()
             states = tuple(map(States, _split(one.states, rows), truncated))
         passages = one.passages.get(order)
-        return Encoded(tuple(passages), tuple(one.passages.sources(order)), vectors, kept, states)
+        sources, since = one.passages.sources(order), one.passages.since(order)
+        return Encoded(tuple(passages), tuple(sources), vectors, kept, states, tuple(since))
 
 
 def _second(layout: JaggedLayout, folder: Path) -> Array:

@@ -72,15 +72,27 @@ class LivingBundle:
         if not total.added:
             return None
         before = stored_passages(self.bundle, [id_ for id_ in total.added if id_ in total.removed])
-        same = [id_ for id_, one in before.items() if one.content == total.added[id_][0].content]
+        had = self.bundle.since(list(before))
+        since = {
+            id_: had.get(id_) if one.since is None else one.since
+            for id_, one in total.added.items()
+        }
+        same = [
+            id_ for id_, one in before.items() if one.content == total.added[id_].passage.content
+        ]
         found: dict[str, Encoded] = {}
         for id_, one in zip(same, self._read(same), strict=True):
-            passage, source = total.added[id_]
-            found[id_] = replace(one, passages=(passage,), sources=(source,))
+            added = total.added[id_]
+            found[id_] = replace(
+                one, passages=(added.passage,), sources=(added.source,), since=(since[id_],)
+            )
         new = [id_ for id_ in total.added if id_ not in found]
         if new:
-            passages, sources = zip(*(total.added[id_] for id_ in new), strict=True)
-            made = self.encoder().encode(passages, sources)
+            some = [total.added[id_] for id_ in new]
+            made = self.encoder().encode(
+                [one.passage for one in some], [one.source for one in some]
+            )
+            made = replace(made, since=tuple(since[id_] for id_ in new))
             if len(new) == len(total.added):
                 return made
             found |= {id_: made.take([place]) for place, id_ in enumerate(new)}
@@ -149,7 +161,7 @@ class LivingBundle:
 
     def install(self, work: Compaction) -> None:
         """Publish a generation with what ``work`` has written. Raises OSError; nothing is changed then."""
-        self.stored.install(work)
+        self.stored.install(work, self.bundle.neighbours)
         self._swap()
 
     def recalibrate(self, report: Reporter) -> None:

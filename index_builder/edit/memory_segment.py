@@ -36,7 +36,7 @@ def memory_segment(
     copies = first_alike(passage.text for passage in passages)
     alike = bool((copies != np.arange(len(passages))).any())
     return Segment.of(
-        "", Passages.in_memory(passages, encoded.sources),
+        "", Passages.in_memory(passages, encoded.sources, encoded.since),
         vectors=None
         if encoded.vectors is None or like is None
         else VectorIndex.like(like, encoded.vectors),

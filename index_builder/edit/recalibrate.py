@@ -25,6 +25,15 @@ from lurcher.bundle.fail_points import FailPoint
 from lurcher.bundle.frequencies import LEXICAL
 from lurcher.bundle.generations import next_generation, publish_generation
 from lurcher.bundle.manifest import Figures, Manifest, SegmentEntry, Stores, hash_file
+from lurcher.bundle.neighbours import (
+    ADAPTED,
+    LABELS,
+    LENGTHS,
+    MEANS,
+    QUERIES,
+    SCORES,
+    TEXTS,
+)
 from lurcher.bundle.places import new_place, place_of
 from lurcher.bundle.reading_store import READING_CODER, describe_reading
 from lurcher.bundle.state_store import describe_states
@@ -32,6 +41,7 @@ from lurcher.bundle.sync import Disk
 from lurcher.bundle.token_store import CODER, describe_tokens
 from lurcher.errors import FieldError
 from lurcher.index_builder.build_context import BuildContext
+from lurcher.index_builder.edit.kept_labels import write_kept_labels
 from lurcher.index_builder.edit.relearn import relearn
 from lurcher.index_builder.progress import Reporter
 from lurcher.index_builder.stages.build_index import factory_of
@@ -46,6 +56,7 @@ from lurcher.threads import available_cpus
 
 UNFINISHED = "recalibration-*.partial"
 _CODERS = (CODER, READING_CODER)
+_MAY_BE_GONE = (*_CODERS, LABELS, SCORES, MEANS, LENGTHS, QUERIES, TEXTS, ADAPTED)
 
 
 def unfinished(generation: int) -> str:
@@ -100,6 +111,9 @@ def _placed(bundle: Bundle, name: str, context: BuildContext, disk: Disk) -> Man
     folders = {folder for place in places for folder in (place.parent, place.parent.parent)}
     disk.sync_all([*places, *sorted(folders), root])
     learnt = {place_of(before.files, coder) for coder in _CODERS}
+    labels = write_kept_labels(root, before, bundle.neighbours, disk)
+    if labels is not None and bundle.neighbours is not None:
+        before = labels.put_into(before, bundle.neighbours)
     kept = {
         file: one
         for file, one in before.files.items()
@@ -147,14 +161,14 @@ def _figures(before: Figures, context: BuildContext) -> Figures:
 
 
 def sweep_unneeded(root: Path, manifest: Manifest) -> None:
-    """Remove coders that ``manifest`` does not name, and recalibrations of other generations.
+    """Remove coders and labels that ``manifest`` does not name, and recalibrations of other generations.
 
     Raises OSError.
     """
     for folder in root.glob(UNFINISHED):
         if folder.name != unfinished(manifest.generation):
             shutil.rmtree(folder)
-    for name in _CODERS:
+    for name in _MAY_BE_GONE:
         folder = (root / name).parent
         _remove(root, [root / name, *folder.glob("*/*")], manifest.files)
         for empty in folder.glob("*/"):

@@ -162,8 +162,9 @@ def _store_passages(bundle: Bundle, context: BuildContext) -> None:
         for segment, rows in _live(bundle):
             passages = bundle.segments[segment].passages
             written = passages.get(rows.tolist())
-            sources = passages.sources(rows.tolist())
-            writer.append(written, writer.count + len(written), 0, sources=sources)
+            sources, since = passages.sources(rows.tolist()), passages.since(rows.tolist())
+            done = writer.count + len(written)
+            writer.append(written, done, 0, sources=sources, since=since)
             context.report.advance(len(written))
         writer.finish()
     finally:

@@ -36,12 +36,14 @@ class Upsert:
     """Add ``documents``, or replace those of their ids with all passages, if they are of ``versions``.
 
     ``check_kinds`` refuses a text in a field of metadata that holds numbers, and the reverse; builds do not.
+    ``keep_feedback``: what was judged of a passage counts on where its text is another now.
     """
 
     documents: tuple[Document, ...]
     versions: Mapping[str, str] = field(default_factory=dict)
     sender: Sender = Sender()
     check_kinds: bool = False
+    keep_feedback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +110,26 @@ def version_of(passages: Sequence[Passage]) -> str:
     return digest.hexdigest()
 
 
-def resolve(request: Request, bundle: Bundle, splitter: Splitter | None) -> tuple[Change, Receipt]:
+def resolve(
+    request: Request, bundle: Bundle, splitter: Splitter | None, now: float
+) -> tuple[Change, Receipt]:
     """What ``request`` does to ``bundle``, and its receipt, without a number. Nothing is changed.
 
-    Raises FieldError for an id twice, or one of another document; VersionConflict.
+    ``now`` is in seconds since 1970, UTC. Raises FieldError for an id twice, or one of another document;
+    VersionConflict.
     """
     match request:
         case Upsert():
-            return _upsert(request, bundle, splitter)
+            return _upsert(request, bundle, splitter, now)
         case Delete():
             return _delete(request, bundle)
         case Patch():
             return _patch(request, bundle)
 
 
-def _upsert(request: Upsert, bundle: Bundle, splitter: Splitter | None) -> tuple[Change, Receipt]:
+def _upsert(
+    request: Upsert, bundle: Bundle, splitter: Splitter | None, now: float
+) -> tuple[Change, Receipt]:
     documents = request.documents
     places: dict[str, int] = {}
     for place, document in enumerate(documents):
@@ -141,6 +148,7 @@ def _upsert(request: Upsert, bundle: Bundle, splitter: Splitter | None) -> tuple
     removed: list[str] = []
     passages: list[Passage] = []
     sources: list[bytes | None] = []
+    since: list[float | None] = []
     unchanged = 0
     for document, own in zip(documents, split, strict=True):
         old = before.get(document.id, [])
@@ -150,11 +158,17 @@ def _upsert(request: Upsert, bundle: Bundle, splitter: Splitter | None) -> tuple
         removed += [one.id for one in old]
         passages += own
         sources += [document.source(len(own))] * len(own)
+        had = {one.id: one.content for one in old}
+        stays = [
+            one.id in had and (request.keep_feedback or had[one.id] == one.content) for one in own
+        ]
+        since += [None if same else now for same in stays]
     receipt = Receipt(
         upserted=len(documents) - unchanged, unchanged=unchanged, added=len(passages),
         removed=len(removed),
     )  # fmt: skip
-    return Change("upsert", tuple(removed), tuple(passages), tuple(sources)), receipt
+    change = Change("upsert", tuple(removed), tuple(passages), tuple(sources), tuple(since))
+    return change, receipt
 
 
 _NO_SPLITTER = "what split this bundle's documents is not in it"

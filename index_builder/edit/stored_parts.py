@@ -13,6 +13,7 @@ from lurcher.bundle.fail_points import FailPoint
 from lurcher.bundle.frequencies import LEXICAL, Frequencies, frequencies_folder
 from lurcher.bundle.generations import UNFINISHED, next_generation, publish_generation
 from lurcher.bundle.manifest import FileEntry, SegmentEntry, hash_file
+from lurcher.bundle.neighbours import Neighbours
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.segment import Segment
 from lurcher.bundle.sync import Disk
@@ -20,6 +21,7 @@ from lurcher.bundle.tombstones import deleted_file, write_deleted
 from lurcher.index_builder.edit.disk_segment import write_segment
 from lurcher.index_builder.edit.encode import Encoded
 from lurcher.index_builder.edit.gather import Gatherer
+from lurcher.index_builder.edit.kept_labels import write_kept_labels
 from lurcher.index_builder.edit.merge_policy import WritePolicy
 from lurcher.index_builder.edit.parts import Part
 from lurcher.index_builder.edit.recalibrate import sweep_unneeded
@@ -87,14 +89,19 @@ class StoredParts:
 
     def _publish(
         self, parts: Sequence[Part], files: dict[str, FileEntry], sequence: int,
-        counted: Frequencies | None = None,
+        counted: Frequencies | None = None, known: Neighbours | None = None,
     ) -> None:  # fmt: skip
         """Make ``parts`` the next generation, and what was ``counted`` its frequencies; ``files`` are new.
 
-        Raises OSError; nothing is changed then.
+        Labels that are gone of the ``known`` queries are in no file of it. Raises OSError; nothing is
+        changed then.
         """
         manifest, root = self.manifest, self._root
         generation = manifest.generation + 1
+        labels = write_kept_labels(root, manifest, known, self._disk)
+        if labels is not None and known is not None:
+            manifest = labels.put_into(manifest, known)
+            self._fail_point("generation: labels written")
         words = manifest.lexical
         folder = frequencies_folder(manifest.files)
         if counted is not None and words is not None:
@@ -133,12 +140,16 @@ class StoredParts:
         if counted is not None:
             self.codecs = replace(self.codecs, frequencies=counted)
 
-    def begin(self, everything: bool) -> Compaction | None:
-        """What is to be made one segment: as the policy says, or all; None if it may stay as it is."""
+    def begin(self, everything: bool, known: Neighbours | None) -> Compaction | None:
+        """What is to be made one segment: as the policy says, or all; None if it may stay as it is.
+
+        It may not where labels of ``known`` queries are gone and all is to be clean.
+        """
         sizes = [part.size for part in self.parts]
         places = self._policy.to_merge(sizes)
         if everything:
             clean = len(sizes) == 1 and not sizes[0].deleted
+            clean = clean and (known is None or bool((known.numbered >= 0).all()))
             places = [] if clean else list(range(len(sizes)))
         if not places:
             return None
@@ -151,10 +162,11 @@ class StoredParts:
         """Forget ``work``: what it has written is in the manifest now, or is not needed."""
         self._unfinished.discard(work.name)
 
-    def install(self, work: Compaction) -> None:
+    def install(self, work: Compaction, known: Neighbours | None) -> None:
         """Publish a generation with what ``work`` has written in the place of what it was made of.
 
-        What was deleted meanwhile is deleted of it. Raises OSError.
+        What was deleted meanwhile is deleted of it. After a compaction of everything, labels of ``known``
+        queries that are gone are in no file. Raises OSError.
         """
         made: list[Part] = []
         if work.entry is not None:
@@ -167,7 +179,8 @@ class StoredParts:
         before = sum(part.segment.name not in names for part in self.parts[:first])
         parts = [*others[:before], *made, *others[before:]]
         counted = self._counted(parts, work.everything)
-        self._publish(parts, work.files, self.manifest.sequence, counted)
+        known = known if work.everything else None
+        self._publish(parts, work.files, self.manifest.sequence, counted, known)
 
     def _counted(self, parts: Sequence[Part], everything: bool) -> Frequencies | None:
         """The frequencies to write with ``parts``; None: those there are may stay.

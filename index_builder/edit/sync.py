@@ -30,20 +30,22 @@ class Done:
 
 
 def take_in(
-    writer: Writer, records: Iterable[Record], report: Reporter, delete_others: bool = False
-) -> Done:
+    writer: Writer, records: Iterable[Record], report: Reporter, delete_others: bool = False,
+    keep_feedback: bool = False,
+) -> Done:  # fmt: skip
     """Write the documents of ``records`` that the bundle does not have as they are; what was done.
 
-    With ``delete_others``, documents that are not among them are deleted then. A kill leaves what was done so
-    far; the next call does the rest. Raises CorpusError for the first bad record, before anything is deleted,
-    and FieldError for an id that is there twice or belongs to another document, or if there is no record.
+    ``keep_feedback`` is as in ``Upsert``. With ``delete_others``, documents that are not among them are
+    deleted then. A kill leaves what was done so far; the next call does the rest. Raises CorpusError for
+    the first bad record, before anything is deleted, and FieldError for an id that is there twice or
+    belongs to another document, or if there is no record.
     """
     report.stage("comparing", None)
     stored = document_hashes(writer.bundle)
     done, seen = Done(), dict[str, None]()
     changed = _changed(records, stored, seen, done, report)
     for some in _batched(changed):
-        receipt = commit(writer, Upsert(tuple(some)))
+        receipt = commit(writer, Upsert(tuple(some), keep_feedback=keep_feedback))
         done.written += receipt.upserted
         done.unchanged += receipt.unchanged
         report.advance(len(some))

@@ -18,7 +18,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.fail_points import FailPoint, carry_on
@@ -61,20 +61,22 @@ class Writer:
 
     def __init__(
         self, living: LivingBundle, log: WriteAheadLog, held: ExitStack, policy: WritePolicy,
-        clock: Callable[[], float],
+        clock: Callable[[], float], now: Callable[[], float],
     ) -> None:  # fmt: skip
         self._living, self._log, self._held = living, log, held
-        self._policy, self._clock = policy, clock
+        self._policy, self._clock, self._now = policy, clock, now
         self.path, self.torn = living.bundle.path, log.torn
         self._unapplied: list[Change] = []
         self._marks: OrderedDict[tuple[str, str], Mark] = OrderedDict()
         self._splitter: Splitter | None = None
+        self._forgotten: set[str] = set()
         self._oldest: float | None = None  # when the first write after the last generation came
 
     @classmethod
     def open(
         cls, path: Path, *, threads: int = 1, check_hashes: bool = True,
         policy: WritePolicy | None = None, clock: Callable[[], float] = monotonic,
+        now: Callable[[], float] = time,
         load_encoder: LoadEncoder | None = None, ranker_model: Path | None = None,
         fail_point: FailPoint = carry_on, disk: Disk = DISK,
     ) -> Writer:  # fmt: skip
@@ -111,7 +113,7 @@ class Writer:
                 raise FieldError("bundle", reason) from error
             except OSError as error:
                 raise BundleError(path, f"cannot be written: {error}") from error
-            writer = cls(living, log, undo, policy, clock)
+            writer = cls(living, log, undo, policy, clock, now)
             writer._replay()
             writer._held = undo.pop_all()
         return writer
@@ -193,7 +195,7 @@ class Writer:
             return Change("delete"), Receipt.of(known.receipt)
         if isinstance(request, Upsert) and self._splitter is None:
             self._splitter = splitter_of(self.bundle)
-        change, receipt = resolve(request, self.bundle, self._splitter)
+        change, receipt = resolve(request, self.bundle, self._splitter, self._now())
         if change.passages:
             self._living.encoder()  # what could not be encoded must not be in the log
         if isinstance(request, Delete) and request.dry_run:
@@ -218,6 +220,7 @@ class Writer:
             return dict.fromkeys(pending, error)
         for change in changes:
             self._remember(change.mark)
+            self._forgotten |= change.forgotten
         durable(numbered)
         self._unapplied += changes
         self._catch_up()
@@ -236,6 +239,13 @@ class Writer:
             self._unapplied.clear()
             if self._oldest is None:
                 self._oldest = self._clock()
+
+    def take_forgotten(self) -> set[str]:
+        """The passages, since this was called last, that are gone or have another text without being asked
+        to keep their feedback: what was judged of them counts no more.
+        """
+        taken, self._forgotten = self._forgotten, set()
+        return taken
 
     @property
     def flush_is_due(self) -> bool:
@@ -282,7 +292,7 @@ class Writer:
 
         Call its ``write``, in any thread; then ``finish_compaction``.
         """
-        return self._living.stored.begin(everything)
+        return self._living.stored.begin(everything, self.bundle.neighbours)
 
     def finish_compaction(self, work: Compaction) -> None:
         """Put what ``work`` has written in the place of what it was made of. Raises BundleError."""

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import time
 
 import faiss
 import numpy as np
@@ -236,5 +237,5 @@ def _settings(
         mode=choice.mode, adapted=choice.adapted, voting=choice.voting, queries=len(queries),
         labels=len(labels.rows), passages=len(np.unique(labels.rows)), sources=sources,
         logs=judged.logs, search_effort=effort, adapted_effort=adapted_effort,
-        development=tuned_on, trials=choice.trials, generation=generation,
+        development=tuned_on, trials=choice.trials, generation=generation, judged=time(),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from lurcher.bundle.passages import Passage, heading
+from lurcher.bundle.passage import Passage, heading
 from lurcher.errors import FieldError
 from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.split.breaks import levels_of

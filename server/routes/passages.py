@@ -67,8 +67,9 @@ async def put_passages(
     versions = {one.id: one.version for one in body.records if one.version is not None}
     versions |= _matched(if_match, [one.id for one in body.records])
     write = Upsert(
-        tuple(documents), versions, _sender(request, body, idempotency_key), check_kinds=True
-    )
+        tuple(documents), versions, _sender(request, body, idempotency_key), check_kinds=True,
+        keep_feedback=body.keep_feedback,
+    )  # fmt: skip
     return await _written(collection, write, body.wait, if_match)
 
 

@@ -47,6 +47,12 @@ class PutRequest(Body):
     """Documents to add, or to replace with all of their passages."""
 
     records: Annotated[list[NewRecord], Field(min_length=1)]
+    keep_feedback: Annotated[
+        bool,
+        Field(
+            description="Let feedback and known queries count on for passages whose text is another now."
+        ),
+    ] = False
     wait: Wait = "visible"
 
 

@@ -32,7 +32,7 @@ def bundle(logs: dict[str, int] | None, similarity: str = "cosine") -> Bundle:
     passages = SimpleNamespace(rows_of=lambda ids: {i: ROWS[i] for i in ids if i in ROWS})
     encoder = SimpleNamespace(similarity=similarity)
     manifest = SimpleNamespace(neighbours=neighbours, encoder=encoder)
-    return cast(Bundle, SimpleNamespace(manifest=manifest, passages=passages))
+    return cast(Bundle, SimpleNamespace(manifest=manifest, passages=passages, since=lambda _: {}))
 
 
 def test_a_replay_leaves_out_what_the_bundle_has_and_what_it_does_not_know(path: Path) -> None:
