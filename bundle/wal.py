@@ -118,11 +118,17 @@ class WriteAheadLog:
         for path in found:
             if path not in whole and path != self._path:
                 disk.unlink(path)
+        self._count()
 
     @property
     def bytes(self) -> int:
-        """How much room the log takes on the disk."""
-        return sum(path.stat().st_size for path in _files(self._folder))
+        """How much room the log takes on the disk; from any thread."""
+        return self._before + self._end
+
+    def _count(self) -> None:
+        """Note how much room the files before the last one take."""
+        sizes = {path: path.stat().st_size for path in _files(self._folder)}
+        self._before = sum(size for path, size in sizes.items() if path != self._path)
 
     def append(self, entries: Sequence[tuple[str, dict[str, Any]]]) -> list[Entry]:
         """``entries`` (op and body) with their numbers: all of them on the disk when this returns.
@@ -160,6 +166,7 @@ class WriteAheadLog:
         """
         before = self._file
         self._begin(keys)
+        self._count()
         os.close(before)
 
     def forget(self, after: int) -> None:
@@ -168,6 +175,7 @@ class WriteAheadLog:
             if int(following.stem) <= after:
                 self._disk.unlink(path)
                 self._fail_point("wal: file removed")
+        self._count()
 
     def _begin(self, keys: Sequence[Any]) -> None:
         path = self._folder / f"{self.sequence:012d}.log"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from lurcher.server.write_metrics import WriteMetrics
+
 _SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1, 2, 4, 8)
 
 
@@ -44,6 +46,7 @@ class Metrics:
             "lurcher_learnt_pairs", "Pairs learnt from feedback that count in searches.", registry=r
         )
         self.passages = Gauge("lurcher_passages", "Passages in all collections.", registry=r)
+        self.writes = WriteMetrics(r)
 
     def refuse(self, status: int) -> None:
         """Count a connection that was refused before the application saw its request."""

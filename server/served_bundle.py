@@ -41,7 +41,7 @@ class ServedBundle:
         if writer is not None:
             self.writes = WriteQueue(
                 writer, self.move_to, settings.max_waiting, settings.max_queries,
-                None if self.feedback is None else self.feedback.forget,
+                metrics.writes, None if self.feedback is None else self.feedback.forget,
             )  # fmt: skip
 
     @classmethod

@@ -24,6 +24,7 @@ from lurcher.errors import BundleError, DeadlinePassed, NotReady, QueueFull
 from lurcher.index_builder.edit.requests import Delete, Patch, Receipt, Request, Upsert
 from lurcher.index_builder.edit.stored_parts import Compaction, CompactionStopped
 from lurcher.index_builder.edit.writer import Writer
+from lurcher.server.write_metrics import WriteMetrics, WriteState
 
 _log = structlog.get_logger()
 
@@ -58,7 +59,7 @@ class WriteQueue:
 
     def __init__(
         self, writer: Writer, publish: Callable[[Bundle], Awaitable[None]], capacity: int, together: int,
-        forget: Callable[[Collection[str]], Awaitable[None]] | None = None,
+        metrics: WriteMetrics, forget: Callable[[Collection[str]], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
         """Write by ``writer`` and let ``publish`` make searches use each new state.
 
@@ -66,6 +67,7 @@ class WriteQueue:
         wait, and about ``together`` are committed at once.
         """
         self._writer, self._publish, self._forget = writer, publish, forget
+        self._metrics = metrics
         self._capacity, self._together = capacity, together
         self._visible = writer.sequence
         self._waiting: deque[_Job] = deque()
@@ -80,6 +82,7 @@ class WriteQueue:
         self._compacting: asyncio.Task[None] | None = None
         self._not_before = 0.0  # that a flush or a compaction is tried again
         self._loop = asyncio.create_task(self._work())
+        self._note()
 
     @property
     def sequence(self) -> int:
@@ -96,15 +99,36 @@ class WriteQueue:
 
         Raises QueueFull, NotReady where the server stops, or what the writer raised.
         """
+        try:
+            return await self._queued(request, visible)
+        except Exception as error:
+            self._metrics.reject(error)
+            raise
+
+    async def _queued(self, request: Request, visible: bool) -> Receipt:
         if self._stopped:
             raise NotReady("the server is stopping")
         job = _Job(request, visible, asyncio.get_running_loop().create_future())
         if self._records and self._records + job.size > self._capacity:
             raise QueueFull(self._records, max(1, round(self._records * self._seconds_a_record)))
         self._waiting.append(job)
-        self._records += job.size
+        self._count(job.size)
         self._arrived.set()
         return await job.done
+
+    def _count(self, more: int) -> None:
+        """Count so many records that wait, or with a number below 0 that do so no more."""
+        self._records += more
+        self._metrics.waiting.inc(more)
+
+    def _note(self) -> None:
+        """Let the metrics say what the bundle is like now."""
+        rows = self._writer.bundle.rows
+        state = WriteState(
+            self._visible, self._writer.log_bytes, len(rows.starts) - 1, rows.count,
+            rows.count - rows.passages,
+        )  # fmt: skip
+        self._metrics.note(self, state)
 
     async def reached(self, sequence: int, seconds: float) -> None:
         """Wait until searches know write ``sequence``. Raises DeadlinePassed after so many ``seconds``."""
@@ -130,6 +154,7 @@ class WriteQueue:
             await self._in_thread(self._writer.close)
         except BundleError as error:
             _log.error("writes stay in the log", reason=str(error))
+        self._metrics.note(self, None)
         await asyncio.to_thread(self._writing.shutdown)
         await asyncio.to_thread(self._copying.shutdown)
 
@@ -161,7 +186,7 @@ class WriteQueue:
         while self._waiting and records < self._together:
             group.append(self._waiting.popleft())
             records += group[-1].size
-        self._records -= records
+        self._count(-records)
         return group
 
     async def _commit(self, group: list[_Job]) -> None:
@@ -174,7 +199,8 @@ class WriteQueue:
 
         requests = [job.request for job in group]
         try:
-            outcomes = await self._in_thread(lambda: self._writer.commit(requests, durable))
+            with self._metrics.step("commit"):
+                outcomes = await self._in_thread(lambda: self._writer.commit(requests, durable))
             await self._forget_judgements()
             await self._show()
         # Whatever went wrong is the answer to those who asked, not the end of the server.
@@ -199,10 +225,16 @@ class WriteQueue:
         sequence = self._writer.sequence
         if sequence == self._visible:
             return
-        await self._publish(await self._in_thread(self._writer.reader))
+        await self._publish_now()
         self._visible = sequence
+        self._note()
         self._changed.set()
         self._changed = asyncio.Event()
+
+    async def _publish_now(self) -> None:
+        """Make searches use the writer's bundle."""
+        with self._metrics.step("show"):
+            await self._publish(await self._in_thread(self._writer.reader))
 
     async def _maintain(self) -> None:
         """Flush and compact where that is due."""
@@ -210,8 +242,10 @@ class WriteQueue:
             return
         try:
             if self._writer.flush_is_due:
-                await self._in_thread(self._writer.flush)
-                await self._publish(await self._in_thread(self._writer.reader))
+                with self._metrics.step("flush"):
+                    await self._in_thread(self._writer.flush)
+                await self._publish_now()
+                self._note()
             if self._compacting is None or self._compacting.done():
                 self._compaction = await self._in_thread(self._writer.begin_compaction)
                 if self._compaction is not None:
@@ -222,19 +256,23 @@ class WriteQueue:
 
     async def _compact(self, work: Compaction) -> None:
         try:
-            await asyncio.get_running_loop().run_in_executor(self._copying, work.write)
+            with self._metrics.step("compact"):
+                await self._compacted(work)
+            await self._publish_now()
+            self._note()
         except CompactionStopped:
-            await self._in_thread(work.close)
+            return
         except Exception as error:
-            await self._in_thread(work.close)
             self._try_later(error)
-        else:
-            try:
-                await self._in_thread(lambda: self._writer.finish_compaction(work))
-                await self._publish(await self._in_thread(self._writer.reader))
-            except Exception as error:
-                self._try_later(error)
-            self._arrived.set()  # there may be more to compact
+        self._arrived.set()  # there may be more to compact
+
+    async def _compacted(self, work: Compaction) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._copying, work.write)
+        except BaseException:
+            await self._in_thread(work.close)
+            raise
+        await self._in_thread(lambda: self._writer.finish_compaction(work))
 
     def _try_later(self, error: Exception) -> None:
         _log.error("the bundle cannot be flushed or compacted; writes go on", exc_info=error)

@@ -147,6 +147,11 @@ class Writer:
         """The number of the last write."""
         return self._log.sequence
 
+    @property
+    def log_bytes(self) -> int:
+        """How many bytes its log has; from any thread."""
+        return self._log.bytes
+
     def commit(self, requests: Sequence[Request], durable: OnDurable = _ignore) -> list[Outcome]:
         """The outcome of each of ``requests``, done in their order: its receipt, or its error.
 
