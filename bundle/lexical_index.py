@@ -19,6 +19,7 @@ from lurcher.bundle.lexical_files import VOCABULARY, LexicalSettings
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.postings import AGAIN, Postings
 from lurcher.bundle.row_space import Mask, RowSpace
+from lurcher.bundle.segmented.postings import JoinedPostings
 from lurcher.bundle.vocabulary import encoded
 from lurcher.errors import BundleVersionError, FieldError
 from lurcher.models.lexical.analyser import ANALYSER_VERSION, Analyser
@@ -36,6 +37,8 @@ from lurcher.order import first_places
 
 # About 5 ms.
 POSTINGS_A_QUERY = 400_000
+# Up to so many the scores of given rows are taken from those of all.
+_FEW_POSTINGS = 4_096
 # A name as it is written says more than its words, which other names have, too.
 NAME_SHARE = 2.0
 # Of a query that is one name, the name counts so many times more, and passages with its parts come after it.
@@ -80,6 +83,9 @@ class LexicalIndex:
     parts: tuple[Postings, ...]  # of each segment
     space: RowSpace
     _deleted: tuple[Mask | None, ...]  # (n,) of each segment, None: none of it
+    _deletions: tuple[int, ...]  # how many of each
+    _gone: Rows  # all rows that are deleted, ascending
+    _joined: JoinedPostings
 
     @classmethod
     def open(
@@ -101,8 +107,14 @@ class LexicalIndex:
         """The index of segments that have the postings ``parts`` each, scored by ``frequencies``."""
         live = space.live
         deleted = [None if live is None else ~live[space.among(i)] for i in range(len(parts))]
-        some = (None if one is None or not one.any() else one for one in deleted)
-        return cls(settings, analyser, frequencies, tuple(parts), space, tuple(some))
+        some = [None if one is None or not one.any() else one for one in deleted]
+        counts = (0 if one is None else int(np.count_nonzero(one)) for one in some)
+        gone = np.zeros(0, np.int64) if live is None else np.flatnonzero(~live)
+        joined = JoinedPostings(parts, space.starts.tolist())
+        return cls(
+            settings, analyser, frequencies, tuple(parts), space, tuple(some), tuple(counts), gone,
+            joined,
+        )  # fmt: skip
 
     @property
     def count(self) -> int:
@@ -120,14 +132,13 @@ class LexicalIndex:
         """
         asked = tuple(dict.fromkeys(terms))
         spelt = [encoded(term) for term in asked]
-        places = np.array(
-            [[part.vocabulary.place(term) for term in spelt] for part in self.parts], np.int64
-        ).reshape(len(self.parts), len(asked))
-        by_part = [part.frequency(own) for part, own in zip(self.parts, places, strict=True)]
-        frequency = self._living(places, np.array(by_part))
+        by_part = [part.vocabulary.places(spelt) for part in self.parts]
+        places = np.array(by_part, np.int64).reshape(len(self.parts), len(asked))
+        in_each = self._joined.held(places)
+        frequency = self._living(places, in_each)
         held = frequency > 0
         if self.frequencies is None:
-            counted, passages = self.parts[0].frequency(places[0]), self.parts[0].passages
+            counted, passages = in_each[0], self.parts[0].passages
         else:
             counted, passages = self.frequencies.of_terms(spelt), self.frequencies.passages
         idf = inverse_frequency(counted, passages)
@@ -159,6 +170,8 @@ class LexicalIndex:
             return counts
         for term in np.flatnonzero(counts).tolist():
             most = int(held[:, term].argmax())
+            if held[most, term] - self._deletions[most] > FEW_PASSAGES:
+                continue
             if self._left(most, int(places[most, term]), _LOOKED_AT) <= FEW_PASSAGES:
                 some = np.flatnonzero(held[:, term]).tolist()
                 counts[term] = sum(self._left(part, int(places[part, term])) for part in some)
@@ -204,17 +217,16 @@ class LexicalIndex:
     def _sums(self, query: QueryTerms) -> Doubles:
         """The sum of each row, (count,); 0 for what is deleted."""
         shares = self._shares(query)
-        parts = []
-        for part, places, deleted in zip(self.parts, query.places, self._deleted, strict=True):
-            sums = part.sums(places[query.read], shares)
-            if deleted is not None:
-                sums[deleted] = 0
-            parts.append(sums)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        sums = self._joined.sums(query.places[:, query.read], shares, self.count)
+        if len(self._gone):
+            sums[self._gone] = 0
+        return sums
 
     def _sums_of(self, query: QueryTerms, rows: Rows) -> Doubles:
         """The sum of each of ``rows`` (n,), none of them deleted, the same as ``_sums`` has."""
         shares = self._shares(query)
+        if len(self.parts) > 1 and query.postings <= _FEW_POSTINGS:
+            return self._sums(query)[rows]
         if len(self.parts) == 1:
             return self.parts[0].sums_of(query.places[0, query.read], shares, rows)
         sums = np.zeros(len(rows))

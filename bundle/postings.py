@@ -101,9 +101,13 @@ class Postings:
         """The sum of ``parts`` (n,) of each passage, (passages,), in their order."""
         sums = np.bincount(rows, parts, self.passages).astype(np.float64, copy=False)
         if len(sums) > self.passages:
-            reason = f"names row {len(sums) - 1} of {self.passages} passages: {AGAIN}"
-            raise BundleCorrupt(self.bundle, self.rows_file, reason)
+            raise self.names_no_passage(len(sums) - 1)
         return sums
+
+    def names_no_passage(self, row: int) -> BundleCorrupt:
+        """The error of postings that name a row that is none."""
+        reason = f"names row {row} of {self.passages} passages: {AGAIN}"
+        return BundleCorrupt(self.bundle, self.rows_file, reason)
 
     def sums_of(self, places: Rows, shares: Doubles, rows: Rows) -> Doubles:
         """What ``sums`` has of each of ``rows`` (n,)."""

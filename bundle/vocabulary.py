@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lurcher.bundle.jagged import JaggedStore
@@ -46,6 +46,13 @@ class Vocabulary:
     def __iter__(self) -> Iterator[bytes]:
         """All terms, in order."""
         return (self._term(place) for place in range(len(self)))
+
+    def places(self, terms: Sequence[bytes]) -> list[int]:
+        """The place of each of ``terms``, -1 for those that are not there."""
+        if self._all is None:
+            return [self.place(term) for term in terms]
+        get = self._all.get
+        return [get(term, -1) for term in terms]
 
     def place(self, term: bytes) -> int:
         """The place of ``term``, -1 if it is not there."""
