@@ -16,6 +16,11 @@ class Leased:
         """``close`` is called when it is retired and its last lease has ended."""
         self._close, self._leases, self._retired = close, 0, False
 
+    @property
+    def leased(self) -> bool:
+        """Whether a request has it; from any thread."""
+        return self._leases > 0
+
     def __enter__(self) -> Self:
         """Lease it: it stays open for the time of the block, even if another replaces it.
 

@@ -41,7 +41,8 @@ class ServedBundle:
         if writer is not None:
             self.writes = WriteQueue(
                 writer, self.move_to, settings.max_waiting, settings.max_queries,
-                metrics.writes, None if self.feedback is None else self.feedback.forget,
+                metrics.writes, lambda: self.serving.leased, settings.write_share,
+                None if self.feedback is None else self.feedback.forget,
             )  # fmt: skip
 
     @classmethod

@@ -157,6 +157,11 @@ class Settings(BaseModel):
         False,
         description="Take writes of passages; no other process may write the bundle meanwhile.",
     )
+    write_share: float = Field(
+        0.25, gt=0, le=1,
+        description="Share of one core's time that writing, and that compacting, may take while requests "
+        "are being answered.",
+    )  # fmt: skip
     ranker_model: Path | None = Field(
         None,
         description="Folder that `lurcher export-ranker` wrote, to write into a bundle that its T5 ranks.",

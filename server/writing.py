@@ -1,13 +1,14 @@
 """Writes while a server runs: one queue, one thread that writes, one that compacts, both below searches.
 
 Requests that wait together are committed together, so they share one write to the disk and one new snapshot.
-Both threads have a lower priority than those that answer, so that encoding takes what searches leave.
+Both threads have a lower priority than those that answer, and go at a pace that leaves searches their time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -25,11 +26,14 @@ from lurcher.index_builder.edit.requests import Delete, Patch, Receipt, Request,
 from lurcher.index_builder.edit.stored_parts import Compaction, CompactionStopped
 from lurcher.index_builder.edit.writer import Writer
 from lurcher.server.write_metrics import WriteMetrics, WriteState
+from lurcher.server.write_pace import WritePace
 
 _log = structlog.get_logger()
 
 _Done = TypeVar("_Done")
 
+# So many seconds a thread that writes may hold up the one that searches, each time that this needs Python.
+_SWITCH = 0.0005
 # By so much the priority of writing is below that of answering.
 _NICE = 10
 # After a flush or a compaction has failed, it is tried again so many seconds later.
@@ -59,15 +63,19 @@ class WriteQueue:
 
     def __init__(
         self, writer: Writer, publish: Callable[[Bundle], Awaitable[None]], capacity: int, together: int,
-        metrics: WriteMetrics, forget: Callable[[Collection[str]], Awaitable[None]] | None = None,
+        metrics: WriteMetrics, busy: Callable[[], bool], share: float,
+        forget: Callable[[Collection[str]], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
         """Write by ``writer`` and let ``publish`` make searches use each new state.
 
-        ``forget`` is told passages of which what was judged counts no more. At most ``capacity`` records
-        wait, and about ``together`` are committed at once.
+        At most ``capacity`` records wait, and about ``together`` are committed at once. While ``busy`` says
+        that requests are being answered, writing takes ``share`` of the time, and so does compacting.
+        ``forget`` is told passages of which what was judged counts no more.
         """
         self._writer, self._publish, self._forget = writer, publish, forget
         self._metrics = metrics
+        writer.go_slowly(WritePace(busy, share).pause, WritePace(busy, share).pause)
+        sys.setswitchinterval(_SWITCH)
         self._capacity, self._together = capacity, together
         self._visible = writer.sequence
         self._waiting: deque[_Job] = deque()

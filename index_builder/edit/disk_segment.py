@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from lurcher.bundle.sync import DISK, Disk
 from lurcher.bundle.token_store import TokenWriter, describe_tokens
 from lurcher.bundle.vectors import FEW, VectorIndex, write_index
 from lurcher.index_builder.edit.encode import Encoded
-from lurcher.index_builder.stages.find_copies import copies_of
+from lurcher.index_builder.stages.find_copies import copies_of, go_on
 from lurcher.index_builder.stages.index_terms import write_index as write_terms
 from lurcher.models.ranker.seq2seq import RankerConfig
 
@@ -37,11 +37,13 @@ _SCRATCH, _VECTORS = ".scratch", "vectors.f32"
 def write_segment(
     root: Path, name: str, count: int, blocks: Iterable[Encoded], manifest: Manifest, codecs: Codecs,
     like: VectorIndex | None = None, fail_point: FailPoint = carry_on, disk: Disk = DISK,
+    breathe: Callable[[], object] = go_on,
 ) -> tuple[SegmentEntry, dict[str, FileEntry]]:  # fmt: skip
     """Write ``count`` passages, in ``blocks``, as the new segment ``name`` of the bundle at ``root``.
 
     Returns what the manifest says of it and of its files, which are on the disk then. Vectors are coded as
-    the index ``like`` codes its own, unless they have become too many for that. Raises OSError.
+    the index ``like`` codes its own, unless they have become too many for that. ``breathe`` is called now and
+    then and may wait. Raises OSError, and what it raises.
     """
     entry = SegmentEntry(name=name, passages=count)
     folder = root / entry.folder
@@ -67,7 +69,7 @@ def write_segment(
         fail_point("segment: vectors written")
     passages = Passages(folder / PASSAGES_FILE)
     try:
-        first, keys = copies_of(passages)
+        first, keys = copies_of(passages, breathe)
     finally:
         passages.close()
     write_copies(root, f"{entry.folder}/{COPIES_FILE}", first)

@@ -15,7 +15,7 @@ from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.sync import DISK, Disk
-from lurcher.index_builder.edit.changes import Change, Sum, summed
+from lurcher.index_builder.edit.changes import Added, Change, Sum, summed
 from lurcher.index_builder.edit.encode import Encoded, PassageEncoder, joined
 from lurcher.index_builder.edit.memory_segment import memory_segment
 from lurcher.index_builder.edit.merge_policy import WritePolicy
@@ -89,14 +89,23 @@ class LivingBundle:
         new = [id_ for id_ in total.added if id_ not in found]
         if new:
             some = [total.added[id_] for id_ in new]
-            made = self.encoder().encode(
-                [one.passage for one in some], [one.source for one in some]
-            )
+            made = self._made(some)
             made = replace(made, since=tuple(since[id_] for id_ in new))
             if len(new) == len(total.added):
                 return made
             found |= {id_: made.take([place]) for place, id_ in enumerate(new)}
         return joined([found[id_] for id_ in total.added])
+
+    def _made(self, some: Sequence[Added]) -> Encoded:
+        """``some``, encoded; one after the other if it is to go slowly."""
+        encode, pause = self.encoder().encode, self.stored.pause
+        if pause is None:
+            return encode([one.passage for one in some], [one.source for one in some])
+        made = []
+        for one in some:
+            pause()
+            made.append(encode([one.passage], [one.source]))
+        return joined(made)
 
     def encoder(self) -> PassageEncoder:
         """What encodes passages, loaded if it is not yet. Raises ModelError, FieldError."""

@@ -28,6 +28,8 @@ from lurcher.index_builder.edit.recalibrate import sweep_unneeded
 
 _SEGMENTS = "segments"
 
+Pause = Callable[[], object]
+
 
 class StoredParts:
     """The segments of files of the bundle that a writer holds."""
@@ -39,6 +41,9 @@ class StoredParts:
         self._disk = disk
         self._root, self.codecs, self._fail_point = bundle.path, bundle.codecs, fail_point
         self.manifest, self._policy = bundle.manifest, policy
+        # Called before each piece of work, of a write and of a compaction; None: they go as fast as they can.
+        self.pause: Pause | None = None
+        self.pause_of_compaction: Pause | None = None
         self._last_name = -1
         self._unfinished: set[str] = set()  # segments that are being written
         self.parts: list[Part] = []
@@ -232,7 +237,7 @@ class StoredParts:
         largest = max(work.sources, key=lambda part: part.segment.count)
         return write_segment(
             self._root, work.name, work.count, work.blocks(), self.manifest, self.codecs,
-            largest.segment.vectors, self._fail_point, self._disk,
+            largest.segment.vectors, self._fail_point, self._disk, work.breathe,
         )  # fmt: skip
 
 
@@ -263,10 +268,21 @@ class Compaction:
         """All passages, some at a time. Raises CompactionStopped."""
         for part in self.sources:
             live = part.live
-            for first in range(0, len(live), _TOGETHER):
-                if self._stopped:
-                    raise CompactionStopped
-                yield part.read(live[first : first + _TOGETHER])
+            for first in range(0, len(live), self._together):
+                self.breathe()
+                yield part.read(live[first : first + self._together])
+
+    def breathe(self) -> None:
+        """Wait as long as it is to, before the next piece of work. Raises CompactionStopped."""
+        if self._stopped:
+            raise CompactionStopped
+        if (pause := self._stored.pause_of_compaction) is not None:
+            pause()
+
+    @property
+    def _together(self) -> int:
+        """How many passages are read at once."""
+        return _TOGETHER if self._stored.pause_of_compaction is None else _BETWEEN_PAUSES
 
     def write(self) -> None:
         """Write the segment, if anything is left or all was to be. Raises OSError, CompactionStopped."""
@@ -284,7 +300,7 @@ class Compaction:
             part.segment.uses.release()
 
 
-_TOGETHER = 1_024  # passages that are read at once
+_TOGETHER, _BETWEEN_PAUSES = 1_024, 64
 
 
 def _needed(name: str, segments: Sequence[SegmentEntry], frequencies: str | None) -> bool:

@@ -40,7 +40,7 @@ from lurcher.index_builder.edit.requests import (
     resolve,
 )
 from lurcher.index_builder.edit.splitting import splitter_of
-from lurcher.index_builder.edit.stored_parts import Compaction
+from lurcher.index_builder.edit.stored_parts import Compaction, Pause
 from lurcher.index_builder.progress import Reporter, Silent
 from lurcher.index_builder.split import Splitter
 
@@ -291,6 +291,11 @@ class Writer:
         with suppress(OSError):  # they go when the writer is opened again
             self._log.forget(self._living.stored.manifest.sequence)
             self._living.stored.sweep()
+
+    def go_slowly(self, pause: Pause, pause_of_compaction: Pause) -> None:
+        """Call these before each piece of work, of a write and of a compaction; they may wait."""
+        stored = self._living.stored
+        stored.pause, stored.pause_of_compaction = pause, pause_of_compaction
 
     def begin_compaction(self, everything: bool = False) -> Compaction | None:
         """What is to be made one segment, by the policy or of ``everything``; None if it may stay as it is.
