@@ -68,11 +68,11 @@ def relearn(
         workspace.scratch, report, CHUNK_SIZE, fail_point,
     )  # fmt: skip
     try:
-        if bundle.index is not None:
+        build = bundle.manifest.build
+        if build.engine is not None:
             # As a build that goes on: the engine is not chosen again.
-            built = {"engine": bundle.manifest.build.engine, "reason": "as before"}
-            built["reason"] = bundle.manifest.build.engine_reason or built["reason"]
-            (workspace.scratch / ENGINE).write_text(json.dumps(built))
+            noted = {"engine": build.engine, "reason": build.engine_reason or ""}
+            (workspace.scratch / ENGINE).write_text(json.dumps(noted))
         run_stages(_stages(bundle), context)
     except BaseException:
         context.close()
