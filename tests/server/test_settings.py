@@ -111,7 +111,8 @@ def test_example_holds_the_defaults() -> None:
     assert live == {
         name: value
         for name, value in defaults.items()
-        if name not in ("bundle", "collections", "threads", "feedback", "keys_file")
+        if name
+        not in ("bundle", "collections", "threads", "feedback", "keys_file", "ranker_model")
     }
 
 
