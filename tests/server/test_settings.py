@@ -111,8 +111,7 @@ def test_example_holds_the_defaults() -> None:
     assert live == {
         name: value
         for name, value in defaults.items()
-        if name
-        not in ("bundle", "collections", "threads", "feedback", "keys_file", "ranker_model")
+        if name not in ("bundle", "collections", "threads", "feedback", "keys_file", "ranker_model")
     }
 
 
