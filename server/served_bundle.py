@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from lurcher.bundle.bundle import Bundle
@@ -42,7 +42,7 @@ class ServedBundle:
             self.writes = WriteQueue(
                 writer, self.move_to, settings.max_waiting, settings.max_queries,
                 metrics.writes, lambda: self.serving.leased, settings.write_share,
-                None if self.feedback is None else self.feedback.forget,
+                self._forget,
             )  # fmt: skip
 
     @classmethod
@@ -90,6 +90,11 @@ class ServedBundle:
         if self.feedback is not None:
             await self.feedback.stop()
             self.feedback = None
+
+    async def _forget(self, passages: Collection[str]) -> None:
+        """Let what was judged of ``passages`` count no more. Raises NotReady."""
+        if self.feedback is not None:
+            await self.feedback.forget(passages)
 
     async def is_replaced(self) -> bool:
         """Whether another folder stands at the bundle's path now."""
