@@ -81,7 +81,13 @@ def seal(context: BuildContext) -> Manifest:
 def _chosen(options: BuildOptions) -> list[str]:
     """What the build chose by the corpus."""
     language = options.lexical is not None and options.lexical.language is None
-    return ["index"] * (options.vectors and options.index == "auto") + ["language"] * language
+    by_size, by_code = options.index == "auto", options.preset == "auto"
+    chosen = {
+        "index": options.vectors and by_size,
+        "language": language,
+        "preset": options.vectors and by_code,
+    }
+    return [name for name, by_corpus in chosen.items() if by_corpus]
 
 
 def _engine(context: BuildContext) -> dict[str, str]:

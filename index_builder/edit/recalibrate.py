@@ -45,6 +45,7 @@ from lurcher.index_builder.edit.kept_labels import write_kept_labels
 from lurcher.index_builder.edit.relearn import relearn
 from lurcher.index_builder.progress import Reporter
 from lurcher.index_builder.stages.build_index import factory_of
+from lurcher.index_builder.stages.choose_preset import noted_preset
 from lurcher.index_builder.stages.encode_passages import EMPTY, TRUNCATED, flagged
 from lurcher.index_builder.stages.index_terms import noted_settings
 from lurcher.index_builder.stages.measure_gain import noted_gain
@@ -125,7 +126,9 @@ def _placed(bundle: Bundle, name: str, context: BuildContext, disk: Disk) -> Man
         update={
             **{one: getattr(stores, one) for one in Stores.model_fields},
             "figures": _figures(before.figures, context),
-            "build": before.build.model_copy(update={"index": factory_of(context)}),
+            "build": before.build.model_copy(
+                update={"index": factory_of(context), "preset": noted_preset(context)["preset"]}
+            ),
             "swap": None,  # the effort is tuned for the query encoder that there is
         }
     )
@@ -157,6 +160,7 @@ def _figures(before: Figures, context: BuildContext) -> Figures:
         skipped_records=before.skipped_records,
         **json.loads((scratch / SEARCH_EFFORT).read_text()),
         lexical_gain=noted_gain(context),
+        code_share=noted_preset(context)["code_share"],
     )
 
 

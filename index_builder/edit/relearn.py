@@ -93,6 +93,7 @@ def _options(bundle: Bundle) -> BuildOptions:
         answers=manifest.reading is not None,
         lexical=None if words is None else LexicalOptions(language),
         vectors=bundle.index is not None,
+        preset="auto" if bundle.index is None or "preset" in chosen else manifest.build.preset,
     )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def test_the_manifest_says_what_was_built(small_bundle: Path) -> None:
     assert build.pop("split")["overlap"] == 25
     assert build == {
         "corpus": "small.jsonl", "index": "Flat", "recall_target": 0.98, "seed": 1,
-        "preset": "prose", "chosen": ["index", "language"],
+        "preset": "prose", "chosen": ["index", "language", "preset"],
     }  # fmt: skip
     figures = manifest.figures.model_dump()
     assert -1 <= figures.pop("lexical_gain") <= 1  # see test_lexical_gain
