@@ -113,6 +113,7 @@ class WriteAheadLog:
             self._file = self._open(self._path)
             if self._end < os.fstat(self._file).st_size:
                 disk.truncate(self._file, self._end)
+            disk.sync_data(self._file)  # whose process was killed may have been about to
         else:
             self._begin(self.keys)
         for path in found:

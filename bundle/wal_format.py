@@ -89,34 +89,66 @@ def read_file(path: Path, after: int) -> LogFile | None:
     the frame that was altered, or OSError.
     """
     raw = path.read_bytes()
-    if raw[: len(MAGIC)] != MAGIC:
-        if len(raw) < len(MAGIC) or not any(raw):
+    found = read_head(path, raw, after)
+    if found is None:
+        return None
+    head, place = found
+    entries, end = read_entries(path, raw, place, after + 1)
+    return LogFile(head, entries, end)
+
+
+def read_head(path: Path, raw: bytes, after: int) -> tuple[dict[str, Any], int] | None:
+    """The head in ``raw``, the beginning of a file whose entries come after write ``after``, and its end.
+
+    None where it was torn while it was made. Raises WalCorrupt.
+    """
+    start = len(MAGIC)
+    if raw[:start] != MAGIC:
+        if len(raw) < start or not any(raw):
             return None
         raise WalCorrupt(path, 0, "not a write-ahead log of this version")
-    head, place, entries = None, len(MAGIC), list[Entry]()
-    while place < len(raw):
-        found = _read_frame(path, raw, place)
+    found = _read_frame(path, raw, start, 0) if len(raw) > start else None
+    if found is None:
+        return None
+    first, count, payload = found
+    if first != after + 1:
+        raise WalCorrupt(path, start, f"begins with write {first}, expected {after + 1}")
+    lines = _lines(path, start, payload)
+    if count or len(lines) != 1:
+        raise WalCorrupt(path, start, "the file's first frame is missing")
+    return lines[0], start + _FRAME.size + len(payload)
+
+
+def read_entries(
+    path: Path, raw: bytes, place: int, first: int, *, begins: int = 0, most: int | None = None
+) -> tuple[list[Entry], int]:
+    """The entries of the whole frames in ``raw`` from ``place`` on, numbered from ``first``, and their end.
+
+    ``raw`` is the file from byte ``begins`` on. No frame is looked at after that with write ``most``, None:
+    all are. Raises WalCorrupt.
+    """
+    entries: list[Entry] = []
+    while place < len(raw) and (most is None or first + len(entries) <= most):
+        found = _read_frame(path, raw, place, begins)
         if found is None:
             break
-        first, count, payload = found
-        expected = after + 1 + len(entries)
-        if first != expected:
-            raise WalCorrupt(path, place, f"begins with write {first}, expected {expected}")
-        lines = _lines(path, place, payload)
-        if head is None:
-            if count or len(lines) != 1:
-                raise WalCorrupt(path, place, "the file's first frame is missing")
-            head = lines[0]
-        elif len(lines) != count:
-            raise WalCorrupt(path, place, f"{len(lines)} entries, expected {count}")
-        else:
-            entries += _entries(path, place, first, lines)
+        at, expected = begins + place, first + len(entries)
+        starts, count, payload = found
+        if starts != expected:
+            raise WalCorrupt(path, at, f"begins with write {starts}, expected {expected}")
+        lines = _lines(path, at, payload)
+        if len(lines) != count:
+            raise WalCorrupt(path, at, f"{len(lines)} entries, expected {count}")
+        entries += _entries(path, at, starts, lines)
         place += _FRAME.size + len(payload)
-    return None if head is None else LogFile(head, entries, place)
+    return entries, place
 
 
-def _read_frame(path: Path, raw: bytes, place: int) -> tuple[int, int, bytes] | None:
-    """First sequence, count and payload of the frame at ``place``; None if it is torn. Raises WalCorrupt."""
+def _read_frame(path: Path, raw: bytes, place: int, begins: int) -> tuple[int, int, bytes] | None:
+    """First sequence, count and payload of the frame at ``place``; None if it is torn. Raises WalCorrupt.
+
+    ``raw`` is the file from byte ``begins`` on.
+    """
     fields = raw[place : place + _FRAME.size]
     if len(fields) < _FRAME.size:
         return None
@@ -124,15 +156,15 @@ def _read_frame(path: Path, raw: bytes, place: int) -> tuple[int, int, bytes] | 
     if zlib.crc32(fields[:_CHECKED]) != own or length > _MOST:
         if not raw[-1]:
             return None
-        raise WalCorrupt(path, place, "the header of a frame has changed (CRC differs)")
+        raise WalCorrupt(path, begins + place, "the header of a frame has changed (CRC differs)")
     start = place + _FRAME.size
     payload = raw[start : start + length]
     if len(payload) < length:
         return None
     if zlib.crc32(payload) != crc:
-        if not raw[-1] or (start + length == len(raw) and _has_hole(payload, start)):
+        if not raw[-1] or (start + length == len(raw) and _has_hole(payload, begins + start)):
             return None
-        raise WalCorrupt(path, place, "the content of a frame has changed (CRC differs)")
+        raise WalCorrupt(path, begins + place, "the content of a frame has changed (CRC differs)")
     return first, count, payload
 
 

@@ -16,7 +16,8 @@ from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.sync import DISK, Disk
 from lurcher.index_builder.edit.changes import Added, Change, Sum, summed
-from lurcher.index_builder.edit.encode import Encoded, PassageEncoder, joined
+from lurcher.index_builder.edit.encode import Encoded, joined
+from lurcher.index_builder.edit.encoded_texts import SharedEncoder
 from lurcher.index_builder.edit.memory_segment import memory_segment
 from lurcher.index_builder.edit.merge_policy import WritePolicy
 from lurcher.index_builder.edit.parts import Part, in_memory
@@ -25,18 +26,18 @@ from lurcher.index_builder.edit.requests import stored_passages
 from lurcher.index_builder.edit.stored_parts import Compaction, StoredParts
 from lurcher.index_builder.progress import Reporter
 
-LoadEncoder = Callable[[Bundle], PassageEncoder]
+EncoderOf = Callable[[Bundle], SharedEncoder]
 
 
 class LivingBundle:
     """The bundle of a writer as it is now, ``bundle``; call it from one thread at a time."""
 
     def __init__(
-        self, bundle: Bundle, policy: WritePolicy, load_encoder: LoadEncoder,
+        self, bundle: Bundle, policy: WritePolicy, encoder_of: EncoderOf,
         fail_point: FailPoint = carry_on, disk: Disk = DISK,
     ) -> None:  # fmt: skip
-        """Begin with ``bundle``, which this closes; ``load_encoder`` when something is to be encoded."""
-        self._policy, self._load_encoder = policy, load_encoder
+        """Begin with ``bundle``, which this closes; ``encoder_of`` it encodes."""
+        self._policy, self._encoder_of = policy, encoder_of
         self._fail_point, self._disk = fail_point, disk
         self._begin(bundle)
 
@@ -44,7 +45,7 @@ class LivingBundle:
         self.bundle = bundle
         self.stored = StoredParts(bundle, self._policy, self._fail_point, self._disk)
         self._memory: list[Part] = []
-        self._encoder: PassageEncoder | None = None
+        self._encoder: SharedEncoder | None = None
 
     @property
     def in_memory(self) -> int:
@@ -107,10 +108,10 @@ class LivingBundle:
             made.append(encode([one.passage], [one.source]))
         return joined(made)
 
-    def encoder(self) -> PassageEncoder:
-        """What encodes passages, loaded if it is not yet. Raises ModelError, FieldError."""
+    def encoder(self) -> SharedEncoder:
+        """What encodes passages that nobody has encoded yet."""
         if self._encoder is None:
-            self._encoder = self._load_encoder(self.bundle)
+            self._encoder = self._encoder_of(self.bundle)
         return self._encoder
 
     def _read(self, ids: Sequence[str]) -> list[Encoded]:

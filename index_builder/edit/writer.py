@@ -3,6 +3,7 @@
 ::
 
     commit    resolve ── log, synced ── (durable) ── encode ── segment in memory, deletions ── (visible)
+                                                     └─ what is encoded goes beside the log, for followers
     flush     all that is in memory to one segment of files ── next generation ── a new log
     compact   some segments of files, without what is deleted, to one ── next generation
 
@@ -28,7 +29,9 @@ from lurcher.bundle.wal import LOCK, WAL, WriteAheadLog
 from lurcher.errors import BundleError, FieldError, LurcherError, WalCorrupt, WriteNotKept
 from lurcher.index_builder.edit.changes import Change, Mark
 from lurcher.index_builder.edit.encode import PassageEncoder
-from lurcher.index_builder.edit.living_bundle import LivingBundle, LoadEncoder
+from lurcher.index_builder.edit.follow_log import FollowLog
+from lurcher.index_builder.edit.encoded_texts import LoadEncoder
+from lurcher.index_builder.edit.living_bundle import LivingBundle
 from lurcher.index_builder.edit.merge_policy import WritePolicy
 from lurcher.index_builder.edit.requests import (
     Delete,
@@ -60,10 +63,10 @@ class Writer:
     """A bundle opened to be changed, by this process alone; call it from one thread at a time."""
 
     def __init__(
-        self, living: LivingBundle, log: WriteAheadLog, held: ExitStack, policy: WritePolicy,
-        clock: Callable[[], float], now: Callable[[], float],
+        self, living: LivingBundle, log: WriteAheadLog, follow: FollowLog, held: ExitStack,
+        policy: WritePolicy, clock: Callable[[], float], now: Callable[[], float],
     ) -> None:  # fmt: skip
-        self._living, self._log, self._held = living, log, held
+        self._living, self._log, self._follow, self._held = living, log, follow.file, held
         self._policy, self._clock, self._now = policy, clock, now
         self.path, self.torn = living.bundle.path, log.torn
         self._unapplied: list[Change] = []
@@ -94,27 +97,26 @@ class Writer:
                 (path / WAL).mkdir(exist_ok=True)
                 undo.callback(hold(path / LOCK).close)
                 bundle = Bundle.open(path, check_hashes)
-                living = LivingBundle(
-                    bundle,
-                    policy,
-                    load_encoder
-                    or partial(PassageEncoder.load, threads=threads, ranker_model=ranker_model),
-                    fail_point,
-                    disk,
+                load = load_encoder or partial(
+                    PassageEncoder.load, threads=threads, ranker_model=ranker_model
                 )
+                follow = FollowLog(path / WAL, load)
+                living = LivingBundle(bundle, policy, follow.encoder, fail_point, disk)
                 undo.callback(living.close)
                 living.stored.sweep()
                 manifest = living.stored.manifest
                 identity = f"{manifest.name} {manifest.created}"
                 log = WriteAheadLog(path / WAL, identity, manifest.sequence, fail_point, disk)
                 undo.callback(log.close)
+                undo.callback(follow.begin(log.sequence, manifest.sequence, fail_point).close)
             except Held as error:
                 reason = f"{path} is being written by {error.by}; a bundle has one writer"
                 raise FieldError("bundle", reason) from error
             except OSError as error:
                 raise BundleError(path, f"cannot be written: {error}") from error
-            writer = cls(living, log, undo, policy, clock, now)
+            writer = cls(living, log, follow, undo, policy, clock, now)
             writer._replay()
+            follow.replayed()
             writer._held = undo.pop_all()
         return writer
 
@@ -202,7 +204,7 @@ class Writer:
             self._splitter = splitter_of(self.bundle)
         change, receipt = resolve(request, self.bundle, self._splitter, self._now())
         if change.passages:
-            self._living.encoder()  # what could not be encoded must not be in the log
+            self._living.encoder().load()  # what could not be encoded must not be in the log
         if isinstance(request, Delete) and request.dry_run:
             change = Change("delete")
         return change, replace(receipt, sequence=self.sequence + len(pending))
@@ -223,6 +225,7 @@ class Writer:
             self._log.append([(change.op, change.body()) for change in changes])
         except WriteNotKept as error:
             return dict.fromkeys(pending, error)
+        self._follow.acknowledge(self.sequence)
         for change in changes:
             self._remember(change.mark)
             self._forgotten |= change.forgotten
@@ -242,6 +245,7 @@ class Writer:
         if self._unapplied:
             self._living.apply(self._unapplied)
             self._unapplied.clear()
+            self._follow.finish(self.sequence)
             if self._oldest is None:
                 self._oldest = self._clock()
 
@@ -276,12 +280,17 @@ class Writer:
         if self._oldest is None:
             return
         try:
-            self._living.flush(self.sequence, lambda: self._log.rotate(self._keys()))
+            self._living.flush(self.sequence, self._rotate)
         except OSError as error:
             reason = f"cannot be written: {error}; what was written to it is in its log"
             raise BundleError(self.path, reason) from error
         self._oldest = None
         self._clean()
+
+    def _rotate(self) -> None:
+        # In this order, so that followers never read a log of which nobody says how far it is kept.
+        self._follow.rotate(self.sequence)
+        self._log.rotate(self._keys())
 
     def _keys(self) -> list[list[object]]:
         return [[one.client, one.key, one.digest, one.receipt] for one in self._marks.values()]
@@ -290,6 +299,7 @@ class Writer:
         """Remove the files that no generation needs."""
         with suppress(OSError):  # they go when the writer is opened again
             self._log.forget(self._living.stored.manifest.sequence)
+            self._follow.forget()
             self._living.stored.sweep()
 
     def go_slowly(self, pause: Pause, pause_of_compaction: Pause) -> None:
@@ -305,8 +315,13 @@ class Writer:
         return self._living.stored.begin(everything, self.bundle.neighbours)
 
     def finish_compaction(self, work: Compaction) -> None:
-        """Put what ``work`` has written in the place of what it was made of. Raises BundleError."""
+        """Put what ``work`` has written in the place of what it was made of. Raises BundleError.
+
+        What is in memory is flushed before.
+        """
         try:
+            # What it deletes of the generation's passages, the log only changes: they would be lost.
+            self.flush()
             self._living.install(work)
         except OSError as error:
             raise BundleError(self.path, f"cannot be written: {error}; it is as it was") from error
