@@ -12,8 +12,8 @@ from lurcher.errors import FieldError
 app = typer.Typer()
 
 _BENCHMARKS = (
-    "build", "encoder", "engines", "feedback", "gold", "hybrid", "identifiers", "neighbours", "ranker",
-    "reader", "segments", "server", "students", "writes",
+    "build", "encoder", "engines", "feedback", "follow", "gold", "hybrid", "identifiers", "neighbours",
+    "ranker", "reader", "segments", "server", "students", "workers", "writes",
 )  # fmt: skip
 
 

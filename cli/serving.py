@@ -49,6 +49,7 @@ def demo(
     flags = {
         "bundle": path,
         "port": 0 if once else port,
+        "workers": 1,
         "log_level": "warning",
         "log_format": "console",
     }

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 
 from lurcher.bundle.locks import Held, hold, private
 from lurcher.bundle.sync import sync
@@ -22,6 +22,24 @@ from lurcher.feedback.log_format import INSERT, connect, create, is_empty, read,
 from lurcher.feedback.records import LogContent, Record, Removal
 
 Some = TypeVar("Some", bound=Record)
+
+
+class Log(Protocol):
+    """A log that is written, or that another process writes."""
+
+    path: Path
+    id: str
+    sequence: int
+
+    @property
+    def bytes(self) -> int:
+        """How much room it takes on the disk."""
+
+    def append(self, records: Sequence[Some]) -> list[Some]:
+        """``records`` with their numbers. Raises FeedbackNotKept or FieldError."""
+
+    def close(self) -> None:
+        """Close the file."""
 
 
 def _nothing() -> None:

@@ -24,15 +24,17 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, TypeVar
 
 from lurcher.errors import FeedbackCorrupt
 from lurcher.feedback.aggregation import Limits
 from lurcher.feedback.records import LimitsChange, LogContent, Pair, Record, Removal, Submission
+
+_Some = TypeVar("_Some")
 
 FORMAT = 2
 _APPLICATION = int.from_bytes(b"LFBK")
@@ -50,6 +52,7 @@ _NOT_ITS_FAULT = (
     "SQLITE_IOERR",
     "SQLITE_READONLY",
 )
+_COLUMNS = "SELECT sequence, time, client, key, body, crc, taken_back FROM records"
 _BUSY_SECONDS = 1.0  # how long somebody else's lock on the file is waited for
 
 
@@ -113,10 +116,23 @@ def transaction(db: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[Non
 
 
 def read(path: Path, db: sqlite3.Connection) -> LogContent:
-    """All that ``db`` holds, as it is at one moment. Raises FeedbackCorrupt."""
+    """All that ``db`` holds, as it is at one moment. Raises FeedbackCorrupt or OSError."""
+    return _told(path, db, lambda: _content(path, db))
+
+
+def read_after(path: Path, db: sqlite3.Connection, sequence: int) -> list[Record]:
+    """The records after number ``sequence``, in order. Raises FeedbackCorrupt or OSError."""
+    query = f"{_COLUMNS} WHERE sequence > ? ORDER BY sequence"
+    return _told(
+        path, db, lambda: [_record(path, *row[:6]) for row in db.execute(query, (sequence,))]
+    )
+
+
+def _told(path: Path, db: sqlite3.Connection, read: Callable[[], _Some]) -> _Some:
+    """What ``read`` gives of the state of ``db`` at one moment. Raises FeedbackCorrupt or OSError."""
     try:
         with transaction(db, "DEFERRED"):
-            return _content(path, db)
+            return read()
     except sqlite3.OperationalError as error:
         # Text that is not UTF-8 is an error of Python's own, without a code.
         if getattr(error, "sqlite_errorname", "").startswith(_NOT_ITS_FAULT):
@@ -136,9 +152,7 @@ def _content(path: Path, db: sqlite3.Connection) -> LogContent:
     ids = db.execute("SELECT id, crc FROM log").fetchall()
     if len(ids) != 1 or zlib.crc32(str(ids[0][0]).encode()) != ids[0][1]:
         raise _damaged(path, "the log's id")
-    rows = db.execute(
-        "SELECT sequence, time, client, key, body, crc, taken_back FROM records ORDER BY sequence"
-    ).fetchall()
+    rows = db.execute(f"{_COLUMNS} ORDER BY sequence").fetchall()
     content = LogContent(ids[0][0], tuple(_record(path, *row[:6]) for row in rows))
     valid = {row[0] for row in rows if row[3] is not None and row[6] is None}
     if valid != {one.sequence for one in content.submissions}:

@@ -12,7 +12,7 @@ import structlog
 from lurcher.bundle.bundle import NO_VECTORS, Bundle
 from lurcher.errors import FeedbackNotKept, FieldError
 from lurcher.feedback.aggregation import Limits
-from lurcher.feedback.log import FeedbackLog
+from lurcher.feedback.log import FeedbackLog, Log
 from lurcher.feedback.records import LimitsChange, LogContent
 from lurcher.feedback.state import MOST_BYTES, FeedbackState, FoldedLog
 
@@ -21,7 +21,7 @@ _log = structlog.get_logger()
 
 def open_state(
     path: Path, bundle: Bundle, limits: Limits, most_pairs: int,
-    open_log: Callable[[Path], tuple[FeedbackLog, LogContent]] = FeedbackLog.open,
+    open_log: Callable[[Path], tuple[Log, LogContent]] = FeedbackLog.open,
     most_bytes: int = MOST_BYTES,
 ) -> FeedbackState:  # fmt: skip
     """The state of the log at ``path`` beside ``bundle``; close its ``log`` in the end.
@@ -62,7 +62,7 @@ def open_state(
     return state
 
 
-def _note(log: FeedbackLog, content: LogContent, limits: Limits) -> None:
+def _note(log: Log, content: LogContent, limits: Limits) -> None:
     """Let ``log`` say that it is counted by ``limits``, so that `lurcher adapt` does too."""
     if limits == content.limits:
         return

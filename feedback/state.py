@@ -21,9 +21,9 @@ from fractions import Fraction
 
 from lurcher.errors import FeedbackNotKept, FieldError, LurcherError
 from lurcher.feedback.aggregation import Aggregation, Limits, PairKey, pair_key
-from lurcher.feedback.log import FeedbackLog
+from lurcher.feedback.log import Log
 from lurcher.feedback.online import Change
-from lurcher.feedback.records import Pair, Removal, Submission
+from lurcher.feedback.records import LimitsChange, Pair, Record, Removal, Submission
 
 # Judgements that are kept to be taken back, on the average of all pairs; beyond it memory would grow
 # without limit by the same few pairs.
@@ -95,7 +95,7 @@ class FeedbackState:
     """All judgements of a log that are left; for one thread at a time."""
 
     def __init__(
-        self, log: FeedbackLog, limits: Limits, most_pairs: int = 50_000,
+        self, log: Log, limits: Limits, most_pairs: int = 50_000,
         folded: FoldedLog | None = None, most_bytes: int = MOST_BYTES,
     ) -> None:  # fmt: skip
         """Count by ``limits``; take in at most ``most_pairs`` beside those that the bundle has.
@@ -237,6 +237,12 @@ class FeedbackState:
         kept_weights = {k: w for k, w in self._folded.weights.items() if k[1] not in passages}
         self._folded = replace(self._folded, weights=kept_weights)
         return had - self._judgements, self._changes(before)
+
+    def follow(self, record: Record) -> list[Change]:
+        """Add up what another process has logged: the pairs whose weight changed."""
+        if isinstance(record, LimitsChange):  # its server has the limits of this one
+            return []
+        return self._apply(record)[1]
 
     def add(self, submission: Submission) -> tuple[Receipt, list[Change]]:
         """Add up what is in the log already: its receipt and the pairs whose weight changed."""

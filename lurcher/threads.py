@@ -1,13 +1,17 @@
-"""How many threads this process uses: the one place that decides it."""
+"""How many threads this process uses, and which go first: the one place that decides it."""
 
 from __future__ import annotations
 
 import math
 import os
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 _CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
 _CGROUP_V1 = Path("/sys/fs/cgroup/cpu")
+# By so much the priority of writing is below that of answering.
+_NICE = 10
 
 
 def available_cpus() -> int:
@@ -32,6 +36,14 @@ def one_blas_thread() -> None:
     again.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def lower_priority() -> None:
+    """Let the threads that answer go before the one that calls this."""
+    if hasattr(os, "setpriority"):  # Windows has none
+        own = threading.get_native_id()
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + _NICE)
 
 
 def cgroup_quota(v2: Path, v1: Path) -> float | None:

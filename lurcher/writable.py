@@ -1,4 +1,4 @@
-"""A bundle in this process that is written: what a server with ``writable`` does, without a server."""
+"""Opening a bundle in this process; and one that is written, as by a server with ``writable``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any, Literal, overload
 from lurcher.collection import Collection, PassageView
 from lurcher.collection import open_collection as open_read_only
 from lurcher.errors import FieldError, LurcherError
+from lurcher.following import FollowingCollection
 from lurcher.index_builder.corpus.passage import BadRecord, document_of
+from lurcher.index_builder.edit.follower import Follower
 from lurcher.index_builder.edit.requests import Delete, Patch, Receipt, Request, Upsert
 from lurcher.index_builder.edit.writer import Writer
 from lurcher.models.engines import EngineName
@@ -21,27 +23,46 @@ from lurcher.threads import thread_count
 @overload
 def open_collection(
     path: str | Path, *, threads: int | None = None, engine: EngineName = "auto",
-    check_hashes: bool = True, writable: Literal[False] = False,
+    check_hashes: bool = True, writable: Literal[False] = False, follow: Literal[False] = False,
 ) -> Collection: ...  # fmt: skip
 @overload
 def open_collection(
     path: str | Path, *, threads: int | None = None, engine: EngineName = "auto",
-    check_hashes: bool = True, writable: Literal[True],
+    check_hashes: bool = True, writable: Literal[True], follow: Literal[False] = False,
     ranker_model: str | Path | None = None,
 ) -> WritableCollection: ...  # fmt: skip
+@overload
 def open_collection(
     path: str | Path, *, threads: int | None = None, engine: EngineName = "auto",
-    check_hashes: bool = True, writable: bool = False, ranker_model: str | Path | None = None,
+    check_hashes: bool = True, writable: Literal[False] = False, follow: Literal[True],
+) -> FollowingCollection: ...  # fmt: skip
+def open_collection(
+    path: str | Path, *, threads: int | None = None, engine: EngineName = "auto",
+    check_hashes: bool = True, writable: bool = False, follow: bool = False,
+    ranker_model: str | Path | None = None,
 ) -> Collection:  # fmt: skip
     """The bundle at ``path``, ready to answer, and to be written if it is to be ``writable``.
 
+    With ``follow`` searches find what another process has written, else the generation that there is now.
     ``threads`` None takes all cores that the process may use. ``check_hashes`` False trusts the disk.
     ``ranker_model`` is the folder of a T5 that ranks in it, which documents need to be written. Raises
-    BundleError or ModelError, and FieldError where another process writes the bundle.
+    BundleError or ModelError, and FieldError where another process writes the bundle that is to be
+    ``writable``, or for ``writable`` and ``follow`` together.
     """
+    if writable and follow:
+        raise FieldError(
+            "follow", "writable has all that is written; there is no other writer to follow"
+        )
+    count = thread_count(threads)
+    if follow:
+        follower = Follower.open(Path(path), threads=count, check_hashes=check_hashes)
+        try:
+            return FollowingCollection(follower, Snapshot(follower.reader(), count, engine))
+        except BaseException:
+            follower.abandon()
+            raise
     if not writable:
         return open_read_only(path, threads=threads, engine=engine, check_hashes=check_hashes)
-    count = thread_count(threads)
     model = None if ranker_model is None else Path(ranker_model)
     writer = Writer.open(Path(path), threads=count, check_hashes=check_hashes, ranker_model=model)
     try:

@@ -37,6 +37,7 @@ from lurcher.server.routes import (
 from lurcher.server.schemas.problems import Problem
 from lurcher.server.service import Service
 from lurcher.server.settings import Settings
+from lurcher.server.workers.link import Link
 
 _log = structlog.get_logger()
 
@@ -57,14 +58,16 @@ def create_app(
     on_failure: Callable[[Exception], None] | None = None,
     open_snapshot: OpenSnapshot | None = None,
     on_ready: Callable[[], None] | None = None,
+    link: Link | None = None,
 ) -> FastAPI:
     """Return the application that serves ``settings.bundle``, opened by ``open_snapshot``.
 
     The bundle is loaded after start-up, so that ``/livez`` answers meanwhile; then call
     ``on_ready``. If loading fails, call ``on_failure``; without one, log the error and stay up without ever
     getting ready.
+    ``link`` leads to other processes of the server, of which one writes; None: this one does it alone.
     """
-    service = Service(settings, open_snapshot)
+    service = Service(settings, open_snapshot, link)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -103,7 +106,7 @@ def create_app(
         title="Lurcher", version=lurcher_version(), description=_ABOUT, lifespan=lifespan,
         middleware=middleware, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
     )  # fmt: skip
-    app.state.service = service
+    app.state.service, app.state.link = service, link
     app.state.without_keys = not keys.to("read", settings)  # for PlainRoute
     errors.install(app)
     _mount(app, settings)

@@ -92,11 +92,12 @@ class Collection:
         """Wait until searches know write ``sequence``. Raises FieldError, NotReady or DeadlinePassed."""
         if sequence is None or sequence == 0:
             return
-        if not self.settings.writable:
-            raise FieldError("min_sequence", "this server takes no writes, so it has no sequence")
+        visible = self.loaded().visible
+        if visible is None:
+            reason = "this server neither takes writes nor follows a bundle (follow_ms is 0)"
+            raise FieldError("min_sequence", f"{reason}, so it has no sequence")
         limit = self.settings.timeout_ms
-        if (writes := self.loaded().writes) is not None:
-            await writes.reached(sequence, min(timeout_ms or limit, limit) / 1_000)
+        await visible.reached(sequence, min(timeout_ms or limit, limit) / 1_000)
 
     def loaded(self) -> ServedBundle:
         """Return the bundle in service. Raises NotReady."""

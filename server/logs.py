@@ -14,11 +14,16 @@ from lurcher.server.log_writer import LogWriter
 from lurcher.server.settings import Settings
 
 
-def configure(settings: Settings) -> LogWriter:
-    """Set up the logging of the process, to what is returned; call it once, when a server starts."""
+def configure(settings: Settings, worker: int | None = None) -> LogWriter:
+    """Set up the logging of the process, to what is returned; call it once, when a server starts.
+
+    Lines say which ``worker`` of a server they are from, if there are several.
+    """
     writer = LogWriter(sys.stderr)
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    named = {} if worker is None else {"worker": worker}
     shared: list[structlog.typing.Processor] = [
+        lambda _logger, _method, event: {**event, **named},
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lurcher.server.lookup import OF_COLLECTION
 from lurcher.server.metrics import Metrics
+from lurcher.server.workers.relay import relayed
 
 _log = structlog.get_logger()
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -29,6 +30,7 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        passed_on = relayed(scope)  # the worker that passed it on counts it
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
@@ -41,6 +43,9 @@ class Observe:
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
+        if passed_on:
+            await self._app(scope, receive, answer)
+            return
         try:
             await self._app(scope, receive, answer)
         finally:

@@ -12,9 +12,12 @@ from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.model_cache import ModelCache
 from lurcher.errors import FieldError
 from lurcher.feedback.aggregation import Limits
+from lurcher.feedback.followed_log import FollowedLog
+from lurcher.feedback.log import FeedbackLog
 from lurcher.feedback.replay import open_state
 from lurcher.feedback.state import FeedbackState
 from lurcher.index_builder.edit.encode import PassageEncoder
+from lurcher.index_builder.edit.follower import Follower
 from lurcher.index_builder.edit.writer import Writer
 from lurcher.models.engines import EngineName
 from lurcher.retrieval.encoder_alone import EncoderAlone
@@ -45,31 +48,38 @@ def log_of(settings: Settings, name: str) -> Path | None:
 
 
 def opened(
-    path: Path, settings: Settings, open_snapshot: OpenSnapshot, cache: ModelCache
-) -> tuple[Snapshot | EncoderAlone, Writer | None]:
-    """Return the bundle at ``path`` after it has answered a query, and its writer; or an encoder alone.
+    path: Path, settings: Settings, open_snapshot: OpenSnapshot, cache: ModelCache, writes: bool
+) -> tuple[Snapshot | EncoderAlone, Writer | Follower | None]:
+    """Return the bundle at ``path`` after it has answered a query, and what changes it; or an encoder alone.
 
-    What writes takes its encoder from ``cache``, as ``open_snapshot`` may do. Raises BundleError, ModelError,
-    WalCorrupt, or FieldError if another process writes it.
+    It is followed unless this process ``writes``. What encodes passages is from ``cache``, as
+    ``open_snapshot`` may take it. Raises BundleError, ModelError, WalCorrupt, or FieldError if another
+    process writes it.
     """
     threads = thread_count(settings.threads)
     if settings.encoder_only:
         alone = EncoderAlone(path, threads, settings.engine, check_hashes=settings.check_hashes)
         alone.warm_up()
         return alone, None
-    if not settings.writable:
+    if not settings.writable and not settings.follow_ms:
         bundle = Bundle.open(path, settings.check_hashes)
         return _answering(bundle, settings, open_snapshot), None
     load_encoder = partial(
         PassageEncoder.load, threads=1, cache=cache, ranker_model=settings.ranker_model
     )
-    writer = Writer.open(path, check_hashes=settings.check_hashes, load_encoder=load_encoder)
-    for line in writer.torn:
-        _log.warning(line)
+    living: Writer | Follower
+    if settings.writable and writes:
+        living = writer = Writer.open(
+            path, check_hashes=settings.check_hashes, load_encoder=load_encoder
+        )
+        for line in writer.torn:
+            _log.warning(line)
+    else:
+        living = Follower.open(path, check_hashes=settings.check_hashes, load_encoder=load_encoder)
     try:
-        return _answering(writer.reader(), settings, open_snapshot), writer
+        return _answering(living.reader(), settings, open_snapshot), living
     except BaseException:
-        writer.abandon()
+        living.abandon()
         raise
 
 
@@ -84,9 +94,13 @@ def _answering(bundle: Bundle, settings: Settings, open_snapshot: OpenSnapshot) 
     return snapshot
 
 
-def feedback_state(log: Path, bundle: Bundle, settings: Settings) -> FeedbackState:
-    """Return the state of the feedback in ``log`` beside ``bundle``. Raises as ``open_state``."""
+def feedback_state(log: Path, bundle: Bundle, settings: Settings, writes: bool) -> FeedbackState:
+    """Return the state of the feedback in ``log`` beside ``bundle``.
+
+    Unless it ``writes``, another process writes the log. Raises as ``open_state``.
+    """
     limits = Limits(settings.feedback_clients, settings.feedback_client_weight)
     return open_state(
-        log, bundle, limits, settings.feedback_pairs, most_bytes=settings.feedback_bytes
-    )
+        log, bundle, limits, settings.feedback_pairs,
+        FeedbackLog.open if writes else FollowedLog.open, settings.feedback_bytes,
+    )  # fmt: skip

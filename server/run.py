@@ -24,11 +24,12 @@ from lurcher.server.edge import Limits, edge
 from lurcher.server.hosts import LOOPBACK_NAME, is_loopback
 from lurcher.server.opening import OpenSnapshot
 from lurcher.server.settings import Settings
+from lurcher.server.workers.supervisor import supervise
 
 _log = structlog.get_logger()
 
 # That the last lines of the log have to be written.
-_LOG_SECONDS = 5.0
+LOG_SECONDS = 5.0
 
 
 def serve(
@@ -43,6 +44,9 @@ def serve(
     with the server's URL; if it returns False, the server stops. ``notes`` are logged as warnings. Raises
     FieldError if the port is taken, BundleError or ModelError if the bundle cannot be loaded, and whatever
     ``visit`` raises.
+
+    Several ``workers`` are processes that open a snapshot each. Then there is no ``visit``, SIGHUP is passed
+    on to them, and WorkerFailed is raised if one cannot start.
     """
     # A bug in native code, or a file of the bundle cut short while it is mapped, says where.
     faulthandler.enable()
@@ -50,7 +54,7 @@ def serve(
     try:
         _serve(settings, visit, open_snapshot, notes)
     finally:
-        log.close(_LOG_SECONDS)
+        log.close(LOG_SECONDS)
 
 
 def _serve(
@@ -61,6 +65,10 @@ def _serve(
         _log.warning(note)
     # Our middleware logs requests; uvicorn's messages would be a second format.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    listening = _listen(settings.host, settings.port)
+    if settings.workers > 1:
+        supervise(settings, listening, _url_of(listening))
+        return
     failures: list[Exception] = []
 
     def give_up(error: Exception) -> None:
@@ -74,7 +82,7 @@ def _serve(
         signal.signal(number, server.handle_exit)
     if hasattr(signal, "SIGHUP"):  # Windows has none; until there is a loop that could reload
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    server.run([_listen(settings.host, settings.port)])
+    server.run([listening])
     if failures:
         raise failures[0]
 
@@ -121,6 +129,11 @@ def _listen(host: str, port: int) -> socket:
         raise FieldError("host", f"{host!r}: {error.strerror or error}") from error
 
 
+def _url_of(listening: socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 class _Server(uvicorn.Server):
     """A uvicorn server that logs where it listens, known only then with port 0, once it can answer."""
 
@@ -142,8 +155,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
-        self._url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._url = _url_of(self.servers[0].sockets[0])
         if self._opened:
             self._announce(self._url)
         else:

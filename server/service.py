@@ -24,22 +24,28 @@ from lurcher.server.served_bundle import ServedBundle
 from lurcher.server.settings import Settings
 from lurcher.server.several import Several
 from lurcher.server.sources import shown
+from lurcher.server.workers.link import Link
 
 _log = structlog.get_logger()
 
 _LOADING = "the bundles are still being loaded"
+_NOTED_EVERY = 1.0  # seconds between two notes of the gauges, where processes share them
 _NOTHING = "has no folder *.lurcher; put one there, or name a bundle as well"
 
 
 class Service:
     """What routes find everything by; ``load`` makes it ready."""
 
-    def __init__(self, settings: Settings, open_snapshot: OpenSnapshot | None = None) -> None:
+    def __init__(
+        self, settings: Settings, open_snapshot: OpenSnapshot | None = None,
+        link: Link | None = None,
+    ) -> None:  # fmt: skip
         """``open_snapshot`` None: as a snapshot is opened, with models that equal bundles share.
 
-        Raises FieldError for bundles that cannot be told apart by name, or none.
+        ``link`` leads to other processes of the server, of which one writes; None: there are none. Raises
+        FieldError for bundles that cannot be told apart by name, or none.
         """
-        self.settings = settings
+        self.settings, self._link = settings, link
         self._cache = ModelCache()
         self._open_snapshot = open_snapshot or partial(Snapshot, cache=self._cache)
         self.metrics, self.keys = Metrics(), KeyRing(settings)
@@ -54,17 +60,19 @@ class Service:
         self._loaded = False
         self._reloading: asyncio.Task[None] | None = None
         self._reload_again = False
-        self.metrics.passages.set_function(lambda: sum(one.passages for one in self._bundles()))
-        self.metrics.learnt_pairs.set_function(
-            lambda: sum(one.feedback.counted for one in self._bundles() if one.feedback)
-        )
+        self._noting: asyncio.Task[None] | None = None
+        watch = self.metrics.watch
+        watch(self.metrics.passages, lambda: sum(one.passages for one in self._bundles()))
+        watch(self.metrics.learnt_pairs, lambda: sum(one.learnt_pairs for one in self._bundles()))
 
     async def load(self) -> None:
         """Open every bundle and answer a query with it. Raises BundleError or ModelError."""
         settings = self.settings
         admission = Admission(settings.max_waiting, settings.max_wait_ms, settings.batch_size)
         self._admission, self._several = admission, Several(settings, admission, self.metrics)
-        self.metrics.waiting.set_function(lambda: admission.waiting)
+        self.metrics.watch(self.metrics.waiting, lambda: admission.waiting)
+        if self.metrics.shared:
+            self._noting = asyncio.create_task(self._note())
         for collection in self.collections:
             bundle = await self._open(collection.path)
             await collection.put(bundle, log_of(settings, collection.name))
@@ -75,6 +83,11 @@ class Service:
                 passages=bundle.passages, **told,
             )  # fmt: skip
         self._loaded = True
+
+    async def _note(self) -> None:
+        while True:
+            self.metrics.note()
+            await asyncio.sleep(_NOTED_EVERY)
 
     @property
     def several(self) -> Several:
@@ -109,8 +122,9 @@ class Service:
         if self._admission is None:
             raise NotReady(_LOADING)
         return await ServedBundle.open(
-            path, self.settings, self.metrics, self._admission, self._open_snapshot, self._cache
-        )
+            path, self.settings, self.metrics, self._admission, self._open_snapshot, self._cache,
+            self._link,
+        )  # fmt: skip
 
     def check_ready(self) -> None:
         """Raise NotReady while bundles are being loaded."""
@@ -119,6 +133,8 @@ class Service:
 
     async def close(self) -> None:
         """Take no more feedback, writes and queries, finish the current ones, close the bundles."""
+        if self._noting is not None:
+            self._noting.cancel()
         if self._reloading is not None:
             await asyncio.wait([self._reloading])
         bundles = self._bundles()

@@ -50,6 +50,10 @@ class Settings(BaseModel):
     threads: int | None = Field(
         None, ge=1, description="Cores to use; if unset, all that the CPU quota allows."
     )
+    workers: int = Field(
+        1, ge=1,
+        description="Processes that serve the port, and divide `threads` and `max_connections` among them.",
+    )  # fmt: skip
     engine: EngineName = Field(
         "auto",
         description="What runs the encoder; auto: native if that is faster, else onnxruntime.",
@@ -166,6 +170,11 @@ class Settings(BaseModel):
         None,
         description="Folder that `lurcher export-ranker` wrote, to write into a bundle that its T5 ranks.",
     )
+    follow_ms: int = Field(
+        20, ge=0,
+        description="Interval in milliseconds at which a server that is not writable looks for writes by "
+        "another process; 0: it serves the bundle as it was opened.",
+    )  # fmt: skip
     cors_origins: list[str] = Field(
         default_factory=list, description="Origins of web pages that may call the server (CORS)."
     )
@@ -249,6 +258,36 @@ class Settings(BaseModel):
         """Feedback names passages, and writes are of passages."""
         if value and info.data.get("encoder_only"):
             raise ValueError("is about passages, and encoder_only serves none")
+        return value
+
+    @field_validator("workers")
+    @classmethod
+    def _a_thread_each(cls, value: int, info: ValidationInfo) -> int:
+        """No worker can do with less than a thread."""
+        threads = info.data.get("threads")
+        if threads is not None and value > threads:
+            raise ValueError(f"each needs a thread, and threads is {threads}")
+        return value
+
+    @field_validator("follow_ms")
+    @classmethod
+    def _seen_by_all(cls, value: int, info: ValidationInfo) -> int:
+        """One worker writes; what the others do not follow they would never show."""
+        for name in ("writable", "feedback"):
+            if not value and info.data.get(name) and info.data.get("workers", 1) > 1:
+                raise ValueError(
+                    f"must not be 0 with {name} and several workers, of which one writes"
+                )
+        return value
+
+    @field_validator("admin_folders")
+    @classmethod
+    def _one_is_told(cls, value: list[Path], info: ValidationInfo) -> list[Path]:
+        """An admin route would change what one worker serves, and not the others."""
+        if value and info.data.get("workers", 1) > 1:
+            raise ValueError(
+                "is for one process; SIGHUP reloads the collections of several workers"
+            )
         return value
 
     @field_validator("max_waiting")

@@ -7,9 +7,7 @@ Both threads have a lower priority than those that answer, and go at a pace that
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +19,14 @@ from typing import TypeVar
 import structlog
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.errors import BundleError, DeadlinePassed, NotReady, QueueFull
+from lurcher.errors import BundleError, NotReady, QueueFull
 from lurcher.index_builder.edit.requests import Delete, Patch, Receipt, Request, Upsert
 from lurcher.index_builder.edit.stored_parts import Compaction, CompactionStopped
 from lurcher.index_builder.edit.writer import Writer
+from lurcher.server.visible import Visible
 from lurcher.server.write_metrics import WriteMetrics, WriteState
 from lurcher.server.write_pace import WritePace
+from lurcher.threads import lower_priority
 
 _log = structlog.get_logger()
 
@@ -34,8 +34,6 @@ _Done = TypeVar("_Done")
 
 # So many seconds a thread that writes may hold up the one that searches, each time that this needs Python.
 _SWITCH = 0.0005
-# By so much the priority of writing is below that of answering.
-_NICE = 10
 # After a flush or a compaction has failed, it is tried again so many seconds later.
 _TRY_AGAIN = 60.0
 
@@ -77,25 +75,19 @@ class WriteQueue:
         writer.go_slowly(WritePace(busy, share).pause, WritePace(busy, share).pause)
         sys.setswitchinterval(_SWITCH)
         self._capacity, self._together = capacity, together
-        self._visible = writer.sequence
+        self.visible = Visible(writer.sequence)
         self._waiting: deque[_Job] = deque()
         self._records = 0
         self._seconds_a_record = 0.02
         self._stopped = False
         self._arrived = asyncio.Event()
-        self._changed = asyncio.Event()  # set, and replaced, with each new state
-        self._writing = ThreadPoolExecutor(1, "writer", _lower_priority)
-        self._copying = ThreadPoolExecutor(1, "compactor", _lower_priority)
+        self._writing = ThreadPoolExecutor(1, "writer", lower_priority)
+        self._copying = ThreadPoolExecutor(1, "compactor", lower_priority)
         self._compaction: Compaction | None = None
         self._compacting: asyncio.Task[None] | None = None
         self._not_before = 0.0  # that a flush or a compaction is tried again
         self._loop = asyncio.create_task(self._work())
         self._note()
-
-    @property
-    def sequence(self) -> int:
-        """The number of the last write that searches know."""
-        return self._visible
 
     @property
     def waiting(self) -> int:
@@ -133,22 +125,10 @@ class WriteQueue:
         """Let the metrics say what the bundle is like now."""
         rows = self._writer.bundle.rows
         state = WriteState(
-            self._visible, self._writer.log_bytes, len(rows.starts) - 1, rows.count,
+            self.visible.sequence, self._writer.log_bytes, len(rows.starts) - 1, rows.count,
             rows.count - rows.passages,
         )  # fmt: skip
         self._metrics.note(self, state)
-
-    async def reached(self, sequence: int, seconds: float) -> None:
-        """Wait until searches know write ``sequence``. Raises DeadlinePassed after so many ``seconds``."""
-        try:
-            async with asyncio.timeout(seconds):
-                while self._visible < sequence:
-                    await self._changed.wait()
-        except TimeoutError as error:
-            reason = (
-                f"write {sequence} is not visible yet; searches know those up to {self._visible}"
-            )
-            raise DeadlinePassed(reason) from error
 
     async def stop(self) -> None:
         """Finish what waits, take no more, write all to the disk and close the writer."""
@@ -231,13 +211,11 @@ class WriteQueue:
     async def _show(self) -> None:
         """Make searches use the writer's bundle, if it is another than they have."""
         sequence = self._writer.sequence
-        if sequence == self._visible:
+        if sequence == self.visible.sequence:
             return
         await self._publish_now()
-        self._visible = sequence
+        self.visible.show(sequence)
         self._note()
-        self._changed.set()
-        self._changed = asyncio.Event()
 
     async def _publish_now(self) -> None:
         """Make searches use the writer's bundle."""
@@ -294,11 +272,3 @@ def _answer(job: _Job, outcome: Receipt | Exception) -> None:
         job.done.set_exception(outcome)
     else:
         job.done.set_result(outcome)
-
-
-def _lower_priority() -> None:
-    """Let the threads that answer go before this one."""
-    if hasattr(os, "setpriority"):  # Windows has none
-        own = threading.get_native_id()
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + _NICE)

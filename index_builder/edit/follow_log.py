@@ -36,7 +36,7 @@ class FollowLog:
             with suppress(ValueError):  # of another version
                 self._known.load(payload)
 
-    def encoder(self, bundle: Bundle) -> Encodes:
+    def encoder(self, bundle: Bundle) -> SharedEncoder:
         """What encodes passages for ``bundle``, and tells followers."""
         return SharedEncoder(
             self._known, key_of(bundle.manifest), lambda: self._load(bundle), self._tell

@@ -25,7 +25,12 @@ from lurcher.bundle.wal_tail import LogTail
 from lurcher.errors import BundleError, WalCorrupt
 from lurcher.index_builder.edit.changes import Change
 from lurcher.index_builder.edit.encode import PassageEncoder
-from lurcher.index_builder.edit.encoded_texts import LoadEncoder, EncodedTexts, Encodes, SharedEncoder, key_of
+from lurcher.index_builder.edit.encoded_texts import (
+    EncodedTexts,
+    LoadEncoder,
+    SharedEncoder,
+    key_of,
+)
 from lurcher.index_builder.edit.living_bundle import LivingBundle
 from lurcher.index_builder.edit.merge_policy import WritePolicy
 
@@ -75,7 +80,7 @@ class Follower:
         try:
             follower.poll()
         except BaseException:
-            follower.close()
+            follower.abandon()
             raise
         return follower
 
@@ -143,7 +148,7 @@ class Follower:
             bundle.close()
             raise
 
-    def _encoder(self, bundle: Bundle) -> Encodes:
+    def _encoder(self, bundle: Bundle) -> SharedEncoder:
         key = key_of(bundle.manifest)
         return SharedEncoder(self._known, key, lambda: self._load_encoder(bundle), self._known.add)
 
@@ -183,7 +188,7 @@ class Follower:
             reason = f"write {entry.sequence} is none that this version knows: {error}"
             raise WalCorrupt(self.path / WAL, 0, reason) from error
 
-    def close(self) -> None:
+    def abandon(self) -> None:
         """Let go of the bundle."""
         self._living.close()
 

@@ -36,7 +36,7 @@ class LivingBundle:
         self, bundle: Bundle, policy: WritePolicy, encoder_of: EncoderOf,
         fail_point: FailPoint = carry_on, disk: Disk = DISK,
     ) -> None:  # fmt: skip
-        """Begin with ``bundle``, which this closes; ``encoder_of`` it encodes."""
+        """Begin with ``bundle``, which this closes; ``encoder_of`` gives what encodes for it."""
         self._policy, self._encoder_of = policy, encoder_of
         self._fail_point, self._disk = fail_point, disk
         self._begin(bundle)

@@ -29,8 +29,8 @@ from lurcher.bundle.wal import LOCK, WAL, WriteAheadLog
 from lurcher.errors import BundleError, FieldError, LurcherError, WalCorrupt, WriteNotKept
 from lurcher.index_builder.edit.changes import Change, Mark
 from lurcher.index_builder.edit.encode import PassageEncoder
-from lurcher.index_builder.edit.follow_log import FollowLog
 from lurcher.index_builder.edit.encoded_texts import LoadEncoder
+from lurcher.index_builder.edit.follow_log import FollowLog
 from lurcher.index_builder.edit.living_bundle import LivingBundle
 from lurcher.index_builder.edit.merge_policy import WritePolicy
 from lurcher.index_builder.edit.requests import (

@@ -33,10 +33,11 @@ from lurcher.server.schemas.feedback import (
 )
 from lurcher.server.schemas.fields import idempotency_key
 from lurcher.server.settings import Settings
+from lurcher.server.workers.relay import RelayedRoute
 
 # Two, because they need different API keys.
-reading = APIRouter(tags=["feedback"])
-writing = APIRouter(tags=["feedback"])
+reading = APIRouter(tags=["feedback"], route_class=RelayedRoute)
+writing = APIRouter(tags=["feedback"], route_class=RelayedRoute)
 
 _Key = Annotated[
     str | None, idempotency_key("A request that is repeated with the same key counts once.")

@@ -38,10 +38,11 @@ from lurcher.server.schemas.passages import (
     StoredPassage,
     WriteReply,
 )
+from lurcher.server.workers.relay import RelayedRoute
 
 # Two, because they need different API keys.
 reading = APIRouter(tags=["passages"])
-writing = APIRouter(tags=["passages"])
+writing = APIRouter(tags=["passages"], route_class=RelayedRoute)
 
 _WRITES = responses(400, 403, 409, 412, 413, 415, 422, 429, 503, 507)
 

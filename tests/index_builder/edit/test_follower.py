@@ -90,7 +90,7 @@ def test_a_follower_has_all_that_the_writer_has_and_encodes_nothing(
             writer.sequence,
         )
         assert not follower.poll()
-    follower.close()
+    follower.abandon()
 
 
 def test_a_follower_that_fell_behind_opens_the_newest_generation(
@@ -105,7 +105,7 @@ def test_a_follower_that_fell_behind_opens_the_newest_generation(
     put(writer, b="after it")
     assert follower.poll()
     assert (stored(follower.bundle), follower.sequence) == (stored(writer.bundle), 5)
-    follower.close()
+    follower.abandon()
 
 
 def test_what_a_killed_writer_has_acknowledged_is_encoded_after_a_while(
@@ -125,7 +125,7 @@ def test_what_a_killed_writer_has_acknowledged_is_encoded_after_a_while(
     again = open_writer()
     assert stored(follower.bundle) == stored(again.bundle)
     assert (follower.sequence, again.sequence) == (1, 1)
-    follower.close()
+    follower.abandon()
 
 
 def test_a_writer_that_opens_after_a_kill_does_not_encode_again(
@@ -139,7 +139,7 @@ def test_a_writer_that_opens_after_a_kill_does_not_encode_again(
     assert stored(again.bundle) == before
     follower = follower_of(bundle)  # which has it from this writer
     assert stored(follower.bundle) == before
-    follower.close()
+    follower.abandon()
 
 
 def test_a_restored_copy_is_followed_by_its_log_alone(
@@ -153,7 +153,7 @@ def test_a_restored_copy_is_followed_by_its_log_alone(
         tmp_path / "restored", load_encoder=lambda one: PassageEncoder.load(one, 1)
     )
     assert (stored(follower.bundle), follower.sequence) == (stored(writer.bundle), 1)
-    follower.close()
+    follower.abandon()
 
 
 def test_an_older_state_in_its_place_is_not_followed(
@@ -169,4 +169,4 @@ def test_an_older_state_in_its_place_is_not_followed(
     with pytest.raises(BundleError, match=r"older state of it \(generation 1 after 2\)"):
         follower.poll()
     assert (stored(follower.bundle), follower.sequence) == (expected, 1)
-    follower.close()
+    follower.abandon()

@@ -179,7 +179,7 @@ class Following(RuleBasedStateMachine):
 
     @rule()
     def follow_anew(self) -> None:
-        self.follower.close()
+        self.follower.abandon()
         self.follower = self.new_follower()
         self.follow()
 
@@ -201,7 +201,7 @@ class Following(RuleBasedStateMachine):
         self.steps_left, self.refuse = None, False
         self.writer.close()
         self.look_now()
-        self.follower.close()
+        self.follower.abandon()
         shutil.rmtree(self.folder)
 
 

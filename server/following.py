@@ -1,0 +1,77 @@
+"""A bundle that another process writes, followed while it is served: a thread looks again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError
+
+import structlog
+
+from lurcher.bundle.bundle import Bundle
+from lurcher.errors import NotReady
+from lurcher.index_builder.edit.follower import Follower
+from lurcher.server.visible import Visible
+from lurcher.threads import lower_priority
+
+_log = structlog.get_logger()
+
+# After an error it looks again so many seconds later.
+_TRY_AGAIN = 1.0
+
+
+class Following:
+    """Makes searches use what ``follower`` sees; make it where an event loop runs."""
+
+    def __init__(
+        self, follower: Follower, publish: Callable[[Bundle], Awaitable[None]], seconds: float
+    ) -> None:
+        """Look every so many ``seconds``, and let ``publish`` make searches use each new state."""
+        self._follower, self._publish, self._seconds = follower, publish, seconds
+        self.visible = Visible(follower.sequence)
+        self._stopping = threading.Event()
+        self._loop = asyncio.get_running_loop()
+        self._failed = ""  # the last error, told once
+        self._thread = threading.Thread(target=self._work, name="follower", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Look no more, and let go of the bundle."""
+        self._stopping.set()
+        await asyncio.to_thread(self._thread.join)
+        self._follower.abandon()
+
+    def _work(self) -> None:
+        lower_priority()
+        published = True
+        pause = self._seconds
+        while not self._stopping.wait(pause):
+            try:
+                published = not self._follower.poll() and published
+                if not published:
+                    self._show()
+                    published = True
+            except (NotReady, CancelledError):
+                return  # the server stops
+            # Whatever it is: searches go on with what they have.
+            except Exception as error:
+                self._tell(error)
+                pause = _TRY_AGAIN
+            else:
+                self._failed, pause = "", self._seconds
+
+    def _show(self) -> None:
+        """Make searches use what the follower has, and return when they do."""
+
+        async def show(bundle: Bundle, sequence: int) -> None:
+            await self._publish(bundle)
+            self.visible.show(sequence)
+
+        showing = show(self._follower.reader(), self._follower.sequence)
+        asyncio.run_coroutine_threadsafe(showing, self._loop).result()
+
+    def _tell(self, error: Exception) -> None:
+        if self._failed != str(error):
+            self._failed = str(error)
+            _log.error("the bundle cannot be followed; searches use what they have", exc_info=error)

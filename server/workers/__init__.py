@@ -1,0 +1,1 @@
+"""Several processes that serve one port: one of them writes, and what starts and ends them all."""
