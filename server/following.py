@@ -30,15 +30,26 @@ class Following:
         """Look every so many ``seconds``, and let ``publish`` make searches use each new state."""
         self._follower, self._publish, self._seconds = follower, publish, seconds
         self.visible = Visible(follower.sequence)
-        self._stopping = threading.Event()
+        self._wake, self._stopping = threading.Event(), False
+        self._asked: list[asyncio.Future[None]] = []  # to look now
         self._loop = asyncio.get_running_loop()
         self._failed = ""  # the last error, told once
         self._thread = threading.Thread(target=self._work, name="follower", daemon=True)
         self._thread.start()
 
+    async def look(self) -> None:
+        """Look now, and return when searches use what there is."""
+        if not self._thread.is_alive():
+            return
+        done = self._loop.create_future()
+        self._asked.append(done)
+        self._wake.set()
+        await done
+
     async def stop(self) -> None:
         """Look no more, and let go of the bundle."""
-        self._stopping.set()
+        self._stopping = True
+        self._wake.set()
         await asyncio.to_thread(self._thread.join)
         self._follower.abandon()
 
@@ -46,20 +57,27 @@ class Following:
         lower_priority()
         published = True
         pause = self._seconds
-        while not self._stopping.wait(pause):
+        while True:
+            self._wake.wait(pause)
+            self._wake.clear()
+            asked, self._asked = self._asked, []
+            if self._stopping:
+                break
             try:
                 published = not self._follower.poll() and published
                 if not published:
                     self._show()
                     published = True
-            except (NotReady, CancelledError):
-                return  # the server stops
+            except (NotReady, CancelledError):  # the server stops
+                break
             # Whatever it is: searches go on with what they have.
             except Exception as error:
                 self._tell(error)
                 pause = _TRY_AGAIN
             else:
                 self._failed, pause = "", self._seconds
+            self._loop.call_soon_threadsafe(_answer, asked)
+        self._loop.call_soon_threadsafe(_answer, [*asked, *self._asked])
 
     def _show(self) -> None:
         """Make searches use what the follower has, and return when they do."""
@@ -75,3 +93,9 @@ class Following:
         if self._failed != str(error):
             self._failed = str(error)
             _log.error("the bundle cannot be followed; searches use what they have", exc_info=error)
+
+
+def _answer(asked: list[asyncio.Future[None]]) -> None:
+    for one in asked:
+        if not one.done():
+            one.set_result(None)

@@ -129,11 +129,13 @@ class ServedBundle:
     async def refresh(self) -> bool:
         """Go on to the bundle's current generation, and return whether it is another.
 
-        Only what is new in it is opened. One that is followed does so by itself. Raises BundleError,
+        Only what is new in it is opened. Raises BundleError,
         ModelError or NotReady.
         """
         if self.following is not None:
-            return False
+            before = self.serving
+            await self.following.look()
+            return self.serving is not before
         check = self._settings.check_hashes
         with self.serving as serving:
             bundle = serving.snapshot_bundle
@@ -181,6 +183,7 @@ class ServedBundle:
             await self.writes.stop()
         if self.following is not None:
             await self.following.stop()
+            self.following = None  # which refers to this
 
     async def retire(self) -> None:
         """Take no more of anything, and close the bundle when its last request is answered."""

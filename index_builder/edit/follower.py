@@ -191,6 +191,7 @@ class Follower:
     def abandon(self) -> None:
         """Let go of the bundle."""
         self._living.close()
+        del self._living  # which refers to this
 
 
 def _identity(manifest: Manifest) -> str:
