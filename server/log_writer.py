@@ -46,7 +46,14 @@ class LogWriter:
         self._thread.join(seconds)
 
     def _write(self) -> None:
-        while (text := self._lines.get()) is not None:
+        line = ""
+        while (part := self._lines.get()) is not None:
+            line += part
+            if not line.endswith("\n"):  # its end comes by itself
+                self._lines.task_done()
+                continue
+            # In one piece, as other processes may write to the same pipe.
+            text, line = line, ""
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 lost = {"event": "log lines were lost", "lines": dropped, "level": "warning"}
