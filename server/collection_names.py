@@ -38,7 +38,7 @@ def bundles_in(folder: Path) -> list[Path]:
     try:
         return sorted(one for one in folder.iterdir() if one.suffix == SUFFIX and one.is_dir())
     except OSError as error:
-        reason = f"{shown(str(folder))} cannot be read as a folder of bundles: {error.strerror}"
+        reason = f"{folder} cannot be read as a folder of bundles: {error.strerror}"
         raise FieldError("collections", reason) from error
 
 
@@ -61,8 +61,8 @@ def named(bundles: Iterable[Path], folder: Path | None) -> dict[str, Path]:
             if before.resolve() == path.resolve():
                 continue
             reason = (
-                f"{shown(str(before))} and {shown(str(path))} would both be the collection {name!r}; rename "
-                "one of the folders, or name it by a link"
+                f"{before} and {path} would both be the collection {name!r}; rename one of the folders, or "
+                "name it by a link"
             )
             raise FieldError(field, reason)
         found[name] = path

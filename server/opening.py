@@ -23,7 +23,6 @@ from lurcher.models.engines import EngineName
 from lurcher.retrieval.encoder_alone import EncoderAlone
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.settings import Settings
-from lurcher.server.sources import shown
 from lurcher.threads import thread_count
 
 _log = structlog.get_logger()
@@ -42,7 +41,7 @@ def log_of(settings: Settings, name: str) -> Path | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = f"{shown(str(folder))} cannot be the folder of several collections' feedback"
+        reason = f"{folder} cannot be the folder of several collections' feedback"
         raise FieldError("feedback", f"{reason}: {error.strerror}") from error
     return folder / f"{name}.log"
 

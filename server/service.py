@@ -74,8 +74,9 @@ class Service:
         if self.metrics.shared:
             self._noting = asyncio.create_task(self._note())
         for collection in self.collections:
+            log = log_of(settings, collection.name)
             bundle = await self._open(collection.path)
-            await collection.put(bundle, log_of(settings, collection.name))
+            await collection.put(bundle, log)
             engine = bundle.serving.engine
             told = {} if engine is None else _told(engine)
             _log.info(

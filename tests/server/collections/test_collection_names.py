@@ -67,7 +67,7 @@ def test_a_bundle_alone_may_have_any_folder(tmp_path: Path) -> None:
 
 def test_two_of_one_name_are_refused_and_the_same_one_twice_is_one(tmp_path: Path) -> None:
     here, there = made(tmp_path, "a/docs.lurcher", "b/docs.lurcher")
-    with pytest.raises(FieldError, match=re.escape(f"{str(here)!r} and {str(there)!r}")) as refused:
+    with pytest.raises(FieldError, match=re.escape(f"{here} and {there}")) as refused:
         named([here, there], None)
     assert "collection 'docs'" in str(refused.value)
     with pytest.raises(FieldError, match=r"^collections: "):
