@@ -216,9 +216,12 @@ class Bundle:
         if self.manifest.reader is None:
             return None
         try:
+            # As it is calibrated here, which its own folder does not say.
+            described = self.manifest.reader
             return (cache or ModelCache()).get(
-                self.manifest, READER, (threads,), lambda: Reader.load(self.path / READER, threads)
-            )
+                self.manifest, READER, (threads, described.model_dump_json()),
+                lambda: Reader.load(self.path / READER, threads, described),
+            )  # fmt: skip
         except ModelError as error:
             raise BundleCorrupt(self.path, READER, str(error)) from error
 

@@ -12,7 +12,12 @@ from lurcher.errors import BundleCorrupt, ModelError
 from lurcher.models.encoders.config import CONFIG_FILE, load_config
 from lurcher.models.ranker.decoder import DECODER_FILE, DecoderConfig, load_decoder_config
 from lurcher.models.ranker.seq2seq import load_ranker_config
-from lurcher.models.reader.reader import READER_FILE, check_reader, load_reader_config
+from lurcher.models.reader.reader import (
+    CALIBRATION,
+    READER_FILE,
+    check_reader,
+    load_reader_config,
+)
 
 # Folders of models.
 ENCODER, RANKER, READER = "encoder", "ranker", "reader"
@@ -40,7 +45,13 @@ def check_files(path: Path, manifest: Manifest, segments: Sequence[Segment]) -> 
         load: Callable[[Path], Any] = load_decoder_config if decoder else load_ranker_config
         _check_model(path, RANKER, file, load, manifest.ranker, "decoder")
     if manifest.reader is not None:
-        _check_model(path, READER, READER_FILE, load_reader_config, manifest.reader, "reader")
+        # A bundle's reader may have been calibrated since; that the manifest alone says.
+        calibration = {name: getattr(manifest.reader, name) for name in CALIBRATION}
+        _check_model(
+            path, READER, READER_FILE,
+            lambda folder: load_reader_config(folder).model_copy(update=calibration),
+            manifest.reader, "reader",
+        )  # fmt: skip
         try:
             check_reader(manifest.reader, encoder)
         except ModelError as error:

@@ -10,6 +10,7 @@ import typer
 from lurcher.cli import (
     benchmarks,
     building,
+    calibrating,
     changing,
     comparing,
     compressing,
@@ -57,6 +58,7 @@ def options(
 app.add_typer(building.app)
 app.add_typer(inspecting.app)
 app.add_typer(changing.app)
+app.add_typer(calibrating.app)
 app.add_typer(writing.app)
 app.add_typer(searching.app)
 app.add_typer(evaluating.app)

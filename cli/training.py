@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,9 @@ from lurcher.cli.options import (
     pair,
 )
 from lurcher.cli.sections import print_section
+
+if TYPE_CHECKING:
+    from lurcher.models.reader.reader import ReaderConfig
 
 app = typer.Typer(
     no_args_is_help=True, help="Train rankers, readers and projections on your own queries."
@@ -169,6 +172,76 @@ def train_reader(
     plan = Plan(width, heads, layers, inner, schedule, device)
 
     config = run(bundle, sources, out, plan, name, report_line)
+    _print_reader(out, config)
+
+
+@app.command("tune-reader")
+def tune_reader(
+    bundle: BundlePath,
+    out: Annotated[Path, typer.Option(help="The reader's folder.")],
+    questions: Annotated[
+        list[str],
+        typer.Option(
+            help="QUERIES or QUERIES,QRELS: a queries.jsonl with answers; without judgements, passages that "
+            "a search finds and that hold an answer may be right. May be repeated."
+        ),
+    ],
+    held: Annotated[
+        list[str],
+        typer.Option(help="The same, to choose the checkpoint by and to calibrate on."),
+    ],
+    start: Annotated[
+        Path | None, typer.Option(help="The reader to go on from; default: the bundle's.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The reader's name; default: the name of --out.")
+    ] = None,
+    most: Annotated[
+        int, typer.Option(min=1, help="Questions of each file to learn from, at most.")
+    ] = 20_000,
+    held_most: Annotated[
+        int, typer.Option(min=1, help="Questions of each held file, at most.")
+    ] = 400,
+    doubt: Annotated[
+        float,
+        typer.Option(
+            help='How much "nothing answers" counts as right where nobody has judged the passages.'
+        ),
+    ] = 0.05,
+    steps: Steps = 1_600,
+    batch: Annotated[int, typer.Option(help="Questions per step.")] = 16,
+    learning_rate: LearningRate = 3e-4,
+    checks: Checks = 8,
+    seed: Annotated[int, typer.Option(help="Seed of which questions, and of their order.")] = 0,
+) -> None:
+    """Train a reader on: on questions of several kinds, over all passages that a search finds."""
+    with needing("train"):
+        from lurcher.training.reader.open_sources import Sheet
+        from lurcher.training.reader.tune import TunePlan
+        from lurcher.training.reader.tune import tune_reader as run
+        from lurcher.training.schedule import Schedule
+
+    def sheets(given: list[str]) -> list[Sheet]:
+        pairs = [one.partition(",") for one in given]
+        return [Sheet(Path(a), Path(b) if b else None) for a, _, b in pairs]
+
+    schedule = Schedule(steps, batch, learning_rate, warmup=100, checks=checks, seed=seed)
+    plan = TunePlan(most, held_most, doubt, schedule)
+    config = run(
+        bundle,
+        start or bundle / "reader",
+        sheets(questions),
+        sheets(held),
+        out,
+        plan,
+        name,
+        report_line,
+    )
+    _print_reader(out, config)
+
+
+def _print_reader(out: Path, config: ReaderConfig) -> None:
+    """Print what a new reader was measured to do."""
     figures = ", ".join(f"{measure} {value:.4f}" for measure, value in config.figures.items())
     line = f"{out}: {config.questions:,} questions, {figures}"
     console.print(line, soft_wrap=True)

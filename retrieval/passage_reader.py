@@ -49,6 +49,10 @@ class ReadPassage:
     def _token_spans(self) -> list[Span]:
         return self.encoder.own_spans(self.passage.content)
 
+    def logit(self, span: TokenSpan) -> float:
+        """That of ``span`` beside nothing's, which is 0."""
+        return float(self.logits[span.first, 0] + self.logits[span.last, 1])
+
     def answer(self, span: TokenSpan) -> tuple[str, Part, Span] | None:
         """The ``words`` of ``span`` as shown, whole words and phrases; None where they say nothing."""
         found = self.words(span)

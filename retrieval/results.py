@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lurcher.bundle.passages import Passage
+from lurcher.models.reader.evidence import Evidence
 
 # First code point of a part of a text, and the one after its last.
 Span = tuple[int, int]
@@ -81,13 +82,14 @@ class Hit:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The words at ``span``, in code points, of a ``part`` of a passage; ``score`` is the probability that
-    they are right."""
+    they are right, made of ``evidence``."""
 
     text: str
     score: float
     passage: Passage
     part: Part
     span: Span
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)

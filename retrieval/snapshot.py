@@ -74,9 +74,11 @@ class Snapshot:
         """A snapshot of ``bundle``, which shares this one's models and what it has learnt.
 
         ``bundle`` is another generation of this one's bundle, or has other segments; close both. What one of
-        both learns, the other knows. With other models in it, all is loaded anew and nothing is learnt yet.
+        both learns, the other knows. With other models in it, or another calibration of its reader, all is
+        loaded anew and nothing is learnt yet.
         """
-        if bundle.manifest.models != self.bundle.manifest.models:
+        before, now = self.bundle.manifest, bundle.manifest
+        if now.models != before.models or now.reader != before.reader:
             return Snapshot(bundle, self._threads, self._engine, self.costs, self._cache)
         other = Snapshot.__new__(Snapshot)
         other._threads, other._engine, other._cache = self._threads, self._engine, self._cache

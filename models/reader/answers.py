@@ -18,11 +18,15 @@ _SURE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The best of the spans with one text; ``logarithm`` is of the sum of their probabilities."""
+    """The best of the spans with one text; ``logarithm`` is of the sum of their probabilities.
+
+    ``passages`` is how many passages they stand in.
+    """
 
     span: Span
     text: str
     logarithm: float
+    passages: int = 1
 
 
 def answers_of(spans: Sequence[Span], texts: Sequence[str]) -> list[Answer]:
@@ -39,6 +43,7 @@ def answers_of(spans: Sequence[Span], texts: Sequence[str]) -> list[Answer]:
         Answer(
             spans[best := max(places, key=lambda place: spans[place].logarithm)], texts[best],
             float(np.logaddexp.reduce([spans[place].logarithm for place in places])),
+            len({spans[place].passage for place in places}),
         )
         for places in alike.values()
     ]  # fmt: skip
@@ -53,5 +58,10 @@ def log_odds(logarithm: float) -> float:
 
 def probability(logarithm: float, slope: float, offset: float) -> float:
     """The probability that an answer of that ``logarithm`` is right (Platt scaling, 1999)."""
-    # The logistic function in a form that does not overflow.
-    return (1 + math.tanh((slope * log_odds(logarithm) + offset) / 2)) / 2
+    return logistic(slope * log_odds(logarithm) + offset)
+
+
+def logistic(logit: float) -> float:
+    """The probability, within [0, 1], whose log-odds are ``logit``."""
+    # In a form that does not overflow.
+    return (1 + math.tanh(logit / 2)) / 2

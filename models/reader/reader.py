@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,10 +29,16 @@ from lurcher.models.encoders.reading import read_description
 from lurcher.models.encoders.student import SHA256
 from lurcher.models.encoders.tokenizer import length_buckets
 from lurcher.models.engines import Engine, first_run, open_engine
+from lurcher.models.reader.evidence import Weighed
 from lurcher.models.tokens.clustering import Integers, Vectors
 
 READER_GRAPH = "reader.onnx"
 READER_FILE = "reader.json"
+
+# The fields of a description that a bundle may have made anew (`lurcher calibrate`).
+CALIBRATION = (
+    "slope", "offset", "weights", "min_score", "calibrated_on", "calibrated_by", "calibration_corpus",
+)  # fmt: skip
 
 # Padded tokens of passages per run of the graph.
 _TOKENS_AT_ONCE = 512
@@ -55,9 +61,18 @@ class ReaderConfig(BaseModel):
     rank_weight: float = Field(description="of a hit's score beside the logits of its spans")
     slope: float = Field(gt=0, description="of the log-odds of an answer, to be probabilities")
     offset: float = Field(description="likewise")
+    weights: dict[Weighed, float] = Field(
+        default_factory=dict,
+        description="of what else is known of an answer: models.reader.evidence",
+    )
     min_score: float = Field(ge=0, le=1, description="below which nothing answers, by default")
     calibrated_on: str | None = Field(
         default=None, description="what slope, offset and min_score were measured on, in words"
+    )
+    calibrated_by: Literal["training", "questions", "cloze"] = Field(
+        default="training",
+        description="whose questions these were: those held out when it was trained, a user's, or ones "
+        "made of the bundle's own sentences",
     )
     calibration_corpus: str | None = Field(
         default=None, pattern=SHA256, description="Manifest.corpus_hash of the passages read for it"
@@ -98,12 +113,13 @@ class Reader:
         self._pool = ThreadPoolExecutor(threads, "reader") if threads > 1 else None
 
     @classmethod
-    def load(cls, folder: Path, threads: int) -> Reader:
+    def load(cls, folder: Path, threads: int, config: ReaderConfig | None = None) -> Reader:
         """The reader in ``folder``, which runs up to ``threads`` batches at a time.
 
-        Its graph has run once by then. Raises ModelError or ModelNotFound.
+        ``config`` None is what the folder says of it. Its graph has run once by then. Raises ModelError or
+        ModelNotFound.
         """
-        config = load_reader_config(folder)
+        config = config or load_reader_config(folder)
         graph = open_engine("onnxruntime", folder / READER_GRAPH, 1)
         reader, d = cls(config, graph, threads), config.dimension
         with first_run(folder):

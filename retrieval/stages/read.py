@@ -2,8 +2,8 @@
 
 Spans of all hits that are read compete with each other and with "nothing answers" (``models.reader.spans``),
 each with its hit's search score, weighed, on top. They are widened to whole words and phrases
-(``retrieval.answer_words``). Those with the same words are one answer, whose probability two numbers of the
-reader calibrate.
+(``retrieval.answer_words``). Those with the same words are one answer, whose probability the reader's
+calibration makes of the evidence for it (``models.reader.evidence``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from lurcher.bundle.vectors import Vectors
 from lurcher.errors import LurcherError
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.ranker.maxsim import blend
-from lurcher.models.reader.answers import LOOKED_AT, answers_of, probability
+from lurcher.models.reader.answers import LOOKED_AT, answers_of, logistic
+from lurcher.models.reader.evidence import evidence_of, logit_of
+from lurcher.models.reader.reader import ReaderConfig
 from lurcher.models.reader.spans import Span as TokenSpan
 from lurcher.models.reader.spans import best_spans
 from lurcher.retrieval.costs import CostModel
@@ -27,6 +29,7 @@ from lurcher.retrieval.fusion import stand_in
 from lurcher.retrieval.outcomes import outcome_of_each
 from lurcher.retrieval.passage_reader import PassageReader, ReaderQuery, ReadPassage
 from lurcher.retrieval.query import QueryState, ReadOptions
+from lurcher.retrieval.questions import is_question
 from lurcher.retrieval.rankers.t5 import T5
 from lurcher.retrieval.results import Answer, Part, Span
 
@@ -67,7 +70,8 @@ class Read:
             self._encoder, state.features.tokens
         )
         read, hurried = self._read(self._reader, state, query)
-        answers = tuple(self._best(self._reader, options, read, _scores(state)))
+        question = is_question(state.query.text)
+        answers = tuple(answers_in(self._reader.config, options, read, _scores(state), question))
         degraded = (*state.degraded, "read") if hurried else state.degraded
         return replace(state, answers=answers, degraded=degraded)
 
@@ -100,31 +104,43 @@ class Read:
         most = (deadline - start) / (_SPARE * self._costs.estimate("read", 1))
         return max(1, int(np.searchsorted(np.cumsum(tokens), most, side="right")))
 
-    @staticmethod
-    def _best(
-        reader: PassageReader, options: ReadOptions, read: dict[int, ReadPassage], scores: Vectors
-    ) -> list[Answer]:
-        """The answers that were ``read``, by place among the hits, with search scores ``scores`` (C,)."""
-        if not read:
-            return []
-        config, texts = reader.config, list(read.values())
-        bonus = np.float32(config.rank_weight) * scores[list(read)]
-        logits = np.concatenate([text.logits for text in texts])
-        counts = np.array([len(text.logits) for text in texts])
-        most = max(LOOKED_AT, _SPANS_AN_ANSWER * options.answers)
-        spans = best_spans(logits, counts, bonus, config.longest, most)
-        words = _apart(spans, [texts[span.passage].answer(span) for span in spans])
-        least = config.min_score if options.min_score is None else options.min_score
-        answers = []
-        texts_of = [one[0] if one else "" for one in words.values()]
-        for answer in answers_of(spans, texts_of)[: options.answers]:
-            score = probability(answer.logarithm, config.slope, config.offset)
-            found = words[answer.span]
-            if found is not None and score >= least:
-                text, part, span = found
-                passage = texts[answer.span.passage].passage
-                answers.append(Answer(text, score, passage, part, span))
-        return answers
+
+def answers_in(
+    config: ReaderConfig, options: ReadOptions, read: dict[int, ReadPassage], scores: Vectors,
+    question: bool,
+) -> list[Answer]:  # fmt: skip
+    """The answers in what a reader of that ``config`` has ``read``, by place among the hits.
+
+    ``scores`` (C,) are the search's of the hits; ``question`` says that the query reads like one.
+    """
+    if not read:
+        return []
+    texts = list(read.values())
+    scores = scores[list(read)]
+    bonus = np.float32(config.rank_weight) * scores
+    logits = np.concatenate([text.logits for text in texts])
+    counts = np.array([len(text.logits) for text in texts])
+    most = max(LOOKED_AT, _SPANS_AN_ANSWER * options.answers)
+    spans = best_spans(logits, counts, bonus, config.longest, most)
+    words = _apart(spans, [texts[span.passage].answer(span) for span in spans])
+    least = config.min_score if options.min_score is None else options.min_score
+    found = answers_of(spans, [one[0] if one else "" for one in words.values()])
+    margins = [texts[one.span.passage].logit(one.span) for one in found]
+    beside = [float(scores[one.span.passage]) for one in found]
+    answers: list[Answer] = []
+    score = 1.0
+    for answer, evidence in zip(
+        found[: options.answers], evidence_of(found, margins, beside, question), strict=False
+    ):
+        # What the reader holds for less probable is not said to be more so by the rest.
+        logit = logit_of(evidence, config.slope, config.offset, config.weights)
+        score = min(score, logistic(logit))
+        one = words[answer.span]
+        if one is not None and score >= least:
+            text, part, span = one
+            passage = texts[answer.span.passage].passage
+            answers.append(Answer(text, score, passage, part, span, evidence))
+    return answers
 
 
 def _apart(

@@ -55,6 +55,7 @@ async def answer(body: AnswerRequest, request: Request) -> Response:
             question=result.question,
             calibrated=result.question and serving.capabilities.calibrated,
             calibrated_on=None if reader is None else reader.calibrated_on,
+            calibrated_by=None if reader is None else reader.calibrated_by,
             written=None
             if written is None
             else WrittenAnswer(

@@ -126,6 +126,10 @@ class AnswerReply(BaseModel):
     calibrated_on: str | None = Field(
         description="What the scores were measured on; null if the reader does not say."
     )
+    calibrated_by: Literal["training", "questions", "cloze"] | None = Field(
+        description="Whose questions these were: those held out when the reader was trained, a user's "
+        "(`lurcher calibrate --questions`), or ones of the bundle's own sentences; null without a reader."
+    )
     written: WrittenAnswer | None = Field(
         default=None, description="The answer that the bundle's T5 wrote; only with `write`."
     )

@@ -55,8 +55,8 @@ def test_reply_has_the_documented_parts(client: Client) -> None:
     assert reply.headers["content-type"] == "application/json"
     body = reply.json()
     assert set(body) == {
-        "answers", "answered", "question", "calibrated", "calibrated_on", "timings_ms", "bundle",
-        "truncated", "degraded",
+        "answers", "answered", "question", "calibrated", "calibrated_on", "calibrated_by", "timings_ms",
+        "bundle", "truncated", "degraded",
     }  # fmt: skip
     assert (body["answered"], body["truncated"], body["degraded"]) == (True, False, [])
     assert body["bundle"] == "odd-answering"

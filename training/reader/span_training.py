@@ -19,7 +19,7 @@ from lurcher.training.schedule import Schedule, adamw
 
 # What checkpoints are chosen by.
 MEASURE = "F1"
-_DECAY = 0.01
+DECAY = 0.01
 
 
 def span_loss(logits: Tensor, groups: Tensor, answers: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ def train(
     """
     reader.to(device or torch.device("cpu")).train()
     loop = Loop(
-        folder / "checkpoint.pt", reader, adamw(reader, schedule.learning_rate, _DECAY), schedule.steps,
+        folder / "checkpoint.pt", reader, adamw(reader, schedule.learning_rate, DECAY), schedule.steps,
         schedule.every, MEASURE, schedule.rate, schedule.seed, schedule.mean, report=report,
     )  # fmt: skip
     epochs = Epochs(library.lengths(), schedule.batch, schedule.seed)
