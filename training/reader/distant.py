@@ -82,8 +82,8 @@ def find(
             report(f"{folder.name}: {min(first + _PART, len(asked)):,} of {len(asked):,} searched")
         with np.load(file) as saved:
             parts.append(Found(saved["rows"], saved["scores"], saved["spans"]))
-    first = np.array([_PART, 0, 0, 0])
-    spans = [part.spans + place * first for place, part in enumerate(parts)]
+    apart = np.array([_PART, 0, 0, 0])
+    spans = [part.spans + place * apart for place, part in enumerate(parts)]
     return Found(
         np.concatenate([part.rows for part in parts]),
         np.concatenate([part.scores for part in parts]),
