@@ -8,7 +8,7 @@ DEEPSPARSE := .venv-deepsparse/installed
 # Environments are installed anew when the native library's sources change, which compiles them.
 NATIVE := setup.py $(wildcard build_hooks/*.py models/engines/native/src/*)
 
-.PHONY: demo test test-all test-train test-deepsparse test-experiments lint bench bench-scale bench-students bench-hybrid bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader clean
+.PHONY: demo test test-all test-train test-deepsparse test-experiments lint bench bench-scale bench-students bench-hybrid bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader tune-reader clean
 
 # Without a terminal nobody could stop the server, so there it prints its answers and ends.
 demo: $(BASE)
@@ -141,6 +141,19 @@ build/answers.lurcher: $(TRAIN)
 train-reader: $(TRAIN) build/answers.lurcher
 	OMP_NUM_THREADS=1 .venv-train/bin/lurcher train reader build/answers.lurcher $(SQUAD) --out build/reader \
 	    --steps 5000 --name all-MiniLM-L6-v2-squad
+
+# The same trained on, on questions of other kinds over 200,000 passages: hours on a laptop.
+build/wiki.lurcher: $(TRAIN)
+	mkdir -p build/wiki
+	(cat $(DATA)/squad-open/corpus.jsonl; zcat $(DATA)/ottqa-wiki/corpus.jsonl.gz) > build/wiki/corpus.jsonl
+	.venv-train/bin/lurcher build build/wiki $@ --answers --answer-bits 128
+tune-reader: $(TRAIN) build/wiki.lurcher
+	OMP_NUM_THREADS=1 .venv-train/bin/lurcher train tune-reader build/wiki.lurcher --out build/reader-tuned \
+	    --questions $(DATA)/queries/nq-open-train-subset.jsonl --questions $(DATA)/queries/dpr-triviaqa-test.jsonl \
+	    --questions $(DATA)/squad-open/queries.jsonl,$(DATA)/squad-open/qrels/train.tsv \
+	    --held $(DATA)/queries/nq-open-dev.jsonl --held $(DATA)/queries/dpr-triviaqa-dev.jsonl \
+	    --held $(DATA)/squad-open/queries.jsonl,$(DATA)/squad-open/qrels/dev.tsv \
+	    --held $(DATA)/queries/webquestions-train.jsonl --name all-MiniLM-L6-v2-questions
 
 # What it answers, on gold paragraphs and from all passages, and how fast it reads beside a reader of the
 # same size that nothing was computed for before; that one has to be trained first, an hour on one core.

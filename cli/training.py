@@ -208,6 +208,10 @@ def tune_reader(
             help='How much "nothing answers" counts as right where nobody has judged the passages.'
         ),
     ] = 0.05,
+    kept: Annotated[
+        float,
+        typer.Option(help="What the weights it began with count in the mean that is the result."),
+    ] = 0.5,
     steps: Steps = 1_600,
     batch: Annotated[int, typer.Option(help="Questions per step.")] = 16,
     learning_rate: LearningRate = 3e-4,
@@ -226,7 +230,7 @@ def tune_reader(
         return [Sheet(Path(a), Path(b) if b else None) for a, _, b in pairs]
 
     schedule = Schedule(steps, batch, learning_rate, warmup=100, checks=checks, seed=seed)
-    plan = TunePlan(most, held_most, doubt, schedule)
+    plan = TunePlan(most, held_most, doubt, kept, schedule)
     config = run(
         bundle,
         start or bundle / "reader",

@@ -25,7 +25,7 @@ from lurcher.training.reader.groups import Groups, Source, group_loss
 from lurcher.training.reader.network import Reader, Shape
 from lurcher.training.reader.occurrences import occurrences, pattern_of
 from lurcher.training.reader.open_sources import Sheet, read_sheet
-from lurcher.training.reader.tune import TunePlan, tune_reader
+from lurcher.training.reader.tune import TunePlan, blend, tune_reader
 from lurcher.training.reader.weights import restore
 from tests.training.reading import ASKED, asked_of, description, small_schedule, write_sources
 
@@ -184,6 +184,19 @@ def test_weights_are_those_that_were_exported_but_for_rounding(start: Path) -> N
         torch.testing.assert_close(found[name], part, atol=step, rtol=0)
 
 
+def test_the_weights_it_began_with_count_as_asked() -> None:
+    ours, theirs = random_reader(), Reader(SHAPE)
+    wanted = [
+        0.7 * a + 0.3 * b for a, b in zip(ours.parameters(), theirs.parameters(), strict=True)
+    ]
+    blend(ours, theirs, 0.3)
+    for part, mean in zip(ours.parameters(), wanted, strict=True):
+        torch.testing.assert_close(part, mean)
+    for share in (-0.1, 1.0):
+        with pytest.raises(FieldError, match="kept"):
+            TunePlan(kept=share)
+
+
 # --- from files to a folder
 
 
@@ -192,7 +205,7 @@ def test_reader_is_trained_on_from_files(
 ) -> None:
     files, out, lines = write_sources(tmp_path, answering), tmp_path / "out", list[str]()
     assert files.development is not None
-    plan = TunePlan(50, 20, 0.1, small_schedule())
+    plan = TunePlan(50, 20, 0.1, 0.5, small_schedule())
     sheets = [Sheet(files.queries, files.qrels), Sheet(files.queries)]
     held = [Sheet(*files.development), Sheet(files.development[0])]
     config = tune_reader(answering_path, start, sheets, held, out, plan, "on", lines.append)

@@ -17,7 +17,7 @@ from lurcher.bundle.bundle import Bundle
 from lurcher.evaluation.answer_calibration import fit, threshold
 from lurcher.evaluation.answer_measures import calibration_error, exact_match, f1
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.reader.evidence import WEIGHED, Evidence
+from lurcher.models.reader.evidence import Evidence, Weighed
 from lurcher.models.reader.reader import READER_FILE, Reader, ReaderConfig
 from lurcher.retrieval.passage_reader import PassageReader
 from lurcher.retrieval.query import ReadOptions
@@ -33,8 +33,9 @@ DEPTH = 10
 # Of a hit's score beside logits; scores are cosines, logits some tens.
 _WEIGHTS = (10.0, 20.0, 40.0, 60.0)
 _RIDGE = 2.0
-# Evidence that did not carry to a kind left out has no weight: what a search's scores mean differs by corpus.
-USED = tuple(name for name in WEIGHED if name != "search")
+# What has a weight besides the odds. These two carry best to a kind of question that was left out:
+# the rival, the search's score and whether it reads like a question add nothing to them.
+USED: tuple[Weighed, ...] = ("margin", "agreement")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from lurcher.bundle.bundle import Bundle
@@ -52,12 +53,15 @@ class TunePlan:
     """How a reader is trained on.
 
     At most ``questions`` of each sheet are learnt from, and ``held`` of each held one asked; ``doubt`` is as
-    in ``group_loss``.
+    in ``group_loss``. ``kept`` is what the weights that it began with count in the mean of both that is the
+    result (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"): so what they did well is not
+    forgotten for what is new.
     """
 
     questions: int | None = 20_000
     held: int = 400
     doubt: float = 0.05
+    kept: float = 0.5
     schedule: Schedule = field(
         default_factory=lambda: Schedule(3_000, 16, learning_rate=3e-4, warmup=100, checks=6)
     )
@@ -65,6 +69,8 @@ class TunePlan:
     def __post_init__(self) -> None:
         if not 0 < self.doubt < 1:
             raise FieldError("doubt", f"must be above 0 and below 1, not {self.doubt}")
+        if not 0 <= self.kept < 1:
+            raise FieldError("kept", f"must be from 0 to below 1, not {self.kept}")
 
 
 def tune(
@@ -143,6 +149,7 @@ def _tuned(
         reader, groups, OpenReading(bundle, groups, held_out, plan.held), plan, work,
         lambda point: report(point.line(plan.schedule.steps)),
     )  # fmt: skip
+    blend(reader, restore(start), plan.kept)
     config = before.model_copy(
         update={
             "name": name, "questions": len(groups), "steps": best_of(curve, MEASURE).step, "seed": seed,
@@ -160,6 +167,13 @@ def _tuned(
     )
     write_curve(curve, made)
     return config
+
+
+def blend(reader: Reader, other: Reader, share: float) -> None:
+    """Make the weights of ``reader`` means of its own and, counting ``share``, those of ``other``."""
+    with torch.no_grad():
+        for part, theirs in zip(reader.parameters(), other.parameters(), strict=True):
+            part.lerp_(theirs, share)
 
 
 def _ranges(groups: Groups, seed: int) -> list[Inputs]:

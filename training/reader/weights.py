@@ -1,12 +1,13 @@
 """A reader's weights read back from its INT8 graph, so that training can go on from what ships.
 
-``training.compression.int8_static`` writes a product's matrix as ``X_int8`` with ``X_scale`` of each column,
-and where an activation is divided by a factor of each channel, ``X_for_ACTIVATION_int8`` with its rows
-multiplied by ``ACTIVATION_factor``. What rounding took is lost: half a step of 127, at most.
+``training.compression.int8_static`` writes a product's matrix as ``X_int8`` with a scale of each column, and
+where an activation's channels are multiplied by ``ACTIVATION_factor``, as ``X_for_ACTIVATION_int8`` with its
+rows divided by it. What rounding took is lost: half a step of 127, at most.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,11 @@ from lurcher.errors import ModelError
 from lurcher.models.reader.reader import READER_GRAPH, load_reader_config
 from lurcher.training.reader.network import Reader, Shape
 
-_INT8, _SCALE, _FACTOR, _FOR = "_int8", "_scale", "_factor", "_for_"
+_PRODUCT = "MatMulIntegerToFloat"
+_INT8, _FACTOR, _FOR = "_int8", "_factor", "_for_"
+# In place of a scale where an activation has one for each token: there the weights' is a 127th
+# (``training.compression.int8``).
+_UNSCALED = "int8_one"
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 
@@ -44,7 +49,7 @@ def _named(graph: onnx.ModelProto, reader: Reader, folder: Path) -> Arrays:
         for name, array in arrays.items()
         if name.startswith(prefix)
     }
-    matrices = _matrices(arrays)
+    matrices = _matrices(graph, arrays)
     biases = [array for name, array in arrays.items() if _is_pair_bias(name, array, reader)]
     # Both in the order in which the graph was traced, which is that of the layers.
     wanted = [name for name, _ in reader.named_parameters() if name not in found]
@@ -67,15 +72,19 @@ def _is_pair_bias(name: str, array: npt.NDArray[np.float32], reader: Reader) -> 
     return "MatMul" in name and array.shape == (layer.heads, layer.pair_bias.shape[1] + 1)
 
 
-def _matrices(arrays: dict[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
-    """The matrices (inputs, outputs) of all products, as numbers, in the graph's order."""
+def _matrices(
+    graph: onnx.ModelProto, arrays: Mapping[str, npt.NDArray[np.float32]]
+) -> list[npt.NDArray[np.float32]]:
+    """The matrices (inputs, outputs) of all products of ``graph``, as numbers, in its order."""
     found = []
-    for name, array in arrays.items():
-        if not name.endswith(_INT8) or array.ndim != 2:
+    for node in graph.graph.node:
+        if node.op_type != _PRODUCT:
             continue
-        stem = name.removesuffix(_INT8)
-        matrix = array.astype(np.float32) * arrays[stem + _SCALE]
-        _, _, activation = stem.partition(_FOR)
+        _, weight, activation_scale, scale, *_ = node.input
+        matrix = arrays[weight].astype(np.float32) * arrays[scale]
+        if activation_scale == _UNSCALED:
+            matrix *= 127
+        _, _, activation = weight.removesuffix(_INT8).partition(_FOR)
         if activation:
             matrix *= arrays[activation + _FACTOR][:, None]
         found.append(matrix)
