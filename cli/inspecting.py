@@ -139,6 +139,9 @@ def _print_reading(manifest: Manifest) -> None:
     size = sum(entry.bytes for file, entry in files.items() if file.startswith(f"{READER}/"))
     rows = {
         "reader": f"{reader.name}, {size:,} bytes" if reader else "none",
+        "calibrated": f"by {reader.calibrated_by}, on {reader.calibrated_on or 'nobody knows what'}"
+        if reader
+        else "no",
         "bits": f"{reading.bits}, of {encoder.dimension} dimensions",
         "codes": f"{reading.codes:,}, {reading.codes / passages:,.1f} a passage",
         "bytes": f"{total:,}, with {_coder_bytes(manifest, READING_CODER):,} of the coder",

@@ -61,7 +61,7 @@ def test_an_encoder_without_a_reader_needs_bits(
 
 def section(shown: str) -> dict[str, str]:
     _, _, lines = shown.partition("\nanswers\n")
-    return dict(re.split(r"  +", line.strip(), maxsplit=1) for line in lines.splitlines()[:6])
+    return dict(re.split(r"  +", line.strip(), maxsplit=1) for line in lines.splitlines()[:7])
 
 
 def test_inspect_counts_everything_that_answering_takes(run: Run, answering_bundle: Path) -> None:
@@ -78,6 +78,7 @@ def test_inspect_counts_everything_that_answering_takes(run: Run, answering_bund
     n = tokens.tokens
     assert section(output(run("inspect", answering_bundle))) == {
         "reader": f"{manifest.reader.name}, {size:,} bytes",
+        "calibrated": "by training, on nobody knows what",
         "bits": f"{reading.bits}, of 96 dimensions",
         "codes": f"{reading.codes:,}, {reading.codes / 60:.1f} a passage",
         "bytes": f"{total:,}, with {coder:,} of the coder",

@@ -16,12 +16,14 @@ from lurcher.bundle.bundle import READER, Bundle, verify
 from lurcher.bundle.locks import hold
 from lurcher.bundle.manifest import Manifest, read_manifest
 from lurcher.bundle.wal import LOCK, WAL
-from lurcher.errors import CorpusError, FieldError
+from lurcher.errors import CorpusError, FieldError, LurcherError
 from lurcher.index_builder.edit.calibrate import FEWEST, Asked, calibrate, fitted
 from lurcher.models.reader.answers import logistic
 from lurcher.models.reader.evidence import Evidence, logit_of
 from lurcher.models.reader.reader import ReaderConfig
 from lurcher.retrieval.capabilities import Capabilities
+from lurcher.retrieval.query import Query, ReadOptions
+from lurcher.retrieval.snapshot import Snapshot
 
 MANY = 240
 ASKED = Asked([""] * MANY, [[""]] * MANY, "questions of mine.jsonl", "questions")
@@ -146,6 +148,27 @@ def test_calibration_is_the_next_generation(bundle: Path, questions: Path) -> No
     said = json.loads((bundle / READER / "reader.json").read_text())
     assert before.reader is not None
     assert said["slope"] == before.reader.slope
+
+
+def test_who_serves_the_bundle_goes_over_to_the_new_values(bundle: Path, questions: Path) -> None:
+    query = Query("what is a lurcher", read=ReadOptions(1, 0.0))
+    before = Snapshot(Bundle.open(bundle), 1)
+    outcome = calibrate(bundle, questions)
+    after = before.moved(before.bundle.refreshed())
+    for snapshot, reader in ((before, read_by(before)), (after, outcome.reader)):
+        (result,) = snapshot.run([query])
+        assert not isinstance(result, LurcherError)
+        (answer,) = result.answers
+        assert answer.evidence is not None
+        logit = logit_of(answer.evidence, reader.slope, reader.offset, reader.weights)
+        assert answer.score == pytest.approx(logistic(logit))
+        snapshot.close()
+
+
+def read_by(snapshot: Snapshot) -> ReaderConfig:
+    reader = snapshot.bundle.manifest.reader
+    assert reader is not None
+    return reader
 
 
 @pytest.mark.parametrize("moment", ["generation: written", "generation: renamed"])
