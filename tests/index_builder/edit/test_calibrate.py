@@ -101,19 +101,19 @@ def bundle(answering_bundle: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(answering_bundle, tmp_path / "b.lurcher"))
 
 
-@pytest.fixture
-def questions(bundle: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def questions(answering_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of questions that the tiny reader answers; of every third what it answers is called wrong."""
     lines = []
-    with lurcher.open(bundle) as docs:
-        records = docs.passages.get(_ids(bundle))
-        for number in range(120):
+    with lurcher.open(answering_bundle) as docs:
+        records = docs.passages.get(_ids(answering_bundle))
+        for number in range(72):
             words = records[number % len(records)].text.split()
             text = f"what {' '.join(words[number % 3 :][:4])} {number}"
             answers = docs.answer(text, 1, min_score=0).answers
             right = answers[0].text if answers and number % 3 else "something else"
             lines.append({"_id": str(number), "text": text, "answers": [right]})
-    file = tmp_path / "mine.jsonl"
+    file = tmp_path_factory.mktemp("questions") / "mine.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return file
 
@@ -188,7 +188,7 @@ def test_killed_calibration_leaves_one_generation_or_the_next(
     moved = moment == "generation: renamed"
     assert read_manifest(bundle).generation == before.generation + moved
     assert not verify(bundle)
-    assert calibrate(bundle, questions).asked == 120
+    assert calibrate(bundle, questions).asked == 72
 
 
 def test_corpus_too_small_for_questions_of_its_own_keeps_its_values(bundle: Path) -> None:
