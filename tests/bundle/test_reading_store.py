@@ -248,7 +248,7 @@ def test_a_coder_of_another_vocabulary_is_refused(bundle: Path) -> None:
 def test_a_reader_changed_in_the_bundle_is_found(bundle: Path) -> None:
     file = bundle / READER / READER_FILE
     config = json.loads(file.read_text())
-    file.write_text(json.dumps(config | {"slope": 9.0}))
+    file.write_text(json.dumps(config | {"name": "another"}))
     assert opening(bundle, check_hashes=False).reason.endswith("not the manifest's reader")
     file.unlink()
     assert opening(bundle, check_hashes=False).file == f"{READER}/{READER_FILE}"
