@@ -238,6 +238,10 @@ class FeedbackState:
         self._folded = replace(self._folded, weights=kept_weights)
         return had - self._judgements, self._changes(before)
 
+    def forget(self, passages: Collection[str]) -> list[Change]:
+        """Take back what was judged of ``passages``: the pairs whose weight changed."""
+        return self._forget(passages)[1]
+
     def follow(self, record: Record) -> list[Change]:
         """Add up what another process has logged: the pairs whose weight changed."""
         if isinstance(record, LimitsChange):  # its server has the limits of this one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import CancelledError
 
 import structlog
@@ -25,10 +25,15 @@ class Following:
     """Makes searches use what ``follower`` sees; make it where an event loop runs."""
 
     def __init__(
-        self, follower: Follower, publish: Callable[[Bundle], Awaitable[None]], seconds: float
-    ) -> None:
-        """Look every so many ``seconds``, and let ``publish`` make searches use each new state."""
-        self._follower, self._publish, self._seconds = follower, publish, seconds
+        self, follower: Follower, publish: Callable[[Bundle], Awaitable[None]],
+        forget: Callable[[Collection[str]], object], seconds: float,
+    ) -> None:  # fmt: skip
+        """Look every so many ``seconds``, and let ``publish`` make searches use each new state.
+
+        ``forget`` is told passages of which what was judged counts no more.
+        """
+        self._follower, self._publish, self._forget = follower, publish, forget
+        self._seconds = seconds
         self.visible = Visible(follower.sequence)
         self._wake, self._stopping = threading.Event(), False
         self._asked: list[asyncio.Future[None]] = []  # to look now
@@ -82,11 +87,13 @@ class Following:
     def _show(self) -> None:
         """Make searches use what the follower has, and return when they do."""
 
-        async def show(bundle: Bundle, sequence: int) -> None:
+        async def show(bundle: Bundle, sequence: int, forgotten: set[str]) -> None:
+            self._forget(forgotten)
             await self._publish(bundle)
             self.visible.show(sequence)
 
-        showing = show(self._follower.reader(), self._follower.sequence)
+        follower = self._follower
+        showing = show(follower.reader(), follower.sequence, follower.take_forgotten())
         asyncio.run_coroutine_threadsafe(showing, self._loop).result()
 
     def _tell(self, error: Exception) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 
 import structlog
@@ -28,12 +28,17 @@ class Learning:
         """``state`` has what searches have learnt from ``log`` so far."""
         self._state, self._log, self._learn = state, log, learn
         self._untold: list[Change] = []
+        self._forgotten: set[str] = set()
         self._task = asyncio.create_task(self._work())
 
     @property
     def counted(self) -> int:
         """How many pairs count in searches beside the bundle."""
         return self._state.counts.counted
+
+    def forget(self, passages: Collection[str]) -> None:
+        """Let what was judged of ``passages`` count no more, from the next look at the log on."""
+        self._forgotten.update(passages)
 
     async def stop(self) -> None:
         """Learn no more, and close the log."""
@@ -47,7 +52,8 @@ class Learning:
         while True:
             await asyncio.sleep(pause)
             try:
-                self._untold += await asyncio.to_thread(self._changes)
+                forgotten, self._forgotten = self._forgotten, set()
+                self._untold += await asyncio.to_thread(self._changes, forgotten)
                 if self._untold:
                     await self._learn(self._untold)
                     self._untold = []
@@ -57,5 +63,6 @@ class Learning:
                 _log.error("feedback of another process cannot be learnt", reason=str(error))
                 pause = _TRY_AGAIN
 
-    def _changes(self) -> list[Change]:
-        return [change for one in self._log.new() for change in self._state.follow(one)]
+    def _changes(self, forgotten: set[str]) -> list[Change]:
+        changes = self._state.forget(forgotten)
+        return changes + [change for one in self._log.new() for change in self._state.follow(one)]

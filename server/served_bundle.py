@@ -59,7 +59,9 @@ class ServedBundle:
                 self._forget,
             )  # fmt: skip
         elif living is not None:
-            self.following = Following(living, self.move_to, settings.follow_ms / 1_000)
+            self.following = Following(
+                living, self.move_to, self._forget_here, settings.follow_ms / 1_000
+            )
         if link is not None and self.visible is not None:
             self.visible.tell(partial(link.note, path))
 
@@ -120,6 +122,11 @@ class ServedBundle:
         """Let what was judged of ``passages`` count no more. Raises NotReady."""
         if self.feedback is not None:
             await self.feedback.forget(passages)
+
+    def _forget_here(self, passages: Collection[str]) -> None:
+        """As ``_forget``, where another process takes feedback and writes."""
+        if self.learning is not None:
+            self.learning.forget(passages)
 
     async def is_replaced(self) -> bool:
         """Whether another folder stands at the bundle's path now."""

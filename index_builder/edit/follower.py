@@ -57,6 +57,7 @@ class Follower:
         self._tail = LogTail(self.path / WAL, _identity(manifest), manifest.sequence)
         self._applied: list[_Logged] = []  # after the generation
         self._pending: list[_Logged] = []  # acknowledged, and not encoded yet
+        self._forgotten: set[str] = set()
         self._last_sign = clock()
         self._seen: _Seen | None = None
         self.sequence = manifest.sequence
@@ -92,6 +93,11 @@ class Follower:
     def reader(self) -> Bundle:
         """The bundle as it is now, for somebody who closes it."""
         return self._living.reader()
+
+    def take_forgotten(self) -> set[str]:
+        """The passages that went, or got another text, by the writes read since this was last asked."""
+        taken, self._forgotten = self._forgotten, set()
+        return taken
 
     def poll(self) -> bool:
         """Take in what was written since the last time; whether ``bundle`` is another now.
@@ -172,6 +178,7 @@ class Follower:
             return False
         self._living.apply([change for _, change in ready])
         self._applied += ready
+        self._forgotten.update(*(change.forgotten for _, change in ready))
         self._pending = self._pending[len(ready) :]
         self.sequence = ready[-1][0]
         return True

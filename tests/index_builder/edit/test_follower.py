@@ -170,3 +170,16 @@ def test_an_older_state_in_its_place_is_not_followed(
         follower.poll()
     assert (stored(follower.bundle), follower.sequence) == (expected, 1)
     follower.abandon()
+
+
+def test_it_says_whose_texts_have_changed(bundle: Path, open_writer: Callable[..., Writer]) -> None:
+    writer = open_writer()
+    put(writer, a="a fox", b="bread", c="clouds")
+    follower = follower_of(bundle)
+    follower.take_forgotten()
+    put(writer, a="another fox", b="bread")
+    writer.commit([Delete(("c",))])
+    follower.poll()
+    assert follower.take_forgotten() == {"a", "c"}
+    assert follower.take_forgotten() == set()
+    follower.abandon()
