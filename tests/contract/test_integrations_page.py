@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.contract.page_examples import run_examples
 
 for module, extra in (
     ("langchain_core", "langchain"),
@@ -16,7 +17,6 @@ for module, extra in (
     pytest.importorskip(module, reason=f"the extra [{extra}] is not installed")
 
 PAGE = Path(__file__).parents[2] / "docs" / "integrations.md"
-_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def test_examples_run_from_top_to_bottom(
@@ -29,13 +29,7 @@ def test_examples_run_from_top_to_bottom(
     pytest.importorskip("haystack", reason="the extra [haystack] is not installed")
     (tmp_path / "docs.lurcher").symlink_to(small_bundle)
     monkeypatch.chdir(tmp_path)
-    page = PAGE.read_text(encoding="utf-8")
-    names: dict[str, Any] = {}
-    printed: list[str] = []
-    for block in _BLOCK.finditer(page):
-        lines = "\n" * page.count("\n", 0, block.start(1)) + block[1]
-        exec(compile(lines, str(PAGE), "exec"), names)  # noqa: S102 (our own page)
-        printed.append(capsys.readouterr().out)
+    _, printed = run_examples(PAGE, capsys)
     rag, site, llama, haystack = printed
     assert re.search(r"^\[1\] en-food-\d, characters 0 to \d+ $", rag, re.MULTILINE)
     assert re.search(r'<li><a href="en-food-\d">food \d</a> Bread rises', site)

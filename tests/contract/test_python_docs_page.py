@@ -6,16 +6,15 @@ import inspect
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import lurcher
 from lurcher.collection import Collection, SearchOptions
+from tests.contract.page_examples import run_examples
 from tests.server.serving import running, settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
-_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +23,6 @@ def page() -> str:
 
 
 def test_examples_run_from_top_to_bottom(
-    page: str,
     answering_bundle: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -32,16 +30,8 @@ def test_examples_run_from_top_to_bottom(
 ) -> None:
     shutil.copytree(answering_bundle, tmp_path / "docs.lurcher")  # it is written
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    printed: list[str] = []
     with running(settings(answering_bundle)) as server:
-        for block in _BLOCK.finditer(page):
-            # Blank lines before it, so that a traceback has the line numbers of the page.
-            lines = "\n" * page.count("\n", 0, block.start(1)) + block[1]
-            here = lines.replace("http://localhost:8080", server.url)
-            capsys.readouterr()  # the server's log
-            exec(compile(here, str(PAGE), "exec"), names)  # noqa: S102 (our own page)
-            printed.append(capsys.readouterr().out)
+        names, printed = run_examples(PAGE, capsys, {"http://localhost:8080": server.url})
     assert all(printed)
     assert len(printed) > 5
     # What the comments beside the calls promise.

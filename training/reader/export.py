@@ -16,7 +16,7 @@ from lurcher.models.reader.reader import Reader as Exported
 from lurcher.training.compression.int8_static import quantize_static_int8
 from lurcher.training.compression.tensors import Inputs
 from lurcher.training.graph import OPSET, quiet_tracing
-from lurcher.training.reader.batches import Library
+from lurcher.training.reader.batches import Batch, Library
 from lurcher.training.reader.network import Reader
 
 # Of float32 products, which differ only by the order of sums.
@@ -58,14 +58,17 @@ def calibration_of(library: Library, most: int, seed: int) -> list[Inputs]:
     found: list[Inputs] = []
     for one in np.random.default_rng(seed).permutation(len(library.answered))[:most].tolist():
         read = library.batch([(one, int(library.answered.rows[one]))], nobody, nobody)
-        found.append(
-            {
-                "states": read.states[0].numpy(), "weights": read.weights[0].numpy(),
-                "decoded": read.decoded.numpy(), "places": read.places.numpy(),
-                "counts": np.array([read.there.shape[1]]),
-            }
-        )  # fmt: skip
+        found.append(inputs_of(read))
     return found
+
+
+def inputs_of(read: Batch) -> Inputs:
+    """What the graph is given for ``read``, one question with one passage."""
+    return {
+        "states": read.states[0].numpy(), "weights": read.weights[0].numpy(),
+        "decoded": read.decoded.numpy(), "places": read.places.numpy(),
+        "counts": np.array([read.there.shape[1]]),
+    }  # fmt: skip
 
 
 class _Serving(nn.Module):  # type: ignore[misc]  # torch is not there when types are checked

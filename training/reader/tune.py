@@ -33,7 +33,7 @@ from lurcher.training.epochs import Epochs
 from lurcher.training.loop import Loop, Point, best_of
 from lurcher.training.partial import begin, partial
 from lurcher.training.plot import write_curve
-from lurcher.training.reader.export import export_reader
+from lurcher.training.reader.export import export_reader, inputs_of
 from lurcher.training.reader.groups import Group, Groups, Source, group_loss
 from lurcher.training.reader.network import Reader
 from lurcher.training.reader.open_calibration import judge, write_calibration
@@ -183,11 +183,5 @@ def _ranges(groups: Groups, seed: int) -> list[Inputs]:
     for example in generator.permutation(len(groups))[:_RANGED].tolist():
         picked = groups.pick(example, generator)
         read = groups.collate([Group(picked.text, picked.rows[:1], picked.spans[:1], False)]).batch
-        found.append(
-            {
-                "states": read.states[0].numpy(), "weights": read.weights[0].numpy(),
-                "decoded": read.decoded.numpy(), "places": read.places.numpy(),
-                "counts": np.array([read.there.shape[1]]),
-            }
-        )  # fmt: skip
+        found.append(inputs_of(read))
     return found
