@@ -89,7 +89,8 @@ class Answer:
     passage: Passage
     part: Part
     span: Span
-    evidence: Evidence | None = None
+    # Not compared: a server does not send it.
+    evidence: Evidence | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

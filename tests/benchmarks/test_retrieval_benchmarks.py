@@ -37,9 +37,13 @@ def folder(
     queries = [{"_id": id_, "text": text} for id_, text in asked.items()]
     write_jsonl(folder / "queries.jsonl", queries)
     judged = ["q1\tlong\t1", "q2\tshort\t1", "q2\tlong\t0", "q3\tother\t1"]
-    (folder / "qrels" / "test.tsv").write_text("q\tp\tg\n" + "\n".join(judged) + "\n")
+    (folder / "qrels" / "test.tsv").write_text(
+        "query-id\tcorpus-id\tscore\n" + "\n".join(judged) + "\n"
+    )
     graded = [*judged, "q3\tlong\t2"]
-    (folder / "qrels" / "graded.tsv").write_text("q\tp\tg\n" + "\n".join(graded) + "\n")
+    (folder / "qrels" / "graded.tsv").write_text(
+        "query-id\tcorpus-id\tscore\n" + "\n".join(graded) + "\n"
+    )
     return folder
 
 
