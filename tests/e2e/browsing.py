@@ -111,8 +111,6 @@ class Page:
             line["message"]
             for line in self.driver.get_log("browser")  # type: ignore[no-untyped-call] # selenium's own
             if not (self.failures_wanted and line["source"] == "network")
-            # A server of one collection need not have this route.
-            and "/v1/collections " not in line["message"]
         ]
 
     def contrasts(self) -> list[dict[str, Any]]:
