@@ -24,7 +24,7 @@ A bundle without vectors has no encoder and nothing that one makes: passages, co
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -190,40 +190,42 @@ class Bundle:
         """What ranks better than late interaction, if the bundle has it. Raises BundleCorrupt."""
         if not isinstance(self.manifest.ranker, DecoderConfig) or self.tokens is None:
             return None
-        try:
+        with self._corrupt(RANKER):
             decoder = (cache or ModelCache()).get(
                 self.manifest, RANKER, (threads,), lambda: Decoder.load(self.path / RANKER, threads)
             )
             decoder.check(self.encoder, self.tokens.coder)
-        except ModelError as error:
-            raise BundleCorrupt(self.path, RANKER, str(error)) from error
         return decoder
 
     def t5(self, threads: int, cache: ModelCache | None = None) -> Seq2SeqDecoder | None:
         """What ranks by ``states``, if the bundle has them. Raises BundleCorrupt."""
         if self.states is None:
             return None
-        try:
+        with self._corrupt(RANKER):
             return (cache or ModelCache()).get(
                 self.manifest, RANKER, (threads,),
                 lambda: Seq2SeqDecoder.load(self.path / RANKER, threads),
             )  # fmt: skip
-        except ModelError as error:
-            raise BundleCorrupt(self.path, RANKER, str(error)) from error
 
     def reader(self, threads: int, cache: ModelCache | None = None) -> Reader | None:
         """What finds answers in ``reading``, if the bundle has it. Raises BundleCorrupt."""
         if self.manifest.reader is None:
             return None
-        try:
-            # As it is calibrated here, which its own folder does not say.
-            described = self.manifest.reader
+        # As it is calibrated here, which its own folder does not say.
+        described = self.manifest.reader
+        with self._corrupt(READER):
             return (cache or ModelCache()).get(
                 self.manifest, READER, (threads, described.model_dump_json()),
                 lambda: Reader.load(self.path / READER, threads, described),
             )  # fmt: skip
+
+    @contextmanager
+    def _corrupt(self, folder: str) -> Iterator[None]:
+        """Let a model in ``folder`` that cannot be loaded be a fault of the bundle: BundleCorrupt."""
+        try:
+            yield
         except ModelError as error:
-            raise BundleCorrupt(self.path, READER, str(error)) from error
+            raise BundleCorrupt(self.path, folder, str(error)) from error
 
     def files(self) -> list[Path]:
         """Its files but the manifest, relative to it."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from lurcher.bundle.bundle import Bundle
 from lurcher.errors import FieldError, NoCorpus, NotReady
 from lurcher.feedback.service import FeedbackService
+from lurcher.server.limits import time_limit
 from lurcher.server.served_bundle import ServedBundle
 from lurcher.server.serving import Serving
 from lurcher.server.settings import Settings
@@ -96,8 +97,7 @@ class Collection:
         if visible is None:
             reason = "this server neither takes writes nor follows a bundle (follow_ms is 0)"
             raise FieldError("min_sequence", f"{reason}, so it has no sequence")
-        limit = self.settings.timeout_ms
-        await visible.reached(sequence, min(timeout_ms or limit, limit) / 1_000)
+        await visible.reached(sequence, time_limit(timeout_ms, self.settings))
 
     def loaded(self) -> ServedBundle:
         """Return the bundle in service. Raises NotReady."""

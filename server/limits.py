@@ -31,3 +31,8 @@ def candidates_for(
             raise FieldError(name, reason)
         check_candidates(name, wanted, candidates)
     return max(wanted, min(default or 0, limit)) if candidates is None else candidates
+
+
+def time_limit(timeout_ms: int | None, settings: Settings) -> float:
+    """Return the seconds that a request has which asks for ``timeout_ms``, or for none."""
+    return min(timeout_ms or settings.timeout_ms, settings.timeout_ms) / 1_000

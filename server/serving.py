@@ -36,6 +36,7 @@ from lurcher.server.admission.batching import within
 from lurcher.server.admission.ladder import lowered
 from lurcher.server.admission.turns import in_turns
 from lurcher.server.leases import Leased
+from lurcher.server.limits import time_limit
 from lurcher.server.metrics import Metrics
 from lurcher.server.settings import Settings
 from lurcher.server.work import Work
@@ -113,13 +114,13 @@ class Serving(Leased):
         With ``degrade`` a ranker is left out where time is short, and a single query goes down the ladder
         where the queue is long. Raises NotReady, QueueFull or DeadlinePassed.
         """
-        seconds = self._seconds(timeout_ms)
+        seconds = time_limit(timeout_ms, self._settings)
         if degrade:
             deadline = perf_counter() + _RANKED_BY * seconds
             queries = [replace(query, deadline=deadline) for query in queries]
         prices = [self._price(query) for query in queries]
         if degrade and len(queries) == 1 and prices[0]:
-            pressure = self._batcher.wait(caller.client, prices[0]) / self._batcher.patience
+            pressure = self._batcher.pressure(caller.client, prices[0])
             query, price = lowered(queries[0], prices[0], pressure, self._price)
             queries, prices = [query], [price]
         return self._batcher.submit(self._work.search, queries, prices, seconds, caller)
@@ -138,7 +139,7 @@ class Serving(Leased):
 
         Raises NotReady, QueueFull, DeadlinePassed, or what the snapshot raised.
         """
-        start, seconds = perf_counter(), self._seconds(timeout_ms)
+        start, seconds = perf_counter(), time_limit(timeout_ms, self._settings)
         if degrade:
             question = replace(question, deadline=start + _RANKED_BY * seconds)
         price = self._price(question)
@@ -161,7 +162,7 @@ class Serving(Leased):
         Raises NotReady, QueueFull, DeadlinePassed, or what the snapshot raised.
         """
         encoded: tuple[EncodedDocument, ...] = ()
-        async with within(self._seconds(timeout_ms)):
+        async with within(time_limit(timeout_ms, self._settings)):
             if not isinstance(passages, np.ndarray):
                 encoded = await self._encoded(passages, caller)
                 request = RerankRequest(query, encoded)
@@ -187,7 +188,7 @@ class Serving(Leased):
         """
         cores = thread_count(self._settings.threads)
         turns = in_turns(works, _ENCODED_TOKENS * cores, self._settings.max_waiting)
-        async with within(self._seconds(timeout_ms)):
+        async with within(time_limit(timeout_ms, self._settings)):
             return await self._turns(self._work.embed, turns, self._of_text, caller)
 
     async def nearest_parts(self, pairs: Sequence[tuple[str, str]], caller: Caller) -> list[str]:
@@ -262,10 +263,6 @@ class Serving(Leased):
 
     def _of_change(self, _: Change) -> float:
         return self._snapshot.costs.estimate("query", 1)
-
-    def _seconds(self, timeout_ms: int | None) -> float:
-        limit = self._settings.timeout_ms
-        return min(timeout_ms or limit, limit) / 1_000
 
 
 def _free(_: object) -> float:

@@ -13,6 +13,7 @@ from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.admission import Caller
 from lurcher.server.admission.admission import Admission
 from lurcher.server.admission.ladder import lowered
+from lurcher.server.limits import time_limit
 from lurcher.server.metrics import Metrics
 from lurcher.server.serving import Serving
 from lurcher.server.settings import Settings
@@ -40,13 +41,11 @@ class Several:
         query = several.common(query, snapshots)
         price = several.price(query, snapshots)
         if degrade:
-            wait = self._batcher.wait(caller.client, price) * 1_000
             query, price = lowered(
-                query, price, wait / self._settings.max_wait_ms,
+                query, price, self._batcher.pressure(caller.client, price),
                 lambda cheaper: several.price(cheaper, snapshots),
             )  # fmt: skip
-        limit = self._settings.timeout_ms
-        seconds = min(timeout_ms or limit, limit) / 1_000
+        seconds = time_limit(timeout_ms, self._settings)
         (found,) = await self._batcher.submit(
             self._search, [(query, snapshots)], [price], seconds, caller
         )

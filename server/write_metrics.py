@@ -40,27 +40,20 @@ class WriteMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         r = registry
         self._states: dict[object, WriteState] = {}
-        # Of several workers one writes; the others have nothing of these.
-        self._sequence = Gauge(
-            "lurcher_write_sequence", "Number of the last write that searches know.", registry=r,
-            multiprocess_mode="livemax",
-        )  # fmt: skip
-        self._log_bytes = Gauge(
-            "lurcher_write_log_bytes", "Bytes of the write-ahead log.", registry=r,
-            multiprocess_mode="livemax",
-        )  # fmt: skip
-        self._segments = Gauge(
-            "lurcher_segments", "Segments of a writable bundle.", registry=r,
-            multiprocess_mode="livemax",
-        )  # fmt: skip
-        self._deleted_share = Gauge(
-            "lurcher_deleted_share", "Share of stored passages that are deleted.", registry=r,
-            multiprocess_mode="livemax",
-        )  # fmt: skip
-        self.waiting = Gauge(
-            "lurcher_waiting_writes", "Records that wait to be written.", registry=r,
-            multiprocess_mode="livemax",
-        )  # fmt: skip
+
+        def gauge(name: str, told: str) -> Gauge:
+            # Of several workers one writes; the others have nothing of these.
+            return Gauge(name, told, registry=r, multiprocess_mode="livemax")
+
+        self._sequence = gauge(
+            "lurcher_write_sequence", "Number of the last write that searches know."
+        )
+        self._log_bytes = gauge("lurcher_write_log_bytes", "Bytes of the write-ahead log.")
+        self._segments = gauge("lurcher_segments", "Segments of a writable bundle.")
+        self._deleted_share = gauge(
+            "lurcher_deleted_share", "Share of stored passages that are deleted."
+        )
+        self.waiting = gauge("lurcher_waiting_writes", "Records that wait to be written.")
         self.seconds = Histogram(
             "lurcher_write_seconds", "Time of a step of writing that succeeded.", ["step"],
             buckets=_SECONDS, registry=r,

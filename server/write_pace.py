@@ -32,10 +32,8 @@ class WritePace:
         self._busy, self._share = busy, share
         self._clock, self._cost, self._wait = clock, cost, wait
         self._seen = float("-inf")  # when it was busy last
-        self._begun, self._spent = (
-            float("-inf"),
-            0.0,
-        )  # when the last piece began, and the cost by then
+        # When the last piece began, and the cost by then.
+        self._begun, self._spent = float("-inf"), 0.0
 
     def pause(self) -> None:
         """Return when the next piece of work may begin."""

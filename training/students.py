@@ -42,6 +42,7 @@ from lurcher.training.texts import (
     passages_of,
     sentences_of,
     titles_and_sentences,
+    whole_sentences,
 )
 
 # Weighed by hand before `python -m experiments.ablation` was there, in which scores pay only with pruning.
@@ -93,7 +94,7 @@ def read_pool(data: Path) -> list[str]:
     known = {passage for grades in training.values() for passage in grades}
     for id_, text in read_queries(squad / "corpus.jsonl").items():  # it has the same fields
         if id_ in known:
-            texts.extend(s for s in sentences_of(text) if 4 <= len(s.split()) <= 40)
+            texts.extend(whole_sentences(text))
     texts.extend(_introductions(data / "ottqa-wiki" / "corpus.jsonl.gz"))
     return _unique(texts)
 

@@ -35,6 +35,11 @@ def sentences_of(text: str) -> list[str]:
     return re.split(r"(?<=[.!?])\s+(?=[A-Z])", text)
 
 
+def whole_sentences(text: str) -> list[str]:
+    """The sentences of ``text`` that say something by themselves: 4 to 40 words."""
+    return [one for one in sentences_of(text) if _WORDS[0] <= len(one.split()) <= _WORDS[1]]
+
+
 def titles_and_sentences(corpus: Path, among: Collection[str] | None = None) -> Iterator[str]:
     """The title and sentences of each passage of ``corpus``, corpus.jsonl of ``_id``, title and text.
 
@@ -47,9 +52,7 @@ def _titles_and_sentences(passages: Iterable[tuple[str, str]]) -> Iterator[str]:
     for title, text in passages:
         if title:
             yield title
-        for sentence in sentences_of(text):
-            if _WORDS[0] <= len(sentence.split()) <= _WORDS[1]:
-                yield sentence
+        yield from whole_sentences(text)
 
 
 def _passages(corpus: Path, among: Collection[str] | None) -> Iterator[tuple[str, str]]:
@@ -128,9 +131,7 @@ def of_manuals(folder: Path) -> Iterator[str]:
         lines_ = (re.sub(r"^\.(B|I|BR|BI|IR)\s+", "", line) for line in source.splitlines())
         text = " ".join(line for line in lines_ if not line.startswith((".", "'")))
         text = re.sub(r"\\f.|\\[&/,|^]|\\\(..|\\\[[^]]*\]", "", text).replace("\\-", "-")
-        for sentence in sentences_of(text):
-            if _WORDS[0] <= len(sentence.split()) <= _WORDS[1] and "\\" not in sentence:
-                yield sentence
+        yield from (sentence for sentence in whole_sentences(text) if "\\" not in sentence)
 
 
 def of_packages(status: Path) -> Iterator[str]:
@@ -140,9 +141,7 @@ def of_packages(status: Path) -> Iterator[str]:
         if found:
             yield found[1]
             told = re.sub(r"^ \.?", "", found[2], flags=re.MULTILINE)
-            for sentence in sentences_of(told):
-                if _WORDS[0] <= len(sentence.split()) <= _WORDS[1]:
-                    yield sentence
+            yield from whole_sentences(told)
 
 
 def of_code(folders: Iterable[Path]) -> Iterator[str]:

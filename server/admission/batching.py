@@ -117,6 +117,10 @@ class Batcher:
         stands = bool(self._single) and perf_counter() - self._empty_at > most
         return min(most, _STANDING * self._bounds.slice) if stands else most
 
+    def pressure(self, client: str, price: float) -> float:
+        """What such work would wait, over the longest that it may: the ladder's measure."""
+        return self.wait(client, price) / self.patience
+
     def add(self, handlers: Sequence[Handler[Any, Any]]) -> None:
         """Call ``handlers``, too, after those that there are."""
         self._handlers = (*self._handlers, *handlers)

@@ -206,7 +206,8 @@ def group_loss(logits: Tensor, groups: Tensor, right: Tensor, weak: Tensor, doub
     def summed(of: Tensor) -> Tensor:
         return torch.cat([of.logsumexp(1), none])[groups].logsumexp(1)  # (G, 2), row -1 the last
 
-    whole = torch.logaddexp(summed(logits), torch.zeros_like(summed(logits)))
+    anywhere = summed(logits)
+    whole = torch.logaddexp(anywhere, torch.zeros_like(anywhere))
     answered = torch.cat([right.any(1).any(1), right.new_zeros(1)])[groups].any(1)  # (G,)
     wanted = summed(logits.masked_fill(~right, _MASKED))
     doubted = torch.logaddexp(wanted, torch.full_like(wanted, float(np.log(doubt))))
