@@ -50,7 +50,7 @@ from lurcher.bundle.state_store import StateStore
 from lurcher.bundle.token_store import CODER, TokenStore
 from lurcher.bundle.tombstones import read_deleted
 from lurcher.bundle.uses import Use
-from lurcher.errors import BundleCorrupt, BundleError, LurcherError, ModelError
+from lurcher.errors import BundleCorrupt, BundleError, ModelError
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.engines import EngineName
@@ -61,7 +61,7 @@ from lurcher.models.reader.reader import Reader
 
 __all__ = [
     "ALIKE", "COPIES", "ENCODER", "NO_VECTORS", "PASSAGES", "RANKER", "READER", "SEGMENT", "VECTORS",
-    "Bundle", "verify",
+    "Bundle",
 ]  # fmt: skip
 
 # The segment that a build writes.
@@ -376,29 +376,3 @@ def _judged(bundle: Bundle, rows: Rows, time: float | None) -> Rows:
             later = times[rows[here] - own.start] > (time or 0.0)
             rows[here[later]] = -1
     return rows
-
-
-def verify(path: Path) -> list[str]:
-    """Everything that is wrong with the bundle at ``path``, a line each; empty if it is sound.
-
-    Raises BundleError where there is no manifest to verify against.
-    """
-    manifest = read_manifest(path)
-    problems = [f"{file}: {reason}" for file, reason in changed_files(path, manifest.files).items()]
-    if problems:
-        return problems
-    try:
-        bundle = Bundle.open(path, check_hashes=False)
-        try:
-            if bundle.index is not None:
-                bundle.index.search(bundle.query_encoder(1).encode(["a trial query"]), 1)
-            if (words := bundle.lexical) is not None:
-                words.top(words.look_up(words.analyser.query_terms("a trial query")), 1)
-            bundle.decoder(1)
-            bundle.t5(1)
-            bundle.reader(1)
-        finally:
-            bundle.close()
-    except LurcherError as error:
-        return [str(error)]
-    return []

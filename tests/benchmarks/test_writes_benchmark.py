@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lurcher.benchmarks.writes import main
-from lurcher.bundle.bundle import verify
+from lurcher.bundle.verifying import verify
 
 
 def test_writes_are_timed(small_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

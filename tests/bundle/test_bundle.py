@@ -16,11 +16,12 @@ import faiss
 import numpy as np
 import pytest
 
-from lurcher.bundle.bundle import ALIKE, COPIES, PASSAGES, RANKER, SEGMENT, VECTORS, Bundle, verify
+from lurcher.bundle.bundle import ALIKE, COPIES, PASSAGES, RANKER, SEGMENT, VECTORS, Bundle
 from lurcher.bundle.lexical_files import lexical_files
 from lurcher.bundle.manifest import MANIFEST, list_files, read_manifest, write_manifest
 from lurcher.bundle.passages import Condition
 from lurcher.bundle.token_store import CODER
+from lurcher.bundle.verifying import verify
 from lurcher.errors import BundleCorrupt, BundleError, BundleNotFound, BundleVersionError
 from lurcher.models.tokens.coder import TokenCoder
 from lurcher.retrieval.snapshot import Snapshot

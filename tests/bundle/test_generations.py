@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lurcher.bundle.bundle import SEGMENT, Bundle, verify
+from lurcher.bundle.bundle import SEGMENT, Bundle
 from lurcher.bundle.generations import UNFINISHED
 from lurcher.bundle.manifest import MANIFEST, Manifest, read_manifest, write_manifest
+from lurcher.bundle.verifying import verify
 from lurcher.errors import BundleCorrupt
 from tests.living import SECOND, cut_in_two, files_with, publish, without
 

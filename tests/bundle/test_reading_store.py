@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lurcher.bundle.bundle import READER, SEGMENT, Bundle, verify
+from lurcher.bundle.bundle import READER, SEGMENT, Bundle
 from lurcher.bundle.manifest import MANIFEST, Manifest, list_files, read_manifest, write_manifest
 from lurcher.bundle.reading_store import (
     READING_CODER,
@@ -24,6 +24,7 @@ from lurcher.bundle.reading_store import (
     reading_files,
 )
 from lurcher.bundle.token_store import CODER, token_files
+from lurcher.bundle.verifying import verify
 from lurcher.errors import BundleCorrupt, BundleError
 from lurcher.models.encoders.config import EncoderConfig, load_config
 from lurcher.models.pretrained import DEFAULT_ENCODER

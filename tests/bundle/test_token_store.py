@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lurcher.bundle.bundle import SEGMENT, Bundle, verify
+from lurcher.bundle.bundle import SEGMENT, Bundle
 from lurcher.bundle.jagged import count_type
 from lurcher.bundle.manifest import MANIFEST, Manifest, list_files, read_manifest, write_manifest
 from lurcher.bundle.token_store import (
@@ -24,6 +24,7 @@ from lurcher.bundle.token_store import (
     position_type,
     token_files,
 )
+from lurcher.bundle.verifying import verify
 from lurcher.errors import BundleCorrupt
 from lurcher.models.encoders.config import EncoderConfig, load_config
 from lurcher.models.pretrained import DEFAULT_ENCODER

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from lurcher.bundle.bundle import Bundle, verify
+from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import read_manifest, write_manifest
+from lurcher.bundle.verifying import verify
 from lurcher.errors import BundleCorrupt, BundleError
 
 PARTS = ["swap", "tokens", "ranker", "reader", "reading", "neighbours"]

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from lurcher.bundle.bundle import verify
 from lurcher.bundle.manifest import read_manifest
+from lurcher.bundle.verifying import verify
 from lurcher.feedback.log import FeedbackLog
 from lurcher.feedback.records import Pair, Submission
 from tests.cli.running import Run, complaint, output

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lurcher.bundle.bundle import verify
+from lurcher.bundle.verifying import verify
 from tests.cli.running import Run, complaint, output
 
 

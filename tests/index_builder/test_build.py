@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lurcher.bundle.bundle import Bundle, verify
+from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import read_manifest
+from lurcher.bundle.verifying import verify
 from lurcher.errors import CorpusError, FieldError, ModelNotFound
 from lurcher.index_builder.build import skipped_file
 from lurcher.index_builder.workspace import Workspace

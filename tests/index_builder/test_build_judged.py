@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from lurcher.bundle.bundle import Bundle, verify
+from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import read_manifest
+from lurcher.bundle.verifying import verify
 from lurcher.errors import BundleError, FieldError
 from lurcher.index_builder.adapt import adapt, read_sources
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from lurcher.bundle.bundle import SEGMENT, Bundle, verify
+from lurcher.bundle.bundle import SEGMENT, Bundle
 from lurcher.bundle.lexical_files import lexical_files
 from lurcher.bundle.lexical_index import LexicalIndex
 from lurcher.bundle.manifest import FORMAT_VERSION, read_manifest, write_manifest
+from lurcher.bundle.verifying import verify
 from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.index_builder.options import LexicalOptions
 from tests.index_builder.killing import build_in_pieces as build

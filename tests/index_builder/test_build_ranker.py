@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from lurcher.bundle.bundle import RANKER, VECTORS, Bundle, verify
+from lurcher.bundle.bundle import RANKER, VECTORS, Bundle
 from lurcher.bundle.manifest import read_manifest
+from lurcher.bundle.verifying import verify
 from lurcher.errors import BundleCorrupt, FieldError, ModelError, ModelNotFound
 from lurcher.index_builder.edit.swap_ranker import swap_ranker
 from lurcher.index_builder.options import TokenOptions

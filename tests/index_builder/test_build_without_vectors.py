@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from lurcher.bundle.bundle import ALIKE, COPIES, PASSAGES, SEGMENT, Bundle, verify
+from lurcher.bundle.bundle import ALIKE, COPIES, PASSAGES, SEGMENT, Bundle
 from lurcher.bundle.lexical_files import lexical_files
 from lurcher.bundle.manifest import read_manifest
+from lurcher.bundle.verifying import verify
 from lurcher.errors import BundleError, FieldError, ModelNotFound
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.edit.swap_encoder import swap_encoder

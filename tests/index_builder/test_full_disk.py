@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from lurcher.bundle.bundle import ENCODER, verify
+from lurcher.bundle.bundle import ENCODER
+from lurcher.bundle.verifying import verify
 from lurcher.errors import FieldError
 from lurcher.index_builder.stages.encode_passages import VECTORS_FILE
 from tests.tiny import TINY, TinyOptions, build

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from lurcher.bundle.bundle import ENCODER, SEGMENT, VECTORS, Bundle, verify
+from lurcher.bundle.bundle import ENCODER, SEGMENT, VECTORS, Bundle
 from lurcher.bundle.lexical_files import lexical_files
 from lurcher.bundle.manifest import MANIFEST
 from lurcher.bundle.token_store import CODER
+from lurcher.bundle.verifying import verify
 from lurcher.index_builder.stages.encode_passages import FLAGS_FILE
 from tests.index_builder.killing import CHUNK_SIZE, HOLD, build_in_pieces, interrupt, run, start
 

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lurcher.bundle.bundle import PASSAGES, verify
+from lurcher.bundle.bundle import PASSAGES
 from lurcher.bundle.manifest import Coverage, Manifest
 from lurcher.bundle.passages import Passage, Passages
+from lurcher.bundle.verifying import verify
 from lurcher.errors import CorpusError
 from lurcher.index_builder.build import BuildOptions, TokenOptions, skipped_file
 from lurcher.index_builder.corpus import Record, read_corpus

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lurcher.bundle.bundle import Bundle, verify
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.verifying import verify
 from lurcher.index_builder.demo import demo_bundle, demo_folder
 from lurcher.index_builder.progress import Silent
 from lurcher.index_builder.python_docs import python_docs

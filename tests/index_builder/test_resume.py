@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lurcher.bundle.bundle import VECTORS, Bundle, verify
+from lurcher.bundle.bundle import VECTORS, Bundle
+from lurcher.bundle.verifying import verify
 from lurcher.errors import FieldError
 from lurcher.index_builder.build import BuildOptions, skipped_file
 from lurcher.index_builder.stages import STAGES

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lurcher.bundle.bundle import PASSAGES, SEGMENT, VECTORS, Bundle, verify
+from lurcher.bundle.bundle import PASSAGES, SEGMENT, VECTORS, Bundle
 from lurcher.bundle.index_building import build_index
 from lurcher.bundle.manifest import hash_file, list_files, read_manifest, write_manifest
 from lurcher.bundle.token_store import CODER
 from lurcher.bundle.vectors import Vectors, write_index
+from lurcher.bundle.verifying import verify
 from lurcher.errors import BundleError, FieldError, ModelError, ModelNotFound
 from lurcher.index_builder.edit.swap_encoder import swap_encoder
 from lurcher.index_builder.search_effort import recall

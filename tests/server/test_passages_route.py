@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 import pytest
 
-from lurcher.bundle.bundle import Bundle, verify
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.verifying import verify
 from lurcher.index_builder.edit.writer import Writer
 from tests.server.serving import JSON, Client, Reply, assert_problem, running, settings
 

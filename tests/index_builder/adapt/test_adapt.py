@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lurcher.bundle.bundle import PASSAGES, SEGMENT, VECTORS, Bundle, verify
+from lurcher.bundle.bundle import PASSAGES, SEGMENT, VECTORS, Bundle
 from lurcher.bundle.manifest import hash_file, read_manifest
 from lurcher.bundle.neighbours import (
     ADAPTED,
@@ -24,6 +24,7 @@ from lurcher.bundle.neighbours import (
     VotingSettings,
 )
 from lurcher.bundle.token_store import CODER
+from lurcher.bundle.verifying import verify
 from lurcher.errors import FieldError
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.edit.swap_encoder import swap_encoder

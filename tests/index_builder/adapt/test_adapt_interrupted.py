@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lurcher.bundle.bundle import verify
+from lurcher.bundle.verifying import verify
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.neighbours import Judged
 from tests.index_builder.adapt.known import OPTIONS, State, known_queries

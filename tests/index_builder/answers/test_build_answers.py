@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from lurcher.bundle.bundle import ENCODER, READER, SEGMENT, Bundle, verify
+from lurcher.bundle.bundle import ENCODER, READER, SEGMENT, Bundle
 from lurcher.bundle.manifest import hash_file, read_manifest
 from lurcher.bundle.reading_store import reading_files
 from lurcher.bundle.token_store import CODER, token_files
+from lurcher.bundle.verifying import verify
 from lurcher.index_builder.options import TokenOptions
 from lurcher.index_builder.passage_tokens import PassageTokens
 from lurcher.index_builder.stages.fit_reading_coder import calibrate

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from lurcher.bundle.bundle import READER, SEGMENT, verify
+from lurcher.bundle.bundle import READER, SEGMENT
 from lurcher.bundle.manifest import read_manifest
 from lurcher.bundle.reading_store import READING_CODER, reading_files
 from lurcher.bundle.token_store import token_files
+from lurcher.bundle.verifying import verify
 from lurcher.index_builder.stages.encode_passages import FLAGS_FILE
 from lurcher.models.reader.reader import READER_GRAPH
 from tests.index_builder.answers.answering import ANSWERS, OWN, another_reader, content

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import lurcher
-from lurcher.bundle.bundle import READER, Bundle, verify
+from lurcher.bundle.bundle import READER, Bundle
 from lurcher.bundle.locks import hold
 from lurcher.bundle.manifest import Manifest, read_manifest
 from lurcher.bundle.model_cache import ModelCache
+from lurcher.bundle.verifying import verify
 from lurcher.bundle.wal import LOCK, WAL
 from lurcher.errors import CorpusError, FieldError, LurcherError
 from lurcher.index_builder.edit.calibrate import FEWEST, Asked, calibrate, fitted

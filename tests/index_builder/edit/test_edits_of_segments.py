@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from lurcher.bundle.bundle import RANKER, Bundle, verify
+from lurcher.bundle.bundle import RANKER, Bundle
 from lurcher.bundle.manifest import read_manifest
+from lurcher.bundle.verifying import verify
 from lurcher.errors import BundleError
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.edit.swap_encoder import swap_encoder

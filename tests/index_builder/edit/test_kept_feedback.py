@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lurcher.bundle.bundle import Bundle, verify
+from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import read_manifest
+from lurcher.bundle.verifying import verify
 from lurcher.errors import LurcherError
 from lurcher.feedback.log import FeedbackLog
 from lurcher.feedback.records import Pair, Submission

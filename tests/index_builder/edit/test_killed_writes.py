@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lurcher.bundle.bundle import verify
+from lurcher.bundle.verifying import verify
 from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.edit.merge_policy import WritePolicy
 from lurcher.index_builder.edit.requests import Delete, Receipt, Upsert

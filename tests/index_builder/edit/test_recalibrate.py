@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from lurcher.bundle.bundle import Bundle, verify
+from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import Manifest, read_manifest
+from lurcher.bundle.verifying import verify
 from lurcher.errors import FieldError
 from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.edit.requests import Delete, Upsert

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from lurcher.bundle.bundle import Bundle, verify
+from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import MANIFEST
+from lurcher.bundle.verifying import verify
 from lurcher.errors import BundleError, CorpusError, FieldError
 from lurcher.index_builder.corpus import read_corpus
 from lurcher.index_builder.corpus.document import Document

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lurcher.bundle.bundle import Bundle, verify
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.verifying import verify
 from lurcher.errors import BundleError, FieldError, VersionConflict
 from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.edit.encode import PassageEncoder

@@ -24,11 +24,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from lurcher.bundle.bundle import ENCODER, Bundle, verify
+from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.bundle.frequencies import Frequencies
 from lurcher.bundle.lexical_index import LexicalIndex
 from lurcher.bundle.passages import Condition, Passage
 from lurcher.bundle.row_space import RowSpace
+from lurcher.bundle.verifying import verify
 from lurcher.errors import FieldError
 from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.edit.encode import Encoded, PassageEncoder

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lurcher.bundle.bundle import SEGMENT, Bundle, verify
+from lurcher.bundle.bundle import SEGMENT, Bundle
 from lurcher.bundle.manifest import read_manifest
 from lurcher.bundle.token_store import CODER, TokenStore, token_files
+from lurcher.bundle.verifying import verify
 from lurcher.errors import FieldError
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.edit.swap_encoder import swap_encoder

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lurcher.bundle.bundle import SEGMENT, Bundle, verify
+from lurcher.bundle.bundle import SEGMENT, Bundle
 from lurcher.bundle.manifest import read_manifest
 from lurcher.bundle.token_store import CODER, token_files
+from lurcher.bundle.verifying import verify
 from lurcher.index_builder.options import TokenOptions
 from lurcher.index_builder.stages.encode_passages import FLAGS_FILE, VECTORS_FILE
 from tests.index_builder.killing import build_in_pieces, interrupt

@@ -18,10 +18,11 @@ pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not i
 import torch
 
 import lurcher.cli
-from lurcher.bundle.bundle import RANKER, Bundle, verify
+from lurcher.bundle.bundle import RANKER, Bundle
 from lurcher.bundle.manifest import list_files, read_manifest, write_manifest
 from lurcher.bundle.passages import Condition
 from lurcher.bundle.state_codecs import SIGNS, Form
+from lurcher.bundle.verifying import verify
 from lurcher.errors import BundleCorrupt, FieldError, ModelError, ModelNotFound
 from lurcher.index_builder.build import BuildOptions, build
 from lurcher.index_builder.edit.swap_encoder import swap_encoder

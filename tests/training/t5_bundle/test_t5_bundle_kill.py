@@ -11,8 +11,9 @@ pytest.importorskip("torch", reason="the [train] extra is not installed")
 pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not installed")
 
 
-from lurcher.bundle.bundle import RANKER, verify
+from lurcher.bundle.bundle import RANKER
 from lurcher.bundle.state_codecs import SIGNS
+from lurcher.bundle.verifying import verify
 from lurcher.index_builder.build import BuildOptions, build
 from tests.index_builder.killing import CHUNK_SIZE, build_in_pieces, run
 from tests.index_builder.test_resume import Recorder

@@ -12,7 +12,8 @@ import pytest
 pytest.importorskip("torch", reason="the [train] extra is not installed")
 pytest.importorskip("optimum.exporters.onnx", reason="the [train] extra is not installed")
 
-from lurcher.bundle.bundle import Bundle, verify
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.verifying import verify
 from lurcher.errors import FieldError
 from lurcher.index_builder.build import BuildOptions, build
 from lurcher.index_builder.corpus.document import Document
