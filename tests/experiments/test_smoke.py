@@ -25,7 +25,9 @@ def test_a_table_and_a_plot_of_tiny_decoders(
     write_jsonl(data / "queries.jsonl", [{"_id": f"q{i}", "text": t} for i, t in enumerate(texts)])
     for split, some in (("train", range(8)), ("dev", range(8, 12))):
         lines = [f"q{i}\tp{i}\t1\n" for i in some]
-        (data / "qrels" / f"{split}.tsv").write_text("q\tp\tg\n" + "".join(lines))
+        (data / "qrels" / f"{split}.tsv").write_text(
+            "query-id\tcorpus-id\tscore\n" + "".join(lines)
+        )
     small = decoder.Setting(width=16, heads=2, negatives=3, steps=3, states=bundle.stem)
     monkeypatch.setattr(decoder, "_SET", bundle.stem)
     monkeypatch.setattr(decoder, "SHIPS", small)
@@ -60,7 +62,7 @@ def test_tables_and_plot_of_a_tiny_set(
     queries = [{"_id": f"q{i}", "text": "wind turbine"} for i in range(3)]
     write_jsonl(data / "queries.jsonl", queries)
     judged = [f"q{i}\tp{j}\t1\n" for i in range(3) for j in range(i, 80, 3)]
-    (data / "qrels" / "dev.tsv").write_text("q\tp\tg\n" + "".join(judged))
+    (data / "qrels" / "dev.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(judged))
     monkeypatch.setattr(tokens, "SETS", (DevelopmentSet("tiny", "dev", 2, 40),))
     whole = Variant(32, 1, common="kept")
     monkeypatch.setattr(tokens, "_WHOLE", whole)
@@ -119,7 +121,7 @@ def test_a_row_of_each_set_says_what_presets_add(
     texts = [{"_id": str(i), "text": f"wind turbine {i}"} for i in range(6)]
     write_jsonl(folder / "queries.jsonl", texts)
     (folder / "qrels" / "test.tsv").write_text(
-        "q\tp\tg\n" + "".join(f"{i}\tp{i}\t1\n" for i in range(6))
+        "query-id\tcorpus-id\tscore\n" + "".join(f"{i}\tp{i}\t1\n" for i in range(6))
     )
     generality.main([f"{folder}={bundle}"], "test", "odd", 10)
     head, _, row = capsys.readouterr().out.splitlines()

@@ -59,7 +59,7 @@ def test_a_tiny_bundle_is_timed(
     monkeypatch.setattr(bench, "start", lambda: start(original))
     queries, qrels = tmp_path / "queries.jsonl", tmp_path / "qrels.tsv"
     queries.write_text("".join(f'{{"_id": "q{i}", "text": "wind turbine"}}\n' for i in range(4)))
-    qrels.write_text("q\tp\tg\n" + "".join(f"q{i}\tp{i}\t1\n" for i in range(4)))
+    qrels.write_text("query-id\tcorpus-id\tscore\n" + "".join(f"q{i}\tp{i}\t1\n" for i in range(4)))
     bench.main(bundle, queries, qrels, threads=1, pairs=200)
     shown = capsys.readouterr().out
     assert "80 candidates" in shown
@@ -74,6 +74,6 @@ def test_a_bundle_without_tokens_cannot_be_timed(
     build(corpus, tmp_path / "tiny.lurcher", BuildOptions(teacher, tokens=None))
     queries = write_jsonl(tmp_path / "queries.jsonl", [{"_id": "q", "text": "wind"}])
     qrels = tmp_path / "qrels.tsv"
-    qrels.write_text("q\tp\tg\nq\tp1\t1\n")
+    qrels.write_text("query-id\tcorpus-id\tscore\nq\tp1\t1\n")
     with pytest.raises(FieldError, match="no tokens to rank by"):
         bench.main(tmp_path / "tiny.lurcher", queries, qrels)
