@@ -86,11 +86,11 @@ def connected(address: tuple[str, int]) -> socket.socket:
     return connection
 
 
-def post(connection: socket.socket, path: str, document: object) -> bytes:
+def post(connection: socket.socket, path: str, document: object, method: str = "POST") -> bytes:
     """The body of the reply to a request. Raises ServiceError where its status is not 200."""
     body = json.dumps(document).encode()
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     connection.sendall(head.encode() + body)
@@ -156,19 +156,24 @@ def main(
 
 
 def _memory(pid: int) -> str:
-    """What the process holds in memory, in words; only Linux tells."""
+    """What the process holds in memory, in words."""
+    held = memory(pid)
+    if held is None:
+        return "server memory: unknown on this system"
+    resident, own = held
+    return f"server memory: {resident:.0f} MiB resident, {own:.0f} MiB of it not shared with others"
+
+
+def memory(pid: int) -> tuple[float, float] | None:
+    """MiB of the process in memory, and of these what it shares with no other; None except on Linux."""
     try:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
-        return "server memory: unknown on this system"
+        return None
     kib = {
         name: int(size) for name, size in re.findall(r"^(\w+): +(\d+) kB$", rollup, re.MULTILINE)
     }
-    own = kib["Private_Clean"] + kib["Private_Dirty"]
-    return (
-        f"server memory: {kib['Rss'] / 1024:.0f} MiB resident, {own / 1024:.0f} MiB of it not shared "
-        "with others"
-    )
+    return kib["Rss"] / 1024, (kib["Private_Clean"] + kib["Private_Dirty"]) / 1024
 
 
 if __name__ == "__main__":

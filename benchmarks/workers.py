@@ -23,7 +23,7 @@ from lurcher.benchmarks.server import ask, running_server
 from lurcher.evaluation.judgements import read_queries
 
 # Clients wait for their replies, so that no more wait than there are clients: nobody is to be refused.
-_PATIENT = ("--max-wait-ms", "60000", "--timeout-ms", "60000")
+PATIENT = ("--max-wait-ms", "60000", "--timeout-ms", "60000")
 
 
 def main(
@@ -42,9 +42,7 @@ def main(
     with ExitStack() as stack:
         pool = stack.enter_context(ProcessPoolExecutor(clients, get_context("spawn")))
         addresses = {
-            count: stack.enter_context(running_server(bundle, *_PATIENT, "--workers", str(count)))[
-                0
-            ]
+            count: stack.enter_context(running_server(bundle, *PATIENT, "--workers", str(count)))[0]
             for count in rates
         }
         for turn in range(-1, turns):  # the first warms up

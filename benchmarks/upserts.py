@@ -1,0 +1,132 @@
+"""``lurcher bench upserts``: what writing a corpus costs those who search meanwhile.
+
+A copy of the bundle is served, and clients ask it all the time. In every second turn a part of the corpus is
+written to it, so that what else the machine does meets turns with writes and turns without alike. Clients and
+writer take their part of the same cores.
+"""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lurcher.benchmarks.server import ask, connected, memory, post, running_server
+from lurcher.benchmarks.workers import PATIENT
+from lurcher.evaluation.judgements import read_queries
+from lurcher.index_builder.corpus import read_corpus
+from lurcher.index_builder.edit.snapshots import snapshot
+
+_TURNS = ("without writes", "with writes")
+_AT_ONCE = 20  # queries that a client sends before it looks at the clock
+_QUANTILES = (0.5, 0.95, 0.99)
+
+
+def main(
+    bundle: Annotated[Path, typer.Argument(help="A bundle; it is copied and stays as it is.")],
+    corpus: Annotated[Path, typer.Argument(help="What is written, as `lurcher build` reads it.")],
+    queries: Annotated[Path, typer.Option(help="queries.jsonl, sent in order, again and again.")],
+    clients: Annotated[int, typer.Option(min=1, help="Clients, each with a connection.")] = 8,
+    documents: Annotated[int, typer.Option(min=1, help="Documents a write.")] = 50,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long a turn lasts.")] = 20,
+) -> None:
+    """Print latencies with and without writes, their ratio by turns, documents a second, and memory."""
+    texts = list(read_queries(queries).values())
+    parts = [texts[i * 97 % len(texts) :] + texts[: i * 97 % len(texts)] for i in range(clients)]
+    writes = _writes(corpus, documents)
+    latencies: list[list[np.ndarray[Any, Any]]] = []  # by pair of turns, of both
+    written, spent = 0, 0.0
+    held: list[tuple[float, float]] = []
+    with ExitStack() as stack:
+        folder = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix=".upserts.", dir=bundle.parent)
+        )
+        copy = Path(folder) / bundle.name
+        snapshot(bundle, copy)
+        pool = stack.enter_context(ProcessPoolExecutor(clients, get_context("spawn")))
+        address, process = stack.enter_context(running_server(copy, "--writable", *PATIENT))
+        connection = stack.enter_context(connected(address))
+        list(pool.map(_ask_for, [address] * clients, parts, [seconds] * clients))  # warms up
+        more = True
+        while more:
+            turns = []
+            for turn in _TURNS:
+                jobs = [pool.submit(_ask_for, address, part, seconds) for part in parts]
+                if turn == "with writes":
+                    start = time.perf_counter()
+                    count, more = _write_for(connection, writes, seconds)
+                    written, spent = written + count, spent + time.perf_counter() - start
+                    held += [now] if (now := memory(process.pid)) else []
+                turns.append(np.concatenate([job.result() for job in jobs]))
+            latencies.append(turns)
+    table = Table("turns", "searches", *(f"p{100 * q:.0f} ms" for q in _QUANTILES))
+    for name, of_turns in zip(_TURNS, zip(*latencies, strict=True), strict=True):
+        found = np.concatenate(of_turns)
+        table.add_row(
+            name, f"{len(found):,}", *(f"{x:.1f}" for x in np.quantile(found, _QUANTILES))
+        )
+    Console().print(table)
+    ratios = [
+        np.divide(*(np.quantile(one, _QUANTILES) for one in pair[::-1])) for pair in latencies
+    ]
+    told = ", ".join(
+        f"p{100 * q:.0f} {low:.2f} to {middle:.2f} to {high:.2f}"
+        for q, (low, middle, high) in zip(
+            _QUANTILES, np.quantile(ratios, [0.1, 0.5, 0.9], axis=0).T, strict=True
+        )
+    )
+    print(
+        f"with writes against without, {len(ratios)} pairs of turns (9 of 10, median, 1 of 10): {told}"
+    )
+    print(f"{written:,} documents written, {written / spent:.0f} a second")
+    if held:
+        resident, own = np.array(held).T
+        print(
+            f"server memory: {own[0]:.0f} MiB not shared after the first turn, {own[-1]:.0f} after the "
+            f"last, {own.max():.0f} at most; {resident.max():.0f} resident at most"
+        )
+
+
+def _ask_for(
+    address: tuple[str, int], queries: Sequence[str], seconds: float
+) -> np.ndarray[Any, Any]:
+    """The latencies in milliseconds of ``queries``, sent one after the other for so long."""
+    found: list[float] = []
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        start = len(found) % len(queries)
+        found += [one.client for one in ask(address, queries[start : start + _AT_ONCE])]
+    return np.array(found)
+
+
+def _write_for(
+    connection: socket.socket, writes: Iterator[list[dict[str, str]]], seconds: float
+) -> tuple[int, bool]:
+    """How many documents were written in so many seconds, and whether there are more."""
+    count, until = 0, time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        records = next(writes, None)
+        if records is None:
+            return count, False
+        post(connection, "/v1/passages", {"records": records}, "PUT")
+        count += len(records)
+    return count, True
+
+
+def _writes(corpus: Path, size: int) -> Iterator[list[dict[str, str]]]:
+    """The documents of ``corpus`` as records, ``size`` at a time, under ids that no build gave."""
+    documents = (record.document for record in read_corpus(corpus) if record.document)
+    while some := list(islice(documents, size)):
+        yield [{"id": f"upsert {one.id}", "title": one.title, "text": one.text} for one in some]
