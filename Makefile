@@ -8,7 +8,7 @@ DEEPSPARSE := .venv-deepsparse/installed
 # Environments are installed anew when the native library's sources change, which compiles them.
 NATIVE := setup.py $(wildcard build_hooks/*.py models/engines/native/src/*)
 
-.PHONY: demo test test-all test-train test-deepsparse test-experiments lint bench bench-scale bench-students bench-hybrid bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader tune-reader clean
+.PHONY: demo test test-all test-train test-deepsparse test-experiments lint environments bench bench-scale bench-students bench-hybrid bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader tune-reader clean
 
 # Without a terminal nobody could stop the server, so there it prints its answers and ends.
 demo: $(BASE)
@@ -18,13 +18,15 @@ demo: $(BASE)
 # servers.
 test test-all test-train: export OMP_NUM_THREADS = 1
 PYTEST = -m pytest -n auto --dist loadfile
+NIGHTLY = -m 'nightly or not nightly' --hypothesis-profile nightly
 
 test: $(DEV)
 	.venv-dev/bin/python $(PYTEST) --ignore tests/training
 
 # The rest as well: kills at random moments, and many more examples of each property.
-test-all: $(TRAIN)
-	.venv-train/bin/python $(PYTEST) -m 'nightly or not nightly' --hypothesis-profile nightly
+test-all: $(DEV) $(TRAIN)
+	.venv-dev/bin/python $(PYTEST) $(NIGHTLY) --ignore tests/training
+	.venv-train/bin/python $(PYTEST) $(NIGHTLY) tests/training
 
 # What needs torch: exporting models, and the shipped model's rebuild.
 test-train: $(TRAIN)
@@ -44,6 +46,8 @@ lint: $(DEV)
 	.venv-dev/bin/mypy
 	.venv-dev/bin/lint-imports
 	.venv-dev/bin/hadolint Dockerfile
+
+environments: $(DEV) $(TRAIN)
 
 # DATA holds the data sets that the figures in the README were measured on.
 DATA ?= ../shared/data
@@ -183,7 +187,7 @@ $(DEV): pyproject.toml constraints/base.txt $(NATIVE)
 $(TRAIN): pyproject.toml constraints/train.txt $(NATIVE)
 	$(PYTHON) -m venv .venv-train
 	.venv-train/bin/python -m pip install -q -c constraints/train.txt torch==2.13.0
-	.venv-train/bin/python -m pip install -q -c constraints/train.txt -e '.[dev,train,bench]'
+	.venv-train/bin/python -m pip install -q -c constraints/train.txt -e '.[test,train,bench]'
 	@touch $@
 
 # Elsewhere the extra is empty: better to fail here than to skip every test.

@@ -67,9 +67,9 @@ def live_url(small_bundle: Path) -> Iterator[str]:
         yield client.url
 
 
-@pytest.fixture(params=["stub", "real"])
+@pytest.fixture(params=[pytest.param("stub", marks=pytest.mark.nightly), "real"])
 def base_url(request: pytest.FixtureRequest) -> str:
-    """Where a server of the page listens: each test runs on canned replies and on real ones."""
+    """Where a server of the page listens: tests run on real replies, and at night on canned ones, too."""
     if request.param == "real":
         return str(request.getfixturevalue("live_url"))
     return str(request.getfixturevalue("stub").url)
