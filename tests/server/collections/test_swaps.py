@@ -9,12 +9,16 @@ import threading
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lurcher.errors import FieldError
+from lurcher.index_builder.edit.requests import Patch, Receipt
+from lurcher.index_builder.edit.snapshots import restore, snapshot
+from lurcher.index_builder.edit.writer import Writer
 from lurcher.server.service import Service
 from tests.server.collections.test_admin_routes import send, swap
 from tests.server.serving import PATIENCE, Client, Reply, running, settings
@@ -64,8 +68,34 @@ def memory() -> int:
     return int(line.split()[1]) * 1_024
 
 
-@pytest.mark.parametrize("swaps", [6, pytest.param(200, marks=pytest.mark.nightly)])
-def test_searches_under_swaps_are_whole_and_nothing_grows(server: Client, swaps: int) -> None:
+def restored(room: Path) -> str:
+    """The name of a bundle that was restored a moment ago from a copy of ``small``."""
+    copy, out = room / "copy.tar", room / "again.lurcher"
+    for old in (copy, out):
+        if old.exists():
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+    snapshot(room / "small.lurcher", copy)
+    restore(copy, out)
+    return out.name
+
+
+def compact(bundle: Path, number: int) -> None:
+    """Change the metadata of every passage, and write one segment of what was and what is."""
+    with closing(Writer.open(bundle, check_hashes=False)) as writer:
+        passages = writer.bundle.passages
+        ids = [one.id for one in passages.get(passages.rows(()).tolist())]
+        (outcome,) = writer.commit([Patch({id_: {"number": number} for id_ in ids})])
+        assert isinstance(outcome, Receipt)
+        writer.compact(everything=True)
+
+
+@pytest.mark.parametrize(
+    ("swaps", "searches"), [(6, 0), pytest.param(200, 100_000, marks=pytest.mark.nightly)]
+)
+def test_searches_under_swaps_are_whole_and_nothing_grows(
+    server: Client, room: Path, swaps: int, searches: int
+) -> None:
+    """The bundle in service is swapped, also for one that was just restored; the other one is compacted."""
     ids = {name: of(server, name) for name in ("small", "odd")}
     done = threading.Event()
     asked: list[tuple[str, dict[str, Any]]] = [
@@ -85,26 +115,32 @@ def test_searches_under_swaps_are_whole_and_nothing_grows(server: Client, swaps:
             assert hit["id"] in ids[served[hit.get("collection", "")]]
         return str(served.get("", ""))
 
-    def search(place: int) -> list[str]:
-        seen = []
+    seen: list[list[str]] = [[], [], []]
+
+    def search(place: int) -> None:
         while not done.is_set():
-            path, body = asked[(place + len(seen)) % len(asked)]
-            seen.append(check(server.post(path, body)))
-        return seen
+            path, body = asked[(place + len(seen[place])) % len(asked)]
+            seen[place].append(check(server.post(path, body)))
 
     files, bytes_ = [], []
     with ThreadPoolExecutor(3) as threads:
         clients = [threads.submit(search, place) for place in range(3)]
-        for number in range(swaps):
-            name = ("odd", "small")[number % 2]
-            reply = swap(server, "docs", f"{name}.lurcher")
+        while len(files) < swaps or sum(map(len, seen)) < searches:
+            number = len(files)
+            if number % 10 == 5:
+                compact(room / "odd.lurcher", number)
+            name = "odd" if number % 2 == 0 else "small"
+            folder = restored(room) if number % 10 == 3 else f"{name}.lurcher"
+            reply = swap(server, "docs", folder)
             assert reply.status == 200, reply.body
             assert reply.json()["bundle"] == name
             files.append(open_files())
             bytes_.append(memory())
+            assert not any(client.done() for client in clients)
         done.set()
-        seen = {name for one in clients for name in one.result(PATIENCE)}
-    assert {"small", "odd"} <= seen
+        for client in clients:
+            client.result(PATIENCE)
+    assert {"small", "odd"} <= {name for one in seen for name in one}
     # Connections come and go, three at a time; a bundle that stays open has five files or more.
     half = len(files) // 2
     assert max(files[half:]) <= max(files[:half]) + 6
