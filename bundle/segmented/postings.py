@@ -44,6 +44,7 @@ class JoinedPostings:
         Raises BundleCorrupt.
         """
         rows, steps, starts, bases = [], [], [np.zeros(1, np.int64)], [0]
+        entries = 0
         for number in self._small:
             part = self._parts[number]
             own, weights = part.entries.columns
@@ -51,7 +52,8 @@ class JoinedPostings:
                 raise part.names_no_passage(int(own.max()))
             rows.append(own.astype(np.int64) + self._firsts[number])
             steps.append(weights)
-            starts.append(part.entries.starts[1:] + starts[-1][-1])
+            starts.append(part.entries.starts[1:] + entries)
+            entries += len(own)
             bases.append(bases[-1] + len(part.entries.starts) - 1)
         found = np.concatenate(steps)
         return np.concatenate(rows), found, np.concatenate(starts), np.array(bases[:-1], np.int64)

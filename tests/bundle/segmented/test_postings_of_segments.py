@@ -28,6 +28,7 @@ def test_sums_are_those_of_one_segment() -> None:
     draw = np.random.default_rng(3)
     sizes = [300, 1, 2, 70_000, 5]  # whose rows have one, two and four bytes
     has = draw.random((sum(sizes), len(TERMS))) < [0.3, 0.05, 0.001, 0.6]
+    has[300] = False  # a segment without any term
     steps = draw.integers(1, 256, has.shape).astype(np.uint8)
     firsts = np.concatenate([[0], np.cumsum(sizes)]).tolist()
     parts = [postings(has[a:b], steps[a:b]) for a, b in pairwise(firsts)]
