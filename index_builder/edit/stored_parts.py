@@ -285,8 +285,11 @@ class Compaction:
         return _TOGETHER if self._stored.pause_of_compaction is None else _BETWEEN_PAUSES
 
     def write(self) -> None:
-        """Write the segment, if anything is left or all was to be. Raises OSError, CompactionStopped."""
-        if self.count or self.everything:
+        """Write the segment, unless it had no passage and there are others.
+
+        Raises OSError, CompactionStopped.
+        """
+        if self.count or len(self.sources) == self._stored.count:
             self.entry, self.files = self._stored.write(self)
 
     def stop(self) -> None:

@@ -7,7 +7,7 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -201,13 +201,17 @@ def test_what_was_deleted_is_in_no_file_after_compaction(bundle: Path) -> None:
     assert verify(bundle) == []
 
 
-def test_a_bundle_may_lose_everything_and_gain_again(bundle: Path) -> None:
+@pytest.mark.parametrize("everything", [True, False])
+def test_a_bundle_may_lose_everything_and_gain_again(bundle: Path, everything: bool) -> None:
     writer = Writer.open(bundle)
     delete(writer, *texts(writer.bundle))
-    writer.compact(everything=True)
-    assert texts(writer.bundle) == {}
-    put(writer, a="a fox")
+    writer.flush()
+    assert writer.compact(everything)
+    assert not writer.compact(everything)
     writer.close()
+    with closing(Writer.open(bundle)) as writer:
+        assert texts(writer.bundle) == {}
+        put(writer, a="a fox")
     opened = Bundle.open(bundle)
     assert texts(opened) == {"a": "a fox"}
     opened.close()
