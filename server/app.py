@@ -21,6 +21,7 @@ from lurcher.server.protocols.cohere import embed, rerank
 from lurcher.server.protocols.mcp import routes as mcp
 from lurcher.server.protocols.openai import routes as openai
 from lurcher.server.protocols.tei import routes as tei
+from lurcher.server.rates import Times
 from lurcher.server.requests import Normalise, ReadBody
 from lurcher.server.routes import (
     admin,
@@ -59,15 +60,17 @@ def create_app(
     open_snapshot: OpenSnapshot | None = None,
     on_ready: Callable[[], None] | None = None,
     link: Link | None = None,
+    times: Times | None = None,
 ) -> FastAPI:
     """Return the application that serves ``settings.bundle``, opened by ``open_snapshot``.
 
     The bundle is loaded after start-up, so that ``/livez`` answers meanwhile; then call
     ``on_ready``. If loading fails, call ``on_failure``; without one, log the error and stay up without ever
     getting ready.
-    ``link`` leads to other processes of the server, of which one writes; None: this one does it alone.
+    ``link`` leads to other processes of the server, of which one writes, and ``times`` are what they share
+    of what each key has sent; None: this one does it alone.
     """
-    service = Service(settings, open_snapshot, link)
+    service = Service(settings, open_snapshot, link, times)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -95,7 +98,10 @@ def create_app(
         Middleware(ReadBody, limit=settings.max_body_bytes),
     ]
     if settings.cors_origins:
-        exposed = ["X-Request-Id", "Server-Timing", "Retry-After", "ETag"]
+        exposed = [
+            "X-Request-Id", "Server-Timing", "Retry-After", "ETag", "RateLimit-Limit",
+            "RateLimit-Remaining", "RateLimit-Reset",
+        ]  # fmt: skip
         middleware.append(
             Middleware(
                 CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=_METHODS,
@@ -122,7 +128,7 @@ def _mount(app: FastAPI, settings: Settings) -> None:
     by_body = (search.router, embed.router, openai.router)
 
     def include(router: APIRouter, demands: list[Any], prefix: str) -> None:
-        refusals = errors.responses(401, 403) if demands else {}
+        refusals = errors.responses(401, 403, 429) if demands else {}
         if prefix == OF_COLLECTION:
             demands, refusals = [*demands, Depends(named)], refusals | errors.responses(404, 422)
         elif demands and router not in by_body:
@@ -149,7 +155,7 @@ def _mount(app: FastAPI, settings: Settings) -> None:
     for router, demands in (
         (collections.router, reads), (admin.router, keys.to("admin", settings))
     ):  # fmt: skip
-        refusals = errors.responses(401, 403) if demands else {}
+        refusals = errors.responses(401, 403, 429) if demands else {}
         app.include_router(router, dependencies=demands, responses=refusals)
     for router in (health.router, page.router, tei.health):
         include(router, [], "")

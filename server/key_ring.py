@@ -7,6 +7,8 @@ The key file is TOML and can be read again while the server runs::
     hash = "sha256:..."             # as `lurcher key` prints it
     may = "read"                    # read, write or admin; each may do what those before it may
     collections = ["docs", "faq"]   # names or aliases; all if left out
+    rate = 20                       # requests a second, on average; key_rate of the settings if left out
+    burst = 100                     # requests at once after a pause; those of a second if left out
 
 A key may be there several times, such as to write one collection and read another.
 """
@@ -14,14 +16,23 @@ A key may be there several times, such as to write one collection and read anoth
 from __future__ import annotations
 
 import hmac
+import math
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from lurcher.errors import FieldError
+from lurcher.server.rates import Rate
 from lurcher.server.settings import KEY_HASH, Settings
 
 Level = Literal["read", "write", "admin"]
@@ -38,6 +49,15 @@ class Grant(BaseModel):
     may: Level
     collections: frozenset[str] | None = None
     name: str = ""
+    rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    burst: Annotated[int, Field(ge=1)] | None = None
+
+    @field_validator("burst")
+    @classmethod
+    def _of_a_rate(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("rate") is None:
+            raise ValueError("burst needs a rate too")
+        return value
 
     def reaches(self, level: Level) -> bool:
         """Whether it may do what ``level`` says, on some collection."""
@@ -58,6 +78,7 @@ class KeyRing:
             ("read", settings.read_keys), ("write", settings.write_keys),
             ("admin", settings.admin_keys),
         )  # fmt: skip
+        self._rate = _rate(settings.key_rate, settings.key_burst)
         self._set = [Grant(hash=one, may=level) for level, hashes in lists for one in hashes]
         self._grants = self._set
         self.read_again()
@@ -70,6 +91,20 @@ class KeyRing:
     def of(self, given: str) -> list[Grant]:
         """What the key with the hash ``given`` may do, in constant time; nothing for an unknown one."""
         return [one for one in self._grants if hmac.compare_digest(given, one.hash)]
+
+    def rate_of(self, grants: Iterable[Grant]) -> Rate | None:
+        """How much a key with these ``grants`` may ask, None: as much as it likes.
+
+        Of several entries of one key the lowest rate counts, and that of the settings if none has one.
+        """
+        rates = [rate for one in grants if (rate := _rate(one.rate, one.burst)) is not None]
+        return min(rates, key=lambda rate: rate.per_second, default=self._rate)
+
+
+def _rate(per_second: float | None, burst: int | None) -> Rate | None:
+    if per_second is None:
+        return None
+    return Rate(per_second, burst or max(1, math.ceil(per_second)))
 
 
 def demands_key(settings: Settings, level: Level) -> bool:

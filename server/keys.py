@@ -17,7 +17,9 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from starlette.exceptions import HTTPException
 
 from lurcher.server.admission import Caller
-from lurcher.server.key_ring import Grant, KeyRing, Level, demands_key
+from lurcher.server.key_ring import Grant, Level, demands_key
+from lurcher.server.rates import Rate, Rates
+from lurcher.server.service import Service
 from lurcher.server.settings import Settings
 
 _Bearer = Annotated[
@@ -87,10 +89,11 @@ def _demand(level: Level) -> Callable[..., Any]:
         if presented is None:
             raise _refusal("this needs an API key: Authorization: Bearer KEY, or X-API-Key: KEY")
         given = key_hash(presented)
-        ring: KeyRing = request.app.state.service.keys
-        grants = ring.of(given)
+        service: Service = request.app.state.service
+        grants = service.keys.of(given)
         if not grants:
             raise _refusal("this API key is not known here")
+        _check_rate(request, given, service.keys.rate_of(grants), service.rates)
         enough = [one for one in grants if one.reaches(level)]
         if not enough:
             best = max((one.may for one in grants), key=list(_MAY).index)
@@ -99,6 +102,18 @@ def _demand(level: Level) -> Callable[..., Any]:
         request.state.key, request.state.grants = given, enough
 
     return key_needed
+
+
+def _check_rate(request: Request, key: str, rate: Rate | None, rates: Rates) -> None:
+    """Raise HTTPException where ``key`` has sent too many requests; let the reply say how many are left."""
+    if rate is None:
+        return
+    taken = rates.take(key, rate)
+    request.state.rate_headers = taken.headers
+    if not taken.allowed:
+        request.state.rejected = "rate"
+        reason = f"this key may send {rate.per_second:g} requests a second, {rate.burst} at once"
+        raise HTTPException(429, f"{reason}; the next one in {taken.wait:.3g} s", taken.headers)
 
 
 def _refusal(detail: str) -> HTTPException:

@@ -19,6 +19,7 @@ from lurcher.server.collection_names import named
 from lurcher.server.key_ring import KeyRing
 from lurcher.server.metrics import Metrics
 from lurcher.server.opening import OpenSnapshot, log_of
+from lurcher.server.rates import OwnTimes, Rates, Times
 from lurcher.server.registry import Registry
 from lurcher.server.served_bundle import ServedBundle
 from lurcher.server.settings import Settings
@@ -38,17 +39,19 @@ class Service:
 
     def __init__(
         self, settings: Settings, open_snapshot: OpenSnapshot | None = None,
-        link: Link | None = None,
+        link: Link | None = None, times: Times | None = None,
     ) -> None:  # fmt: skip
         """``open_snapshot`` None: as a snapshot is opened, with models that equal bundles share.
 
-        ``link`` leads to other processes of the server, of which one writes; None: there are none. Raises
+        ``link`` leads to other processes of the server, of which one writes; None: there are none. ``times``
+        are what they share of what each key has sent; None: this one counts alone. Raises
         FieldError for bundles that cannot be told apart by name, or none.
         """
         self.settings, self._link = settings, link
         self._cache = ModelCache()
         self._open_snapshot = open_snapshot or partial(Snapshot, cache=self._cache)
         self.metrics, self.keys = Metrics(), KeyRing(settings)
+        self.rates = Rates(times or OwnTimes())
         self.collections = Registry()
         for name, path in named(settings.bundle, settings.collections).items():
             self.collections.add(Collection(name, path, settings))

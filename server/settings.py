@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
@@ -19,14 +19,15 @@ from lurcher.errors import FieldError
 from lurcher.models.engines import EngineName
 from lurcher.models.pretrained import DEFAULT_ENCODER
 from lurcher.server.hosts import is_host_name
+from lurcher.server.operator_settings import OperatorSettings, has_admin, in_any_case
 from lurcher.server.sources import Given, expanded, from_environment, from_file, shown
 
 # A key's hash, as `lurcher key` prints it.
 KEY_HASH = r"^sha256:[0-9a-f]{64}$"
 
 
-class Settings(BaseModel):
-    """The settings of one server."""
+class ServedSettings(BaseModel):
+    """What is served, within which limits, and to whom."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -198,13 +199,6 @@ class Settings(BaseModel):
         default_factory=list, validate_default=True,
         description="Folders below which admin routes may load bundles; without any, they do not.",
     )  # fmt: skip
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Minimum level that is logged."
-    )
-    log_format: Literal["auto", "json", "console"] = Field(
-        "auto",
-        description="Log format: JSON lines, or text for a person; auto: text if stderr is a terminal.",
-    )
 
     @field_validator("bundle", mode="before")
     @classmethod
@@ -225,12 +219,10 @@ class Settings(BaseModel):
         """Whether the server has, or may get, more than one collection."""
         return len(self.bundle) > 1 or self.collections is not None or bool(self.admin_folders)
 
-    @field_validator("log_level", "log_format", "engine", mode="before")
+    @field_validator("engine", mode="before")
     @classmethod
     def _any_case(cls, value: Any) -> Any:
-        """Words are taken in any case, as is WARN: other servers want LOG_LEVEL so."""
-        word = value.strip().lower() if isinstance(value, str) else value
-        return "warning" if word == "warn" else word
+        return in_any_case(value)
 
     @field_validator("host")
     @classmethod
@@ -312,7 +304,7 @@ class Settings(BaseModel):
         """With read keys only, what writes would be open to everyone or to no one."""
         for name in ("feedback", "writable"):
             if (
-                not (value or _has_admin(info))
+                not (value or has_admin(info))
                 and info.data.get(name)
                 and info.data.get("read_keys")
             ):
@@ -326,14 +318,13 @@ class Settings(BaseModel):
         if value and info.data.get("encoder_only"):
             raise ValueError("is about collections, and encoder_only serves none")
         guarded = info.data.get("read_keys") or info.data.get("write_keys")
-        if value and guarded and not _has_admin(info):
+        if value and guarded and not has_admin(info):
             raise ValueError("with keys needs an admin key too: admin_keys, or one in keys_file")
         return value
 
 
-def _has_admin(info: ValidationInfo) -> bool:
-    """Whether there are keys that may do everything, or may be."""
-    return bool(info.data.get("admin_keys") or info.data.get("keys_file"))
+class Settings(OperatorSettings, ServedSettings):
+    """The settings of one server."""
 
 
 # As pydantic reads them.

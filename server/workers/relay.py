@@ -26,7 +26,10 @@ _log = structlog.get_logger()
 _CLIENT = b"x-lurcher-client"
 # Of the connection, not of the request.
 _OF_HOP = {b"connection", b"content-length", b"expect", b"host", b"keep-alive", _CLIENT}
-_KEPT = {b"content-type", b"etag", b"retry-after", b"www-authenticate", b"x-request-id"}
+_KEPT = {
+    b"content-type", b"etag", b"ratelimit-limit", b"ratelimit-remaining", b"ratelimit-reset",
+    b"retry-after", b"www-authenticate", b"x-request-id",
+}  # fmt: skip
 
 # Seconds after which a write is answered that a worker does not show yet.
 _PATIENCE = 2.0

@@ -22,6 +22,7 @@ from lurcher.server.app import create_app
 from lurcher.server.run import LOG_SECONDS, config_of
 from lurcher.server.service import Service
 from lurcher.server.workers.setup import Setup, Told
+from lurcher.server.workers.shared_times import SharedTimes
 
 
 def main() -> None:
@@ -48,7 +49,10 @@ def _serve(setup: Setup) -> Exception | None:
         server.should_exit = True
 
     try:
-        app = create_app(settings, give_up, on_ready=lambda: server.opened(), link=setup.link)
+        app = create_app(
+            settings, give_up, on_ready=lambda: server.opened(), link=setup.link,
+            times=SharedTimes(Path(setup.folder)),
+        )  # fmt: skip
         server = _Server(config_of(app, settings), setup)
     except LurcherError as error:
         _tell(setup, Told(_told(error)))

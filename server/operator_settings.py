@@ -1,0 +1,70 @@
+"""The settings of those who run a server: what it logs, and how much each API key may ask."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+
+class OperatorSettings(BaseModel):
+    """Follow those of ``server.settings``, which they may contradict."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key_rate: float | None = Field(
+        None, gt=0, allow_inf_nan=False,
+        description="Requests a second that each API key may send on average, if the file of keys gives it "
+        "no `rate`; beyond it, it gets 429. If unset, as many as it likes.",
+    )  # fmt: skip
+    key_burst: int | None = Field(
+        None, ge=1,
+        description="Requests that each API key may send at once after a pause; if unset, those of a second.",
+    )  # fmt: skip
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Minimum level that is logged."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto",
+        description="Log format: JSON lines, or text for a person; auto: text if stderr is a terminal.",
+    )
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _in_any_case(cls, value: Any) -> Any:
+        return in_any_case(value)
+
+    @field_validator("key_rate")
+    @classmethod
+    def _of_keys(cls, value: float | None, info: ValidationInfo) -> float | None:
+        """Without keys nobody would be limited."""
+        if value is not None and not has_keys(info):
+            raise ValueError(
+                "is by API key, and there is none in keys_file, read_keys or write_keys"
+            )
+        return value
+
+    @field_validator("key_burst")
+    @classmethod
+    def _of_a_rate(cls, value: int | None, info: ValidationInfo) -> int | None:
+        """A bucket that is never filled would be no limit but an end."""
+        if value is not None and info.data.get("key_rate") is None:
+            raise ValueError("needs a key_rate too")
+        return value
+
+
+def in_any_case(value: Any) -> Any:
+    """Return a word in lower case, whatever case it came in; WARN is one: other servers want LOG_LEVEL so."""
+    word = value.strip().lower() if isinstance(value, str) else value
+    return "warning" if word == "warn" else word
+
+
+def has_keys(info: ValidationInfo) -> bool:
+    """Return whether there are API keys of any kind, or may be."""
+    lists = ("keys_file", "read_keys", "write_keys", "admin_keys")
+    return any(info.data.get(name) for name in lists)
+
+
+def has_admin(info: ValidationInfo) -> bool:
+    """Return whether there are keys that may do everything, or may be."""
+    return bool(info.data.get("admin_keys") or info.data.get("keys_file"))
