@@ -93,7 +93,13 @@ def create_app(
         await service.close()
 
     middleware = [
-        Middleware(Observe, metrics=service.metrics),
+        Middleware(
+            Observe,
+            metrics=service.metrics,
+            audit=service.audit,
+            slow_ms=settings.slow_ms,
+            log_queries=settings.log_queries,
+        ),
         Middleware(Normalise),
         Middleware(ReadBody, limit=settings.max_body_bytes),
     ]

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from lurcher.server.admission import Caller
 from lurcher.server.key_ring import Grant, Level, demands_key
+from lurcher.server.noted import note
 from lurcher.server.rates import Rate, Rates
 from lurcher.server.service import Service
 from lurcher.server.settings import Settings
@@ -59,8 +60,13 @@ def client_of(request: Request) -> str:
     """Return who sent ``request``: the start of its key's hash, or the address it came from."""
     key: str | None = getattr(request.state, "key", None)
     if key is not None:
-        return f"key:{key.removeprefix('sha256:')[:16]}"
+        return _short(key)
     return f"address:{_address(request.client.host if request.client else '')}"
+
+
+def _short(key: str) -> str:
+    """Return what stands for the key with the hash ``key``: the start of that."""
+    return f"key:{key.removeprefix('sha256:')[:16]}"
 
 
 def _address(host: str) -> str:
@@ -93,6 +99,7 @@ def _demand(level: Level) -> Callable[..., Any]:
         grants = service.keys.of(given)
         if not grants:
             raise _refusal("this API key is not known here")
+        note(request, key=next((one.name for one in grants if one.name), _short(given)))
         _check_rate(request, given, service.keys.rate_of(grants), service.rates)
         enough = [one for one in grants if one.reaches(level)]
         if not enough:
@@ -111,7 +118,7 @@ def _check_rate(request: Request, key: str, rate: Rate | None, rates: Rates) -> 
     taken = rates.take(key, rate)
     request.state.rate_headers = taken.headers
     if not taken.allowed:
-        request.state.rejected = "rate"
+        note(request, rejected="rate")
         reason = f"this key may send {rate.per_second:g} requests a second, {rate.burst} at once"
         raise HTTPException(429, f"{reason}; the next one in {taken.wait:.3g} s", taken.headers)
 

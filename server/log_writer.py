@@ -5,16 +5,26 @@ from __future__ import annotations
 import json
 from queue import Full, Queue
 from threading import Thread
-from typing import TextIO
+from typing import Protocol
 
 # Lines that may wait; beyond it they are dropped, and counted.
 _CAPACITY = 10_000
 
 
+class Out(Protocol):
+    """What takes lines, such as a text file."""
+
+    def write(self, text: str, /) -> int:
+        """Take ``text``. Raises OSError, or ValueError once it is closed."""
+
+    def flush(self) -> None:
+        """Pass on what was kept back."""
+
+
 class LogWriter:
     """A file to print to, whose lines ``out`` gets as soon as it takes them."""
 
-    def __init__(self, out: TextIO, capacity: int = _CAPACITY) -> None:
+    def __init__(self, out: Out, capacity: int = _CAPACITY) -> None:
         self._out = out
         self._lines: Queue[str | None] = Queue(capacity)
         self._dropped = 0

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from lurcher.server.collection import Collection
 from lurcher.server.collection_names import check_name
 from lurcher.server.keys import may_ask
+from lurcher.server.noted import note
 from lurcher.server.service import Service
 
 # Where the native routes are for the default collection, and for one that the path names.
@@ -24,7 +25,9 @@ def collection_of(request: Request) -> Collection:
     """
     service: Service = request.app.state.service
     name: str | None = request.path_params.get("collection")
-    return collection_named(request, service.collections.default.name if name is None else name)
+    found = collection_named(request, service.collections.default.name if name is None else name)
+    note(request, collection=found.name)
+    return found
 
 
 def collection_named(request: Request, name: str) -> Collection:

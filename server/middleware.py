@@ -1,4 +1,4 @@
-"""Middleware for every request: an id, a log line, metrics."""
+"""Middleware for every request: an id, a log line, metrics, and a line of the audit log where that is due."""
 
 from __future__ import annotations
 
@@ -11,20 +11,31 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lurcher.server.audit import Audit
 from lurcher.server.lookup import OF_COLLECTION
 from lurcher.server.metrics import Metrics
+from lurcher.server.replies import milliseconds
 from lurcher.server.workers.relay import relayed
 
 _log = structlog.get_logger()
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
+# Notes that are for others than the audit log.
+_NO_AUDIT = {"stages", "since", "degraded", "query", "rejected"}
+
 
 class Observe:
     """Gives each request an id (the caller's ``X-Request-Id`` if it is valid), logs it and counts it."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, audit: Audit | None = None, slow_ms: int = 0,
+        log_queries: bool = False,
+    ) -> None:  # fmt: skip
+        """Log requests that take ``slow_ms`` as slow (0: none), with their query if ``log_queries``."""
         self._app = app
         self._metrics = metrics
+        self._audit = audit
+        self._slow_ms, self._log_queries = slow_ms, log_queries
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -36,6 +47,7 @@ class Observe:
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
         state: dict[str, Any] = scope.setdefault("state", {})
         state["request_id"] = request_id
+        noted = state["noted"] = {}
         start, status = perf_counter(), 500
 
         async def answer(message: Message) -> None:
@@ -47,21 +59,46 @@ class Observe:
                 headers.update(state.get("rate_headers", {}))
             await send(message)
 
-        if passed_on:
-            await self._app(scope, receive, answer)
-            return
         try:
             await self._app(scope, receive, answer)
         finally:
             seconds = perf_counter() - start
-            # The route's pattern, not the path: callers must not be able to create label values.
-            route = _pattern(scope)
-            self._metrics.requests.labels(route, str(status)).inc()
-            self._metrics.request_seconds.labels(route).observe(seconds)
-            _log.info(
-                "request", method=scope["method"], path=scope["path"], status=status,
-                ms=round(seconds * 1_000, 2), request_id=request_id,
+            if not passed_on:
+                self._tell(scope, status, seconds, request_id, noted)
+            if "action" in noted and self._audit is not None:
+                _audit(self._audit, scope, status, seconds, request_id, noted)
+
+    def _tell(
+        self, scope: Scope, status: int, seconds: float, request_id: str, noted: dict[str, Any]
+    ) -> None:
+        # The route's pattern, not the path: callers must not be able to create label values.
+        route = _pattern(scope)
+        self._metrics.requests.labels(route, str(status)).inc()
+        self._metrics.request_seconds.labels(route).observe(seconds)
+        _log.info(
+            "request", method=scope["method"], path=scope["path"], status=status,
+            ms=round(seconds * 1_000, 2), request_id=request_id,
+        )  # fmt: skip
+        if self._slow_ms and seconds * 1_000 >= self._slow_ms:
+            stages = {name: milliseconds(spent) for name, spent in noted.get("stages", {}).items()}
+            names = ("collection", "key", "degraded", *(("query",) if self._log_queries else ()))
+            _log.warning(
+                "slow request", route=route, status=status, ms=milliseconds(seconds),
+                stages_ms=stages, request_id=request_id,
+                **{name: noted[name] for name in names if name in noted},
             )  # fmt: skip
+
+
+def _audit(
+    audit: Audit, scope: Scope, status: int, seconds: float, request_id: str, noted: dict[str, Any]
+) -> None:
+    outcome = "done" if status < 400 else "refused" if status < 500 else "failed"
+    told = {name: value for name, value in noted.items() if name not in _NO_AUDIT}
+    address = scope["client"][0] if scope["client"] else ""
+    audit.write(
+        request_id=request_id, address=address, **told, status=status, outcome=outcome,
+        ms=milliseconds(seconds),
+    )  # fmt: skip
 
 
 def _pattern(scope: Scope) -> str:

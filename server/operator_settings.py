@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -21,6 +22,19 @@ class OperatorSettings(BaseModel):
         None, ge=1,
         description="Requests that each API key may send at once after a pause; if unset, those of a second.",
     )  # fmt: skip
+    audit: Path | None = Field(
+        None,
+        description="File to which each write and administrative action adds a line; if unset, the log has "
+        "them.",
+    )
+    slow_ms: int = Field(
+        1_000, ge=0,
+        description="Time in milliseconds from which on a request is logged as slow, with the time of each "
+        "of its stages; 0: none is.",
+    )  # fmt: skip
+    log_queries: bool = Field(
+        False, description="Log the query of a slow request; no other line has texts of callers."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Minimum level that is logged."
     )
@@ -33,6 +47,14 @@ class OperatorSettings(BaseModel):
     @classmethod
     def _in_any_case(cls, value: Any) -> Any:
         return in_any_case(value)
+
+    @field_validator("log_queries")
+    @classmethod
+    def _of_slow_requests(cls, value: bool, info: ValidationInfo) -> bool:
+        """Only what is logged as slow has a query."""
+        if value and not info.data.get("slow_ms"):
+            raise ValueError("logs those of slow requests, and with slow_ms 0 none is")
+        return value
 
     @field_validator("key_rate")
     @classmethod

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from time import perf_counter
 
+from fastapi import Request
+
+from lurcher.retrieval.results import SearchResult
+from lurcher.server.noted import note
+
 JSON = "application/json"
 
 
-def timings(stages: Mapping[str, float], waited: float, start: float) -> dict[str, float]:
-    """Return the milliseconds in the queue, in each of ``stages``, and in total since ``start``."""
-    seconds = {"queue": waited, **stages, "total": perf_counter() - start}
+def timings(
+    request: Request, result: SearchResult, waited: float, start: float
+) -> dict[str, float]:
+    """Return the milliseconds in the queue, in each stage of ``result``, and in total since ``start``.
+
+    They are noted of ``request``, too.
+    """
+    stages = {"queue": waited, **result.seconds}
+    note(request, stages=stages, since=start, degraded=result.degraded)
+    seconds = {**stages, "total": perf_counter() - start}
     return {stage: milliseconds(spent) for stage, spent in seconds.items()}
 
 

@@ -14,6 +14,7 @@ from lurcher.models.engines import Choice
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.administration import Administration
 from lurcher.server.admission.admission import Admission
+from lurcher.server.audit import Audit
 from lurcher.server.collection import Collection
 from lurcher.server.collection_names import named
 from lurcher.server.key_ring import KeyRing
@@ -51,6 +52,7 @@ class Service:
         self._cache = ModelCache()
         self._open_snapshot = open_snapshot or partial(Snapshot, cache=self._cache)
         self.metrics, self.keys = Metrics(), KeyRing(settings)
+        self.audit = Audit(settings.audit)
         self.rates = Rates(times or OwnTimes())
         self.collections = Registry()
         for name, path in named(settings.bundle, settings.collections).items():
@@ -117,9 +119,15 @@ class Service:
                 await asyncio.to_thread(self.keys.read_again)
             except FieldError as error:
                 _log.error("the keys stay as they are", reason=str(error))
+            try:
+                await asyncio.to_thread(self.audit.reopen)
+            except FieldError as error:
+                _log.error("the audit log stays in its file", reason=str(error))
             if self._loaded:
                 await self.administration.reload()
-            _log.info("reloaded", collections=[one.name for one in self.collections])
+            names = [one.name for one in self.collections]
+            self.audit.write(action="reload", collection=names, outcome="done")
+            _log.info("reloaded", collections=names)
 
     async def _open(self, path: Path) -> ServedBundle:
         """The bundle at ``path``, after it has answered a query. Raises as ``ServedBundle.open``."""
@@ -148,6 +156,7 @@ class Service:
             await self._admission.stop()
         for bundle in bundles:
             bundle.serving.retire()
+        await asyncio.to_thread(self.audit.close)
 
     def _bundles(self) -> list[ServedBundle]:
         return [one.bundle for one in self.collections if one.bundle is not None]

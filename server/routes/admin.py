@@ -8,16 +8,18 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 
 from lurcher.server.administration import allowed_path
+from lurcher.server.audit import AuditedRoute
 from lurcher.server.collection import Collection
 from lurcher.server.collection_names import check_name
 from lurcher.server.errors import responses
 from lurcher.server.lookup import check_key
+from lurcher.server.noted import note
 from lurcher.server.routes.collections import described, listed
 from lurcher.server.schemas.admin import AliasRequest, LoadRequest, SwapRequest
 from lurcher.server.schemas.collections import CollectionReply, CollectionsReply
 from lurcher.server.service import Service
 
-router = APIRouter(tags=["admin"])
+router = APIRouter(tags=["admin"], route_class=AuditedRoute)
 
 # 404: no route takes a line break in a path.
 _CHANGES = responses(400, 403, 404, 409, 413, 415, 422, 503)
@@ -28,8 +30,10 @@ _REMOVES = responses(403, 404, 409, 422, 503)
 async def load_collection(body: LoadRequest, request: Request) -> CollectionReply:
     """Load a bundle and serve it under a name. The reply comes when it has answered a query."""
     service = _service(request)
-    check_key(request, check_name("name", body.name))
+    note(request, collection=check_name("name", body.name))
+    check_key(request, body.name)
     path = await asyncio.to_thread(allowed_path, body.path, service.settings.admin_folders)
+    note(request, path=str(path))
     return _chosen(service, await service.administration.load(body.name, path))
 
 
@@ -41,8 +45,10 @@ async def swap_collection(name: str, body: SwapRequest, request: Request) -> Col
     loaded, the one before stays.
     """
     service = _service(request)
-    check_key(request, check_name("name", name))
+    note(request, collection=check_name("name", name))
+    check_key(request, name)
     path = await asyncio.to_thread(allowed_path, body.path, service.settings.admin_folders)
+    note(request, path=str(path))
     return _chosen(service, await service.administration.swap(name, path))
 
 
@@ -50,7 +56,8 @@ async def swap_collection(name: str, body: SwapRequest, request: Request) -> Col
 async def unload_collection(name: str, request: Request) -> CollectionsReply:
     """Serve a collection no more; its bundle stays on the disk. Return those that are left."""
     service = _service(request)
-    check_key(request, check_name("name", name))
+    note(request, collection=check_name("name", name))
+    check_key(request, name)
     await service.administration.unload(name)
     return listed(request)
 
@@ -60,8 +67,9 @@ async def put_alias(alias: str, body: AliasRequest, request: Request) -> Collect
     """Let a name be another name of a collection, whatever it was before."""
     service = _service(request)
     collections, name = service.collections, check_name("collection", body.collection)
+    note(request, collection=name, alias=check_name("alias", alias))
     check_key(request, name)
-    before = collections.get(check_name("alias", alias))
+    before = collections.get(alias)
     if before is not None:
         check_key(request, before.name)
     collections.alias(alias, name)
@@ -72,7 +80,8 @@ async def put_alias(alias: str, body: AliasRequest, request: Request) -> Collect
 async def remove_alias(alias: str, request: Request) -> CollectionsReply:
     """Let an alias be nothing; return the collections."""
     service = _service(request)
-    before = service.collections.get(check_name("alias", alias))
+    note(request, alias=check_name("alias", alias))
+    before = service.collections.get(alias)
     if before is not None:
         check_key(request, before.name)
     service.collections.remove_alias(alias)

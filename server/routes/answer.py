@@ -18,6 +18,7 @@ from lurcher.server.errors import responses
 from lurcher.server.keys import caller_of
 from lurcher.server.limits import candidates_for
 from lurcher.server.lookup import collection_of
+from lurcher.server.noted import note
 from lurcher.server.replies import server_timing, timings
 from lurcher.server.schemas.answer import (
     AnswerPassage,
@@ -40,6 +41,7 @@ router = APIRouter(tags=["answer"])
 async def answer(body: AnswerRequest, request: Request) -> Response:
     """Answer a question with words of the passages found for it, or say that nothing in them answers it."""
     start = perf_counter()
+    note(request, query=body.query)
     collection = collection_of(request)
     await collection.reached(body.min_sequence, body.timeout_ms)
     with collection.lease() as serving:
@@ -47,7 +49,7 @@ async def answer(body: AnswerRequest, request: Request) -> Response:
         result, waited = await serving.answer(
             question, body.timeout_ms, caller_of(request), degrade=body.degrade
         )
-        spent = timings(result.seconds, waited, start)
+        spent = timings(request, result, waited, start)
         written, reader = result.written, serving.manifest.reader
         reply = AnswerReply(
             answers=[_answer(one, whole="passage" in body.include) for one in result.answers],

@@ -23,6 +23,7 @@ from lurcher.server.errors import responses
 from lurcher.server.keys import caller_of, client_of
 from lurcher.server.limits import too_many
 from lurcher.server.lookup import collection_of
+from lurcher.server.noted import note
 from lurcher.server.schemas.feedback import (
     FeedbackCounts,
     FeedbackReply,
@@ -53,6 +54,7 @@ async def give_feedback(
     The reply is sent when the feedback is on disk and counts in searches. Pairs whose passage is not in the
     bundle are refused one by one. A reply of 507 means that no pair was accepted.
     """
+    note(request, records=len(body.pairs))
     collection = collection_of(request)
     _check_on(collection)
     key = idempotency_key or token_hex(16)
@@ -65,6 +67,7 @@ async def give_feedback(
         feedback = await collection.feedback()
     submission = Submission(client_of(request), time.time(), key, pairs, digest, refused)
     receipt = await feedback.submit(submission)
+    note(request, accepted=receipt.accepted, refused=len(receipt.refused))
     return FeedbackReply(
         accepted=receipt.accepted,
         refused=[
@@ -91,7 +94,9 @@ async def remove_feedback(
     before = None if removed.before is None else _seconds(removed.before)
     removal = Removal(time.time(), tuple(removed.keys), before)
     feedback = await collection.feedback()
-    return RemovalReply(removed=await feedback.remove(removal))
+    gone = await feedback.remove(removal)
+    note(request, removed=gone)
+    return RemovalReply(removed=gone)
 
 
 @reading.get("/feedback", responses=responses(403, 503))

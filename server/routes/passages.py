@@ -26,6 +26,7 @@ from lurcher.server.errors import responses
 from lurcher.server.keys import client_of
 from lurcher.server.limits import too_many
 from lurcher.server.lookup import collection_of
+from lurcher.server.noted import note
 from lurcher.server.schemas.body import Body
 from lurcher.server.schemas.fields import idempotency_key
 from lurcher.server.schemas.passages import (
@@ -71,7 +72,7 @@ async def put_passages(
         tuple(documents), versions, _sender(request, body, idempotency_key), check_kinds=True,
         keep_feedback=body.keep_feedback,
     )  # fmt: skip
-    return await _written(collection, write, body.wait, if_match)
+    return await _written(request, collection, write, body.wait, if_match)
 
 
 @writing.delete("/passages", responses=_WRITES)
@@ -85,10 +86,11 @@ async def delete_passages(
     tests = None if body.filter is None else conditions(body.filter)
     if tests == ():
         raise FieldError("filter", "has no condition; it would delete everything")
+    note(request, by_filter=tests is not None, dry_run=body.dry_run)
     versions = (body.versions or {}) | _matched(if_match, body.ids or [])
     sender = _sender(request, body, idempotency_key)
     write = Delete(tuple(body.ids or ()), tests, versions, body.confirm, body.dry_run, sender)
-    return await _written(collection, write, body.wait, if_match)
+    return await _written(request, collection, write, body.wait, if_match)
 
 
 @writing.patch("/passages", responses=_WRITES)
@@ -105,7 +107,7 @@ async def patch_passages(
     versions = {one.id: one.version for one in body.records if one.version is not None}
     versions |= _matched(if_match, list(metadata))
     write = Patch(metadata, versions, _sender(request, body, idempotency_key), check_kinds=True)
-    return await _written(collection, write, body.wait, if_match)
+    return await _written(request, collection, write, body.wait, if_match)
 
 
 @reading.get("/passages", responses=responses(422, 503))
@@ -150,6 +152,7 @@ async def passage(id: str, request: Request, response: Response) -> StoredPassag
 def _collection(request: Request, count: int, field: str) -> Collection:
     """What takes writes. Raises HTTPException if nothing does, or not so many."""
     collection = collection_of(request)
+    note(request, records=count)
     if not collection.settings.writable:
         raise HTTPException(
             403, "this server does not write; it does with the setting writable = true"
@@ -190,9 +193,12 @@ def _sender(request: Request, body: Body, key: str | None) -> Sender:
 
 
 async def _written(
-    collection: Collection, write: Write, wait: str, if_match: str | None
+    request: Request, collection: Collection, write: Write, wait: str, if_match: str | None
 ) -> WriteReply:
-    """What became of ``write``. Raises LurcherError, HTTPException for a version of the header."""
+    """What became of ``write``, noted of ``request``, too.
+
+    Raises LurcherError, HTTPException for a version of the header.
+    """
     bundle = collection.loaded()  # another may be in service when it is done
     name = bundle.serving.bundle
     if bundle.writes is None:
@@ -203,6 +209,10 @@ async def _written(
         if if_match is None:
             raise
         raise HTTPException(412, str(error)) from error
+    note(
+        request, sequence=receipt.sequence, upserted=receipt.upserted, unchanged=receipt.unchanged,
+        removed=receipt.removed, patched=receipt.patched, unknown=len(receipt.unknown),
+    )  # fmt: skip
     return WriteReply(
         sequence=receipt.sequence, upserted=receipt.upserted, unchanged=receipt.unchanged,
         added=receipt.added, removed=receipt.removed, patched=receipt.patched,

@@ -13,6 +13,7 @@ from lurcher.server.errors import problem, responses
 from lurcher.server.found_hits import Plain, as_json, plain_hit
 from lurcher.server.keys import caller_of
 from lurcher.server.lookup import collection_of
+from lurcher.server.noted import note
 from lurcher.server.plain_route import PlainRoute
 from lurcher.server.replies import JSON, milliseconds, server_timing, timings
 from lurcher.server.routes.search_several import search_several
@@ -33,6 +34,7 @@ _MANY_HITS = 500
 @router.post("/search", response_model=SearchReply, responses=_ERRORS)
 async def search(body: SearchRequest, request: Request) -> Response:
     """Search for one query."""
+    note(request, query=body.query)
     if body.collections is not None:
         return await search_several(body, body.collections, request)
     start = perf_counter()
@@ -47,7 +49,7 @@ async def search(body: SearchRequest, request: Request) -> Response:
         if isinstance(found, LurcherError):
             raise found
         result, waited = found
-        spent = timings(result.seconds, waited, start)
+        spent = timings(request, result, waited, start)
         reply = {
             "hits": [plain_hit(one, body.include, body.fold) for one in result.hits],
             "timings_ms": spent,

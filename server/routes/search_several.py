@@ -15,6 +15,7 @@ from lurcher.server.collection import Collection
 from lurcher.server.found_hits import as_json, plain_hit
 from lurcher.server.keys import caller_of
 from lurcher.server.lookup import collection_named
+from lurcher.server.noted import note
 from lurcher.server.replies import JSON, server_timing, timings
 from lurcher.server.schemas.search import SearchRequest
 from lurcher.server.search_options import check_sums, options_of, query_of
@@ -32,6 +33,7 @@ async def search_several(body: SearchRequest, names: list[str], request: Request
         reason = "counts the writes of one collection; search that one alone, or write and wait"
         raise FieldError("min_sequence", reason)
     collections = _named(request, names)
+    note(request, collection=[one.name for one in collections])
     check_text("query", body.query, settings.max_query_chars)
     with ExitStack() as leases:
         servings = {one.name: leases.enter_context(one.lease()) for one in collections}
@@ -44,7 +46,7 @@ async def search_several(body: SearchRequest, names: list[str], request: Request
             degrade=body.degrade,
         )  # fmt: skip
         whole = result.whole
-        spent = timings(whole.seconds, waited, start)
+        spent = timings(request, whole, waited, start)
         reply = {
             "hits": [
                 {"collection": name, **plain_hit(hit, body.include, body.fold)}

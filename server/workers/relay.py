@@ -14,11 +14,12 @@ from typing import Any
 
 import structlog
 from fastapi import Request, Response
-from fastapi.routing import APIRoute
 from starlette.types import Scope
 
 from lurcher.errors import NotReady
+from lurcher.server.audit import AuditedRoute
 from lurcher.server.lookup import collection_of
+from lurcher.server.noted import note
 from lurcher.server.workers.link import Link
 
 _log = structlog.get_logger()
@@ -41,7 +42,7 @@ _LOST = (
 )
 
 
-class RelayedRoute(APIRoute):
+class RelayedRoute(AuditedRoute):
     """A route that is answered by the process that writes, where that is another."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -51,7 +52,11 @@ class RelayedRoute(APIRoute):
         async def handle(request: Request) -> Response:
             link: Link | None = request.app.state.link
             if link is not None and not link.writes:
-                return await _ask(link.writer, request)
+                try:
+                    return await _ask(link.writer, request)
+                except NotReady:  # else the one that writes notes it
+                    note(request, action=self.name)
+                    raise
             response = await here(request)
             if link is not None:
                 await _shown_everywhere(link, request, response)

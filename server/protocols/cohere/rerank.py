@@ -18,6 +18,7 @@ from lurcher.server.errors import MEDIA_TYPE, responses
 from lurcher.server.keys import caller_of
 from lurcher.server.limits import too_many
 from lurcher.server.lookup import collection_of
+from lurcher.server.noted import note
 from lurcher.server.protocols.cohere.documents import read_texts
 from lurcher.server.protocols.cohere.errors import error_reply
 from lurcher.server.protocols.cohere.rerank_schemas import (
@@ -42,6 +43,7 @@ _ERRORS = responses(400, 413, 415, 422, 429, 503, 504)
 async def rerank(body: RerankRequest, request: Request) -> Response:
     """Sort texts, or passages of the bundle, by how well they answer a query; compatible with Cohere."""
     start = perf_counter()
+    note(request, query=body.query)
     collection = collection_of(request)
     await collection.reached(body.min_sequence, body.timeout_ms)
     with collection.models() as serving:
