@@ -44,6 +44,9 @@ _log = structlog.get_logger()
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
+# FastAPI's own, which the environment can turn on, sends what requests hold; ours (`traces`) does not.
+_NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+
 # Of Cohere's second version; the first is where ours are.
 COHERE_2 = "/v2"
 
@@ -97,6 +100,7 @@ def create_app(
             Observe,
             metrics=service.metrics,
             audit=service.audit,
+            traces=service.traces,
             slow_ms=settings.slow_ms,
             log_queries=settings.log_queries,
         ),
@@ -117,6 +121,7 @@ def create_app(
     app = FastAPI(
         title="Lurcher", version=lurcher_version(), description=_ABOUT, lifespan=lifespan,
         middleware=middleware, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
+        telemetry=_NO_TELEMETRY,
     )  # fmt: skip
     app.state.service, app.state.link = service, link
     app.state.without_keys = not keys.to("read", settings)  # for PlainRoute

@@ -17,6 +17,8 @@ from typing import Any
 
 from fastapi import Request
 
+Notes = dict[str, Any]
+
 
 def note(request: Request, **told: Any) -> None:
     """Note what is ``told`` of ``request``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +36,11 @@ class OperatorSettings(BaseModel):
     log_queries: bool = Field(
         False, description="Log the query of a slow request; no other line has texts of callers."
     )
+    traces: str | None = Field(
+        None,
+        description="URL of an OpenTelemetry collector to send traces to, by OTLP over HTTP; if unset, that "
+        "in the variable OTEL_EXPORTER_OTLP_ENDPOINT, if any.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Minimum level that is logged."
     )
@@ -47,6 +53,13 @@ class OperatorSettings(BaseModel):
     @classmethod
     def _in_any_case(cls, value: Any) -> Any:
         return in_any_case(value)
+
+    @field_validator("traces")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"https?://[^/\s]", value):
+            raise ValueError("must be a URL, such as http://localhost:4318")
+        return value
 
     @field_validator("log_queries")
     @classmethod

@@ -26,6 +26,7 @@ from lurcher.server.served_bundle import ServedBundle
 from lurcher.server.settings import Settings
 from lurcher.server.several import Several
 from lurcher.server.sources import shown
+from lurcher.server.tracing import traces_of
 from lurcher.server.workers.link import Link
 
 _log = structlog.get_logger()
@@ -53,6 +54,7 @@ class Service:
         self._open_snapshot = open_snapshot or partial(Snapshot, cache=self._cache)
         self.metrics, self.keys = Metrics(), KeyRing(settings)
         self.audit = Audit(settings.audit)
+        self.traces = traces_of(settings)
         self.rates = Rates(times or OwnTimes())
         self.collections = Registry()
         for name, path in named(settings.bundle, settings.collections).items():
@@ -157,6 +159,8 @@ class Service:
         for bundle in bundles:
             bundle.serving.retire()
         await asyncio.to_thread(self.audit.close)
+        if self.traces is not None:
+            await asyncio.to_thread(self.traces.close)
 
     def _bundles(self) -> list[ServedBundle]:
         return [one.bundle for one in self.collections if one.bundle is not None]
