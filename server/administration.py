@@ -30,7 +30,7 @@ from lurcher.server.sources import shown
 
 _log = structlog.get_logger()
 
-OpenBundle = Callable[[Path], Awaitable[ServedBundle]]
+OpenBundle = Callable[[str, Path], Awaitable[ServedBundle]]
 
 
 class Administration:
@@ -113,7 +113,7 @@ class Administration:
         """Let ``collection`` have the bundle at ``path``. Raises FieldError."""
         log = log_of(self._settings, collection.name)
         try:
-            bundle = await self._open(path)
+            bundle = await self._open(collection.name, path)
             await collection.put(bundle, log)
         except (BundleError, ModelError, FeedbackCorrupt, WalCorrupt) as error:
             raise FieldError("path", str(error)) from error

@@ -15,6 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from lurcher.bundle.manifest import lurcher_version
 from lurcher.server import errors, keys
 from lurcher.server.lookup import NATIVE, OF_COLLECTION, named, of_default
+from lurcher.server.metrics_port import MetricsPort
 from lurcher.server.middleware import Observe
 from lurcher.server.opening import OpenSnapshot
 from lurcher.server.protocols.cohere import embed, rerank
@@ -107,6 +108,8 @@ def create_app(
         Middleware(Normalise),
         Middleware(ReadBody, limit=settings.max_body_bytes),
     ]
+    if settings.metrics_port is not None:
+        middleware.insert(2, Middleware(MetricsPort, port=settings.metrics_port))
     if settings.cors_origins:
         exposed = [
             "X-Request-Id", "Server-Timing", "Retry-After", "ETag", "RateLimit-Limit",
@@ -170,6 +173,12 @@ def _mount(app: FastAPI, settings: Settings) -> None:
         app.include_router(router, dependencies=demands, responses=refusals)
     for router in (health.router, page.router, tei.health):
         include(router, [], "")
+    if settings.docs:
+        app.include_router(page.reference)
+    if settings.metrics != "off":
+        demands = keys.to("admin", settings) if settings.metrics == "admin" else []
+        refusals = errors.responses(401, 403, 429) if demands else {}
+        app.include_router(health.scraping, dependencies=demands, responses=refusals)
 
 
 def _describe(app: FastAPI, settings: Settings) -> None:

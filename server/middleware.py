@@ -80,14 +80,18 @@ class Observe:
                 ids["trace_id"] = trace.id
                 trace.end(route, status, noted)
             if not passed_on:
-                self._count(route, status, seconds)
+                self._count(route, status, seconds, noted)
                 self._log(scope, route, status, seconds, ids, noted)
             if "action" in noted and self._audit is not None:
                 _audit(self._audit, scope, status, seconds, request_id, noted)
 
-    def _count(self, route: str, status: int, seconds: float) -> None:
-        self._metrics.requests.labels(route, str(status)).inc()
-        self._metrics.request_seconds.labels(route).observe(seconds)
+    def _count(self, route: str, status: int, seconds: float, noted: Notes) -> None:
+        metrics = self._metrics
+        metrics.requests.labels(route, str(status)).inc()
+        metrics.request_seconds.labels(route).observe(seconds)
+        metrics.reject(status, noted.get("rejected"))
+        if "stages" in noted:
+            metrics.wait_seconds.observe(noted["stages"]["queue"])
 
     def _log(
         self, scope: Scope, route: str, status: int, seconds: float, ids: Mapping[str, str],

@@ -23,6 +23,14 @@ class OperatorSettings(BaseModel):
         None, ge=1,
         description="Requests that each API key may send at once after a pause; if unset, those of a second.",
     )  # fmt: skip
+    metrics: Literal["open", "admin", "off"] = Field(
+        "open", description="Who may ask `/metrics`: everybody, who has an admin key, or nobody."
+    )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535,
+        description="Port on which `/metrics` is answered, and nothing else but health; if unset, `port`.",
+    )  # fmt: skip
+    docs: bool = Field(True, description="Answer `/docs` and `/openapi.json`.")
     audit: Path | None = Field(
         None,
         description="File to which each write and administrative action adds a line; if unset, the log has "
@@ -48,6 +56,24 @@ class OperatorSettings(BaseModel):
         "auto",
         description="Log format: JSON lines, or text for a person; auto: text if stderr is a terminal.",
     )
+
+    @field_validator("metrics")
+    @classmethod
+    def _somebody_may_ask(cls, value: str, info: ValidationInfo) -> str:
+        """Without an admin key nobody could."""
+        if value == "admin" and not has_admin(info):
+            raise ValueError("needs an admin key: admin_keys, or one in keys_file")
+        return value
+
+    @field_validator("metrics_port")
+    @classmethod
+    def _another_port(cls, value: int | None, info: ValidationInfo) -> int | None:
+        """Metrics that are off have no port, and one port has one socket."""
+        if value is not None and info.data.get("metrics") == "off":
+            raise ValueError("is where metrics are, and metrics is off")
+        if value is not None and value == info.data.get("port"):
+            raise ValueError("is that of port, too; leave it out to have metrics there")
+        return value
 
     @field_validator("log_level", "log_format", mode="before")
     @classmethod

@@ -65,9 +65,9 @@ def _serve(
         _log.warning(note)
     # Our middleware logs requests; uvicorn's messages would be a second format.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    listening = _listen(settings.host, settings.port)
+    listening = _sockets(settings)
     if settings.workers > 1:
-        supervise(settings, listening, _url_of(listening))
+        supervise(settings, listening, _url_of(listening[0]))
         return
     failures: list[Exception] = []
 
@@ -82,7 +82,7 @@ def _serve(
         signal.signal(number, server.handle_exit)
     if hasattr(signal, "SIGHUP"):  # Windows has none; until there is a loop that could reload
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    server.run([listening])
+    server.run(listening)
     if failures:
         raise failures[0]
 
@@ -117,7 +117,15 @@ def _limits(settings: Settings) -> Limits:
     )  # fmt: skip
 
 
-def _listen(host: str, port: int) -> socket:
+def _sockets(settings: Settings) -> list[socket]:
+    """Return what listens on the port, and on that of metrics if there is another. Raises FieldError."""
+    found = [_listen(settings.host, settings.port, "port")]
+    if settings.metrics_port is not None:
+        found.append(_listen(settings.host, settings.metrics_port, "metrics_port"))
+    return found
+
+
+def _listen(host: str, port: int, setting: str) -> socket:
     """Return a socket that listens on ``host`` and ``port``; ``::`` takes IPv4, too. Raises FieldError."""
     try:
         family = AF_INET6 if ":" in host else AF_INET
@@ -125,7 +133,7 @@ def _listen(host: str, port: int) -> socket:
         return create_server((host, port), family=family, dualstack_ipv6=both)
     except OSError as error:
         if error.errno in (errno.EADDRINUSE, errno.EACCES):
-            raise FieldError("port", error.strerror or str(error)) from error
+            raise FieldError(setting, error.strerror or str(error)) from error
         raise FieldError("host", f"{host!r}: {error.strerror or error}") from error
 
 

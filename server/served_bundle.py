@@ -37,14 +37,15 @@ class ServedBundle:
     def __init__(
         self, path: Path, folder: object, snapshot: Snapshot | EncoderAlone,
         living: Writer | Follower | None, settings: Settings, metrics: Metrics, admission: Admission,
-        link: Link | None,
+        link: Link | None, collection: str,
     ) -> None:  # fmt: skip
         """``folder`` is what tells the folder at ``path`` from another that is put there.
 
         ``link`` leads to other processes that serve it, of which one writes; None: there are none.
         """
         self.path, self._folder = path, folder
-        self.serving = Serving(snapshot, settings, metrics, admission)
+        metrics.expect(collection)
+        self.serving = Serving(snapshot, settings, metrics, admission, collection)
         self._settings, self._metrics = settings, metrics
         self._moving = asyncio.Lock()
         self._writes = link is None or link.writes
@@ -68,9 +69,9 @@ class ServedBundle:
     @classmethod
     async def open(
         cls, path: Path, settings: Settings, metrics: Metrics, admission: Admission,
-        open_snapshot: OpenSnapshot, cache: ModelCache, link: Link | None,
+        open_snapshot: OpenSnapshot, cache: ModelCache, link: Link | None, collection: str,
     ) -> ServedBundle:  # fmt: skip
-        """Open the bundle at ``path`` and ask it a query; see ``opened``.
+        """Open the bundle at ``path`` for ``collection`` and ask it a query; see ``opened``.
 
         Raises BundleError, ModelError, WalCorrupt, or FieldError if another process writes it.
         """
@@ -81,7 +82,7 @@ class ServedBundle:
         except OSError as error:  # a file that may not be read, a disk that fails
             where = error.filename or path
             raise BundleError(where, error.strerror or str(error)) from error
-        return cls(path, folder, *parts, settings, metrics, admission, link)
+        return cls(path, folder, *parts, settings, metrics, admission, link, collection)
 
     async def take_feedback(self, log: Path, *, in_service: bool = False) -> None:
         """Take feedback from now on, stored in ``log``, whose content searches know then.

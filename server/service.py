@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 
 import structlog
 
 from lurcher.bundle.model_cache import ModelCache
 from lurcher.errors import FieldError, NotReady
 from lurcher.models.engines import Choice
+from lurcher.models.engines.native import library
 from lurcher.retrieval.snapshot import Snapshot
 from lurcher.server.administration import Administration
 from lurcher.server.admission.admission import Admission
@@ -18,7 +20,7 @@ from lurcher.server.audit import Audit
 from lurcher.server.collection import Collection
 from lurcher.server.collection_names import named
 from lurcher.server.key_ring import KeyRing
-from lurcher.server.metrics import Metrics
+from lurcher.server.metrics import ENGINES, Metrics
 from lurcher.server.opening import OpenSnapshot, log_of
 from lurcher.server.rates import OwnTimes, Rates, Times
 from lurcher.server.registry import Registry
@@ -32,6 +34,7 @@ from lurcher.server.workers.link import Link
 _log = structlog.get_logger()
 
 _LOADING = "the bundles are still being loaded"
+_LOOKS_EVERY = 0.1  # seconds between two looks at whether the event loop is late
 _NOTED_EVERY = 1.0  # seconds between two notes of the gauges, where processes share them
 _NOTHING = "has no folder *.lurcher; put one there, or name a bundle as well"
 
@@ -68,8 +71,11 @@ class Service:
         self._reloading: asyncio.Task[None] | None = None
         self._reload_again = False
         self._noting: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         watch = self.metrics.watch
         watch(self.metrics.passages, lambda: sum(one.passages for one in self._bundles()))
+        for engine in ENGINES:
+            watch(self.metrics.engines.labels(engine), partial(self._run_by, engine))
         watch(self.metrics.learnt_pairs, lambda: sum(one.learnt_pairs for one in self._bundles()))
 
     async def load(self) -> None:
@@ -78,11 +84,14 @@ class Service:
         admission = Admission(settings.max_waiting, settings.max_wait_ms, settings.batch_size)
         self._admission, self._several = admission, Several(settings, admission, self.metrics)
         self.metrics.watch(self.metrics.waiting, lambda: admission.waiting)
+        self.metrics.watch(self.metrics.oldest_wait, lambda: admission.batcher.oldest)
+        self.metrics.native_library.set(not isinstance(await asyncio.to_thread(library.load), str))
+        self._watching = asyncio.create_task(self._watch_loop())
         if self.metrics.shared:
             self._noting = asyncio.create_task(self._note())
         for collection in self.collections:
             log = log_of(settings, collection.name)
-            bundle = await self._open(collection.path)
+            bundle = await self._open(collection.name, collection.path)
             await collection.put(bundle, log)
             engine = bundle.serving.engine
             told = {} if engine is None else _told(engine)
@@ -96,6 +105,18 @@ class Service:
         while True:
             self.metrics.note()
             await asyncio.sleep(_NOTED_EVERY)
+
+    async def _watch_loop(self) -> None:
+        """Note again and again by how much the event loop is late."""
+        while True:
+            due = perf_counter() + _LOOKS_EVERY
+            await asyncio.sleep(_LOOKS_EVERY)
+            self.metrics.loop_lag.observe(max(0.0, perf_counter() - due))
+
+    def _run_by(self, engine: str) -> int:
+        """How many collections ``engine`` encodes queries of."""
+        engines = [one.serving.engine for one in self._bundles()]
+        return sum(one is not None and one.name == engine for one in engines)
 
     @property
     def several(self) -> Several:
@@ -131,13 +152,13 @@ class Service:
             self.audit.write(action="reload", collection=names, outcome="done")
             _log.info("reloaded", collections=names)
 
-    async def _open(self, path: Path) -> ServedBundle:
-        """The bundle at ``path``, after it has answered a query. Raises as ``ServedBundle.open``."""
+    async def _open(self, collection: str, path: Path) -> ServedBundle:
+        """The bundle at ``path`` for ``collection``, after a query. Raises as ``ServedBundle.open``."""
         if self._admission is None:
             raise NotReady(_LOADING)
         return await ServedBundle.open(
             path, self.settings, self.metrics, self._admission, self._open_snapshot, self._cache,
-            self._link,
+            self._link, collection,
         )  # fmt: skip
 
     def check_ready(self) -> None:
@@ -147,8 +168,9 @@ class Service:
 
     async def close(self) -> None:
         """Take no more feedback, writes and queries, finish the current ones, close the bundles."""
-        if self._noting is not None:
-            self._noting.cancel()
+        for task in (self._noting, self._watching):
+            if task is not None:
+                task.cancel()
         if self._reloading is not None:
             await asyncio.wait([self._reloading])
         bundles = self._bundles()

@@ -55,14 +55,15 @@ class Serving(Leased):
 
     def __init__(
         self, snapshot: Snapshot | EncoderAlone, settings: Settings, metrics: Metrics,
-        admission: Admission,
+        admission: Admission, collection: str,
     ) -> None:  # fmt: skip
-        """Answer as ``admission`` admits it."""
+        """Answer as ``admission`` admits it; ``metrics`` are those of ``collection``."""
         super().__init__(self._let_go)
         self._snapshot, self._settings, self._metrics = snapshot, settings, metrics
         self._opened = datetime.now(UTC)
         self.capabilities, self.engine = snapshot.capabilities, snapshot.engine
-        self._work = Work(snapshot, metrics)
+        self._collection = collection
+        self._work = Work(snapshot, metrics, collection)
         self._admission, self._batcher = admission, admission.batcher
         self._batcher.add(self._work.handlers)
 
@@ -210,7 +211,7 @@ class Serving(Leased):
         Raises BundleError or ModelError where the models have changed and cannot be loaded, and NotReady.
         """
         (snapshot,) = await self._all(self._work.move, [bundle], _free, OURSELVES, exempt=True)
-        return Serving(snapshot, self._settings, self._metrics, self._admission)
+        return Serving(snapshot, self._settings, self._metrics, self._admission, self._collection)
 
     def _let_go(self) -> None:
         self._batcher.remove(self._work.handlers)

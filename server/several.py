@@ -14,7 +14,7 @@ from lurcher.server.admission import Caller
 from lurcher.server.admission.admission import Admission
 from lurcher.server.admission.ladder import lowered
 from lurcher.server.limits import time_limit
-from lurcher.server.metrics import Metrics
+from lurcher.server.metrics import SEVERAL, Metrics
 from lurcher.server.serving import Serving
 from lurcher.server.settings import Settings
 
@@ -59,5 +59,5 @@ class Several:
         for result in results:
             if isinstance(result, SeveralResult):
                 for stage, spent in result.whole.seconds.items():
-                    self._metrics.stage_seconds.labels(stage).observe(spent)
+                    self._metrics.stage_seconds.labels(SEVERAL, stage).observe(spent)
         return results

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
+from prometheus_client import Histogram
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.vectors import Vectors
@@ -23,10 +24,12 @@ _log = structlog.get_logger()
 
 
 class Work:
-    """Works on ``snapshot`` in one thread, and counts what it does in ``metrics``."""
+    """Works on the ``snapshot`` of a collection in one thread, and counts what it does in ``metrics``."""
 
-    def __init__(self, snapshot: Snapshot | EncoderAlone, metrics: Metrics) -> None:
-        self._snapshot, self._metrics = snapshot, metrics
+    def __init__(
+        self, snapshot: Snapshot | EncoderAlone, metrics: Metrics, collection: str
+    ) -> None:
+        self._snapshot, self._metrics, self._collection = snapshot, metrics, collection
 
     @property
     def handlers(self) -> Sequence[Callable[[Sequence[Any]], Sequence[Any]]]:
@@ -56,24 +59,27 @@ class Work:
         self._metrics.batch_queries.observe(len(queries))
         found = [result for result in results if isinstance(result, SearchResult)]
         for stage, seconds in found[0].seconds.items() if found else ():
-            self._metrics.stage_seconds.labels(stage).observe(seconds)
+            self._stage(stage).observe(seconds)
         for stage in (stage for result in found for stage in result.degraded):
             self._metrics.degraded.labels(stage).inc()
         return results
 
+    def _stage(self, name: str) -> Histogram:
+        return self._metrics.stage_seconds.labels(self._collection, name)
+
     def embed(self, works: Sequence[EmbedWork]) -> Sequence[Vectors]:
         """The vector (d,) float32 of each text."""
-        with self._metrics.stage_seconds.labels("embed").time():
+        with self._stage("embed").time():
             return self._snapshot.embedder.embed(works)
 
     def encode_documents(self, documents: Sequence[Document]) -> Sequence[Any]:
         """The documents, ready to be scored."""
-        with self._metrics.stage_seconds.labels("encode_documents").time():
+        with self._stage("encode_documents").time():
             return self._snapshot.encode_documents(documents)
 
     def rerank(self, requests: Sequence[RerankRequest]) -> Sequence[RerankScores | LurcherError]:
         """The scores of each request, or its error."""
-        with self._metrics.stage_seconds.labels("rerank").time():
+        with self._stage("rerank").time():
             return self._snapshot.rerank(requests)
 
     def nearest_parts(self, pairs: Sequence[tuple[str, str]]) -> Sequence[str]:

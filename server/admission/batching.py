@@ -104,6 +104,13 @@ class Batcher:
         """The number of pieces of work that wait."""
         return len(self._single) + len(self._bulk)
 
+    @property
+    def oldest(self) -> float:
+        """The seconds that what waits longest has waited, 0 where nothing does."""
+        heads = [*self._single.heads, *self._bulk.heads]
+        since = min((item.since for item in heads if not item.future.done()), default=None)
+        return 0.0 if since is None else perf_counter() - since
+
     def wait(self, client: str, price: float) -> float:
         """The seconds that a single piece of work of ``client`` for ``price`` would wait."""
         in_hand = max(0.0, self._free_at - perf_counter())

@@ -42,6 +42,11 @@ class FairQueue(Generic[Item]):
         """What all of it will take."""
         return sum(line.seconds for line in self._lines.values())
 
+    @property
+    def heads(self) -> list[Item]:
+        """The item of each client that came first."""
+        return [line.items[0][1] for line in self._lines.values()]
+
     def push(self, client: str, seconds: float, item: Item) -> None:
         """Put ``item`` at the end of the line of ``client``."""
         line = self._lines.get(client)

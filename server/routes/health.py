@@ -9,6 +9,8 @@ from lurcher.server.errors import responses
 from lurcher.server.service import Service
 
 router = APIRouter(tags=["operations"])
+# Which may be closed, or need a key.
+scraping = APIRouter(tags=["operations"])
 
 
 @router.get("/livez")
@@ -25,7 +27,7 @@ async def readyz(request: Request) -> dict[str, str]:
     return {"status": "ready"}
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@scraping.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def metrics(request: Request) -> Response:
     """Return counters and histograms in the text format of Prometheus."""
     service: Service = request.app.state.service

@@ -15,6 +15,8 @@ from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
 router = APIRouter(include_in_schema=False)
+# Which may be closed.
+reference = APIRouter(include_in_schema=False)
 
 _UI = Path(__file__).parents[1] / "ui"
 _KINDS = {".css": "text/css", ".js": "text/javascript"}
@@ -114,7 +116,7 @@ async def part(version: str, name: str, request: Request) -> Response:
     return found.reply(request, {"Cache-Control": kept})
 
 
-@router.get("/docs")
+@reference.get("/docs")
 async def docs(request: Request) -> Response:
     """Return the page that shows the routes and their fields; it loads nothing from other hosts."""
     return _DOCS[0].reply(request, _DOCS[1])
@@ -126,7 +128,7 @@ async def favicon() -> Response:
     return Response(_ICON, headers={"Cache-Control": "max-age=86400"}, media_type="image/svg+xml")
 
 
-@router.get("/openapi.json")
+@reference.get("/openapi.json")
 async def openapi(request: Request) -> dict[str, Any]:
     """Return the OpenAPI document; its server is the address that the request was sent to."""
     address = str(request.base_url).rstrip("/")

@@ -21,7 +21,7 @@ class Setup:
 
     number     from 0, of ``count``
     settings   its own: with its share of threads and connections, as JSON
-    listening  file descriptor of the socket that all accept from
+    listening  file descriptors of the sockets that all accept from
     telling    file descriptor of a pipe, to which it writes ``Told``
     folder     what the workers share
     waits      whether it takes connections only when it is ready: others do meanwhile
@@ -30,7 +30,7 @@ class Setup:
     number: int
     count: int
     settings: dict[str, Any]
-    listening: int
+    listening: list[int]
     telling: int
     folder: str
     waits: bool

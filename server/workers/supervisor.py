@@ -96,8 +96,8 @@ def _noted(*_: object) -> None:
     pass
 
 
-def supervise(settings: Settings, listening: socket, url: str) -> None:
-    """Serve ``listening`` with the workers that ``settings`` want, until SIGINT or SIGTERM.
+def supervise(settings: Settings, listening: list[socket], url: str) -> None:
+    """Serve the sockets ``listening`` with the workers that ``settings`` want, until SIGINT or SIGTERM.
 
     SIGHUP is passed on. Call it in the main thread. Raises WorkerFailed if one cannot start.
     """
@@ -115,7 +115,7 @@ def supervise(settings: Settings, listening: socket, url: str) -> None:
 
 
 class _Supervisor:
-    def __init__(self, settings: Settings, listening: socket, url: str, folder: Path) -> None:
+    def __init__(self, settings: Settings, listening: list[socket], url: str, folder: Path) -> None:
         self._settings, self._listening, self._url = settings, listening, url
         self._folder = folder
         self._workers = [_Worker(number) for number in range(settings.workers)]
@@ -158,7 +158,7 @@ class _Supervisor:
 
     def _start(self, worker: _Worker) -> None:
         worker.telling, writing = os.pipe()
-        listening = self._listening.fileno()
+        listening = [one.fileno() for one in self._listening]
         settings = share_of(self._settings, worker.number, self._engine).model_dump(mode="json")
         setup = Setup(
             worker.number, self._settings.workers, settings, listening, writing, str(self._folder),
@@ -167,7 +167,7 @@ class _Supervisor:
         try:
             worker.process = subprocess.Popen(
                 [sys.executable, "-c", _RUN.format(path=sys.path)], stdin=subprocess.PIPE, text=True,
-                pass_fds=(listening, writing), env=os.environ | {FOLDER: str(self._folder / METRICS)},
+                pass_fds=(*listening, writing), env=os.environ | {FOLDER: str(self._folder / METRICS)},
                 process_group=0,  # Ctrl-C is for this process, which ends the others in their order
             )  # fmt: skip
         finally:
@@ -224,7 +224,8 @@ class _Supervisor:
 
     def end(self) -> None:
         """End all workers: first those that may pass something on to the one that writes."""
-        self._listening.close()
+        for one in self._listening:
+            one.close()
         first, *others = self._workers
         groups = [others, [first]] if self._has_writer else [self._workers]
         for group in groups:

@@ -99,10 +99,11 @@ class _Server(uvicorn.Server):
         return found
 
     async def _listen(self) -> None:
-        server = await get_running_loop().create_server(
-            self._protocol, sock=socket(fileno=self._setup.listening), backlog=self.config.backlog
-        )
-        self.servers.append(server)
+        for file in self._setup.listening:
+            server = await get_running_loop().create_server(
+                self._protocol, sock=socket(fileno=file), backlog=self.config.backlog
+            )
+            self.servers.append(server)
 
     async def _listen_to_workers(self, path: Path) -> None:
         """Take what other workers pass on, at ``path``."""

@@ -96,7 +96,7 @@ def test_timings_are_those_of_a_search_and_of_reading(client: Client) -> None:
 
 
 def test_reading_is_measured(client: Client) -> None:
-    line = 'lurcher_stage_seconds_count{stage="read"}'
+    line = 'lurcher_stage_seconds_count{collection="odd-answering",stage="read"}'
     before = client.metric(line)
     assert client.search(QUERY).status == 200
     assert client.metric(line) == before

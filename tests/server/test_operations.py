@@ -56,7 +56,7 @@ def test_metrics_count_requests_stages_and_batches(live: Client) -> None:
         'lurcher_requests_total{route="/v1/search",status="200"}': 1,
         'lurcher_requests_total{route="/v1/search",status="422"}': 1,
         'lurcher_request_seconds_count{route="/v1/search"}': 2,
-        'lurcher_stage_seconds_count{stage="encode"}': 1,
+        'lurcher_stage_seconds_count{collection="small",stage="encode"}': 1,
         "lurcher_batch_queries_sum": 1,
     }
     before = {line: live.metric(line) for line in counted}

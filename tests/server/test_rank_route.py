@@ -193,11 +193,11 @@ def test_ranking_has_most_of_the_requests_own_time(small_bundle: Path) -> None:
 
 
 def test_stage_is_timed(live: Client) -> None:
-    before = live.metric('lurcher_stage_seconds_count{stage="rank"}')
+    before = live.metric('lurcher_stage_seconds_count{collection="small",stage="rank"}')
     reply = live.search(SILL)
     assert reply.json()["timings_ms"]["rank"] > 0
     assert "rank;dur=" in reply.headers["server-timing"]
-    assert live.metric('lurcher_stage_seconds_count{stage="rank"}') == before + 1
+    assert live.metric('lurcher_stage_seconds_count{collection="small",stage="rank"}') == before + 1
 
 
 def test_a_batch_ranks_as_single_searches_do(live: Client) -> None:

@@ -146,7 +146,10 @@ def test_searches_are_not_hurt_by_documents_that_cannot_be_encoded(
 
 def test_stages_are_timed(watched: Client) -> None:
     assert rerank(watched, "a", documents=["b"] * 20).status == 200
-    assert watched.metric('lurcher_stage_seconds_count{stage="encode_documents"}') == 5
-    assert watched.metric('lurcher_stage_seconds_count{stage="read"}') == 0
-    assert watched.metric('lurcher_stage_seconds_count{stage="rerank"}') == 1
+    assert (
+        watched.metric('lurcher_stage_seconds_count{collection="small",stage="encode_documents"}')
+        == 5
+    )
+    assert watched.metric('lurcher_stage_seconds_count{collection="small",stage="read"}') == 0
+    assert watched.metric('lurcher_stage_seconds_count{collection="small",stage="rerank"}') == 1
     assert watched.request("POST", PATH, b"{}", JSON).status == 422

@@ -58,7 +58,7 @@ def reply_of(client: Client, path: str, text: str, **options: Any) -> dict[str, 
 @pytest.mark.parametrize("mode", FOUND_BY)
 def test_only_what_finds_is_timed_and_counted(live: Client, mode: str) -> None:
     lines = {
-        stage: f'lurcher_stage_seconds_count{{stage="{stage}"}}'
+        stage: f'lurcher_stage_seconds_count{{collection="small",stage="{stage}"}}'
         for stage in ("retrieve_dense", "retrieve_neighbours", "retrieve_lexical", "fuse")
     }
     before = {stage: live.metric(line) for stage, line in lines.items()}

@@ -47,7 +47,9 @@ def serve(
         passages = Closing(bundle)
         snapshot = open_snapshot(bundle, 1, "onnxruntime")
         admission = Admission(64, 200, 32)
-        await use(Serving(snapshot, settings(path), Metrics(), admission), passages, admission)
+        await use(
+            Serving(snapshot, settings(path), Metrics(), admission, "small"), passages, admission
+        )
         await admission.stop()
         assert passages.closed == 1
 

@@ -35,7 +35,9 @@ def test_words_find_passages(words: Client) -> None:
     assert found["truncated"] is False
     assert {"encode", "retrieve_lexical", "fuse", "total"} <= found["timings_ms"].keys()
     assert "retrieve_dense" not in found["timings_ms"]
-    assert words.metric('lurcher_stage_seconds_count{stage="retrieve_lexical"}') > 0
+    assert (
+        words.metric('lurcher_stage_seconds_count{collection="words",stage="retrieve_lexical"}') > 0
+    )
 
 
 def test_a_batch_refuses_each_query_by_its_own_error(words: Client) -> None:

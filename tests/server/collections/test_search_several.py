@@ -65,7 +65,7 @@ def test_hits_are_the_best_of_what_each_finds_alone(
 
 
 def test_the_query_is_encoded_once(mixed: Client) -> None:
-    metric = 'lurcher_stage_seconds_count{stage="encode"}'
+    metric = 'lurcher_stage_seconds_count{collection="*",stage="encode"}'
     before = mixed.metric(metric)
     found = together(mixed, BOTH)
     assert mixed.metric(metric) == before + 1

@@ -27,7 +27,7 @@ def test_threads_and_connections_are_divided() -> None:
 
 def test_a_worker_gets_the_settings_as_they_are(tmp_path: Path) -> None:
     settings = share_of(of(workers=2, threads=2, feedback=tmp_path / "f.log", writable=True), 1)
-    line = Setup(1, 2, settings.model_dump(mode="json"), 3, 4, str(tmp_path), True).line()
+    line = Setup(1, 2, settings.model_dump(mode="json"), [3], 4, str(tmp_path), True).line()
     setup = Setup.of(line)
     assert line.count("\n") == 1
     assert (setup.own_settings, setup.link) == (settings, Link(1, 2, tmp_path))
