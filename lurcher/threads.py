@@ -16,11 +16,20 @@ _NICE = 10
 
 def available_cpus() -> int:
     """The number of cores this process may use: its affinity, cut to the cgroup's CPU quota."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    quota = cgroup_quota(_CGROUP_V2, _CGROUP_V1)
+    cores, quota = affinity(), cpu_quota()
     return max(1, min(cores, math.ceil(quota)) if quota is not None else cores)
+
+
+def affinity() -> int:
+    """The number of cores that the system lets this process run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cpu_quota() -> float | None:
+    """The CPU quota of this process's control group in cores, or None where there is none."""
+    return cgroup_quota(_CGROUP_V2, _CGROUP_V1)
 
 
 def thread_count(threads: int | None) -> int:

@@ -1,8 +1,8 @@
 """Searches for Locust: ``locust -f locustfile.py --host http://127.0.0.1:8080``.
 
-The variable QUERIES names a file of queries, lines of JSON with a ``text``. KEY has an API key, OPTIONS fields of
-each search in JSON; both may be left out. Locust's users wait for a reply before they ask again, so that a slow
-server is asked less: give enough of them, and use ``lurcher load`` or k6 to find what a server carries.
+The variable QUERIES names a file of queries, lines of JSON with a ``text``. KEY has an API key, and OPTIONS
+fields of each search in JSON; both may be left out. Locust's users wait for a reply before they ask again, so
+that a slow server is asked less: give enough of them, and use ``lurcher load`` or k6 to find what it carries.
 """
 
 from __future__ import annotations
