@@ -11,17 +11,13 @@ from lurcher.threads import affinity, available_cpus
 from tests.cli.running import Run, complaint, output
 
 
-def test_it_names_the_engine_of_a_bundle_and_the_reason(run: Run, small_bundle: Path) -> None:
+def test_it_tells_what_a_server_would_have_here_and_why(run: Run, small_bundle: Path) -> None:
     shown = output(run("doctor", small_bundle))
     found = library.load()
     said = found if isinstance(found, str) else f"kernels for {found.level}"
     assert said in shown
     assert "engine 'auto'" in shown
     assert ("ONNX Runtime" in shown) or ("no native library" in shown)
-
-
-def test_it_tells_what_a_server_would_have_here(run: Run, small_bundle: Path) -> None:
-    shown = output(run("doctor", small_bundle))
     cores = available_cpus()
     assert f"{cores}: {affinity()} cores that this process may use" in shown
     assert re.search(r"free +[\d.,]+ GB of", shown)

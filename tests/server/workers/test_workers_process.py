@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from socket import create_server
 from threading import Event, Thread
 from typing import Any
 
@@ -52,19 +53,24 @@ class Workers:
         return [int(one) for one in path.read_text().split()]
 
     def answered_by(self, request_id: str) -> int:
-        until(lambda: any(one.get("request_id") == request_id for one in list(self.log)))
-        (entry,) = [one for one in list(self.log) if one.get("request_id") == request_id]
+        until(lambda: any(one["request_id"] == request_id for one in self.events("request")))
+        (entry,) = [one for one in self.events("request") if one["request_id"] == request_id]
         return int(entry["worker"])
 
 
 @contextmanager
-def workers(*arguments: str | Path) -> Iterator[Workers]:
+def workers(*arguments: str | Path | int) -> Iterator[Workers]:
     command = [*SERVE, *map(str, arguments), "--port", "0", "--workers", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as started:
         try:
             yield Workers(started)
         finally:
             started.kill()
+
+
+def free_port() -> int:
+    with create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
 
 
 def put(client: Client, id_: str, text: str) -> Reply:
@@ -79,9 +85,11 @@ def found(reply: Reply) -> list[str]:
 
 def test_a_server_of_two_workers_is_one_server(small_bundle: Path, tmp_path: Path) -> None:
     bundle = shutil.copytree(small_bundle, tmp_path / "docs.lurcher")
+    audit, scraped = tmp_path / "audit.log", Client(free_port())
     with workers(
-        bundle, "--writable", "--feedback", tmp_path / "f.log", "--threads", "2"
-    ) as server:
+        bundle, "--writable", "--feedback", tmp_path / "f.log", "--threads", "2", "--audit", audit,
+        "--metrics-port", scraped.port,
+    ) as server:  # fmt: skip
         client = server.client()
         writer, other = server.pids()
         # Whichever takes a write, searches of all know it when it is answered.
@@ -99,14 +107,20 @@ def test_a_server_of_two_workers_is_one_server(small_bundle: Path, tmp_path: Pat
         body = {"pairs": [{"query": "a bird that fishes", "passage": "en-food-0"}]}
         assert client.post("/v1/feedback", body).json()["accepted"] == 1
         assert client.get("/v1/feedback").json()["pairs"] == 1
+        # Each is in the audit log once, whoever took it.
+        until(lambda: len(audit.read_text().splitlines()) == sequence + 1)
+        lines = [json.loads(line) for line in audit.read_text().splitlines()]
+        assert [one.get("sequence") for one in lines] == [*range(1, sequence + 1), None]
+        assert [one["address"] for one in lines] == ["127.0.0.1"] * (sequence + 1)
+        assert client.get("/metrics").status == 404
 
         # One set of metrics, whoever is asked; one that is killed is not forgotten.
         passages = 'lurcher_requests_total{route="/v1/passages",status="200"}'
-        assert client.metric(passages) == sequence
-        until(lambda: client.metric("lurcher_passages") == 60 + sequence)
+        assert scraped.metric(passages) == sequence
+        until(lambda: scraped.metric("lurcher_passages") == 60 + sequence)
         os.kill(writer, signal.SIGKILL)
         until(lambda: bool(server.events("a worker has ended; it is started again")))
-        assert client.metric(passages) == sequence
+        assert scraped.metric(passages) == sequence
         assert found(client.search("heron", top_k=1))  # the other answers meanwhile
         reply = put(client, "late", "written meanwhile")
         while reply.status == 503:
