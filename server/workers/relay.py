@@ -53,10 +53,13 @@ class RelayedRoute(AuditedRoute):
             link: Link | None = request.app.state.link
             if link is not None and not link.writes:
                 try:
-                    return await _ask(link.writer, request)
+                    reply = await _ask(link.writer, request)
                 except NotReady:  # else the one that writes notes it
                     note(request, action=self.name)
                     raise
+                if reply.status_code == 429 and reply.headers.get("ratelimit-remaining") == "0":
+                    note(request, rejected="rate")
+                return reply
             response = await here(request)
             if link is not None:
                 await _shown_everywhere(link, request, response)

@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from lurcher.errors import FieldError
-from lurcher.server.audit import Audit
+from lurcher.server.app import create_app
+from lurcher.server.audit import Audit, AuditedRoute
 from lurcher.server.keys import key_hash
+from lurcher.server.settings import load_settings
+from tests.contract.test_docs import walk_routes
 from tests.server.serving import Client, running, settings, until
 
 WRITE, READ, ADMIN = "a-write-key", "a-read-key", "an-admin-key"
@@ -109,6 +112,21 @@ def test_administration_is_told(audited: Audited) -> None:
     assert line["path"] == str(audited.spare.resolve())
     line = audited.after("PUT", "/v1/admin/aliases/other", {"collection": "more"}, ADMIN)
     assert (line["action"], line["alias"], line["collection"]) == ("put_alias", "other", "more")
+
+
+def test_no_route_that_changes_something_is_forgotten() -> None:
+    routes = list(walk_routes(create_app(load_settings(None, {"bundle": "b"})).routes))
+    changing = [
+        route for _, route in routes if {"PUT", "PATCH", "DELETE"} & (route.methods or set())
+    ]
+    assert len(changing) > 5
+    assert all(isinstance(route, AuditedRoute) for route in changing)
+    posted = {
+        path
+        for path, route in routes
+        if isinstance(route, AuditedRoute) and "POST" in (route.methods or ())
+    }
+    assert {"/v1/feedback", "/v1/admin/collections"} <= posted
 
 
 def test_it_holds_no_texts_and_no_keys_and_reading_is_no_action(audited: Audited) -> None:
