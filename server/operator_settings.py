@@ -101,7 +101,7 @@ class OperatorSettings(BaseModel):
         """Without keys nobody would be limited."""
         if value is not None and not has_keys(info):
             raise ValueError(
-                "is by API key, and there is none in keys_file, read_keys or write_keys"
+                "is by API key, and there is none in keys_file, read_keys, write_keys or admin_keys"
             )
         return value
 

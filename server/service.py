@@ -138,9 +138,11 @@ class Service:
     async def _reload(self) -> None:
         while self._reload_again:
             self._reload_again = False
+            outcome = "done"
             try:
                 await asyncio.to_thread(self.keys.read_again)
             except FieldError as error:
+                outcome = "refused"
                 _log.error("the keys stay as they are", reason=str(error))
             try:
                 await asyncio.to_thread(self.audit.reopen)
@@ -149,7 +151,7 @@ class Service:
             if self._loaded:
                 await self.administration.reload()
             names = [one.name for one in self.collections]
-            self.audit.write(action="reload", collection=names, outcome="done")
+            self.audit.write(action="reload", collection=names, outcome=outcome)
             _log.info("reloaded", collections=names)
 
     async def _open(self, collection: str, path: Path) -> ServedBundle:
