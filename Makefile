@@ -5,10 +5,11 @@ BASE   := .venv/installed
 DEV    := .venv-dev/installed
 TRAIN  := .venv-train/installed
 DEEPSPARSE := .venv-deepsparse/installed
+DOCS   := .venv-docs/installed
 # Environments are installed anew when the native library's sources change, which compiles them.
 NATIVE := setup.py $(wildcard build_hooks/*.py models/engines/native/src/*)
 
-.PHONY: demo test test-all test-train test-deepsparse test-experiments lint environments bench bench-scale bench-students bench-hybrid bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader tune-reader clean
+.PHONY: demo test test-all test-train test-deepsparse test-experiments lint docs environments bench bench-scale bench-students bench-hybrid bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader tune-reader clean
 
 # Without a terminal nobody could stop the server, so there it prints its answers and ends.
 demo: $(BASE)
@@ -48,6 +49,11 @@ lint: $(DEV)
 	.venv-dev/bin/hadolint Dockerfile
 
 environments: $(DEV) $(TRAIN)
+
+# The documentation as a site, in build/site; a dead link, or anything loaded from another host, is an error.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(DOCS)
+	.venv-docs/bin/mkdocs build
 
 # DATA holds the data sets that the figures in the README were measured on.
 DATA ?= ../shared/data
@@ -197,5 +203,10 @@ $(DEEPSPARSE): pyproject.toml constraints/deepsparse.txt $(NATIVE)
 	.venv-deepsparse/bin/python -m pip show -q deepsparse
 	@touch $@
 
+$(DOCS): constraints/docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install -q -r constraints/docs.txt
+	@touch $@
+
 clean:
-	rm -rf .venv .venv-dev .venv-train .venv-deepsparse build
+	rm -rf .venv .venv-dev .venv-train .venv-deepsparse .venv-docs build
