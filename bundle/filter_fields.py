@@ -66,6 +66,10 @@ class FilterFields:
         lines = ((field, kind, passages) for (field, kind), passages in held.items())
         return cls(lines, parts[0]._form)
 
+    def compared(self, field: str) -> frozenset[Kind]:
+        """The kinds of values of ``field`` that filters compare; none if no passage has it."""
+        return _COMPARED & self._held.get(field, {}).keys()
+
     def resolve(self, condition: Condition) -> Condition:
         """The condition in the form in which fields and texts are stored.
 

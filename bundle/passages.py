@@ -38,6 +38,7 @@ import numpy.typing as npt
 
 from lurcher.bundle.attributes import Kind, attributes
 from lurcher.bundle.conditions import Condition, Scalar, sql_test
+from lurcher.bundle.field_values import FieldValues, field_values
 from lurcher.bundle.filter_fields import FilterFields
 from lurcher.bundle.passage import Passage, content_of, line_of, passage_of, path_of
 from lurcher.errors import BundleCorrupt
@@ -182,6 +183,7 @@ class Passages:
         self.filter_fields = self._filter_fields()
         # A page of results, or a user's own documents: the same filter comes again and again.
         self.matching = lru_cache(maxsize=16)(self._matching)
+        self.values_of = lru_cache(maxsize=16)(self._values_of)
         columns = {name for _, name, *_ in self._query("PRAGMA table_info(passages)")}
         if "document" not in columns:
             self._db.execute(_PASSAGES_OF_2)
@@ -318,6 +320,21 @@ class Passages:
         with self._lock:  # straight from the cursor: a list of millions of tuples would be large
             cursor = self._db.execute(" INTERSECT ".join(selects), values)
             return np.unique(np.fromiter((row for (row,) in cursor), np.int64))
+
+    def _values_of(self, field: str) -> FieldValues | None:
+        """The values of ``field``, in the form in which names are stored; None if there are too many."""
+        return field_values(self._pairs(field))
+
+    def _pairs(self, field: str) -> Iterator[tuple[Scalar, int]]:
+        sql = "SELECT value, row FROM attributes WHERE field = ? ORDER BY value, row"
+        with self._lock:
+            cursor = self._db.execute(sql, [field])
+        while True:
+            with self._lock:  # searches read in between
+                found = cursor.fetchmany(_VALUES_A_QUERY)
+            if not found:
+                return
+            yield from found
 
     def close(self) -> None:
         """Close the file, once whoever reads it has done so."""

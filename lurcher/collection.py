@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, Unpack, get_args
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.facets import Facet, facet
 from lurcher.bundle.manifest import Manifest
 from lurcher.bundle.passages import Passage
 from lurcher.bundle.segmented.passages import PassageStore
@@ -186,6 +187,20 @@ class Collection:
             if side == "query":
                 return self._snapshot.encode_queries(texts)
             return self._snapshot.encode_passages(texts)
+
+    def facets(
+        self, fields: Sequence[str], filter: Mapping[str, Any] | str | None = None, limit: int = 10
+    ) -> dict[str, Facet]:
+        """The ``limit`` most frequent values of each of ``fields`` in the passages that meet ``filter``.
+
+        Raises FieldError.
+        """
+        check_count("limit", limit)
+        tests = parse_filter({} if filter is None else filter)
+        with self._lock:
+            bundle = self._snapshot.bundle
+            allow = bundle.passages.rows(tests) if tests else None
+            return {field: facet(bundle, field, allow, limit) for field in fields}
 
     def close(self) -> None:
         """Close the bundle's files, once no other thread is being answered."""

@@ -18,6 +18,7 @@ from lurcher.client.tries import Tries
 from lurcher.errors import VersionMismatch
 
 if TYPE_CHECKING:
+    from lurcher.bundle.facets import Facet
     from lurcher.bundle.passages import Passage
     from lurcher.bundle.vectors import Vectors
     from lurcher.collection import SearchOptions
@@ -118,6 +119,12 @@ class AsyncClient:
             if passage.document not in seen:
                 seen.add(passage.document)
                 yield passage.document
+
+    async def facets(
+        self, fields: Sequence[str], filter: Mapping[str, Any] | str | None = None, limit: int = 10
+    ) -> dict[str, Facet]:
+        """Return the ``limit`` most frequent values of each of ``fields`` where ``filter`` is met."""
+        return await self._run(paging.facets(fields, filter, limit))
 
     async def give_feedback(
         self, pairs: Sequence[Pair], *, key: str | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
+from lurcher.bundle.facets import Facet
 from lurcher.bundle.passages import Passage
 from lurcher.client.failures import error_of
 from lurcher.errors import VersionMismatch
@@ -29,6 +30,7 @@ from lurcher.server.protocols.tei.schemas import Info
 from lurcher.server.schemas.answer import AnswerReply, FoundAnswer
 from lurcher.server.schemas.bundle import BundleReply
 from lurcher.server.schemas.documents import DocumentReply
+from lurcher.server.schemas.facets import FacetsReply
 from lurcher.server.schemas.feedback import (
     FeedbackCounts,
     FeedbackReply,
@@ -133,6 +135,14 @@ def stored_passages(raw: bytes) -> tuple[list[Passage], str | None]:
     """Return a page of passages, and where the next one begins."""
     reply = _read(PassageList, raw)
     return [_stored(one) for one in reply.passages], reply.cursor
+
+
+def facets(raw: bytes) -> dict[str, Facet]:
+    """Return the facet of each field."""
+    return {
+        one.field: Facet([(v.value, v.count) for v in one.values], one.distinct, one.passages)
+        for one in _read(FacetsReply, raw).facets
+    }
 
 
 def feedback_given(raw: bytes, first: int) -> FeedbackReply:

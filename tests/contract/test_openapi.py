@@ -24,6 +24,7 @@ ROUTES = [
     "GET /v1/documents/{id}",
     "GET /v1/bundle",
     ONE_BELOW,
+    "GET /v1/facets",
     "GET /v1/passages",
     "PUT /v1/passages",
     "DELETE /v1/passages",
