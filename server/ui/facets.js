@@ -1,37 +1,62 @@
-/* Facets: values of metadata among the hits shown, with counts, and filters in words.
+/* Facets: values of metadata with counts, and filters in words.
 
-   The server has no counts over a whole corpus, so these are of the hits at hand, and the page says so. */
+   The server counts the values of a field over the collection. Paths are put together by folder and numbers by range if
+   it sent all of them; where it did not, because there are too many, the values of the hits at hand are counted. */
 
 const MOST = 8; // values of a field
 const LONGEST = 60; // characters of a value that is one
+export const ASKED = 1000; // values of a field that the server is asked for
 
 const isScalar = (value) => ["string", "number", "boolean"].includes(typeof value);
 const valuesOf = (value) => (Array.isArray(value) ? value : [value]).filter((one) => isScalar(one) && one !== "");
 
-/* [{field, values: [{label, condition, count}]}] of `hits`; only fields by which some of them can be told from others. */
+/* [{field, values: [{label, condition, count}], shown}] of `hits`; only fields by which some of them can be told from others. */
 export function facetsOf(hits, fields) {
   return fields.flatMap((field) => {
     const rows = hits.map((hit) => valuesOf(hit.metadata?.[field]));
-    const values = valuesIn(rows, hits.length);
-    return values.length ? [{ field, values }] : [];
+    const label = labelling(rows.flat());
+    const sums = new Map();
+    for (const row of rows) {
+      const found = new Map(row.map((value) => label(value)).filter(Boolean).map((one) => [one.label, one]));
+      for (const one of found.values()) add(sums, one, 1);
+    }
+    return toldApart(field, sums, hits.length, { shown: true });
   });
 }
 
-function valuesIn(rows, total) {
-  const all = rows.flat();
-  if (!all.length) return [];
-  const paths = all.every((value) => typeof value === "string" && value.includes("/"));
-  const distinct = new Set(all);
-  const numbers = all.every((value) => typeof value === "number");
-  const label = paths ? folders(all) : numbers && distinct.size > MOST ? ranges(all) : (value) => single(value);
-  const counts = new Map();
-  for (const row of rows) {
-    const found = new Map(row.map((value) => label(value)).filter(Boolean).map((one) => [one.label, one]));
-    for (const [name, one] of found) counts.set(name, { ...one, count: (counts.get(name)?.count ?? 0) + 1 });
-  }
-  const values = [...counts.values()].sort((a, b) => b.count - a.count || a.label.localeCompare(b.label, "en", { numeric: true }));
+/* The same of what the server counted in all passages, and of `hits` where that cannot be put together. */
+export function facetsFrom(counted, hits, fields) {
+  return fields.flatMap((field) => {
+    const known = counted.find((one) => one.field === field);
+    return (known && ofCounts(known)) ?? facetsOf(hits, [field]);
+  });
+}
+
+/* Null if not every value is known, or a passage with several would count more than once. */
+function ofCounts({ field, values, distinct, passages }) {
+  const label = labelling(values.map(({ value }) => value));
+  const together = values.reduce((sum, { count }) => sum + count, 0);
+  if (distinct === null || (label !== single && (values.length < distinct || together > passages))) return null;
+  const sums = new Map();
+  for (const { value, count } of values) if (label(value)) add(sums, label(value), count);
+  return toldApart(field, sums, passages, { shown: false });
+}
+
+function add(sums, one, count) {
+  sums.set(one.label, { ...one, count: (sums.get(one.label)?.count ?? 0) + count });
+}
+
+function toldApart(field, sums, total, more) {
+  const values = [...sums.values()].sort((a, b) => b.count - a.count || a.label.localeCompare(b.label, "en", { numeric: true }));
   const tells = values.length > 1 && values.some((one) => one.count > 1 && one.count < total) || (values.length === 1 && values[0].count < total);
-  return tells ? values.slice(0, MOST) : [];
+  return tells ? [{ field, values: values.slice(0, MOST), ...more }] : [];
+}
+
+/* How `all` values are told: a function to {label, condition}, null for one that is left out. */
+function labelling(all) {
+  if (all.length && all.every((value) => typeof value === "string" && value.includes("/"))) return folders(all);
+  const many = new Set(all).size > MOST;
+  return many && all.every((value) => typeof value === "number") ? ranges(all) : single;
 }
 
 const single = (value) => (String(value).length > LONGEST ? null : { label: String(value), condition: value });

@@ -52,7 +52,7 @@ class Stub(ThreadingHTTPServer):
     """Serves the page and canned replies; holds the query "slow" until ``slow`` is set.
 
     So it does with the answer to "slow answer", and with a refused GET of the path ``held``. ``reader`` is
-    the bundle's, None where it has none.
+    the bundle's, None where it has none. ``facets`` are those of every request.
     ``feedback`` is the answer to judgements, None while none are taken. ``keys`` are the API keys that
     may search, ``write_keys`` those that may judge; where there are none, everyone may.
     """
@@ -70,6 +70,7 @@ class Stub(ThreadingHTTPServer):
         self.write_keys: set[str] = set()
         self.reader: dict[str, Any] | None = None
         self.held = ""
+        self.facets: list[dict[str, Any]] = []
         self.slow = threading.Event()
         self.hung_up = threading.Event()
         self.up = True
@@ -151,6 +152,8 @@ class Handler(BaseHTTPRequestHandler):
             elif self.path == "/v1/collections/others/bundle":
                 others = {**BUNDLE, "name": "others", "reader": None, "feedback": False}
                 self.reply(200, "application/json", json.dumps(others))
+            elif urlsplit(self.path).path.endswith("/facets"):
+                self.reply(200, "application/json", json.dumps({"facets": self.stub.facets}))
             elif self.path.startswith("/v1/documents/"):
                 self.document(unquote(self.path.removeprefix("/v1/documents/")))
             else:

@@ -107,7 +107,7 @@ def test_key_is_kept_by_the_tab_and_nowhere_else(keyed: Page, stub: Stub) -> Non
     stub.asked.clear()
     keyed.open(q=QUERY)
     assert keyed.seen("#results")
-    keyed.until(lambda: len(stub.asked) == 3)  # the bundle, the collections, the search
+    keyed.until(lambda: len(stub.asked) == 4)  # the bundle, the collections, the search, the facets
     assert {asked.key for asked in stub.asked} == {WRITE}
     assert not keyed.seen("#key-form")
 

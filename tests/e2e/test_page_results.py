@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import parse_qs, urlsplit
 
 from selenium.webdriver import Keys
 
@@ -112,6 +113,7 @@ def test_document_that_cannot_be_had_leaves_its_passage(stubbed: Page, stub: Stu
 
 def test_facets_count_what_is_shown_and_filter(stubbed: Page, stub: Stub) -> None:
     stubbed.open(q="years")
+    stubbed.until(lambda: stubbed.all(".facet"))
     assert [facet.text.split() for facet in stubbed.all(".facet")] == [["2001", "2"], ["2002", "1"]]
     assert "of the passages shown" in stubbed.text("#narrow")
     stubbed.one(".facet").click()
@@ -120,6 +122,7 @@ def test_facets_count_what_is_shown_and_filter(stubbed: Page, stub: Stub) -> Non
     assert json.dumps({"year": 2001}).replace(" ", "") in stubbed.script(
         "return decodeURIComponent(location.search)"
     )
+    stubbed.until(lambda: stubbed.all(".facet[aria-pressed=true]"))
     assert [facet.get_attribute("aria-pressed") for facet in stubbed.all(".facet")] == [
         "true", "false",
     ]  # fmt: skip
@@ -129,8 +132,31 @@ def test_facets_count_what_is_shown_and_filter(stubbed: Page, stub: Stub) -> Non
     assert stubbed.all(".condition") == []
 
 
+def test_facets_are_of_the_whole_collection_if_the_server_counts_them(
+    stubbed: Page, stub: Stub
+) -> None:
+    values = [{"value": 2001, "count": 70}, {"value": 1999, "count": 30}]
+    stub.facets = [{"field": "year", "values": values, "distinct": 2, "passages": 100}]
+    stubbed.open(q="years")
+    stubbed.until(lambda: stubbed.all(".facet"))
+    assert [facet.text.split() for facet in stubbed.all(".facet")] == [
+        ["2001", "70"],
+        ["1999", "30"],
+    ]
+    assert stubbed.text("#counts") == "Counts are of the whole collection."
+    stubbed.one(".facet").click()
+    stubbed.until(lambda: stubbed.all(".facet[aria-pressed=true]"))
+    asked = [parse_qs(urlsplit(one.path).query) for one in stub.asked if "/facets" in one.path]
+    assert [(one["field"], one["filter"]) for one in asked] == [
+        (["source", "year"], ["{}"]),  # without a filter
+        (["source"], ['{"year":2001}']),
+        (["year"], ["{}"]),  # of a field with a condition: what the others leave
+    ]
+
+
 def test_paths_are_narrowed_by_folder(stubbed: Page, stub: Stub) -> None:
     stubbed.open(q="docs")
+    stubbed.until(lambda: stubbed.all(".facet"))
     counts = dict(facet.text.split() for facet in stubbed.all(".facet"))
     assert counts == {"docs/": "2", "faq/": "2", "site/": "1"}
     stubbed.one(".facet").click()

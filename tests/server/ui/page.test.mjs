@@ -10,7 +10,7 @@ const { fromAddress, toAddress } = await import(new URL("address.js", ui));
 const { sureAnswer } = await import(new URL("answer.js", ui));
 const { safeLink } = await import(new URL("dom.js", ui));
 const { chosen } = await import(new URL("examples.js", ui));
-const { facetsOf, inWords } = await import(new URL("facets.js", ui));
+const { facetsFrom, facetsOf, inWords } = await import(new URL("facets.js", ui));
 const { grouped } = await import(new URL("group.js", ui));
 const { placeOf } = await import(new URL("places.js", ui));
 const { pairsOf, wholeWord } = await import(new URL("why.js", ui));
@@ -64,6 +64,20 @@ test("facets count values, lists member by member, and leave out what tells noth
   assert.deepEqual(labels(of("id", "1", "2", "3"), "id"), []);
   assert.deepEqual(labels(of("source", "x/a/1.md", "x/a/2.md", "x/b/3.md"), "source"), [["x/a/", 2], ["x/b/", 1]]);
   assert.deepEqual(labels(of("year", ...Array.from({ length: 12 }, (_, i) => 2000 + i)), "year")[0], ["2000–2001", 2]);
+});
+
+test("facets of the collection are those counted, put together if all values are known", () => {
+  const found = (counted, hits = []) => facetsFrom([{ field: "f", ...counted }], hits, ["f"]).flatMap(({ values, shown }) => values.map(({ label, count }) => [label, count, shown]));
+  const values = (...pairs) => pairs.map(([value, count]) => ({ value, count }));
+  assert.deepEqual(found({ values: values(["de", 7], ["en", 2]), distinct: 40, passages: 90 }), [["de", 7, false], ["en", 2, false]]);
+  assert.deepEqual(found({ values: values([true, 7], [false, 2]), distinct: 2, passages: 9 }), [["true", 7, false], ["false", 2, false]]);
+  const paths = values(["x/a/1.md", 5], ["x/a/2.md", 3], ["x/b/3.md", 4]);
+  assert.deepEqual(found({ values: paths, distinct: 3, passages: 12 }), [["x/a/", 8, false], ["x/b/", 4, false]]);
+  const shown = of("f", "x/a/1.md", "x/a/2.md", "x/b/3.md");
+  const ofHits = [["x/a/", 2, true], ["x/b/", 1, true]];
+  assert.deepEqual(found({ values: paths, distinct: 9, passages: 30 }, shown), ofHits); // some are not known
+  assert.deepEqual(found({ values: paths, distinct: 3, passages: 10 }, shown), ofHits); // a passage has two
+  assert.deepEqual(found({ values: [], distinct: null, passages: null }, shown), ofHits);
 });
 
 test("filters are told in words", () => {
