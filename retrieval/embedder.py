@@ -12,7 +12,7 @@ from lurcher.bundle.vectors import Vectors
 from lurcher.errors import FieldError
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.encoder import Encoder
-from lurcher.models.encoders.tokenizer import Tokens
+from lurcher.models.encoders.tokenizer import TextToken, Tokens
 
 Side = Literal["query", "passage"]
 """Which side of a search a text is on: they may have prompts, and graphs, of their own."""
@@ -51,15 +51,30 @@ class Embedder:
             if isinstance(text, str):
                 found.append(next(of_texts))
                 continue
-            for id_ in text:
-                if not 0 <= id_ < encoder.vocabulary:
-                    reason = (
-                        f"{id_} is no token of {self.config.name}, whose ids are 0 to "
-                        f"{encoder.vocabulary - 1}; send the text instead"
-                    )
-                    raise FieldError(str(place), reason)
+            self.check_ids(str(place), text, side)
             found.append(encoder.framed(text))
         return found
+
+    def check_ids(self, field: str, ids: Sequence[int], side: Side) -> None:
+        """Raise FieldError for the first of the ``ids`` in ``field`` that is no token."""
+        most = self._encoder(side).vocabulary - 1
+        for id_ in ids:
+            if not 0 <= id_ <= most:
+                reason = (
+                    f"{id_} is no token of {self.config.name}, whose ids are 0 to {most}; "
+                    "send the text instead"
+                )
+                raise FieldError(field, reason)
+
+    def all_tokens(
+        self, texts: Sequence[str], side: Side, *, special: bool
+    ) -> list[list[TextToken]]:
+        """Every token of each of ``texts`` behind the side's prompt; ``special`` ones, too, if wanted."""
+        return self._encoder(side).all_tokens(texts, special=special)
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool) -> str:
+        """The text of ``ids``."""
+        return self.queries.decode(ids, skip_special=skip_special)
 
     def first_tokens(self, tokens: Tokens, side: Side, most: int) -> Tokens:
         """``tokens`` with at most the first ``most`` of the text's own."""

@@ -22,6 +22,7 @@ from lurcher.server.protocols.cohere import embed, rerank
 from lurcher.server.protocols.mcp import routes as mcp
 from lurcher.server.protocols.openai import routes as openai
 from lurcher.server.protocols.tei import routes as tei
+from lurcher.server.protocols.tei import tokens
 from lurcher.server.rates import Times
 from lurcher.server.requests import Normalise, ReadBody
 from lurcher.server.routes import (
@@ -168,6 +169,7 @@ def _mount(app: FastAPI, settings: Settings) -> None:
         for prefix in [*prefixes, OF_COLLECTION]:
             include(router, demands, prefix)
     include(tei.router, reads, "")
+    include(tokens.router, reads, "")
     for router, demands in (
         (collections.router, reads), (admin.router, keys.to("admin", settings))
     ):  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lurcher.models.encoders.config import TOKENIZER_FILE, EncoderConfig, load_config
-from lurcher.models.encoders.tokenizer import Spans, Tokenizer, Tokens
+from lurcher.models.encoders.tokenizer import Spans, TextToken, Tokenizer, Tokens
 
 
 class SideTokenizer:
@@ -74,6 +74,14 @@ class SideTokenizer:
     def all_ids(self, text: str) -> list[int]:
         """The ids of all of the text's own tokens, beyond ``room`` too."""
         return self._tokenizer.all_ids(text)
+
+    def all_tokens(self, texts: Sequence[str], *, special: bool) -> list[list[TextToken]]:
+        """As ``Tokenizer.all_tokens``, of each text behind the prompt, which counts in their places."""
+        return self._tokenizer.all_tokens([self._prompt + text for text in texts], special=special)
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool) -> str:
+        """The text of ``ids``."""
+        return self._tokenizer.decode(ids, skip_special=skip_special)
 
     def framed(self, ids: Sequence[int]) -> Tokens:
         """The tokens of a text whose own are ``ids``, of which special ones around them are no part."""

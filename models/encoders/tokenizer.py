@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,16 @@ class Tokens:
 
     ids: Sequence[int]
     truncated: bool
+
+
+class TextToken(NamedTuple):
+    """A token, and where it stands in its text, in Unicode code points; special ones stand nowhere."""
+
+    id: int
+    text: str
+    special: bool
+    start: int | None
+    stop: int | None
 
 
 class Tokenizer:
@@ -92,9 +103,27 @@ class Tokenizer:
         ids: list[int] = self._whole.encode(text, add_special_tokens=False).ids
         return ids
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of ``ids``, without special tokens."""
-        found: str = self._tokenizer.decode(list(ids))
+    def all_tokens(self, texts: Sequence[str], *, special: bool) -> list[list[TextToken]]:
+        """Every token of each text, however long it is; ``special`` ones, too, if wanted."""
+        return [
+            [
+                TextToken(id_, token, True, None, None)
+                if is_special
+                else TextToken(id_, text[start:stop], False, start, stop)
+                for id_, token, is_special, (start, stop) in zip(
+                    one.ids, one.tokens, one.special_tokens_mask, one.offsets, strict=True
+                )
+            ]
+            for text, one in zip(
+                texts,
+                self._whole.encode_batch(list(texts), add_special_tokens=special),
+                strict=True,
+            )
+        ]
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
+        """The text of ``ids``, without special tokens unless they are to be there."""
+        found: str = self._tokenizer.decode(list(ids), skip_special_tokens=skip_special)
         return found
 
     def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:

@@ -6,7 +6,8 @@ from typing import Any
 
 from lurcher.server.schemas.problems import Problem
 
-_KINDS = {429: "Overloaded", 500: "Backend", 503: "Unhealthy", 504: "Overloaded"}
+# 424 is its status for what its model cannot do.
+_KINDS = {424: "Backend", 429: "Overloaded", 500: "Backend", 503: "Unhealthy", 504: "Overloaded"}
 
 
 def error_reply(problem: Problem) -> tuple[int, dict[str, Any]]:

@@ -11,6 +11,15 @@ from lurcher.server.protocols.inputs import Input, inputs
 from lurcher.server.schemas.body import Body
 
 
+def _list(given: Any) -> Any:
+    return [given] if isinstance(given, str) else given
+
+
+def _lists(given: Any) -> Any:
+    flat = isinstance(given, list) and given and all(isinstance(one, int) for one in given)
+    return [given] if flat else given
+
+
 class Reading(Body):
     """How texts are read that are too long, and by which prompt."""
 
@@ -54,6 +63,31 @@ class RerankRequest(Body):
     ] = "right"
     raw_scores: bool = False
     return_text: bool = False
+
+
+class TokenizeRequest(Body):
+    """Texts to take apart."""
+
+    inputs: Annotated[list[Text], BeforeValidator(_list)]
+    add_special_tokens: bool = True
+    prompt_name: Text | None = None
+
+
+class DecodeRequest(Body):
+    """Ids of tokens: one list, or several."""
+
+    ids: Annotated[list[list[int]], BeforeValidator(_lists)]
+    skip_special_tokens: bool = True
+
+
+class Token(BaseModel):
+    """One token, and where it stands: behind the prompt, in code points; null for special ones."""
+
+    id: int
+    text: str
+    special: bool
+    start: int | None
+    stop: int | None
 
 
 class Rank(BaseModel):

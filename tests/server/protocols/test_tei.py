@@ -84,6 +84,43 @@ def test_ranking_is_that_of_rerank(spoken: Client, here: Collection) -> None:
     assert all(set(one) == {"index", "score"} for one in plain)
 
 
+def test_tokens_are_those_that_are_embedded(spoken: Client, here: Collection) -> None:
+    encoder = here.manifest.encoder
+    assert encoder is not None
+    prompts = {"query": encoder.query_prompt, "passage": encoder.passage_prompt}
+    text = "when does 🎯 bread rise " + "and rise " * 300
+    for name, prompt in prompts.items():
+        (tokens,) = post(spoken, "/tokenize", inputs=text, prompt_name=name)
+        assert [tokens[0]["special"], tokens[-1]["special"]] == [True, True]
+        assert tokens[0]["start"] is None
+        for one in tokens[1:-1]:
+            assert one["text"] == (prompt + text)[one["start"] : one["stop"]]
+    bare, own = post(spoken, "/tokenize", inputs=["bread", "rise"], add_special_tokens=False)
+    assert not any(one["special"] for one in [*bare, *own])
+    short = "when does bread rise"
+    (tokens,) = post(spoken, "/tokenize", inputs=short)
+    reply = spoken.post("/embed", {"inputs": short}, **BEARER)
+    assert int(reply.headers["x-compute-tokens"]) == len(tokens)
+
+
+def test_ids_are_decoded(spoken: Client) -> None:
+    texts = ["bread rise", "ship"]
+    found = post(spoken, "/tokenize", inputs=texts, prompt_name="query")
+    ids = [[one["id"] for one in tokens] for tokens in found]
+    decoded = post(spoken, "/decode", ids=ids)
+    assert [one.split()[-1] for one in decoded] == ["rise", "ship"]
+    assert post(spoken, "/decode", ids=ids[0]) == decoded[:1]
+    whole = post(spoken, "/decode", ids=ids[0], skip_special_tokens=False)
+    assert whole[0].startswith(found[0][0]["text"])
+
+
+@pytest.mark.parametrize("path", ["/embed_all", "/embed_sparse", "/predict"])
+def test_what_no_model_does_is_said_in_its_shape(spoken: Client, path: str) -> None:
+    reply = spoken.post(path, {"inputs": "a"}, **BEARER)
+    assert (reply.status, reply.json()["error_type"]) == (424, "Backend")
+    assert len(reply.json()["error"]) > 20
+
+
 def test_info_and_health(client: InferenceClient, spoken: Client) -> None:
     info = spoken.get("/info", **BEARER).json()
     assert (info["model_id"], info["max_client_batch_size"]) == ("tiny", MOST)
@@ -109,6 +146,13 @@ def test_info_and_health(client: InferenceClient, spoken: Client) -> None:
         ("/rerank", {"query": "a", "texts": ["a"] * 51}, 413, "at most 50"),
         ("/rerank", {"query": "a", "texts": ["b", "a " * 900]}, 413, "texts.1: is longer"),
         ("/rerank", {"query": "a", "texts": ["b"], "truncation_direction": "left"}, 422, "right"),
+        ("/tokenize", {"inputs": []}, 422, "inputs: is empty"),
+        ("/tokenize", {"inputs": ["a", " "]}, 422, "inputs.1: is empty"),
+        ("/tokenize", {"inputs": ["a"] * (MOST + 1)}, 413, "at most 5"),
+        ("/tokenize", {"inputs": "a", "prompt_name": "song"}, 422, "'song' is neither"),
+        ("/decode", {"ids": []}, 422, "ids: is empty"),
+        ("/decode", {"ids": [[1], [10**9]]}, 422, "ids.1: 1000000000 is no token of tiny"),
+        ("/decode", {"ids": ["a"]}, 422, "ids.0"),
         ("/similarity", {"inputs": {"source_sentence": "a", "sentences": [""]}}, 422, "inputs.1"),
     ],
 )
