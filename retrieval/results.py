@@ -54,7 +54,8 @@ class Hit:
     ``score`` is what hits are ordered by. ``scores`` has what each stage gave, by name: ``dense`` (inner
     product of the vectors), ``lexical`` where words count, ``neighbours`` where known queries do, ``fused``
     where either does, ``maxsim`` and ``rank`` where hits were ranked. Where texts are folded, ``duplicates``
-    is how many more passages that may be found have nearly this text.
+    is how many more passages that may be found have nearly this text. Where several collections were asked,
+    ``collection`` is the name of the one that it is from.
     """
 
     passage: Passage
@@ -62,6 +63,7 @@ class Hit:
     scores: dict[str, float]
     explanation: Explanation = field(default_factory=Explanation)
     duplicates: int = 0
+    collection: str = ""
 
     @property
     def id(self) -> str:
@@ -82,7 +84,7 @@ class Hit:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The words at ``span``, in code points, of a ``part`` of a passage; ``score`` is the probability that
-    they are right, made of ``evidence``."""
+    they are right, made of ``evidence``. ``collection`` as in a hit."""
 
     text: str
     score: float
@@ -91,6 +93,7 @@ class Answer:
     span: Span
     # Not compared: a server does not send it.
     evidence: Evidence | None = field(default=None, compare=False, repr=False)
+    collection: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,10 +119,11 @@ class Snapshot:
         """What runs the query encoder, and why; None without vectors."""
         return None if self._side is None else self._side.queries.choice
 
-    def encoded(self, query: Query) -> Encoded | None:
-        """What the encoder makes of ``query``, None if nothing reads it. Raises FieldError."""
-        (text,) = self._encode.texts([self._plan(query)])
-        return text
+    def encoded(self, queries: Sequence[Query]) -> list[Encoded | None]:
+        """What the encoder makes of each query; None if nothing reads it, or `run` has an error for it."""
+        planned = outcome_of_each(self._plan, queries)
+        texts = iter(self._encode.texts([one for one in planned if isinstance(one, Planned)]))
+        return [next(texts) if isinstance(one, Planned) else None for one in planned]
 
     def run(
         self, queries: Sequence[Query], encoded: Sequence[Encoded | None] = ()

@@ -141,7 +141,7 @@ def _mount(app: FastAPI, settings: Settings) -> None:
     reads, writes = keys.to("read", settings), keys.to("write", settings)
 
     # Which of them a request asks, its body says.
-    by_body = (search.router, embed.router, openai.router)
+    by_body = (search.router, answer.router, embed.router, openai.router)
 
     def include(router: APIRouter, demands: list[Any], prefix: str) -> None:
         refusals = errors.responses(401, 403, 429) if demands else {}

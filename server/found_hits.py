@@ -24,7 +24,8 @@ def as_json(reply: Plain) -> bytes:
 def plain_hit(found: Hit, include: list[Include], fold: bool) -> Plain:
     """Return a hit with the parts to ``include``, and with its duplicates if texts are to ``fold``."""
     passage = found.passage
-    hit: Plain = {
+    hit: Plain = {"collection": found.collection} if found.collection else {}
+    hit |= {
         "id": passage.id, "score": round(found.score, 6), "title": passage.heading,
         "document": passage.document, "section": passage.section, "start": passage.start,
         "end": passage.end,

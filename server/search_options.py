@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import prod
 from typing import cast
 
 from starlette.exceptions import HTTPException
 
 from lurcher.bundle.passages import Condition
 from lurcher.errors import FieldError
+from lurcher.retrieval.capabilities import Capabilities
 from lurcher.retrieval.filters import conditions
 from lurcher.retrieval.query import Extra, Query
 from lurcher.server.limits import candidates_for, too_many
-from lurcher.server.schemas.search import SearchOptions
-from lurcher.server.serving import Serving
+from lurcher.server.schemas.search import BatchRequest, SearchOptions, SearchRequest
 from lurcher.server.settings import Settings
 
 _EXTRAS = frozenset({"contributing_neighbours", "token_alignment", "highlights"})
@@ -21,19 +23,28 @@ Options = tuple[int, tuple[Condition, ...], frozenset[Extra]]
 
 
 def options_of(
-    body: SearchOptions, serving: Serving, settings: Settings, count: int = 1
+    body: SearchRequest | BatchRequest, capabilities: Capabilities, settings: Settings
 ) -> Options:
-    """Return candidates, conditions and extras for ``count`` searches as ``body`` wants them.
+    """Return candidates, conditions and extras for the searches of ``body``.
 
-    Raises FieldError, and HTTPException for more than is explained in one request.
+    Raises FieldError, and HTTPException for more than is done in one request.
     """
     if body.top_k > settings.max_top_k:
         raise FieldError("top_k", f"at most {settings.max_top_k} hits are allowed")
-    default = serving.capabilities.default_candidates(body.rank, body.retrieve)
+    default = capabilities.default_candidates(body.rank, body.retrieve)
     candidates = candidates_for("top_k", body.top_k, body.candidates, default, settings)
-    if "token_alignment" in body.include and count * body.top_k > settings.max_aligned:
+    counts = {} if body.collections is None else {"collections": len(body.collections)}
+    if isinstance(body, BatchRequest):
+        counts = {"queries": len(body.queries), **counts}
+    if (
+        "token_alignment" in body.include
+        and prod(counts.values()) * body.top_k > settings.max_aligned
+    ):
         reason = f"token_alignment: at most {settings.max_aligned} hits in one request"
         raise HTTPException(413, reason)
+    ranked = candidates if capabilities.ranks(body.rank) else 0
+    if counts:
+        check_sums(counts, "top_k", body.top_k, ranked, settings)
     extras = cast("frozenset[Extra]", _EXTRAS.intersection(body.include))
     return candidates, conditions(body.filter) if body.filter else (), extras
 
@@ -50,19 +61,21 @@ def query_of(text: str, body: SearchOptions, options: Options) -> Query:
 
 
 def check_sums(
-    field: str, count: int, body: SearchOptions, options: Options, serving: Serving,
-    settings: Settings,
-) -> None:  # fmt: skip
-    """Raise HTTPException if ``count`` searches, one for each in ``field``, ask for too much together."""
-    candidates, _, _ = options
-    if count > settings.max_queries:
-        raise too_many(field, count, settings.max_queries)
-    if count * body.top_k > settings.max_hits:
-        reason = f"{field} times top_k: at most {settings.max_hits} hits in one request"
+    counts: Mapping[str, int], name: str, hits: int, ranked: int, settings: Settings
+) -> None:
+    """Raise HTTPException if a request asks for too much in all.
+
+    It has as many searches as ``counts``, the lengths of its lists by name, make together; each wants
+    ``hits`` in its field ``name`` and has ``ranked`` candidates ranked.
+    """
+    for field, count in counts.items():
+        if count > settings.max_queries:
+            raise too_many(field, count, settings.max_queries)
+    searches, fields = prod(counts.values()), " times ".join(counts)
+    if searches * hits > settings.max_hits:
+        reason = f"{fields} times {name}: at most {settings.max_hits} hits in one request"
         raise HTTPException(413, reason)
-    if serving.capabilities.ranks(body.rank) and count * candidates > settings.max_ranked:
-        reason = (
-            f"{field} times candidates: at most {settings.max_ranked} passages are ranked for one"
-            " request"
-        )
+    if searches * ranked > settings.max_ranked:
+        most = f"at most {settings.max_ranked} passages are ranked for one request"
+        reason = f"{fields} times candidates: {most}"
         raise HTTPException(413, reason)

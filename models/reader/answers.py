@@ -37,7 +37,7 @@ def answers_of(spans: Sequence[Span], texts: Sequence[str]) -> list[Answer]:
     """
     alike: dict[str, list[int]] = {}
     for place, text in enumerate(texts):
-        if words := " ".join(text.casefold().split()):
+        if words := words_of(text):
             alike.setdefault(words, []).append(place)
     found = [
         Answer(
@@ -48,6 +48,11 @@ def answers_of(spans: Sequence[Span], texts: Sequence[str]) -> list[Answer]:
         for places in alike.values()
     ]  # fmt: skip
     return sorted(found, key=lambda answer: -answer.logarithm)
+
+
+def words_of(text: str) -> str:
+    """What two answers have in common that are one: their words, in whatever case and white space."""
+    return " ".join(text.casefold().split())
 
 
 def log_odds(logarithm: float) -> float:

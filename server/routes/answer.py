@@ -9,15 +9,15 @@ from starlette.exceptions import HTTPException
 
 from lurcher.bundle.passages import Passage
 from lurcher.errors import FieldError
-from lurcher.retrieval.capabilities import NO_READER, NO_T5
+from lurcher.retrieval.capabilities import NO_READER, NO_T5, Capabilities
 from lurcher.retrieval.filters import conditions
 from lurcher.retrieval.query import Query, ReadOptions, check_text
 from lurcher.retrieval.results import Answer
 from lurcher.retrieval.sentences import sentence_around
+from lurcher.server.asked import asked
 from lurcher.server.errors import responses
 from lurcher.server.keys import caller_of
 from lurcher.server.limits import candidates_for
-from lurcher.server.lookup import collection_of
 from lurcher.server.noted import note
 from lurcher.server.replies import server_timing, timings
 from lurcher.server.schemas.answer import (
@@ -29,7 +29,8 @@ from lurcher.server.schemas.answer import (
     Sentence,
     WrittenAnswer,
 )
-from lurcher.server.serving import Serving
+from lurcher.server.search_options import check_sums
+from lurcher.server.service import Service
 from lurcher.server.settings import Settings
 
 router = APIRouter(tags=["answer"])
@@ -42,20 +43,19 @@ async def answer(body: AnswerRequest, request: Request) -> Response:
     """Answer a question with words of the passages found for it, or say that nothing in them answers it."""
     start = perf_counter()
     note(request, query=body.query)
-    collection = collection_of(request)
-    await collection.reached(body.min_sequence, body.timeout_ms)
-    with collection.lease() as serving:
-        question = _question(body, serving, collection.settings)
-        result, waited = await serving.answer(
+    service: Service = request.app.state.service
+    async with asked(body, request) as source:
+        question = _question(body, source.capabilities, service.settings)
+        result, waited = await source.answer(
             question, body.timeout_ms, caller_of(request), degrade=body.degrade
         )
         spent = timings(request, result, waited, start)
-        written, reader = result.written, serving.manifest.reader
+        written, reader = result.written, source.reader
         reply = AnswerReply(
             answers=[_answer(one, whole="passage" in body.include) for one in result.answers],
             answered=bool(result.answers),
             question=result.question,
-            calibrated=result.question and serving.capabilities.calibrated,
+            calibrated=result.question and source.calibrated,
             calibrated_on=None if reader is None else reader.calibrated_on,
             calibrated_by=None if reader is None else reader.calibrated_by,
             written=None
@@ -64,7 +64,7 @@ async def answer(body: AnswerRequest, request: Request) -> Response:
                 text=written.text, score=round(written.score, 6), passages=written.ids
             ),
             timings_ms=AnswerTimings(**spent),
-            bundle=serving.bundle,
+            **source.bundles,
             truncated=result.truncated,
             degraded=result.degraded,
         )
@@ -75,21 +75,29 @@ async def answer(body: AnswerRequest, request: Request) -> Response:
     )
 
 
-def _question(body: AnswerRequest, serving: Serving, settings: Settings) -> Query:
+def _question(body: AnswerRequest, capabilities: Capabilities, settings: Settings) -> Query:
     """Return the query of ``body``. Raises FieldError for what the settings or the bundle do not allow.
 
     Raises HTTPException if the bundle has nothing that answers.
     """
-    capabilities = serving.capabilities
+    if body.write and body.collections is not None:
+        reason = "a T5 writes from the passages of one collection; ask that one alone"
+        raise FieldError("write", reason)
     if body.write and not capabilities.t5:
         raise FieldError("write", NO_T5)
     if not capabilities.reader and not body.write:
         raise HTTPException(422, NO_READER)  # no field is at fault
     check_text("query", body.query, settings.max_query_chars)
-    if body.read_depth > settings.max_read_depth:
-        raise FieldError("read_depth", f"at most {settings.max_read_depth} hits are read")
+    several = len(body.collections or ())
+    if max(1, several) * body.read_depth > settings.max_read_depth:
+        together = f", of all {several} collections together" if several > 1 else ""
+        reason = f"at most {settings.max_read_depth} hits are read{together}"
+        raise FieldError("read_depth", reason)
     default = capabilities.default_candidates(body.rank, body.retrieve)
     candidates = candidates_for("read_depth", body.read_depth, body.candidates, default, settings)
+    if several:
+        ranked = candidates if capabilities.ranks(body.rank) else 0
+        check_sums({"collections": several}, "read_depth", body.read_depth, ranked, settings)
     return Query(
         body.query, body.read_depth, conditions(body.filter), body.neighbours.mode,
         body.neighbours.dense_weight, body.rank, candidates,
@@ -103,6 +111,7 @@ def _answer(found: Answer, whole: bool) -> FoundAnswer:
     part = passage.heading if found.part == "title" else passage.text
     first, last = sentence_around(part, start, end)
     return FoundAnswer(
+        **({"collection": found.collection} if found.collection else {}),
         text=found.text,
         score=round(found.score, 6),
         passage=_passage(passage) if whole else AnswerPassage(id=passage.id, title=passage.heading),

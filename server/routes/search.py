@@ -9,21 +9,22 @@ from fastapi import APIRouter, Request, Response
 
 from lurcher.errors import FieldError, LurcherError
 from lurcher.retrieval.query import Query, check_text
+from lurcher.server.asked import asked
 from lurcher.server.errors import problem, responses
 from lurcher.server.found_hits import Plain, as_json, plain_hit
 from lurcher.server.keys import caller_of
-from lurcher.server.lookup import collection_of
 from lurcher.server.noted import note
 from lurcher.server.plain_route import PlainRoute
 from lurcher.server.replies import JSON, milliseconds, server_timing, timings
-from lurcher.server.routes.search_several import search_several
 from lurcher.server.schemas.search import (
     BatchReply,
     BatchRequest,
     SearchReply,
     SearchRequest,
 )
-from lurcher.server.search_options import check_sums, options_of, query_of
+from lurcher.server.search_options import options_of, query_of
+from lurcher.server.service import Service
+from lurcher.server.settings import Settings
 
 router = APIRouter(tags=["search"], route_class=PlainRoute)
 
@@ -35,15 +36,11 @@ _MANY_HITS = 500
 async def search(body: SearchRequest, request: Request) -> Response:
     """Search for one query."""
     note(request, query=body.query)
-    if body.collections is not None:
-        return await search_several(body, body.collections, request)
-    start = perf_counter()
-    collection = collection_of(request)
-    await collection.reached(body.min_sequence, body.timeout_ms)
-    with collection.lease() as serving:
-        check_text("query", body.query, collection.settings.max_query_chars)
-        query = query_of(body.query, body, options_of(body, serving, collection.settings))
-        (found,) = await serving.search(
+    start, settings = perf_counter(), _settings(request)
+    async with asked(body, request) as source:
+        check_text("query", body.query, settings.max_query_chars)
+        query = query_of(body.query, body, options_of(body, source.capabilities, settings))
+        (found,) = await source.search(
             [query], body.timeout_ms, caller_of(request), degrade=body.degrade
         )
         if isinstance(found, LurcherError):
@@ -53,7 +50,7 @@ async def search(body: SearchRequest, request: Request) -> Response:
         reply = {
             "hits": [plain_hit(one, body.include, body.fold) for one in result.hits],
             "timings_ms": spent,
-            "bundle": serving.bundle,
+            **source.bundles,
             "truncated": result.truncated,
             "question": result.question,
             "degraded": result.degraded,
@@ -64,24 +61,20 @@ async def search(body: SearchRequest, request: Request) -> Response:
 @router.post("/search/batch", response_model=BatchReply, responses=_ERRORS)
 async def search_batch(body: BatchRequest, request: Request) -> Response:
     """Search for many queries; an error of one query affects only its own item."""
-    start = perf_counter()
-    collection = collection_of(request)
-    await collection.reached(body.min_sequence, body.timeout_ms)
-    with collection.lease() as serving:
-        count = len(body.queries)
-        options = options_of(body, serving, collection.settings, count)
-        check_sums("queries", count, body, options, serving, collection.settings)
+    start, settings = perf_counter(), _settings(request)
+    async with asked(body, request) as source:
+        options = options_of(body, source.capabilities, settings)
         items: dict[int, Plain] = {}
         queries: dict[int, Query] = {}
         request_id = request.state.request_id
         for i, text in enumerate(body.queries):
             try:
-                check_text(f"queries.{i}", text, collection.settings.max_query_chars)
+                check_text(f"queries.{i}", text, settings.max_query_chars)
                 queries[i] = query_of(text, body, options)
             except FieldError as error:
                 items[i] = {"error": problem(error, request_id).model_dump(exclude_unset=True)}
         found = (
-            await serving.search(
+            await source.search(
                 list(queries.values()), body.timeout_ms, caller_of(request), degrade=body.degrade
             )
             if queries
@@ -99,10 +92,15 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
         reply = {
             "results": [items[i] for i in range(len(body.queries))],
             "timings_ms": {"total": milliseconds(perf_counter() - start)},
-            "bundle": serving.bundle,
+            **source.bundles,
             "degraded": sorted(degraded),
         }
     # Of thousands of hits it takes a while, in which the loop has other requests to move.
     many = sum(len(item.get("hits", ())) for item in items.values()) > _MANY_HITS
     content = await asyncio.to_thread(as_json, reply) if many else as_json(reply)
     return Response(content, media_type=JSON)
+
+
+def _settings(request: Request) -> Settings:
+    service: Service = request.app.state.service
+    return service.settings

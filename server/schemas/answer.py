@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from lurcher.retrieval.filters import Filter, Text
 from lurcher.retrieval.query import QuerySyntax, RankMode, RetrieveMode
 from lurcher.server.schemas.body import Body
-from lurcher.server.schemas.fields import Degrade, MinSequence, Timeout
+from lurcher.server.schemas.fields import Collections, Degrade, MinSequence, Timeout
 from lurcher.server.schemas.search import NeighbourOptions, Span, Timings
 
 
@@ -17,6 +17,7 @@ class AnswerRequest(Body):
     """A question, and how to answer it."""
 
     query: Annotated[Text, Field(min_length=1, examples=["who invented the telescope"])]
+    collections: Collections = None
     top_k: Annotated[int, Field(ge=1, le=20, description="Maximum number of answers.")] = 3
     read_depth: Annotated[int, Field(ge=1, description="How many hits of the search to read.")] = 10
     min_score: Annotated[
@@ -80,6 +81,7 @@ class Sentence(Span):
 class FoundAnswer(BaseModel):
     """An answer: its words and where they stand, in Unicode code points, ``end`` not included."""
 
+    collection: str = Field(default="", description="If several collections were asked.")
     text: str = Field(
         description="The words, exactly as the passage has them: whole words, numbers with their units."
     )
@@ -121,10 +123,11 @@ class AnswerReply(BaseModel):
     question: bool = Field(description="Whether the query reads like a question.")
     calibrated: bool = Field(
         description="Whether the scores are probabilities here: the query reads like a question, and they "
-        "were measured on the passages of this bundle."
+        "were measured on the passages of this bundle, or of each that was asked."
     )
     calibrated_on: str | None = Field(
-        description="What the scores were measured on; null if the reader does not say."
+        description="What the scores were measured on; null if the reader does not say, or those of several "
+        "collections differ."
     )
     calibrated_by: Literal["training", "questions", "cloze"] | None = Field(
         description="Whose questions these were: those held out when the reader was trained, a user's "
@@ -134,7 +137,10 @@ class AnswerReply(BaseModel):
         default=None, description="The answer that the bundle's T5 wrote; only with `write`."
     )
     timings_ms: AnswerTimings
-    bundle: str
+    bundle: str = Field(default="", description="Which answered, unless `collections` were asked.")
+    collections: dict[str, str] = Field(
+        default={}, description="The bundle that answered, for each of `collections`."
+    )
     truncated: bool = Field(description="Whether the query was longer than the encoder reads.")
     degraded: list[str] = Field(
         description="What was cut to keep the deadline: `retrieve_lexical`, `rank` (skipped), `read` (fewer "

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from fastapi import Header
 from pydantic import Field
 
+from lurcher.retrieval.filters import Text
+
 Degrade = Annotated[
     bool,
     Field(
@@ -17,6 +19,14 @@ Degrade = Annotated[
 MinSequence = Annotated[
     int | None,
     Field(ge=0, description="Answer when searches know this write; its reply gave the number."),
+]
+Collections = Annotated[
+    list[Text] | None,
+    Field(
+        min_length=1,
+        description="Ask these collections together, which have the same encoder; each hit or answer then "
+        "says its `collection`. Not below the name of a collection.",
+    ),
 ]
 Timeout = Annotated[
     int | None,

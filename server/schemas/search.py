@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from lurcher.retrieval.filters import Filter, Text
 from lurcher.retrieval.query import GroupBy, QuerySyntax, RankMode, RetrieveMode
 from lurcher.server.schemas.body import Body
-from lurcher.server.schemas.fields import Degrade, MinSequence, Timeout
+from lurcher.server.schemas.fields import Collections, Degrade, MinSequence, Timeout
 from lurcher.server.schemas.problems import Problem
 
 Include = Literal[
@@ -112,20 +112,14 @@ class SearchRequest(SearchOptions):
     """One query."""
 
     query: Annotated[Text, Field(min_length=1, examples=["who invented the telescope"])]
-    collections: Annotated[
-        list[Text] | None,
-        Field(
-            min_length=1,
-            description="Search these collections together, which have the same encoder; each hit then says "
-            "its `collection`. Only on `/v1/search`.",
-        ),
-    ] = None
+    collections: Collections = None
 
 
 class BatchRequest(SearchOptions):
     """Many queries with the same options."""
 
     queries: Annotated[list[Text], Field(min_length=1)]
+    collections: Collections = None
 
 
 class Scores(BaseModel):
@@ -293,5 +287,8 @@ class BatchReply(BaseModel):
 
     results: list[BatchItem]
     timings_ms: dict[str, float]
-    bundle: str
+    bundle: str = Field(default="", description="Which answered, unless `collections` were asked.")
+    collections: dict[str, str] = Field(
+        default={}, description="The bundle that answered, for each of `collections`."
+    )
     degraded: list[str] = Field(description="Stages that were skipped for any of the queries.")

@@ -102,12 +102,27 @@ def test_other_servers_routes_ask_the_default(guarded: Client, path: str) -> Non
     assert [ask(guarded, route, key).status for key in (DOCS, TICKETS, None)] == [200, 403, 401]
 
 
-def test_a_search_over_several_needs_a_key_for_each(guarded: Client) -> None:
-    both = ("POST", "/v1/search", {**BODY, "collections": ["docs", "tickets"]})
-    assert [ask(guarded, both, key).status for key in (ALL, DOCS, TICKETS)] == [200, 403, 403]
-    own = ("POST", "/v1/search", {**BODY, "collections": ["tickets"]})
-    assert [ask(guarded, own, key).status for key in (ALL, DOCS, TICKETS)] == [200, 403, 200]
-    unknown = ("POST", "/v1/search", {**BODY, "collections": ["wiki"]})
+@pytest.mark.parametrize(
+    ("path", "body", "granted"),
+    [
+        ("/v1/search", BODY, 200),
+        ("/v1/search/batch", {"queries": ["cat"]}, 200),
+        ("/v1/answer", {"query": "cat"}, 422),  # they have no reader
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_who_asks_several_needs_a_key_for_each(
+    guarded: Client, path: str, body: dict[str, Any], granted: int
+) -> None:
+    both = ("POST", path, {**body, "collections": ["docs", "tickets"]})
+    assert [ask(guarded, both, key).status for key in (ALL, DOCS, TICKETS)] == [granted, 403, 403]
+    own = ("POST", path, {**body, "collections": ["tickets"]})
+    assert [ask(guarded, own, key).status for key in (ALL, DOCS, TICKETS)] == [
+        granted,
+        403,
+        granted,
+    ]
+    unknown = ("POST", path, {**body, "collections": ["wiki"]})
     assert [ask(guarded, unknown, key).status for key in (ALL, DOCS)] == [422, 403]
 
 
