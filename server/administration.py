@@ -6,8 +6,9 @@ A bundle is opened and asked a query before anybody is sent to it. One that cann
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -22,6 +23,7 @@ from lurcher.errors import (
 )
 from lurcher.server.collection import Collection
 from lurcher.server.collection_names import check_name, named
+from lurcher.server.kept import Kept
 from lurcher.server.opening import log_of
 from lurcher.server.registry import Registry
 from lurcher.server.served_bundle import ServedBundle
@@ -36,22 +38,22 @@ OpenBundle = Callable[[str, Path], Awaitable[ServedBundle]]
 class Administration:
     """Changes what ``registry`` has; one change of a name at a time."""
 
-    def __init__(self, settings: Settings, registry: Registry, open_bundle: OpenBundle) -> None:
+    def __init__(
+        self, settings: Settings, registry: Registry, open_bundle: OpenBundle, kept: Kept,
+        named: Mapping[str, Path],
+    ) -> None:  # fmt: skip
+        """``named`` are the paths of what the settings name, and ``kept`` what was changed of that."""
         self._settings, self._registry, self._open = settings, registry, open_bundle
+        self._kept, self._named = kept, named
         self._changing: set[str] = set()
+        self._keeping = asyncio.Lock()
 
     async def load(self, name: str, path: Path) -> Collection:
         """Serve the bundle at ``path`` as ``name``, too. Raises FieldError or CollectionBusy."""
         check_name("name", name)
         with self._alone(name):
-            self._registry.check_free(name)
-            collection = Collection(name, path, self._settings)
-            await self._put(collection, path)
-            try:
-                self._registry.add(collection)
-            except FieldError:  # it has become an alias meanwhile
-                await collection.remove()
-                raise
+            collection = await self._load(name, path)
+            self._kept.choose(name, path, self._named)
         return collection
 
     async def swap(self, name: str, path: Path) -> Collection:
@@ -62,49 +64,72 @@ class Administration:
         with self._alone(name):
             collection = self._registry.exactly(name)
             await self._put(collection, path)
+            self._kept.choose(name, path, self._named)
         return collection
 
     async def unload(self, name: str) -> None:
         """Serve ``name`` no more; requests in flight are answered. Raises FieldError or CollectionBusy."""
         with self._alone(name):
-            await self._registry.remove(name).remove()
-        _log.info("unloaded", collection=name)
+            await self._unload(name)
+            self._kept.choose(name, None, self._named)
+
+    async def keep(self) -> bool:
+        """Have a restart keep what was changed, aliases too; return whether it does."""
+        async with self._keeping:
+            self._kept.aliases = dict(self._registry.aliases)
+            return await asyncio.to_thread(self._kept.write)
 
     async def reload(self) -> None:
         """Make what is served that which the settings name and what is on the disk now.
 
-        What an admin route loaded or swapped stays, in its newest form. What fails is logged, and stays.
+        What an admin route changed stays, in its newest form. What fails is logged, and stays.
         """
         settings, registry = self._settings, self._registry
         try:
-            wanted = await asyncio.to_thread(named, settings.bundle, settings.collections)
+            self._named = await asyncio.to_thread(named, settings.bundle, settings.collections)
         except FieldError as error:
             _log.error("the collections stay as they are", reason=str(error))
             wanted = {one.name: one.path for one in registry}
+        else:
+            wanted = self._kept.over(self._named)
         for collection in registry:
             name = collection.name
-            if name in wanted or collection.chosen:
-                await self._logged(name, self._renewed(collection))
+            if name in wanted:
+                await self._logged(name, partial(self._renewed, collection))
             else:
-                await self._logged(name, self.unload(name))
+                await self._logged(name, partial(self._unload, name))
         there = {one.name for one in registry}
         for name, path in wanted.items():
             if name not in there:
-                await self._logged(name, self.load(name, path))
+                await self._logged(name, partial(self._load, name, path))
+
+    async def _load(self, name: str, path: Path) -> Collection:
+        self._registry.check_free(name)
+        collection = Collection(name, path, self._settings)
+        await self._put(collection, path)
+        try:
+            self._registry.add(collection)
+        except FieldError:  # it has become an alias meanwhile
+            await collection.remove()
+            raise
+        return collection
+
+    async def _unload(self, name: str) -> None:
+        await self._registry.remove(name).remove()
+        _log.info("unloaded", collection=name)
 
     async def _renewed(self, collection: Collection) -> None:
         """Let ``collection`` have what is at its path now, if that is another bundle or generation."""
         bundle = collection.loaded()
         if await bundle.is_replaced():
-            await self.swap(collection.name, collection.path)
-        elif not self._settings.writable:
-            with self._alone(collection.name):
-                if await bundle.refresh():
-                    _log.info("refreshed", collection=collection.name, passages=bundle.passages)
+            await self._put(collection, collection.path)
+        elif not self._settings.writable and await bundle.refresh():
+            _log.info("refreshed", collection=collection.name, passages=bundle.passages)
 
-    async def _logged(self, name: str, change: Awaitable[object]) -> None:
+    async def _logged(self, name: str, change: Callable[[], Awaitable[object]]) -> None:
         try:
-            await change
+            with self._alone(name):
+                await change()
         # Whatever it is: the others go on, and nobody awaits this.
         except Exception as error:
             _log.error("the collection stays as it is", collection=name, reason=str(error))

@@ -24,8 +24,6 @@ class Collection:
         self.name, self.path, self.settings = name, path, settings
         self.bundle: ServedBundle | None = None
         self.removed = False
-        # Whether an admin route chose its bundle: then the settings say nothing of it any more.
-        self.chosen = False
         self._handed_over: asyncio.Event | None = None  # while the log of feedback changes hands
 
     async def put(self, bundle: ServedBundle, log: Path | None) -> None:

@@ -12,22 +12,23 @@ from lurcher.server.sources import shown
 class Registry:
     """Collections in the order in which they were added; used in the thread of the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, default: str | None = None) -> None:
+        """``default`` is what requests ask that name none; None: the first that is added."""
         self._by_name: dict[str, Collection] = {}
-        self._aliases: dict[str, str] = {}
-        self._default: str | None = None
+        self.aliases: dict[str, str] = {}
+        self._default = default
 
     def __iter__(self) -> Iterator[Collection]:
         return iter(list(self._by_name.values()))
 
     def get(self, name: str) -> Collection | None:
         """Return the collection of this name or alias, None if there is none."""
-        return self._by_name.get(self._aliases.get(name, name))
+        return self._by_name.get(self.aliases.get(name, name))
 
     def exactly(self, name: str) -> Collection:
         """Return the collection ``name``, by no alias. Raises FieldError."""
         if name not in self._by_name:
-            known = self._aliases.get(name)
+            known = self.aliases.get(name)
             reason = f"there is no collection {shown(name)}"
             if known is not None:
                 reason = f"{name!r} is an alias; its collection is {known!r}"
@@ -65,7 +66,7 @@ class Registry:
 
     def aliases_of(self, name: str) -> list[str]:
         """Return what else the collection ``name`` is called."""
-        return [alias for alias, known in self._aliases.items() if known == name]
+        return [alias for alias, known in self.aliases.items() if known == name]
 
     def alias(self, alias: str, name: str) -> None:
         """Let ``alias`` be another name of the collection ``name``. Raises FieldError."""
@@ -73,17 +74,17 @@ class Registry:
             raise FieldError("alias", f"{alias!r} is a collection")
         if name not in self._by_name:
             raise FieldError("collection", f"there is no collection {shown(name)}")
-        self._aliases[alias] = name
+        self.aliases[alias] = name
 
     def remove_alias(self, alias: str) -> None:
         """Let ``alias`` be nothing. Raises FieldError if it is none."""
-        if self._aliases.pop(alias, None) is None:
+        if self.aliases.pop(alias, None) is None:
             raise FieldError("alias", f"there is no alias {shown(alias)}")
 
     def check_free(self, name: str) -> None:
         """Raise FieldError if there is a collection or an alias ``name``."""
         if name in self._by_name:
             raise FieldError("name", f"{name!r} is a collection already; swap it instead")
-        if name in self._aliases:
-            reason = f"{name!r} is an alias of {self._aliases[name]!r}"
+        if name in self.aliases:
+            reason = f"{name!r} is an alias of {self.aliases[name]!r}"
             raise FieldError("name", reason)

@@ -10,7 +10,7 @@ from time import perf_counter
 import structlog
 
 from lurcher.bundle.model_cache import ModelCache
-from lurcher.errors import FieldError, NotReady
+from lurcher.errors import BundleError, FieldError, NotReady
 from lurcher.models.engines import Choice
 from lurcher.models.engines.native import library
 from lurcher.retrieval.snapshot import Snapshot
@@ -19,6 +19,7 @@ from lurcher.server.admission.admission import Admission
 from lurcher.server.audit import Audit
 from lurcher.server.collection import Collection
 from lurcher.server.collection_names import named
+from lurcher.server.kept import Kept
 from lurcher.server.key_ring import KeyRing
 from lurcher.server.metrics import ENGINES, Metrics
 from lurcher.server.opening import OpenSnapshot, log_of
@@ -59,12 +60,19 @@ class Service:
         self.audit = Audit(settings.audit)
         self.traces = traces_of(settings)
         self.rates = Rates(times or OwnTimes())
-        self.collections = Registry()
-        for name, path in named(settings.bundle, settings.collections).items():
+        given = named(settings.bundle, settings.collections)
+        self._kept = kept = Kept(settings.collections)
+        self.collections = Registry(next(iter(given), None))
+        for name, path in kept.over(given).items():
             self.collections.add(Collection(name, path, settings))
+        for alias, name in kept.aliases.items():
+            try:
+                self.collections.alias(alias, name)
+            except FieldError as error:
+                raise kept.fault(f"aliases: {alias}: {error.reason}") from error
         if not list(self.collections) and not settings.admin_folders:
             raise FieldError("collections", f"{shown(str(settings.collections))} {_NOTHING}")
-        self.administration = Administration(settings, self.collections, self._open)
+        self.administration = Administration(settings, self.collections, self._open, kept, given)
         self._admission: Admission | None = None
         self._several: Several | None = None
         self._loaded = False
@@ -89,9 +97,19 @@ class Service:
         self._watching = asyncio.create_task(self._watch_loop())
         if self.metrics.shared:
             self._noting = asyncio.create_task(self._note())
+        if (kept := self._kept).paths or kept.aliases:
+            _log.info(
+                "changed by admin routes before", file=str(kept.file), collections=list(kept.paths),
+                aliases=list(kept.aliases),
+            )  # fmt: skip
         for collection in self.collections:
             log = log_of(settings, collection.name)
-            bundle = await self._open(collection.name, collection.path)
+            try:
+                bundle = await self._open(collection.name, collection.path)
+            except BundleError as error:
+                if collection.name not in self._kept.paths:
+                    raise
+                raise self._kept.fault(f"collections: {collection.name}: {error}") from error
             await collection.put(bundle, log)
             engine = bundle.serving.engine
             told = {} if engine is None else _told(engine)

@@ -15,8 +15,13 @@ from lurcher.server.errors import responses
 from lurcher.server.lookup import check_key
 from lurcher.server.noted import note
 from lurcher.server.routes.collections import described, listed
-from lurcher.server.schemas.admin import AliasRequest, LoadRequest, SwapRequest
-from lurcher.server.schemas.collections import CollectionReply, CollectionsReply
+from lurcher.server.schemas.admin import (
+    AliasRequest,
+    ChangedReply,
+    LeftReply,
+    LoadRequest,
+    SwapRequest,
+)
 from lurcher.server.service import Service
 
 router = APIRouter(tags=["admin"], route_class=AuditedRoute)
@@ -27,18 +32,18 @@ _REMOVES = responses(403, 404, 409, 422, 503)
 
 
 @router.post("/v1/admin/collections", responses=_CHANGES)
-async def load_collection(body: LoadRequest, request: Request) -> CollectionReply:
+async def load_collection(body: LoadRequest, request: Request) -> ChangedReply:
     """Load a bundle and serve it under a name. The reply comes when it has answered a query."""
     service = _service(request)
     note(request, collection=check_name("name", body.name))
     check_key(request, body.name)
     path = await asyncio.to_thread(allowed_path, body.path, service.settings.admin_folders)
     note(request, path=str(path))
-    return _chosen(service, await service.administration.load(body.name, path))
+    return await _changed(service, await service.administration.load(body.name, path))
 
 
 @router.put("/v1/admin/collections/{name:path}", responses=_CHANGES)
-async def swap_collection(name: str, body: SwapRequest, request: Request) -> CollectionReply:
+async def swap_collection(name: str, body: SwapRequest, request: Request) -> ChangedReply:
     """Let a collection have another bundle. The reply comes when searches are answered from that.
 
     Requests in flight are answered from the bundle before, which is closed then. If the new one cannot be
@@ -49,21 +54,21 @@ async def swap_collection(name: str, body: SwapRequest, request: Request) -> Col
     check_key(request, name)
     path = await asyncio.to_thread(allowed_path, body.path, service.settings.admin_folders)
     note(request, path=str(path))
-    return _chosen(service, await service.administration.swap(name, path))
+    return await _changed(service, await service.administration.swap(name, path))
 
 
 @router.delete("/v1/admin/collections/{name:path}", responses=_REMOVES)
-async def unload_collection(name: str, request: Request) -> CollectionsReply:
+async def unload_collection(name: str, request: Request) -> LeftReply:
     """Serve a collection no more; its bundle stays on the disk. Return those that are left."""
     service = _service(request)
     note(request, collection=check_name("name", name))
     check_key(request, name)
     await service.administration.unload(name)
-    return listed(request)
+    return await _left(service, request)
 
 
 @router.put("/v1/admin/aliases/{alias:path}", responses=_CHANGES)
-async def put_alias(alias: str, body: AliasRequest, request: Request) -> CollectionReply:
+async def put_alias(alias: str, body: AliasRequest, request: Request) -> ChangedReply:
     """Let a name be another name of a collection, whatever it was before."""
     service = _service(request)
     collections, name = service.collections, check_name("collection", body.collection)
@@ -73,11 +78,11 @@ async def put_alias(alias: str, body: AliasRequest, request: Request) -> Collect
     if before is not None:
         check_key(request, before.name)
     collections.alias(alias, name)
-    return described(collections.exactly(name), collections)
+    return await _changed(service, collections.exactly(name))
 
 
 @router.delete("/v1/admin/aliases/{alias:path}", responses=_REMOVES)
-async def remove_alias(alias: str, request: Request) -> CollectionsReply:
+async def remove_alias(alias: str, request: Request) -> LeftReply:
     """Let an alias be nothing; return the collections."""
     service = _service(request)
     note(request, alias=check_name("alias", alias))
@@ -85,7 +90,7 @@ async def remove_alias(alias: str, request: Request) -> CollectionsReply:
     if before is not None:
         check_key(request, before.name)
     service.collections.remove_alias(alias)
-    return listed(request)
+    return await _left(service, request)
 
 
 def _service(request: Request) -> Service:
@@ -99,6 +104,11 @@ def _service(request: Request) -> Service:
     return service
 
 
-def _chosen(service: Service, collection: Collection) -> CollectionReply:
-    collection.chosen = True
-    return described(collection, service.collections)
+async def _changed(service: Service, collection: Collection) -> ChangedReply:
+    found = described(collection, service.collections)
+    return ChangedReply(**found.model_dump(), kept=await service.administration.keep())
+
+
+async def _left(service: Service, request: Request) -> LeftReply:
+    left = listed(request).collections
+    return LeftReply(collections=left, kept=await service.administration.keep())

@@ -178,6 +178,7 @@ def test_an_alias_is_another_name_and_moves(server: Client) -> None:
     assert load(server, "v2", "odd.lurcher").status == 200
     reply = send(server, "PUT", f"{ALIASES}/current", {"collection": "docs"})
     assert reply.json()["aliases"] == ["current"]
+    assert reply.json()["kept"] is False  # there is no folder of collections
     assert bundle(server, "/v1/collections/current") == "small"
     assert send(server, "PUT", f"{ALIASES}/current", {"collection": "v2"}).status == 200
     assert bundle(server, "/v1/collections/current") == "odd"
@@ -251,5 +252,9 @@ def test_a_server_may_begin_with_none(room: Path, tmp_path: Path) -> None:
     ) as client:
         assert names(client) == []
         assert "no collection is loaded" in assert_problem(client.search("cat"), 404)["detail"]
-        assert load(client, "docs", "docs.lurcher").status == 200
+        assert load(client, "docs", "docs.lurcher").json()["kept"] is True
         assert bundle(client, "/v1") == "small"
+        assert send(client, "DELETE", f"{COLLECTIONS}/docs").json() == {
+            "collections": [],
+            "kept": True,
+        }
