@@ -32,7 +32,10 @@ class Normalise:
             await send(message)
 
         method = "GET" if is_head else scope["method"]
-        path = scope["path"].rstrip("/") or "/"
+        # One that is written %2F is a part of an id.
+        sent: bytes = scope.get("raw_path") or scope["path"].encode()
+        slashes = len(sent) - len(sent.rstrip(b"/"))
+        path = scope["path"][: len(scope["path"]) - slashes] or "/"
         await _call(self._app, scope, receive, answer, method=method, path=path)
 
 

@@ -73,7 +73,7 @@ def document_of(fields: dict[str, Any], nested: dict[str, Any]) -> Document:
         if key in metadata:
             raise BadRecord(f"{shown(key)} is both a field of the record and a key of its metadata")
     metadata |= nested
-    _check_value("metadata", metadata, 0)
+    check_metadata(metadata)
     return Document(
         id=next(iter(given.values())),
         text=text,
@@ -81,6 +81,11 @@ def document_of(fields: dict[str, Any], nested: dict[str, Any]) -> Document:
         metadata=metadata,
         parts=parts,
     )
+
+
+def check_metadata(metadata: dict[str, Any]) -> None:
+    """Raise BadRecord unless JSON and UTF-8 can hold ``metadata``."""
+    _check_value("metadata", metadata, 0)
 
 
 def _parts(passages: list[Any]) -> tuple[str, tuple[Part, ...]]:
@@ -159,6 +164,10 @@ def _check_value(name: str, value: object, depth: int) -> None:
                 _check_value(name, item, depth + 1)
         case dict():
             for key, item in value.items():
+                if not isinstance(key, str):
+                    raise BadRecord(
+                        f"{name} has the key {key!r}, which is {kind_of(key)}; keys are strings"
+                    )
                 _encoded(name, key)
                 # The outermost key says where in the record the fault is.
                 _check_value(f"metadata {shown(key)}" if depth == 0 else name, item, depth + 1)

@@ -14,6 +14,7 @@ from lurcher.bundle.filter_fields import FilterFields
 from lurcher.bundle.passages import Condition, Passage
 from lurcher.errors import FieldError, VersionConflict
 from lurcher.index_builder.corpus.document import Document
+from lurcher.index_builder.corpus.passage import BadRecord, check_metadata
 from lurcher.index_builder.edit.changes import Change, Mark, written_passage
 from lurcher.index_builder.split import Splitter
 
@@ -198,6 +199,11 @@ def _delete(request: Delete, bundle: Bundle) -> tuple[Change, Receipt]:
 
 
 def _patch(request: Patch, bundle: Bundle) -> tuple[Change, Receipt]:
+    for number, merged in enumerate(request.metadata.values()):
+        try:
+            check_metadata(dict(merged))
+        except BadRecord as error:
+            raise FieldError(f"records.{number}", str(error)) from error
     found = _named(bundle, list(request.metadata))
     _check_versions(request.versions, found)
     for number, id_ in enumerate(request.metadata):

@@ -7,14 +7,17 @@ import asyncio
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from lurcher.bundle.documents import joined
+from lurcher.server import id_paths
 from lurcher.server.errors import responses
 from lurcher.server.lookup import collection_of
 from lurcher.server.schemas.documents import DocumentReply, Part
 
+id_paths.register()
+
 router = APIRouter(tags=["bundle"])
 
 
-@router.get("/documents/{id:path}", response_model=DocumentReply, responses=responses(404, 503))
+@router.get("/documents/{id:id}", response_model=DocumentReply, responses=responses(404, 503))
 async def document(id: str, request: Request) -> Response:
     """Return the text of a document, and which of its parts are passages."""
     collection = collection_of(request)

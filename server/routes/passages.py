@@ -21,6 +21,7 @@ from lurcher.index_builder.corpus.passage import BadRecord, document_of
 from lurcher.index_builder.edit.requests import Delete, Patch, Sender, Upsert, version_of
 from lurcher.index_builder.edit.requests import Request as Write
 from lurcher.retrieval.filters import conditions, parse_filter
+from lurcher.server import id_paths
 from lurcher.server.collection import Collection
 from lurcher.server.errors import responses
 from lurcher.server.keys import client_of
@@ -40,6 +41,8 @@ from lurcher.server.schemas.passages import (
     WriteReply,
 )
 from lurcher.server.workers.relay import RelayedRoute
+
+id_paths.register()
 
 # Two, because they need different API keys.
 reading = APIRouter(tags=["passages"])
@@ -87,6 +90,8 @@ async def delete_passages(
     if tests == ():
         raise FieldError("filter", "has no condition; it would delete everything")
     note(request, by_filter=tests is not None, dry_run=body.dry_run)
+    if tests is not None and body.versions:
+        raise FieldError("versions", "are of ids; a filter deletes whatever meets it")
     versions = (body.versions or {}) | _matched(if_match, body.ids or [])
     sender = _sender(request, body, idempotency_key)
     write = Delete(tuple(body.ids or ()), tests, versions, body.confirm, body.dry_run, sender)
@@ -132,7 +137,7 @@ async def list_passages(asked: Annotated[ListQuery, Query()], request: Request) 
     return PassageList(passages=[_stored(one) for one in found], cursor=cursor, bundle=name)
 
 
-@reading.get("/passages/{id:path}", response_model=StoredPassage, responses=responses(404, 503))
+@reading.get("/passages/{id:id}", response_model=StoredPassage, responses=responses(404, 503))
 async def passage(id: str, request: Request, response: Response) -> StoredPassage:
     """Return a passage; its version is the header `ETag`, too."""
     collection = collection_of(request)
@@ -231,6 +236,6 @@ def _stored(one: Passage) -> StoredPassage:
 def _from_cursor(cursor: str) -> str:
     """The id that ``cursor`` stands for. Raises FieldError."""
     try:
-        return base64.urlsafe_b64decode(cursor.encode("ascii")).decode()
+        return base64.b64decode(cursor, b"-_", validate=True).decode()
     except (ValueError, binascii.Error) as error:
         raise FieldError("cursor", "is none that a list gave") from error

@@ -150,7 +150,8 @@ def test_passages_are_listed_in_pages_by_id(client: Client) -> None:
         cursor = page["cursor"]
     assert whole == sorted(set(whole))
     assert {"en-food-0", "l10"} <= set(whole)
-    assert_problem(client.get("/v1/passages?cursor=%C3%BC"), 422)
+    for odd in ("%C3%BC", "%25%25%25", "*", "abc"):
+        assert_problem(client.get(f"/v1/passages?cursor={odd}"), 422)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +184,40 @@ def test_bad_records_are_named_and_nothing_is_written(
     before = put(client, {"id": "stays", "text": "stays"}).json()["sequence"]
     assert said in assert_problem(put(client, *records), status)["detail"]
     assert put(client, {"id": "stays", "text": "stays"}).json()["sequence"] == before
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ('{"a": NaN}', "metadata 'a' holds nan"),
+        ('{"a": [1e999]}', "metadata 'a' holds inf"),
+        ('{"a": "\\ud800"}', "metadata 'a' holds a lone surrogate"),
+        ('{"\\ud800": 1}', "metadata holds a lone surrogate"),
+        ('{"a": ' + "[" * 101 + "]" * 101 + "}", "metadata 'a' is nested more than 100 deep"),
+    ],
+)
+def test_a_patch_is_checked_as_a_record_is(client: Client, metadata: str, said: str) -> None:
+    before = put(client, {"id": "stays", "text": "stays"}).json()["sequence"]
+    body = f'{{"records": [{{"id": "stays", "metadata": {metadata}}}]}}'.encode()
+    reply = client.request("PATCH", "/v1/passages", body, JSON)
+    assert f"records.0: {said}" in assert_problem(reply, 422)["detail"]
+    assert put(client, {"id": "stays", "text": "stays"}).json()["sequence"] == before
+
+
+def test_versions_beside_a_filter_are_not_passed_over(client: Client) -> None:
+    body = {"filter": {"lang": "en"}, "versions": {"x": "0"}, "dry_run": True}
+    assert "versions: are of ids" in assert_problem(send(client, "DELETE", body), 422)["detail"]
+
+
+@pytest.mark.parametrize(
+    "id_", ["ends/", "//", "a\nb", "a\n", "\r\n/x", "a%2Fb", "..", "?a#b", "ü \x00"]
+)
+def test_a_passage_is_read_by_whatever_id_it_has(client: Client, id_: str) -> None:
+    assert put(client, {"id": id_, "text": "odd"}).status == 200
+    path = quote(id_, safe="")
+    assert client.get(f"/v1/passages/{path}").json()["id"] == id_
+    assert client.get(f"/v1/documents/{path}/").json()["id"] == id_
+    assert delete(client, id_).json()["removed"] == 1
 
 
 def test_a_search_waits_for_the_write_that_it_asks_for(client: Client) -> None:
