@@ -48,6 +48,14 @@ def hold(path: Path) -> BinaryIO:
     return lock
 
 
+def is_there(lock: BinaryIO, path: Path) -> bool:
+    """Whether the file that is held is the one at ``path``: it is not if its folder was moved or replaced."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(lock.fileno()))
+    except OSError:
+        return False
+
+
 def private(path: str, flags: int) -> int:
     """A file descriptor of ``path`` that only the owner may read, for ``open``."""
     return os.open(path, flags, 0o600)

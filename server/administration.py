@@ -136,6 +136,8 @@ class Administration:
 
     async def _put(self, collection: Collection, path: Path) -> None:
         """Let ``collection`` have the bundle at ``path``. Raises FieldError."""
+        if self._settings.writable:
+            await self._check_written_once(path)
         log = log_of(self._settings, collection.name)
         try:
             bundle = await self._open(collection.name, path)
@@ -146,6 +148,13 @@ class Administration:
             raise FieldError("path", f"{shown(str(path))}: {error.reason}") from error
         served = bundle.serving.bundle
         _log.info("loaded", collection=collection.name, bundle=served, passages=bundle.passages)
+
+    async def _check_written_once(self, path: Path) -> None:
+        """Raise FieldError if the folder at ``path`` is in service already."""
+        for one in self._registry:
+            if one.bundle is not None and await one.bundle.is_at(path):
+                reason = f"{shown(str(path))} is in service already, as {one.name!r}; a bundle has one writer"
+                raise FieldError("path", reason)
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:

@@ -134,6 +134,10 @@ class ServedBundle:
         found = await asyncio.to_thread(_folder_at, self.path)
         return found is not None and found != self._folder
 
+    async def is_at(self, path: Path) -> bool:
+        """Whether its folder stands at ``path`` now."""
+        return await asyncio.to_thread(_folder_at, path) == self._folder
+
     async def refresh(self) -> bool:
         """Go on to the bundle's current generation, and return whether it is another.
 

@@ -51,6 +51,12 @@ class Change:
     mark: Mark | None = None
 
     @property
+    def ids(self) -> set[str]:
+        """The passages that it is about."""
+        added = (one.id for one in self.passages)
+        return {*self.removed, *added, *(id_ for id_, _ in self.metadata)}
+
+    @property
     def forgotten(self) -> set[str]:
         """The passages that go, and do not come back as what they were."""
         passages = zip(self.passages, self.since, strict=True)

@@ -75,6 +75,17 @@ class Patch:
 Request = Upsert | Delete | Patch
 
 
+def names_of(request: Request) -> set[str] | None:
+    """The ids that ``request`` names; None if it is about all passages of some kind."""
+    match request:
+        case Upsert():
+            return {document.id for document in request.documents}
+        case Delete():
+            return None if request.conditions is not None else set(request.ids)
+        case Patch():
+            return set(request.metadata)
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What a write did; ``sequence`` is its place in the order of all writes.

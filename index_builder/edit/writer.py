@@ -20,10 +20,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import monotonic, time
+from typing import BinaryIO
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.fail_points import FailPoint, carry_on
-from lurcher.bundle.locks import Held, hold
+from lurcher.bundle.locks import Held, hold, is_there
 from lurcher.bundle.sync import DISK, Disk
 from lurcher.bundle.wal import LOCK, WAL, WriteAheadLog
 from lurcher.errors import BundleError, FieldError, LurcherError, WalCorrupt, WriteNotKept
@@ -35,11 +36,11 @@ from lurcher.index_builder.edit.living_bundle import LivingBundle
 from lurcher.index_builder.edit.merge_policy import WritePolicy
 from lurcher.index_builder.edit.requests import (
     Delete,
-    Patch,
     Receipt,
     Request,
     Upsert,
     marked,
+    names_of,
     resolve,
 )
 from lurcher.index_builder.edit.splitting import splitter_of
@@ -63,10 +64,11 @@ class Writer:
     """A bundle opened to be changed, by this process alone; call it from one thread at a time."""
 
     def __init__(
-        self, living: LivingBundle, log: WriteAheadLog, follow: FollowLog, held: ExitStack,
-        policy: WritePolicy, clock: Callable[[], float], now: Callable[[], float],
+        self, living: LivingBundle, log: WriteAheadLog, follow: FollowLog, lock: BinaryIO,
+        held: ExitStack, policy: WritePolicy, clock: Callable[[], float], now: Callable[[], float],
     ) -> None:  # fmt: skip
         self._living, self._log, self._follow, self._held = living, log, follow.file, held
+        self._lock = lock
         self._policy, self._clock, self._now = policy, clock, now
         self.path, self.torn = living.bundle.path, log.torn
         self._unapplied: list[Change] = []
@@ -92,10 +94,12 @@ class Writer:
         """
         policy = policy or WritePolicy()
         Bundle.open(path, check_hashes=False).close()  # says what is wrong before anything is made
+        path = path.resolve()  # a link may lead elsewhere tomorrow
         with ExitStack() as undo:
             try:
                 (path / WAL).mkdir(exist_ok=True)
-                undo.callback(hold(path / LOCK).close)
+                lock = hold(path / LOCK)
+                undo.callback(lock.close)
                 bundle = Bundle.open(path, check_hashes)
                 load = load_encoder or partial(
                     PassageEncoder.load, threads=threads, ranker_model=ranker_model
@@ -114,7 +118,7 @@ class Writer:
                 raise FieldError("bundle", reason) from error
             except OSError as error:
                 raise BundleError(path, f"cannot be written: {error}") from error
-            writer = cls(living, log, follow, undo, policy, clock, now)
+            writer = cls(living, log, follow, lock, undo, policy, clock, now)
             writer._replay()
             follow.replayed()
             writer._held = undo.pop_all()
@@ -167,11 +171,11 @@ class Writer:
         touched: set[str] = set()
         for place, request in enumerate(requests):
             try:
-                names = _names(request)
+                names = names_of(request)
                 resolved = (
                     None if names is None or touched & names else self._resolved(request, pending)
                 )
-                if pending and (resolved is None or touched & _ids(resolved[0])):
+                if pending and (resolved is None or touched & resolved[0].ids):
                     # It depends on one before it, which has to be done first.
                     outcomes |= self._settle(pending, durable)
                     pending, touched = {}, set()
@@ -180,9 +184,9 @@ class Writer:
             except LurcherError as error:
                 outcomes[place] = error
                 continue
-            if _ids(change):
+            if change.ids:
                 pending[place] = request, change, receipt
-                touched |= _ids(change) | (names or set())
+                touched |= change.ids | (names or set())
             else:  # nothing to do, or done before
                 outcomes[place] = receipt
                 durable({place: receipt})
@@ -279,6 +283,7 @@ class Writer:
         """
         if self._oldest is None:
             return
+        self._check_place()
         try:
             self._living.flush(self.sequence, self._rotate)
         except OSError as error:
@@ -286,6 +291,15 @@ class Writer:
             raise BundleError(self.path, reason) from error
         self._oldest = None
         self._clean()
+
+    def _check_place(self) -> None:
+        """Raise BundleError if another folder is at the bundle's path, in which nothing is this writer's."""
+        if not is_there(self._lock, self.path / LOCK):
+            reason = (
+                "was moved away, or replaced by another; what was written to it is in its log, and goes into "
+                "its files when it is opened there to be written"
+            )
+            raise BundleError(self.path, reason)
 
     def _rotate(self) -> None:
         # In this order, so that followers never read a log of which nobody says how far it is kept.
@@ -310,8 +324,9 @@ class Writer:
     def begin_compaction(self, everything: bool = False) -> Compaction | None:
         """What is to be made one segment, by the policy or of ``everything``; None if it may stay as it is.
 
-        Call its ``write``, in any thread; then ``finish_compaction``.
+        Call its ``write``, in any thread; then ``finish_compaction``. Raises BundleError.
         """
+        self._check_place()
         return self._living.stored.begin(everything, self.bundle.neighbours)
 
     def finish_compaction(self, work: Compaction) -> None:
@@ -320,6 +335,7 @@ class Writer:
         What is in memory is flushed before.
         """
         try:
+            self._check_place()
             # What it deletes of the generation's passages, the log only changes: they would be lost.
             self.flush()
             self._living.install(work)
@@ -373,20 +389,3 @@ class Writer:
     def abandon(self) -> None:
         """Let another process write; what is in memory is in the log."""
         self._held.close()
-
-
-def _names(request: Request) -> set[str] | None:
-    """The ids that ``request`` names; None if it is about all passages of some kind."""
-    match request:
-        case Upsert():
-            return {document.id for document in request.documents}
-        case Delete():
-            return None if request.conditions is not None else set(request.ids)
-        case Patch():
-            return set(request.metadata)
-
-
-def _ids(change: Change) -> set[str]:
-    """The ids of passages that ``change`` is about."""
-    added = (one.id for one in change.passages)
-    return {*change.removed, *added, *(id_ for id_, _ in change.metadata)}

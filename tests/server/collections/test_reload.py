@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 
 import lurcher
+from lurcher.bundle.bundle import Bundle
+from lurcher.errors import FieldError
+from lurcher.index_builder.corpus.document import Document
+from lurcher.index_builder.edit.requests import Upsert
 from lurcher.server.key_ring import KeyRing
 from lurcher.server.keys import key_hash
 from lurcher.server.service import Service
@@ -102,6 +106,35 @@ def test_what_was_chosen_meanwhile_keeps_its_path(folder: Path, plain_odd_bundle
         assert bundles(service) == {"docs": "odd", "chosen": "odd"}
 
     served(folder, use, admin_folders=[plain_odd_bundle.parent])
+
+
+def test_a_folder_that_is_written_is_not_loaded_twice(folder: Path) -> None:
+    async def use(service: Service) -> None:
+        for change in (
+            service.administration.load("again", folder / "docs.lurcher"),
+            service.administration.swap("docs", folder / "docs.lurcher"),
+        ):
+            with pytest.raises(FieldError, match="is in service already, as 'docs'"):
+                await change
+        assert bundles(service) == {"docs": "small"}
+
+    served(folder, use, writable=True)
+
+
+def test_what_replaces_a_written_folder_is_as_it_was(folder: Path, plain_odd_bundle: Path) -> None:
+    async def use(service: Service) -> None:
+        writes = service.collections.default.loaded().writes
+        assert writes is not None
+        await writes.submit(Upsert((Document("new", "A printer that is mute."),)), visible=True)
+        shutil.move(folder / "docs.lurcher", folder / "docs.old")
+        shutil.copytree(plain_odd_bundle, folder / "docs.lurcher")
+        await service.reload()
+        assert bundles(service) == {"docs": "odd"}
+
+    served(folder, use, writable=True)
+    assert Bundle.open(folder / "docs.lurcher").manifest == Bundle.open(plain_odd_bundle).manifest
+    with lurcher.open(folder / "docs.old", threads=1, writable=True) as before:
+        assert before.passages.known(["new"])
 
 
 def test_a_signal_reloads_a_server_and_loses_no_key(folder: Path, tmp_path: Path) -> None:

@@ -233,7 +233,7 @@ def test_feedback_and_writes_go_on_under_swaps(
         # Its own folder is being written by this process: a swap to it changes nothing.
         reply = swap(client, "one", "two.lurcher")
         assert reply.status == 422
-        assert b"is being written" in reply.body
+        assert b"is in service already, as 'one'" in reply.body
         assert client.get("/v1/bundle").json()["name"] == "tokenless"
         assert client.post("/v1/feedback", {"pairs": [PAIR]}).status == 200
     for name, manifest in (("one", "small"), ("two", "tokenless")):
