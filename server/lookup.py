@@ -33,9 +33,11 @@ def collection_of(request: Request) -> Collection:
 def collection_named(request: Request, name: str) -> Collection:
     """Return the collection ``name``, if the key of ``request`` is for it. Raises as ``collection_of``."""
     service: Service = request.app.state.service
-    found = service.collections.get(check_name("collection", name))
+    collections = service.collections
+    found = collections.get(check_name("collection", name))
+    others = [] if found is None else [found.name, *collections.aliases_of(found.name)]
     # Before it is said whether there is one: that is no business of those who may not ask it.
-    check_key(request, name, *([] if found is None else [found.name]))
+    check_key(request, name, *others)
     if found is None:
         reason = f"there is no collection {name!r} here; GET /v1/collections lists those there are"
         raise HTTPException(404, reason)

@@ -222,7 +222,8 @@ def test_administration_needs_a_key_for_it_and_for_that_collection(
 ) -> None:
     file = tmp_path / "keys.toml"
     entries = [("reader", "read", ""), ("writer", "write", ""), ("root", "admin", ""),
-               ("own", "admin", 'collections = ["mine"]')]  # fmt: skip
+               ("own", "admin", 'collections = ["mine"]'),
+               ("by alias", "read", 'collections = ["current"]')]  # fmt: skip
     file.write_text(
         "\n".join(f'[[key]]\nhash = "{key_hash(k)}"\nmay = "{m}"\n{w}' for k, m, w in entries)
     )
@@ -239,6 +240,12 @@ def test_administration_needs_a_key_for_it_and_for_that_collection(
         alias = (client, "PUT", f"{ALIASES}/current")
         assert send(*alias, {"collection": "docs"}, key="own").status == 403
         assert send(*alias, {"collection": "docs"}, key="root").status == 200
+        # Hits and lists name the collection, so that whoever may ask the alias may ask that name.
+        listed = client.get("/v1/collections", X_API_Key="by alias").json()["collections"]
+        assert [one["name"] for one in listed] == ["docs"]
+        for path, status in (("docs", 200), ("current", 200), ("mine", 403)):
+            reply = client.get(f"/v1/collections/{path}/bundle", X_API_Key="by alias")
+            assert reply.status == status
         assert send(*alias, {"collection": "mine"}, key="own").status == 403
         assert send(client, "DELETE", f"{COLLECTIONS}/mine", key="own").status == 200
         assert swap(client, "docs", "odd.lurcher", key="root").status == 200
