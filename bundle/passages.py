@@ -283,8 +283,14 @@ class Passages:
         return found
 
     def parts_of(self, documents: Sequence[str]) -> list[tuple[str, int, int, str]]:
-        """Document, start, row and id of each passage of ``documents`` that were split, by row."""
-        sql = "SELECT document, start, row, id FROM passages WHERE document IN ({}) ORDER BY row"
+        """Document, start, row and id of each passage of ``documents`` that were split, in that order.
+
+        Rows alone would not do: a compaction puts passages that were written again behind the others.
+        """
+        sql = (
+            "SELECT document, start, row, id FROM passages WHERE document IN ({})"
+            " ORDER BY document, start, row"
+        )
         return [
             (document, start, row, id_) for document, start, row, id_ in self._among(sql, documents)
         ]

@@ -201,6 +201,20 @@ def test_what_was_deleted_is_in_no_file_after_compaction(bundle: Path) -> None:
     assert verify(bundle) == []
 
 
+def test_a_document_is_in_order_though_a_part_of_it_was_written_again(
+    tmp_path: Path, split_bundle: Path
+) -> None:
+    bundle = Path(shutil.copytree(split_bundle, tmp_path / "docs.lurcher"))
+    with closing(Writer.open(bundle)) as writer:
+        put(writer, a=" ".join(f"word{i}" for i in range(60)))
+        writer.flush()
+        before = [one.id for one in writer.bundle.passages.of_document("a")]
+        assert len(before) > 2
+        done(writer.commit([Patch({before[0]: {"size": 1}})])[0])
+        writer.compact(everything=True)
+        assert [one.id for one in writer.bundle.passages.of_document("a")] == before
+
+
 @pytest.mark.parametrize("everything", [True, False])
 def test_a_bundle_may_lose_everything_and_gain_again(bundle: Path, everything: bool) -> None:
     writer = Writer.open(bundle)
