@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from lurcher.models.lexical.analyser import Analyser, is_paired
 from lurcher.text import sentences
@@ -36,7 +36,7 @@ def text_words(text: str, analyser: Analyser = AS_WRITTEN) -> frozenset[str]:
 
 
 def best_sentences(
-    query: str, texts: Sequence[str], analyser: Analyser = AS_WRITTEN
+    query: str, texts: Iterable[str], analyser: Analyser = AS_WRITTEN
 ) -> list[tuple[int, int] | None]:
     """For each of ``texts`` its ``best_sentence`` for the words of ``query``."""
     words = query_words(query, analyser)

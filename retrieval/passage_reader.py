@@ -16,6 +16,7 @@ from lurcher.bundle.passages import Passage, Rows
 from lurcher.bundle.reading_store import ReadingStore
 from lurcher.bundle.segmented.passages import PassageStore
 from lurcher.bundle.vectors import Vectors
+from lurcher.models.batches import Pause
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.models.encoders.tokenizer import Tokens
 from lurcher.models.reader.reader import Reader, ReaderConfig
@@ -111,8 +112,9 @@ class PassageReader:
         return self._store.counts(rows)
 
     def read(
-        self, query: ReaderQuery, rows: Rows, passages: Sequence[Passage] | None = None
-    ) -> dict[int, ReadPassage]:
+        self, query: ReaderQuery, rows: Rows, passages: Sequence[Passage] | None = None,
+        pause: Pause | None = None,
+    ) -> dict[int, ReadPassage]:  # fmt: skip
         """The passages in ``rows`` (C,), read for ``query``, by row; ``passages`` if they are at hand.
 
         Passages without tokens are left out, and so are those whose text has another number of tokens than
@@ -137,7 +139,7 @@ class PassageReader:
         ids = np.concatenate([informative[i][1] for i in kept])
         states = self._store.coder.decode(codes[np.repeat(among, counts)], ids)
         logits = self._reader.logits(
-            query.states, query.weights, states, np.concatenate(positions), counts[there]
+            query.states, query.weights, states, np.concatenate(positions), counts[there], pause
         )
         parts = np.split(logits, np.cumsum(counts[there])[:-1])
         return {

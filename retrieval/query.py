@@ -21,6 +21,7 @@ from lurcher.models.ranker.maxsim import LATE_WEIGHT
 from lurcher.models.ranker.presets import PresetName
 from lurcher.retrieval.passage_reader import ReaderQuery, ReadPassage
 from lurcher.retrieval.results import Answer, Explanation, WrittenAnswer
+from lurcher.retrieval.turns import ALONE, Turn
 from lurcher.text import is_blank
 
 RankMode = Literal["auto", "off", "maxsim", "decoder", "t5", "reader"]
@@ -63,7 +64,7 @@ class Query:
     ``read`` the hits are read for answers. With ``fold`` one passage stands for all of nearly the same text;
     with ``group_by`` one stands for all of its document. ``retrieve`` says which indexes find candidates.
     ``lexical_gain`` takes the place of what was measured on the corpus (``Capabilities.lexical``), ``preset``
-    that of the bundle's.
+    that of the bundle's. Long work lets others go first by ``turn``.
     """
 
     text: str
@@ -83,6 +84,7 @@ class Query:
     left_out: tuple[str, ...] = ()
     lexical_gain: float | None = None
     preset: PresetName | None = None
+    turn: Turn = field(default=ALONE, compare=False, repr=False)
 
 
 def check_text(field: str, text: str, most: int | None = None) -> None:

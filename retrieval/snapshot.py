@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from time import perf_counter
 
 import faiss
 import numpy as np
@@ -50,6 +49,7 @@ from lurcher.retrieval.stages.group import Deepen, FirstStage, Group
 from lurcher.retrieval.stages.rank import Rank
 from lurcher.retrieval.stages.read import Read
 from lurcher.retrieval.stages.retrieve import Retrieve, RetrieveLexical
+from lurcher.retrieval.turns import ALONE
 from lurcher.retrieval.vector_side import VectorSide
 
 
@@ -140,21 +140,23 @@ class Snapshot:
                 planned[place] = self._plan(query)
             except LurcherError as error:
                 outcomes[place] = error
-        start, seconds = perf_counter(), {}
+        turn = queries[0].turn if queries else ALONE
+        start, seconds = turn.clock(), {}
         texts = [encoded[place] for place in planned] if encoded else []
         states = dict(zip(planned, self._encode(list(planned.values()), texts), strict=True))
-        seconds["encode"] = perf_counter() - start
+        seconds["encode"] = turn.clock() - start
         for name, stage, needs in self._stages:
             if not any(needs(state) for state in states.values()):
                 continue
-            start = perf_counter()
+            turn.pause()
+            start = turn.clock()
             for place, state in zip(list(states), stage(list(states.values())), strict=True):
                 if isinstance(state, LurcherError):
                     outcomes[place] = state
                     del states[place]
                 else:
                     states[place] = state
-            seconds[name] = seconds.get(name, 0.0) + perf_counter() - start
+            seconds[name] = seconds.get(name, 0.0) + turn.clock() - start
         outcomes |= {place: _result(state, seconds) for place, state in states.items()}
         return [outcomes[place] for place in range(len(queries))]
 

@@ -119,6 +119,7 @@ class Serving(Leased):
         if degrade:
             deadline = perf_counter() + _RANKED_BY * seconds
             queries = [replace(query, deadline=deadline) for query in queries]
+        queries = [replace(query, turn=self._batcher.baton) for query in queries]
         prices = [self._price(query) for query in queries]
         if degrade and len(queries) == 1 and prices[0]:
             pressure = self._batcher.pressure(caller.client, prices[0])
@@ -141,6 +142,7 @@ class Serving(Leased):
         Raises NotReady, QueueFull, DeadlinePassed, or what the snapshot raised.
         """
         start, seconds = perf_counter(), time_limit(timeout_ms, self._settings)
+        question = replace(question, turn=self._batcher.baton)
         if degrade:
             question = replace(question, deadline=start + _RANKED_BY * seconds)
         price = self._price(question)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from time import perf_counter
 
@@ -80,7 +81,7 @@ class Several:
 
     def _priced(self, query: Query, snapshots: _Snapshots) -> tuple[Query, float]:
         """``query`` as all ``snapshots`` can answer it, and its price. Raises FieldError."""
-        query = several.common(query, snapshots)
+        query = replace(several.common(query, snapshots), turn=self._batcher.baton)
         return query, several.price(query, snapshots)
 
     def _search(

@@ -16,7 +16,6 @@ once a request; the second runs in batches that fit in the cache, codes padded t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from lurcher.errors import ModelError
+from lurcher.models.batches import Pause, run_batches
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.reading import read_description
 from lurcher.models.encoders.student import SHA256
@@ -95,7 +95,7 @@ class Decoder:
 
     def __init__(self, config: DecoderConfig, query: Engine, pair: Engine, threads: int) -> None:
         self.config = config
-        self._query, self._pair = query, pair
+        self._query, self._pair, self._threads = query, pair, threads
         self._pool = ThreadPoolExecutor(threads, "decoder") if threads > 1 else None
 
     @classmethod
@@ -130,7 +130,7 @@ class Decoder:
 
     def scores(
         self, states: Vectors, weights: Vectors, projected: Vectors, codes: Codes, counts: Integers,
-        prior: Vectors,
+        prior: Vectors, pause: Pause | None = None,
     ) -> Vectors:  # fmt: skip
         """The score (C,) of each candidate, on the scale of ``prior`` (C,), its MaxSim score.
 
@@ -151,15 +151,9 @@ class Decoder:
             inputs["counts"], inputs["prior"] = counts[batch], found[batch]
             (found[batch],) = self._pair.run(["scores"], inputs)
 
-        self._run(score, length_buckets(counts.tolist(), _CODES_AT_ONCE))
+        batches = length_buckets(counts.tolist(), _CODES_AT_ONCE)
+        run_batches(score, batches, self._pool, self._threads, pause)
         return found
-
-    def _run(self, work: Callable[[list[int]], None], batches: list[list[int]]) -> None:
-        if self._pool is None or len(batches) == 1:
-            for batch in batches:
-                work(batch)
-        else:
-            list(self._pool.map(work, batches))
 
 
 def padded(codes: Codes, ends: Integers, counts: Integers, batch: list[int]) -> Codes:

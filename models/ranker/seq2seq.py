@@ -21,7 +21,7 @@ The decoder's input and the tokens whose probability is taken, for a query of n 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -31,6 +31,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lurcher.errors import FieldError, ModelError
+from lurcher.models.batches import Pause, run_batches
 from lurcher.models.encoders.config import CONFIG_FILE, TOKENIZER_FILE
 from lurcher.models.encoders.encoder import TOKEN_BUDGET, Vectors
 from lurcher.models.encoders.reading import read_description
@@ -176,7 +177,7 @@ class Seq2SeqDecoder(_Half):
         (tokens,) = self._tokenizer([self.config.query_prompt + query])
         return [self.config.start, *tokens.ids[:-1]]
 
-    def scores(self, query: str, states: Sequence[Vectors]) -> Vectors:
+    def scores(self, query: str, states: Sequence[Vectors], pause: Pause | None = None) -> Vectors:
         """The score (C,) float32 of each passage of ``states`` (L, d), of any float type.
 
         A passage without states scores as one of which nothing is known. Raises FieldError for states
@@ -200,10 +201,12 @@ class Seq2SeqDecoder(_Half):
             scores[batch] = score_logits(logits, ids[1:], self.config)
 
         # A logit for each token of the vocabulary at each of the query's: the query may be the longer side.
-        self._batches.run(score, [max(len(one), read.shape[1]) for one in states])
+        self._batches.run(score, [max(len(one), read.shape[1]) for one in states], pause)
         return scores
 
-    def write(self, query: str, states: Sequence[Vectors], most: int) -> tuple[str, float]:
+    def write(
+        self, query: str, states: Sequence[Vectors], most: int, pause: Pause | None = None
+    ) -> tuple[str, float]:
         """The text that the decoder generates for ``query``, of at most ``most`` tokens, and its confidence.
 
         Fusion in the decoder (Izacard & Grave 2021, FiD): it attends to the ``states`` (L, d) of all passages
@@ -217,6 +220,8 @@ class Seq2SeqDecoder(_Half):
         written: list[int] = []
         logarithms = 0.0
         while True:
+            if pause is not None:
+                pause()
             inputs: dict[str, npt.NDArray[Any]] = {
                 "input_ids": np.array([[*prefix, *written]], np.int64),
                 "encoder_hidden_states": padded,
@@ -277,12 +282,10 @@ class _Batches:
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "ranker") if threads > 1 else None
 
-    def run(self, work: Callable[[list[int]], None], lengths: Sequence[int]) -> None:
+    def run(
+        self, work: Callable[[list[int]], None], lengths: Sequence[int], pause: Pause | None = None
+    ) -> None:
         """Give ``work`` each batch of positions into ``lengths``."""
         budget = min(TOKEN_BUDGET, math.ceil(sum(lengths) / self._threads))
-        batches: Iterable[list[int]] = length_buckets(lengths, budget)
-        if self._pool is None:
-            for batch in batches:
-                work(batch)
-        else:
-            list(self._pool.map(work, batches))
+        batches = length_buckets(lengths, budget)
+        run_batches(work, batches, self._pool, self._threads, pause)

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from lurcher.errors import ModelError
+from lurcher.models.batches import Pause, run_batches
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.models.encoders.reading import read_description
 from lurcher.models.encoders.student import SHA256
@@ -138,6 +139,7 @@ class Reader:
         decoded: Vectors,
         places: Integers,
         counts: Integers,
+        pause: Pause | None = None,
     ) -> Vectors:
         """Logits (n, 2) of where an answer starts and ends, for each token of the passages.
 
@@ -173,9 +175,5 @@ class Reader:
         # Few passages are shared out among the threads, too.
         budget = min(_TOKENS_AT_ONCE, math.ceil(len(decoded) / self._threads))
         batches = [b for b in length_buckets(counts.tolist(), budget) if counts[b[0]]]
-        if self._pool is None or len(batches) == 1:
-            for batch in batches:
-                read(batch)
-        else:
-            list(self._pool.map(read, batches))
+        run_batches(read, batches, self._pool, self._threads, pause)
         return logits

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lurcher.bundle.passages import Rows
 from lurcher.bundle.token_store import TokenStore
 from lurcher.bundle.vectors import Vectors
 from lurcher.models.ranker.decoder import Decoder
@@ -29,6 +30,10 @@ READER_WEIGHT = 0.01
 READER_DEPTH = 20
 
 
+# Candidates that are compared at once, in some 10 ms where the query is as long as the encoder reads.
+_AT_ONCE = 128
+
+
 class MaxSimRanker:
     """Orders by a mean of dense and maxsim, which takes the place of dense in the first stage's score.
 
@@ -47,13 +52,17 @@ class MaxSimRanker:
     def __call__(self, state: QueryState) -> Ranking:
         """As ``Ranker.__call__``."""
         features, candidates = _token_features(state), state.candidates
-        codes, counts = self._store.gather(candidates.rows)
-        similarity = maxsim(features.projected, features.weights, codes, counts)
+        turn, found = state.query.turn, []
+        for rows in _some(candidates.rows):
+            turn.pause()
+            found.append(maxsim(features.projected, features.weights, *self._store.gather(rows)))
+        similarity = np.concatenate(found)
         score = blend(candidates.columns["dense"], similarity, state.plan.late_weight)
         if self._decoder is not None:
             score = self._decoder.scores(
-                features.states, features.weights, features.projected, codes, counts, score
-            )
+                features.states, features.weights, features.projected,
+                *self._store.gather(candidates.rows), score, turn.pause,
+            )  # fmt: skip
         return _ranking(candidates, similarity, score, bent=self._decoder is None)
 
 
@@ -78,7 +87,7 @@ class ReaderRanker:
         similarity = first.columns["maxsim"]
         places = first.order[: self._depth]
         rows = candidates.rows[places]
-        read = self._reader.read(query, rows)
+        read = self._reader.read(query, rows, pause=state.query.turn.pause)
         best = np.full(len(similarity), NOTHING, np.float32)
         best[places] = self._reader.best_logits(rows, read)
         if len(places) < len(best):
@@ -90,6 +99,11 @@ class ReaderRanker:
         score = blended + np.float32(READER_WEIGHT) * best
         ranking = _ranking(candidates, similarity, score, bent=False)
         return replace(ranking, read_passages=read)
+
+
+def _some(rows: Rows) -> list[Rows]:
+    """``rows`` (C,), some at a time; what a passage scores does not depend on the others."""
+    return np.split(rows, range(_AT_ONCE, len(rows), _AT_ONCE))
 
 
 def _token_features(state: QueryState) -> TokenFeatures:

@@ -12,6 +12,7 @@ from lurcher.bundle.passages import Passage, Rows
 from lurcher.bundle.state_store import StateStore
 from lurcher.bundle.token_store import TokenStore
 from lurcher.bundle.vectors import Vectors
+from lurcher.models.batches import Pause
 from lurcher.models.ranker.seq2seq import Seq2SeqDecoder
 from lurcher.order import best_first
 from lurcher.retrieval.query import QueryState
@@ -30,13 +31,15 @@ class T5:
     decoder: Seq2SeqDecoder
     states: StateStore
 
-    def scores(self, text: str, rows: Rows) -> Vectors:
+    def scores(self, text: str, rows: Rows, pause: Pause | None = None) -> Vectors:
         """The score (C,) float32 of each of the passages in ``rows`` (C,) for the query ``text``."""
-        return self.decoder.scores(text, self.states.gather(rows))
+        return self.decoder.scores(text, self.states.gather(rows), pause)
 
-    def write(self, text: str, rows: Rows, passages: Sequence[Passage]) -> WrittenAnswer:
+    def write(
+        self, text: str, rows: Rows, passages: Sequence[Passage], pause: Pause | None = None
+    ) -> WrittenAnswer:
         """An answer to ``text``, written from all the ``passages`` in ``rows`` together."""
-        written, score = self.decoder.write(text, self.states.gather(rows), _WRITTEN)
+        written, score = self.decoder.write(text, self.states.gather(rows), _WRITTEN, pause)
         return WrittenAnswer(written, score, [passage.id for passage in passages])
 
 
@@ -56,5 +59,6 @@ class T5Ranker:
     def __call__(self, state: QueryState) -> Ranking:
         """As ``Ranker.__call__``."""
         columns = {} if self._maxsim is None else dict(self._maxsim(state).columns)
-        scores = columns["rank"] = self._t5.scores(state.query.text, state.candidates.rows)
-        return Ranking(columns, best_first(scores, state.candidates.rows))
+        query, rows = state.query, state.candidates.rows
+        scores = columns["rank"] = self._t5.scores(query.text, rows, query.turn.pause)
+        return Ranking(columns, best_first(scores, rows))

@@ -17,6 +17,7 @@ from lurcher.bundle.passages import Rows
 from lurcher.bundle.segmented.vectors import VectorStore
 from lurcher.bundle.vectors import Vectors
 from lurcher.feedback.online import OnlineIndex
+from lurcher.models.batches import Pause
 from lurcher.models.neighbours.adapted import unit
 from lurcher.models.neighbours.nearness import own_similarities
 from lurcher.models.neighbours.votes import Votes, margin_votes
@@ -182,11 +183,15 @@ class VotingRetriever:
             found.append(candidates)
         return found
 
-    def contributing(self, vector: Vectors, rows: Rows) -> list[list[ContributingNeighbour]]:
+    def contributing(
+        self, vector: Vectors, rows: Rows, pause: Pause | None = None
+    ) -> list[list[ContributingNeighbour]]:
         """The known queries that voted most for each of the passages in ``rows`` (C,)."""
         votes, cast = self._votes(vector[None])
         contributing = []
         for row in rows.tolist():
+            if pause is not None:
+                pause()
             here = np.flatnonzero((votes.row == row) & (cast > 0))
             best = here[np.argsort(-cast[here], kind="stable")][:_NAMED]
             neighbour = votes.neighbour[best]

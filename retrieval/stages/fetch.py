@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
+from lurcher.bundle.passages import Passage
 from lurcher.bundle.segmented.passages import PassageStore
 from lurcher.bundle.token_store import TokenStore
 from lurcher.models.encoders.encoder import Encoder
@@ -14,6 +16,12 @@ from lurcher.retrieval.query import QueryState, RetrieverName
 from lurcher.retrieval.results import ContributingNeighbour, Explanation, Span, TokenMatch
 from lurcher.retrieval.retrievers.neighbours import KnownQueries, VotingRetriever
 from lurcher.retrieval.spans import align_tokens
+from lurcher.retrieval.turns import ALONE, Turn
+
+Item = TypeVar("Item")
+
+# Hits whose passages are read, and whose tokens are aligned, between two pauses: some milliseconds.
+_FETCHED, _ALIGNED = 100, 4
 
 
 class Fetch:
@@ -25,7 +33,11 @@ class Fetch:
     def __call__(self, states: Sequence[QueryState]) -> list[QueryState]:
         """The states with the passages of their candidates."""
         rows = sorted({row for state in states for row in state.candidates.rows.tolist()})
-        passages = dict(zip(rows, self._passages.get(rows), strict=True))
+        turn, passages = _turn_of(states), dict[int, Passage]()
+        for first in range(0, len(rows), _FETCHED):
+            turn.pause()
+            some = rows[first : first + _FETCHED]
+            passages.update(zip(some, self._passages.get(some), strict=True))
         return [
             replace(state, passages=tuple(passages[row] for row in state.candidates.rows.tolist()))
             for state in states
@@ -71,8 +83,11 @@ class Explain:
         if neighbours == "off" or self._known is None:
             return [[] for _ in rows]
         if neighbours == "adapted":
-            return [self._known.contributing_to_mean(vector, row) for row in rows.tolist()]
-        return self._voting[neighbours].contributing(vector, rows)
+            return [
+                self._known.contributing_to_mean(vector, row)
+                for row in _in_turns(rows.tolist(), state.query.turn)
+            ]
+        return self._voting[neighbours].contributing(vector, rows, state.query.turn.pause)
 
     def _alignment(self, state: QueryState) -> list[list[TokenMatch]] | None:
         features, store = state.features.token_features, self._store
@@ -82,18 +97,29 @@ class Explain:
         if "maxsim" not in state.candidates.columns:
             return None
         spans = queries.own_spans(state.query.text)
-        return align_tokens(
-            store,
-            features.projected,
-            features.weights,
-            spans,
-            passages,
-            state.candidates.rows,
-            state.passages,
-        )
+        rows, found = state.candidates.rows, list[list[TokenMatch]]()
+        for first in range(0, len(rows), _ALIGNED):
+            state.query.turn.pause()
+            some = slice(first, first + _ALIGNED)
+            found += align_tokens(
+                store, features.projected, features.weights, spans, passages, rows[some],
+                state.passages[some],
+            )  # fmt: skip
+        return found
 
     def _highlights(self, state: QueryState) -> list[list[Span]]:
         """For each hit the sentence of its text that has most in common with the query, if any has."""
-        texts = [passage.text for passage in state.passages]
+        texts = (passage.text for passage in _in_turns(state.passages, state.query.turn))
         spans = best_sentences(state.query.text, texts, self._analyser)
         return [[span] if span else [] for span in spans]
+
+
+def _turn_of(states: Sequence[QueryState]) -> Turn:
+    return states[0].query.turn if states else ALONE
+
+
+def _in_turns(items: Iterable[Item], turn: Turn) -> Iterator[Item]:
+    """``items``, with a pause before each."""
+    for item in items:
+        turn.pause()
+        yield item

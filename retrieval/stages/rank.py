@@ -35,16 +35,17 @@ class Rank:
         top = np.arange(top_k)
         if name is None:
             return replace(state, candidates=candidates.take(top))
-        start, ranker = perf_counter(), self._rankers[name]
+        start, ranker, turn = perf_counter(), self._rankers[name], state.query.turn
         length, deadline = ranker.length(state), state.query.deadline
         needed = _SPARE * self._costs.estimate(name, count * length)
         if deadline is not None and start + needed > deadline:
             self._costs.relax(name)  # or one slow moment would put an end to all ranking
             degraded = (*state.degraded, "rank")
             return replace(state, candidates=candidates.take(top), degraded=degraded)
+        start = turn.clock()
         ranking = ranker(state)
         # Few candidates say nothing of what one more costs.
-        self._costs.observe(name, length * max(ranker.few, count), perf_counter() - start)
+        self._costs.observe(name, length * max(ranker.few, count), turn.clock() - start)
         return replace(
             state,
             candidates=candidates.take(ranking.order[:top_k], **ranking.columns),

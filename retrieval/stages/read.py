@@ -31,7 +31,7 @@ from lurcher.retrieval.passage_reader import PassageReader, ReaderQuery, ReadPas
 from lurcher.retrieval.query import QueryState, ReadOptions
 from lurcher.retrieval.questions import is_question
 from lurcher.retrieval.rankers.t5 import T5
-from lurcher.retrieval.results import Answer, Part, Span
+from lurcher.retrieval.results import Answer, Part, Span, WrittenAnswer
 
 # The words of an answer, the part of the passage that they stand in, and where.
 Words = tuple[str, Part, Span]
@@ -61,9 +61,8 @@ class Read:
         options = state.query.read
         if options is None:
             return state
-        rows, passages = state.candidates.rows, state.passages
         if options.write and self._t5 is not None:
-            state = replace(state, written=self._t5.write(state.query.text, rows, passages))
+            state = replace(state, written=self._written(self._t5, state))
         if self._reader is None:
             return state
         query = state.features.reader_query or self._reader.query(
@@ -75,33 +74,39 @@ class Read:
         degraded = (*state.degraded, "read") if hurried else state.degraded
         return replace(state, answers=answers, degraded=degraded)
 
+    def _written(self, t5: T5, state: QueryState) -> WrittenAnswer:
+        query = state.query
+        return t5.write(query.text, state.candidates.rows, state.passages, query.turn.pause)
+
     def _read(
         self, reader: PassageReader, state: QueryState, query: ReaderQuery
     ) -> tuple[dict[int, ReadPassage], bool]:
         """Those of the hits that time allows, by place among them, and whether some were left out."""
-        start, length = perf_counter(), len(query.states)
+        turn, length = state.query.turn, len(query.states)
+        start = turn.clock()
         rows, passages = state.candidates.rows, state.passages
         counts = reader.counts(rows)
         some = np.flatnonzero(counts) if length else rows[:0]
         known = np.array([row in state.read_passages for row in rows[some].tolist()], np.bool_)
         tokens = np.where(known, 0, counts[some] + length)  # what a ranker has read costs nothing
-        allowed = self._affordable(state.query.deadline, start, tokens)
+        allowed = self._affordable(state.query.deadline, perf_counter(), tokens)
         places, known = some[:allowed], known[:allowed]
         new = places[~known]
         found = {row: state.read_passages[row] for row in rows[places[known]].tolist()}
         if len(new):
-            found |= reader.read(query, rows[new], [passages[place] for place in new.tolist()])
+            texts = [passages[place] for place in new.tolist()]
+            found |= reader.read(query, rows[new], texts, turn.pause)
             # Few tokens say nothing of what one more costs.
             units = max(_FEW_TOKENS, int(tokens[:allowed].sum()))
-            self._costs.observe("read", units, perf_counter() - start)
+            self._costs.observe("read", units, turn.clock() - start)
         read = {i: found[row] for i, row in enumerate(rows.tolist()) if row in found}
         return read, len(places) < len(some)
 
-    def _affordable(self, deadline: float | None, start: float, tokens: Rows) -> int:
+    def _affordable(self, deadline: float | None, now: float, tokens: Rows) -> int:
         """How many passages can be read in time, of ``tokens`` (C,) each with the query's; at least one."""
         if deadline is None:
             return len(tokens)
-        most = (deadline - start) / (_SPARE * self._costs.estimate("read", 1))
+        most = (deadline - now) / (_SPARE * self._costs.estimate("read", 1))
         return max(1, int(np.searchsorted(np.cumsum(tokens), most, side="right")))
 
 

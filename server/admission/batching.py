@@ -8,6 +8,9 @@ Single pieces of work go before those of requests with many (bulk work), so that
 them up; as long as bulk work waits, a quarter of the time is reserved for it, or steady single requests would
 starve it. Within each kind, clients have equal shares (``fair_queue``).
 
+Work whose price is more than a slice is long: it has a line and a thread of its own. Only one of both
+threads works at a time (``baton``): after a third of a slice long work lets a batch go first, if any waits.
+
 Every piece of work comes with its price, the seconds that it is expected to take. What would wait too long is
 refused at once: a queue bounded by a number of requests is no bound on time. A burst may wait as long as the
 bounds say. A queue that has not been empty for that long is no burst but more than can be served. It only
@@ -30,6 +33,7 @@ import structlog
 
 from lurcher.errors import DeadlinePassed, LurcherError, NotReady, QueueFull
 from lurcher.server.admission import Caller, IsDisconnected
+from lurcher.server.admission.baton import Baton
 from lurcher.server.admission.fair_queue import FairQueue
 
 _log = structlog.get_logger()
@@ -90,19 +94,24 @@ class Batcher:
         self._stopped = False
         self._single: FairQueue[_Item] = FairQueue()
         self._bulk: FairQueue[_Item] = FairQueue()
+        self._long: FairQueue[_Item] = FairQueue()
         self._owed = 0.0  # seconds that bulk work has a right to
         self._ratio = 1.0  # of what work takes to its price
         self._free_at = 0.0  # when the batch in hand should be done
+        self._long_until = 0.0  # and the long work
         self._empty_at = perf_counter()  # when no single work waited, last
-        self._arrived = asyncio.Event()
+        self._arrived, self._long_arrived = asyncio.Event(), asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "pipeline")
+        self._long_thread = ThreadPoolExecutor(1, "long")
+        # Of both threads' time long work has the share of bulk work.
+        self.baton = Baton(bounds.slice * _BULK_SHARE / (1 - _BULK_SHARE))
         self._events = asyncio.get_running_loop()
-        self._loop = asyncio.create_task(self._work())
+        self._loops = [asyncio.create_task(loop) for loop in (self._work(), self._work_long())]
 
     @property
     def waiting(self) -> int:
         """The number of pieces of work that wait."""
-        return len(self._single) + len(self._bulk)
+        return len(self._single) + len(self._bulk) + len(self._long)
 
     @property
     def oldest(self) -> float:
@@ -113,9 +122,18 @@ class Batcher:
 
     def wait(self, client: str, price: float) -> float:
         """The seconds that a single piece of work of ``client`` for ``price`` would wait."""
-        in_hand = max(0.0, self._free_at - perf_counter())
-        share = 1 - _BULK_SHARE if self._bulk else 1.0
-        return in_hand + self._single.before(client, price) * self._ratio / share
+        now = perf_counter()
+        if self._is_long(price):
+            share = _BULK_SHARE if self._single else 1.0
+            before = self._long.before(client, price) * self._ratio
+            return (max(0.0, self._long_until - now) + before) / share
+        share = 1 - _BULK_SHARE if self._bulk or self._long_until > now else 1.0
+        before = self._single.before(client, price) * self._ratio
+        return max(0.0, self._free_at - now) + before / share
+
+    def _is_long(self, price: float) -> bool:
+        """Whether work for ``price`` is done beside other work, and not in a batch."""
+        return price * self._ratio > self._bounds.slice
 
     @property
     def patience(self) -> float:
@@ -157,8 +175,9 @@ class Batcher:
             self._empty_at = now
         line = self._single if len(items) == 1 else self._bulk
         for price, item in zip(prices, items, strict=True):
-            line.push(caller.client, price, item)
-        self._arrived.set()
+            is_long = self._is_long(price)
+            (self._long if is_long else line).push(caller.client, price, item)
+            (self._long_arrived if is_long else self._arrived).set()
         async with within(seconds):  # on the way out it cancels every future
             done = await _outcomes([item.future for item in items])
         answers: list[tuple[Done, float] | LurcherError] = []
@@ -178,12 +197,16 @@ class Batcher:
         apart, so that whoever fills one line leaves room in the other.
         """
         if len(prices) == 1:
-            wait, most, waiting = self.wait(client, prices[0]), self.patience, len(self._single)
+            wait, waiting = self.wait(client, prices[0]), len(self._single)
+            most = self._bounds.wait if self._is_long(prices[0]) else self.patience
             most = most if seconds is None else min(most, seconds)
         else:
-            price, waiting = sum(prices), len(self._bulk)
-            before = (self._single.seconds + self._bulk.before(client, price)) * self._ratio
-            wait = max(0.0, self._free_at - perf_counter()) + before
+            price, waiting = sum(prices), len(self._bulk) + len(self._long)
+            lines = self._bulk.before(client, price) + self._long.before(client, price)
+            before = (self._single.seconds + lines) * self._ratio
+            now = perf_counter()
+            in_hand = max(0.0, self._free_at - now) + max(0.0, self._long_until - now)
+            wait = in_hand + before
             # What an idle server could not do in time, either, is told by its deadline.
             own = price * self._ratio if before else 0.0
             most = math.inf if seconds is None else max(0.0, seconds - own)
@@ -194,10 +217,13 @@ class Batcher:
         """Finish the current batch and take no more; what still waits gets NotReady."""
         self._stopped = True
         self._arrived.set()
-        await self._loop
-        waiting = [line.pop()[1] for line in (self._single, self._bulk) for _ in range(len(line))]
+        self._long_arrived.set()
+        await asyncio.gather(*self._loops)
+        lines = (self._single, self._bulk, self._long)
+        waiting = [line.pop()[1] for line in lines for _ in range(len(line))]
         _settle(waiting, [NotReady("the server is stopping")] * len(waiting), perf_counter())
-        await asyncio.to_thread(self._thread.shutdown)
+        for thread in (self._thread, self._long_thread):
+            await asyncio.to_thread(thread.shutdown)
 
     async def _work(self) -> None:
         while True:
@@ -210,27 +236,45 @@ class Batcher:
                 finished = self._events.create_future()
                 self._thread.submit(self._run, batch, price, finished)
                 await finished
+                self._free_at = perf_counter()
             del batch  # or what it works on would stay in memory until the next one
 
+    async def _work_long(self) -> None:
+        while True:
+            await self._long_arrived.wait()
+            if self._stopped:
+                return
+            price, item = self._long.pop()
+            if not self._long:
+                self._long_arrived.clear()
+            if await self._is_wanted(item):
+                self._long_until = perf_counter() + price * self._ratio
+                finished = self._events.create_future()
+                self._long_thread.submit(self._run, [item], price, finished)
+                await finished
+                self._long_until = perf_counter()
+            del item
+
     def _run(self, batch: Sequence[_Item], price: float, finished: asyncio.Future[None]) -> None:
-        """Run ``batch``, and let the event loop settle its items.
+        """Run ``batch`` when it is its turn, and let the event loop settle its items.
 
         By one call of the loop: the executor's own future would come back by a chain of three.
         """
-        # Not before: while the batch was assembled, more work may have arrived.
-        start = perf_counter()
-        results = self._results(batch)
-        self._events.call_soon_threadsafe(self._finish, results, price, start, finished)
+        with self.baton.held(lambda: all(item.future.done() for item in batch)):
+            # Not before: while the batch was assembled, more work may have arrived.
+            begun, start = perf_counter(), self.baton.clock()
+            results = self._results(batch)
+            spent = self.baton.clock() - start
+        self._events.call_soon_threadsafe(self._finish, results, price, begun, spent, finished)
 
     def _finish(
-        self, results: Sequence[tuple[list[_Item], Sequence[Any]]], price: float, start: float,
-        finished: asyncio.Future[None],
+        self, results: Sequence[tuple[list[_Item], Sequence[Any]]], price: float, begun: float,
+        spent: float, finished: asyncio.Future[None],
     ) -> None:  # fmt: skip
         for items, answers in results:
-            _settle(items, answers, start)
-        self._free_at = now = perf_counter()
+            _settle(items, answers, begun)
         if price:
-            seen = min(max((now - start) / price, _LEAST_RATIO), _MOST_RATIO)
+            seen = min(max(spent / price, _LEAST_RATIO), _MOST_RATIO)
             self._ratio *= (seen / self._ratio) ** self._rate
         finished.set_result(None)
 
@@ -250,16 +294,13 @@ class Batcher:
         self._owed = min(self._owed + _BULK_SHARE * budget, budget) if self._bulk else 0.0
         # What comes while clients are asked whether they are there is for the next one: a search waits for
         # two questions at most, and not for the third that the first one's end has let in.
-        left = self.waiting
+        left = len(self._single) + len(self._bulk)
         while left and len(batch) < self._bounds.together and (spent < budget or not batch):
             left -= 1
             owed = spent >= budget - self._owed
             is_bulk = bool(self._bulk) and (owed or not self._single)
             price, item = (self._bulk if is_bulk else self._single).pop()
-            if item.future.done():  # its deadline has passed
-                continue
-            if perf_counter() - item.since > self._ask_after and await item.is_disconnected():
-                _settle([item], [DeadlinePassed("the client has disconnected")], item.since)
+            if not await self._is_wanted(item):
                 continue
             batch.append(item)
             spent += price
@@ -268,9 +309,18 @@ class Batcher:
                 self._owed = max(self._owed - price, -budget / _BULK_SHARE)
         if not self._single:
             self._empty_at = perf_counter()
-        if not self.waiting:
+        if not (self._single or self._bulk):
             self._arrived.clear()
         return batch, spent
+
+    async def _is_wanted(self, item: _Item) -> bool:
+        """Whether anybody still waits for ``item``; one whose client has disconnected is settled."""
+        if item.future.done():  # its deadline has passed
+            return False
+        if perf_counter() - item.since > self._ask_after and await item.is_disconnected():
+            _settle([item], [DeadlinePassed("the client has disconnected")], item.since)
+            return False
+        return True
 
 
 def queue_full(waiting: int, seconds: float) -> QueueFull:
