@@ -9,6 +9,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 _NULL = {"type": "null"}
+# Each unknown field is an error of its own, and a body may have room for a hundred thousand.
+_MOST_UNKNOWN = 100
 # Keywords that stay beside a schema when null is added to it as a second choice.
 _ANNOTATIONS = ("title", "description", "default", "examples")
 
@@ -35,7 +37,9 @@ class GivenFields(BaseModel):
     def _as_given(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        whole = cls._integers
+        whole, most = cls._integers, len(cls.model_fields) + _MOST_UNKNOWN
+        if len(given) > most:
+            raise ValueError(f"has {len(given)} fields, at most {most} are read")
         return {
             name: int(value)
             if name in whole and isinstance(value, float) and value.is_integer()

@@ -6,9 +6,12 @@ server itself has just made, took ten times as long; a test holds the two equal.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic_core import to_json
+from starlette.exceptions import HTTPException
 
 from lurcher.retrieval.results import Hit, Span
 from lurcher.server.schemas.search import Include
@@ -16,9 +19,37 @@ from lurcher.server.schemas.search import Include
 Plain = dict[str, Any]
 
 
+# Of more hits it takes a while to make a reply, in which the loop has other requests to move.
+_MANY_HITS = 100
+
+
 def as_json(reply: Plain) -> bytes:
     """Return ``reply`` in JSON; a number that is not finite is null."""
     return to_json(reply, inf_nan_mode="null")
+
+
+async def reply_of(
+    make: Callable[[], Plain], hits: Sequence[Hit], include: Sequence[Include], most: int
+) -> bytes:
+    """Return in JSON what ``make`` makes of ``hits`` with the parts to ``include``.
+
+    Raises HTTPException for over ``most`` bytes, before it is made where texts alone are so long.
+    """
+    if "text" in include and sum(len(hit.text) for hit in hits) > most:
+        raise _too_large(most)
+    content = (
+        await asyncio.to_thread(lambda: as_json(make()))
+        if len(hits) > _MANY_HITS
+        else as_json(make())
+    )
+    if len(content) > most:
+        raise _too_large(most)
+    return content
+
+
+def _too_large(most: int) -> HTTPException:
+    reason = f"the reply would be larger than {most} bytes"
+    return HTTPException(413, f"{reason}: ask for fewer hits, or leave text out of include")
 
 
 def plain_hit(found: Hit, include: list[Include], fold: bool) -> Plain:

@@ -78,6 +78,9 @@ class ServedSettings(BaseModel):
         ge=1,
         description="Maximum number of hits that all queries of a request may ask for together.",
     )
+    max_reply_bytes: int = Field(
+        67_108_864, ge=1_024, description="Maximum size of a search's reply, in bytes."
+    )
     max_top_k: int = Field(1_000, ge=1, description="Maximum number of hits per query.")
     max_candidates: int = Field(
         1_000, ge=1, description="Maximum number of passages ranked per query."

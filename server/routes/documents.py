@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from lurcher.bundle.documents import joined
+from lurcher.bundle.passages import Passage
 from lurcher.server import id_paths
 from lurcher.server.errors import responses
 from lurcher.server.lookup import collection_of
+from lurcher.server.replies import JSON
 from lurcher.server.schemas.documents import DocumentReply, Part
 
 id_paths.register()
@@ -26,6 +29,13 @@ async def document(id: str, request: Request) -> Response:
         name = serving.bundle
     if not passages:
         raise HTTPException(404, f"no document has the id {id!r}")
+    reply = await asyncio.to_thread(_reply, id, passages, name)  # a document may be large
+    # As it is: validation by the response model would make all of it twice.
+    return Response(reply, media_type=JSON)
+
+
+def _reply(id: str, passages: Sequence[Passage], bundle: str) -> str:
+    """Return in JSON the document with that ``id``, of which these are all ``passages``."""
     parts = [
         Part(
             id=one.id, section=list(one.section), start=one.start, end=one.end, anchor=one.anchor,
@@ -34,9 +44,7 @@ async def document(id: str, request: Request) -> Response:
         for one in passages
     ]  # fmt: skip
     first = passages[0]
-    reply = DocumentReply(
+    return DocumentReply(
         id=id, title=first.title, text=joined(passages), metadata=first.metadata, passages=parts,
-        bundle=name,
-    )  # fmt: skip
-    # As it is: validation by the response model would make all of it twice.
-    return Response(reply.model_dump_json(), media_type="application/json")
+        bundle=bundle,
+    ).model_dump_json()  # fmt: skip

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from time import perf_counter
 
 from fastapi import APIRouter, Request, Response
 
 from lurcher.errors import FieldError, LurcherError
 from lurcher.retrieval.query import Query, check_text
+from lurcher.retrieval.results import SearchResult
 from lurcher.server.asked import asked
 from lurcher.server.errors import problem, responses
-from lurcher.server.found_hits import Plain, as_json, plain_hit
+from lurcher.server.found_hits import Plain, plain_hit, reply_of
 from lurcher.server.keys import caller_of
 from lurcher.server.noted import note
 from lurcher.server.plain_route import PlainRoute
@@ -29,7 +29,6 @@ from lurcher.server.settings import Settings
 router = APIRouter(tags=["search"], route_class=PlainRoute)
 
 _ERRORS = responses(400, 413, 415, 422, 429, 503, 504)
-_MANY_HITS = 500
 
 
 @router.post("/search", response_model=SearchReply, responses=_ERRORS)
@@ -47,15 +46,18 @@ async def search(body: SearchRequest, request: Request) -> Response:
             raise found
         result, waited = found
         spent = timings(request, result, waited, start)
-        reply = {
-            "hits": [plain_hit(one, body.include, body.fold) for one in result.hits],
-            "timings_ms": spent,
-            **source.bundles,
-            "truncated": result.truncated,
-            "question": result.question,
-            "degraded": result.degraded,
-        }
-    return Response(as_json(reply), headers=server_timing(spent), media_type=JSON)
+        content = await reply_of(
+            lambda: {
+                "hits": [plain_hit(one, body.include, body.fold) for one in result.hits],
+                "timings_ms": spent,
+                **source.bundles,
+                "truncated": result.truncated,
+                "question": result.question,
+                "degraded": result.degraded,
+            },
+            result.hits, body.include, settings.max_reply_bytes,
+        )  # fmt: skip
+    return Response(content, headers=server_timing(spent), media_type=JSON)
 
 
 @router.post("/search/batch", response_model=BatchReply, responses=_ERRORS)
@@ -80,24 +82,27 @@ async def search_batch(body: BatchRequest, request: Request) -> Response:
             if queries
             else []
         )
-        degraded: set[str] = set()
+        results: dict[int, SearchResult] = {}
         for i, answer in zip(queries, found, strict=True):
             if isinstance(answer, LurcherError):
                 items[i] = {"error": problem(answer, request_id).model_dump(exclude_unset=True)}
             else:
-                result, _ = answer
-                degraded.update(result.degraded)
+                results[i], _ = answer
+
+        def reply() -> Plain:
+            for i, result in results.items():
                 hits = [plain_hit(one, body.include, body.fold) for one in result.hits]
                 items[i] = {"hits": hits, "truncated": result.truncated}
-        reply = {
-            "results": [items[i] for i in range(len(body.queries))],
-            "timings_ms": {"total": milliseconds(perf_counter() - start)},
-            **source.bundles,
-            "degraded": sorted(degraded),
-        }
-    # Of thousands of hits it takes a while, in which the loop has other requests to move.
-    many = sum(len(item.get("hits", ())) for item in items.values()) > _MANY_HITS
-    content = await asyncio.to_thread(as_json, reply) if many else as_json(reply)
+            return {
+                "results": [items[i] for i in range(len(body.queries))],
+                "timings_ms": {"total": milliseconds(perf_counter() - start)},
+                **source.bundles,
+                "degraded": sorted({name for one in results.values() for name in one.degraded}),
+            }
+
+        hits = [hit for result in results.values() for hit in result.hits]
+        most = settings.max_reply_bytes
+        content = await reply_of(reply, hits, body.include, most)
     return Response(content, media_type=JSON)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import get_args
 
 import pytest
+from starlette.exceptions import HTTPException
 
 from lurcher.bundle.passages import Passage
 from lurcher.retrieval.results import ContributingNeighbour, Explanation, Hit, TokenMatch
-from lurcher.server.found_hits import as_json, plain_hit
+from lurcher.server.found_hits import as_json, plain_hit, reply_of
 from lurcher.server.schemas.search import DEFAULT_INCLUDE, Include
 from lurcher.server.schemas.search import Hit as Described
 
@@ -54,3 +56,21 @@ def test_scores_are_rounded_and_what_is_not_finite_is_null() -> None:
     assert json.loads(as_json({"score": float("nan"), "most": float("inf")})) == {
         "score": None, "most": None
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, 200])
+def test_a_reply_that_would_be_too_large_is_refused(count: int) -> None:
+    passage = Passage("a", "words " * 10)
+    hits = [Hit(passage, 1.0, {})] * count
+    made: list[int] = []
+
+    def make() -> dict[str, object]:
+        made.append(count)
+        return {"hits": [plain_hit(hit, ["text"], False) for hit in hits]}
+
+    whole = asyncio.run(reply_of(make, hits, ["text"], 1_000_000))
+    assert len(json.loads(whole)["hits"]) == count
+    for most in (len(whole) - 1, len(passage.text) * count - 1):
+        with pytest.raises(HTTPException, match="ask for fewer hits"):
+            asyncio.run(reply_of(make, hits, ["text"], most))
+    assert len(made) == 2  # the last was refused before anything was made

@@ -212,7 +212,7 @@ def test_a_t5_writes_from_all_hits_if_it_is_asked_to(opened: Bundle) -> None:
             return rows
 
     class Writer:
-        def write(self, text: str, rows: Any, most: int, pause: Any = None) -> tuple[str, float]:
+        def write(self, text: str, rows: Any, most: int, _pause: object) -> tuple[str, float]:
             return f"{text}: {len(rows)} passages in {most} tokens", 0.25
 
     class Written(Pointed):
