@@ -39,6 +39,7 @@ from lurcher.bundle.moves import followed
 from lurcher.bundle.neighbours import NEIGHBOURS, QUERIES, NeighbourFiles, Neighbours
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.places import place_of
+from lurcher.bundle.plain_files import check_plain_files
 from lurcher.bundle.reading_store import ReadingStore
 from lurcher.bundle.row_space import Mask, RowSpace
 from lurcher.bundle.segment import ALIKE_FILE, COPIES_FILE, PASSAGES_FILE, VECTORS_FILE, Segment
@@ -256,6 +257,7 @@ def _opened_now(path: Path, before: Bundle | None, check_hashes: bool) -> Bundle
 
 def _opened(path: Path, manifest: Manifest, before: Bundle | None, check_hashes: bool) -> Bundle:
     """The snapshot of ``manifest``, with what ``before`` has open that is the same. Raises BundleError."""
+    check_plain_files(path, manifest)
     known = {} if before is None else before.manifest.files
     if check_hashes:
         new = {name: entry for name, entry in manifest.files.items() if known.get(name) != entry}

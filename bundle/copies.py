@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lurcher.bundle.arrays import read_array
 from lurcher.bundle.passages import Rows
 from lurcher.errors import BundleCorrupt
 from lurcher.text import UNSPACED
@@ -46,14 +47,7 @@ def write_keys(bundle: Path, name: str, keys: Iterable[int]) -> None:
 
 def read_keys(bundle: Path, name: str, passages: int) -> Keys:
     """What the file ``name`` of ``bundle`` says of so many ``passages``, (n,). Raises BundleCorrupt."""
-    try:
-        keys: Keys = np.load(bundle / name, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise BundleCorrupt(bundle, name, str(error)) from error
-    if keys.dtype != np.uint64 or keys.shape != (passages,):
-        reason = f"has {keys.dtype} {keys.shape}, expected uint64 ({passages},)"
-        raise BundleCorrupt(bundle, name, reason)
-    return keys
+    return read_array(bundle, name, np.uint64, (passages,))
 
 
 def write_copies(bundle: Path, name: str, first: Rows) -> None:
@@ -66,14 +60,8 @@ def read_copies(bundle: Path, name: str, passages: int) -> Rows | None:
 
     Raises BundleCorrupt.
     """
-    try:
-        first: Rows = np.load(bundle / name, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise BundleCorrupt(bundle, name, str(error)) from error
+    first: Rows = read_array(bundle, name, np.int64, (passages,))
     own = np.arange(passages)
-    if first.dtype != np.int64 or first.shape != own.shape:
-        reason = f"has {first.dtype} {first.shape}, expected int64 {own.shape}"
-        raise BundleCorrupt(bundle, name, reason)
     if (first < 0).any() or (first > own).any() or (first[first] != first).any():
         raise BundleCorrupt(bundle, name, "names rows that are not the first of their kind")
     return None if (first == own).all() else first

@@ -117,6 +117,9 @@ class Labels:
         """
         try:
             with zipfile.ZipFile(path) as archive:
+                # Ours are not compressed; a compressed one could take far more memory than its size.
+                if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                    raise ValueError("compressed")
                 arrays = {name: _array(archive, name) for name in _TYPES}
         except Exception as error:  # zipfile and NumPy have a dozen for what may be wrong here
             raise BundleCorrupt(path.parent, path.name, f"no archive of labels: {error}") from error

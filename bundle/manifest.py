@@ -43,6 +43,9 @@ _OF_ENCODER = ("swap", "tokens", "ranker", "states", "reading", "reader", "neigh
 _NO_CHECKSUM = "0" * 64
 _CHECKSUM = re.compile(rb'"checksum": "([0-9a-f]{64})"')
 
+# A segment is listed in some 3 kB.
+_MOST_BYTES = 64 << 20
+
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -112,7 +115,7 @@ class Figures(_Part):
     empty_passages: Count  # neither title nor text: kept, but nothing finds them
     truncated_passages: Count  # longer than the encoder reads; found by their beginning
     skipped_records: Count  # bad ones, under --skip-bad-lines
-    search_effort: int | None  # efSearch or nprobe; None for an exact index
+    search_effort: Annotated[int, Field(ge=1)] | None  # efSearch or nprobe; None for an exact index
     recall_at_100: (
         float | None
     )  # of the index at that effort, against exact search; None without vectors
@@ -277,10 +280,12 @@ def read_manifest(root: Path) -> Manifest:
     file = root / MANIFEST
     if not file.is_file():
         raise BundleNotFound(root, _why_none(root))
+    if (size := file.stat().st_size) > _MOST_BYTES:
+        raise BundleCorrupt(root, MANIFEST, f"{size} bytes, at most {_MOST_BYTES} are read")
     raw = file.read_bytes()
     try:
         found: Any = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleCorrupt(root, MANIFEST, f"not JSON: {error}") from error
     written_in = found.get("format_version") if isinstance(found, dict) else None
     if isinstance(written_in, int) and written_in not in READABLE:

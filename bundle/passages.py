@@ -41,6 +41,7 @@ from lurcher.bundle.conditions import Condition, Scalar, sql_test
 from lurcher.bundle.field_values import FieldValues, field_values
 from lurcher.bundle.filter_fields import FilterFields
 from lurcher.bundle.passage import Passage, content_of, line_of, passage_of, path_of
+from lurcher.bundle.plain_tables import in_time, open_plain
 from lurcher.errors import BundleCorrupt
 
 __all__ = ["Condition", "Passage", "PassageWriter", "Passages", "Rows", "Scalar"]
@@ -156,12 +157,9 @@ class Passages:
 
     def __init__(self, path: Path) -> None:
         """Open the file at ``path``. Raises BundleCorrupt."""
-        # immutable: no lock files, so a bundle on a read-only disk opens too.
-        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        self._path = path
         try:
-            db = sqlite3.connect(uri, uri=True, check_same_thread=False)
-            db.execute(f"PRAGMA mmap_size = {path.stat().st_size}")  # no read call a page
-            self._read(db)
+            self._read(open_plain(path))
         except sqlite3.DatabaseError as error:
             raise BundleCorrupt(path.parent, path.name, str(error)) from error
 
@@ -174,13 +172,15 @@ class Passages:
         writer = PassageWriter(":memory:")
         writer.append(passages, len(passages), 0, sources=sources, since=since)
         opened = cls.__new__(cls)
+        opened._path = Path("memory")
         opened._read(writer.finish_in_memory())
         return opened
 
     def _read(self, db: sqlite3.Connection) -> None:
         self._db, self._lock = db, threading.Lock()
-        self.count: int = self._query("SELECT count(*) FROM passages")[0][0]
-        self.filter_fields = self._filter_fields()
+        with in_time(db):
+            self.count: int = self._query("SELECT count(*) FROM passages")[0][0]
+            self.filter_fields = self._filter_fields()
         # A page of results, or a user's own documents: the same filter comes again and again.
         self.matching = lru_cache(maxsize=16)(self._matching)
         self.values_of = lru_cache(maxsize=16)(self._values_of)
@@ -213,8 +213,11 @@ class Passages:
         return FilterFields(self._query(_KINDS_OF_2), form=str)
 
     def _query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._db.execute(sql, values).fetchall()
+        try:
+            with self._lock:
+                return self._db.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise BundleCorrupt(self._path.parent, self._path.name, str(error)) from error
 
     def _among(self, sql: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
         """The lines of ``sql``, in which ``({})`` stands for a list of ``values``, asked a part at a time."""

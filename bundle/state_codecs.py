@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import BundleCorrupt, ModelError
+from lurcher.models.tokens.projection import read_arrays
 
 SIGNS = "states/signs.npz"
 
@@ -85,16 +86,13 @@ class Signs:
     def load(cls, file: Path) -> Signs:
         """Those in ``file``. Raises ModelError."""
         try:
-            with np.load(file, allow_pickle=False) as found:
-                mean, scale = found["mean"], found["scale"]
-        except Exception as error:  # NumPy and zipfile have a dozen for what may be wrong here
+            mean, scale = read_arrays(file, ("mean", "scale")).values()
+        except ModelError as error:
             raise ModelError(f"{file}: not means and scales: {error}") from error
-        if mean.ndim != 1 or mean.shape != scale.shape or {mean.dtype, scale.dtype} != {_FLOAT32}:
+        if mean.ndim != 1 or mean.shape != scale.shape:
             raise ModelError(f"{file}: not means and scales: its arrays do not fit together")
         return cls(mean, scale)
 
-
-_FLOAT32 = np.dtype(np.float32)
 
 Codec = Halves | Signs
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lurcher.bundle.arrays import read_array
 from lurcher.bundle.row_space import Mask
 from lurcher.errors import BundleCorrupt
 
@@ -31,14 +32,7 @@ def read_deleted(bundle: Path, name: str, passages: int, deletions: int) -> Mask
 
     ``deletions`` is how many it has to name.
     """
-    try:
-        packed: npt.NDArray[np.uint8] = np.load(bundle / name, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise BundleCorrupt(bundle, name, str(error)) from error
-    wanted = -(-passages // 8)
-    if packed.dtype != np.uint8 or packed.shape != (wanted,):
-        reason = f"has {packed.dtype} {packed.shape}, expected uint8 ({wanted},)"
-        raise BundleCorrupt(bundle, name, reason)
+    packed: npt.NDArray[np.uint8] = read_array(bundle, name, np.uint8, (-(-passages // 8),))
     bits = np.unpackbits(packed, bitorder="little").astype(np.bool_)
     if bits[passages:].any() or np.count_nonzero(bits) != deletions:
         reason = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -71,6 +72,29 @@ def faiss_reason(error: RuntimeError) -> str:
     return re.sub(r"^Error in .* at \S+:\d+: (Error: )?", "", str(error).splitlines()[0])
 
 
+def _check_head(path: Path) -> None:
+    """Raise BundleCorrupt where the file at ``path`` is too short for the vectors that its head counts.
+
+    FAISS takes their memory before it reads them. Its layout: four letters, the dimension, the count, and
+    what the index is made of, in which a vector has a byte at least, and in a flat index all its numbers.
+    """
+    try:
+        with path.open("rb") as file:
+            kind, dimension, count = _HEAD.unpack(file.read(_HEAD.size))
+        size = path.stat().st_size
+    except (OSError, struct.error) as error:
+        raise BundleCorrupt(path.parent, path.name, f"no index: {error}") from error
+    least = 4 * dimension if kind in _FLAT else 1
+    if not 0 < dimension <= _MOST_DIMENSIONS or not 0 <= count * least <= size:
+        reason = f"says that it has {count} vectors of {dimension} numbers, in {size} bytes"
+        raise BundleCorrupt(path.parent, path.name, reason)
+
+
+_HEAD = struct.Struct("<4siq")
+_FLAT = {b"IxFI", b"IxF2", b"IxFl"}
+_MOST_DIMENSIONS = 65_536
+
+
 def write_index(index: faiss.Index, path: Path) -> None:
     """Write ``index`` to ``path``. Raises OSError."""
     try:
@@ -109,6 +133,7 @@ class VectorIndex:
     @classmethod
     def open(cls, path: Path, effort: int | None) -> VectorIndex:
         """The index in ``path``, memory-mapped where its type allows. Raises BundleCorrupt."""
+        _check_head(path)
         try:
             return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC), effort)
         except RuntimeError as error:
@@ -151,7 +176,7 @@ class VectorIndex:
         """Search with this effort from now on; None keeps what FAISS has."""
         core = core_of(self._index)
         if effort is not None and isinstance(core, faiss.IndexHNSW):
-            core.hnsw.efSearch = effort
+            core.hnsw.efSearch = min(effort, max(1, self.count))
         elif effort is not None and isinstance(core, faiss.IndexIVF):
             core.nprobe = min(effort, core.nlist)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import changed_files, read_manifest
-from lurcher.errors import LurcherError
+from lurcher.bundle.plain_files import check_plain_files
+from lurcher.errors import BundleCorrupt, LurcherError
 
 
 def verify(path: Path) -> list[str]:
@@ -15,6 +16,10 @@ def verify(path: Path) -> list[str]:
     Raises BundleError where there is no manifest to verify against.
     """
     manifest = read_manifest(path)
+    try:
+        check_plain_files(path, manifest)
+    except BundleCorrupt as error:
+        return [str(error)]
     problems = [f"{file}: {reason}" for file, reason in changed_files(path, manifest.files).items()]
     if problems:
         return problems

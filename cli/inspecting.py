@@ -154,7 +154,7 @@ def _print_reading(manifest: Manifest) -> None:
 @app.command()
 def verify(bundle: BundlePath) -> None:
     """Check every file of a bundle against its hash, and the files against each other."""
-    from lurcher.bundle.verifying import verify as problems_of
+    from lurcher.retrieval.trial import problems_of
 
     problems = problems_of(bundle)
     for problem in problems:

@@ -36,6 +36,7 @@ _log = structlog.get_logger()
 
 _LOADING = "the bundles are still being loaded"
 _LOOKS_EVERY = 0.1  # seconds between two looks at whether the event loop is late
+_FILES_EVERY = 1.0  # seconds between two looks at the bundles' files
 _NOTED_EVERY = 1.0  # seconds between two notes of the gauges, where processes share them
 _NOTHING = "has no folder *.lurcher; put one there, or name a bundle as well"
 
@@ -80,6 +81,7 @@ class Service:
         self._reload_again = False
         self._noting: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
         watch = self.metrics.watch
         watch(self.metrics.passages, lambda: sum(one.passages for one in self._bundles()))
         for engine in ENGINES:
@@ -117,7 +119,14 @@ class Service:
                 "ready", collection=collection.name, bundle=bundle.serving.bundle,
                 passages=bundle.passages, **told,
             )  # fmt: skip
+        self._looking = asyncio.create_task(self._look_at_files())
         self._loaded = True
+
+    async def _look_at_files(self) -> None:
+        while True:
+            for bundle in self._bundles():
+                await asyncio.to_thread(bundle.serving.look_at_files)
+            await asyncio.sleep(_FILES_EVERY)
 
     async def _note(self) -> None:
         while True:
@@ -182,13 +191,15 @@ class Service:
         )  # fmt: skip
 
     def check_ready(self) -> None:
-        """Raise NotReady while bundles are being loaded."""
+        """Raise NotReady while bundles are being loaded, and once the files of one were changed."""
         if not self._loaded:
             raise NotReady(_LOADING)
+        for bundle in self._bundles():
+            bundle.serving.check_sound()
 
     async def close(self) -> None:
         """Take no more feedback, writes and queries, finish the current ones, close the bundles."""
-        for task in (self._noting, self._watching):
+        for task in (self._noting, self._watching, self._looking):
             if task is not None:
                 task.cancel()
         if self._reloading is not None:

@@ -12,16 +12,18 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import structlog
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.file_marks import FileMarks
 from lurcher.bundle.manifest import Manifest
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.segmented.passages import PassageStore
 from lurcher.bundle.vectors import Vectors
-from lurcher.errors import DeadlinePassed, LurcherError
+from lurcher.errors import DeadlinePassed, LurcherError, NotReady
 from lurcher.feedback.online import Change
 from lurcher.models.encoders.config import EncoderConfig
 from lurcher.retrieval.embedder import Embedder, EmbedWork
@@ -41,6 +43,8 @@ from lurcher.server.metrics import Metrics
 from lurcher.server.settings import Settings
 from lurcher.server.work import Work
 from lurcher.threads import thread_count
+
+_log = structlog.get_logger()
 
 # Fraction of a request's time by which ranking must be done; otherwise it is skipped.
 _RANKED_BY = 0.9
@@ -66,6 +70,30 @@ class Serving(Leased):
         self._work = Work(snapshot, metrics, collection)
         self._admission, self._batcher = admission, admission.batcher
         self._batcher.add(self._work.handlers)
+        self._marks: FileMarks | None = None
+        self._damage = ""  # what is wrong with the files
+
+    def __enter__(self) -> Self:
+        """As ``Leased``. Raises NotReady, too, where the files are not what was opened any more."""
+        self.check_sound()
+        return super().__enter__()
+
+    def check_sound(self) -> None:
+        """Raise NotReady where ``look_at_files`` has found a file that was changed."""
+        if self._damage:
+            raise NotReady(self._damage)
+
+    def look_at_files(self) -> None:
+        """Answer no more if a file of the bundle was changed since the first look; from any thread."""
+        if not self.has_corpus or self._damage:
+            return
+        if self._marks is None:
+            self._marks = FileMarks(self.snapshot_bundle)
+        elif (file := self._marks.changed()) is not None:
+            self._damage = (
+                f"{file} was changed while it is served; restore it and start the server again"
+            )
+            _log.error("a file of the bundle was changed", bundle=self.bundle, file=str(file))
 
     @property
     def has_corpus(self) -> bool:

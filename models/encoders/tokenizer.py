@@ -15,6 +15,7 @@ from tokenizers import Encoding
 from tokenizers import Tokenizer as HubTokenizer
 
 from lurcher.errors import ModelError
+from lurcher.models.encoders.tokenizer_parts import check_tokenizer
 
 Ids = npt.NDArray[np.int64]
 Spans = list[tuple[int, int]]
@@ -42,6 +43,8 @@ class Tokenizer:
     """A Hugging Face ``tokenizer.json`` with a limit on length; safe to call from several threads."""
 
     def __init__(self, file: Path, max_tokens: int) -> None:
+        """Load ``file``. Raises ModelError."""
+        check_tokenizer(file)
         try:
             self._tokenizer = HubTokenizer.from_file(str(file))
         # The tokenizers library raises bare Exception.

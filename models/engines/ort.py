@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from lurcher.errors import ModelError
+from lurcher.models.engines.native.onnx_file import check_plain
 
 # Fusions that cost time. One kernel for bias and GELU takes 2 to 3 % longer, over a whole six-layer
 # encoder, than an addition and the kernel for GELU alone.
@@ -22,8 +23,9 @@ class OnnxRuntimeEngine:
     def __init__(self, graph: Path, threads: int) -> None:
         """Load ``graph``; one call to ``run`` uses ``threads`` cores.
 
-        Raises ModelError where ONNX Runtime cannot load it.
+        Raises ModelError where ONNX Runtime cannot load it, or it could run for ever.
         """
+        check_plain(graph)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

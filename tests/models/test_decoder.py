@@ -152,7 +152,7 @@ def test_folders_that_are_none(tmp_path: Path, config: DecoderConfig) -> None:
         Decoder.load(tmp_path, 1)
     for name in (QUERY_GRAPH, PAIR_GRAPH):
         (tmp_path / name).write_bytes(b"not ONNX")
-    with pytest.raises(ModelError, match=f"{QUERY_GRAPH}: ONNX Runtime cannot load it"):
+    with pytest.raises(ModelError, match=f"{QUERY_GRAPH}: no ONNX graph that can be read"):
         Decoder.load(tmp_path, 1)
 
 

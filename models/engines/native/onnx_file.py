@@ -73,6 +73,49 @@ def read_graph(path: Path) -> Graph:
     return Graph(nodes, dict(tensors), outputs)
 
 
+# Of nodes: ONNX's own operators, under either name, and those of ONNX Runtime.
+_DOMAINS = {"", "ai.onnx", "com.microsoft"}
+
+
+def check_plain(path: Path) -> None:
+    """Raise ModelError where the graph in the file ``path`` could run for ever, or reads files elsewhere.
+
+    Only a node with a graph of its own (Loop, Scan, If, SequenceMap) can repeat work; a graph without any
+    runs each node once. Constants have to be in the file or beside it.
+    """
+    try:
+        fault = _fault(path.read_bytes())
+    except (OSError, ValueError, KeyError, IndexError, struct.error, TypeError) as error:
+        raise ModelError(f"{path}: no ONNX graph that can be read: {error!r}") from error
+    if fault is not None:
+        raise ModelError(f"{path}: {fault}")
+
+
+def _fault(content: bytes) -> str | None:
+    """Why a model is not run; None if it is."""
+    model = _fields(memoryview(content))
+    if 25 in model:
+        return "it has functions of its own, which are not run"
+    (graph,) = model[7]
+    parts = _fields(graph)
+    for message in parts.get(1, []):
+        node = _fields(message)
+        op = _text(node[4][0])
+        domain = _text(node[7][0]) if 7 in node else ""
+        if domain not in _DOMAINS:
+            return f"the operator {op} of {domain[:100]!r} is not known"
+        for attribute in map(_fields, node.get(5, [])):
+            # AttributeProto.g and graphs
+            if 6 in attribute or 11 in attribute:
+                return f"the operator {op} has a graph of its own, which is not run"
+    for tensor in map(_fields, parts.get(5, [])):
+        for entry in map(_fields, tensor.get(13, [])):
+            key, value = _text(entry[1][0]), _text(entry[2][0])
+            if key == "location" and value != Path(value).name:
+                return f"constants in {value[:100]!r}, which is not beside it"
+    return None
+
+
 def _fields(message: memoryview) -> dict[int, list[Any]]:
     """The values of a message by field number."""
     found: dict[int, list[Any]] = {}
