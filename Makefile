@@ -6,10 +6,11 @@ DEV    := .venv-dev/installed
 TRAIN  := .venv-train/installed
 DEEPSPARSE := .venv-deepsparse/installed
 DOCS   := .venv-docs/installed
+SBOM   := .venv-sbom/installed
 # Environments are installed anew when the native library's sources change, which compiles them.
 NATIVE := setup.py $(wildcard build_hooks/*.py models/engines/native/src/*)
 
-.PHONY: demo test test-all test-train test-deepsparse test-experiments lint docs environments bench bench-scale bench-students bench-hybrid bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader tune-reader clean
+.PHONY: demo test test-all test-train test-deepsparse test-experiments lint docs environments sbom bench bench-scale bench-students bench-hybrid bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader tune-reader clean
 
 # Without a terminal nobody could stop the server, so there it prints its answers and ends.
 demo: $(BASE)
@@ -54,6 +55,12 @@ environments: $(DEV) $(TRAIN)
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(DOCS)
 	.venv-docs/bin/mkdocs build
+
+# What `pip install lurcher` brings, with versions and licences, as CycloneDX has it.
+sbom: $(BASE) $(SBOM)
+	mkdir -p build
+	.venv-sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	    -o build/lurcher.cdx.json .venv/bin/python
 
 # DATA holds the data sets that the figures in the README were measured on.
 DATA ?= ../shared/data
@@ -188,6 +195,12 @@ $(BASE): pyproject.toml constraints/base.txt $(NATIVE)
 $(DEV): pyproject.toml constraints/base.txt $(NATIVE)
 	$(PYTHON) -m venv .venv-dev
 	.venv-dev/bin/python -m pip install -q -c constraints/base.txt -e '.[dev]'
+	@touch $@
+
+# In an environment of its own, so that it does not list itself.
+$(SBOM):
+	$(PYTHON) -m venv .venv-sbom
+	.venv-sbom/bin/python -m pip install -q cyclonedx-bom==7.5.0
 	@touch $@
 
 $(TRAIN): pyproject.toml constraints/train.txt $(NATIVE)
