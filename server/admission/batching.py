@@ -124,7 +124,7 @@ class Batcher:
         """The seconds that a single piece of work of ``client`` for ``price`` would wait."""
         now = perf_counter()
         if self._is_long(price):
-            share = _BULK_SHARE if self._single else 1.0
+            share = _BULK_SHARE if self._stands else 1.0
             before = self._long.before(client, price) * self._ratio
             return (max(0.0, self._long_until - now) + before) / share
         share = 1 - _BULK_SHARE if self._bulk or self._long_until > now else 1.0
@@ -139,8 +139,12 @@ class Batcher:
     def patience(self) -> float:
         """The seconds that single work may wait, if it comes now."""
         most = self._bounds.wait
-        stands = bool(self._single) and perf_counter() - self._empty_at > most
-        return min(most, _STANDING * self._bounds.slice) if stands else most
+        return min(most, _STANDING * self._bounds.slice) if self._stands else most
+
+    @property
+    def _stands(self) -> bool:
+        """Whether single work has waited for so long that it is no burst."""
+        return bool(self._single) and perf_counter() - self._empty_at > self._bounds.wait
 
     def pressure(self, client: str, price: float) -> float:
         """What such work would wait, over the longest that it may: the ladder's measure."""
