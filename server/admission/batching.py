@@ -264,7 +264,8 @@ class Batcher:
 
         By one call of the loop: the executor's own future would come back by a chain of three.
         """
-        with self.baton.held(lambda: all(item.future.done() for item in batch)):
+        # Of several pieces of work each is done alone where one fails, so that none may end the others.
+        with self.baton.held(lambda: len(batch) == 1 and batch[0].future.done()):
             # Not before: while the batch was assembled, more work may have arrived.
             begun, start = perf_counter(), self.baton.clock()
             results = self._results(batch)

@@ -51,13 +51,16 @@ class Baton:
     def pause(self) -> None:
         """As ``Turn.pause``; call it where it is held."""
         now = perf_counter()
-        if not self._waiting or now - self._thread.began < self._seconds:
+        if now - self._thread.began < self._seconds:
             return
         if self._thread.is_done():
             raise DeadlinePassed("nobody waits for it any more")
-        self._pass_on()
-        self._take()
-        self._thread.paused += perf_counter() - now
+        if self._waiting:
+            self._pass_on()
+            self._take()
+            self._thread.paused += perf_counter() - now
+        else:
+            self._thread.began = now
 
     def clock(self) -> float:
         """As ``Turn.clock``."""
