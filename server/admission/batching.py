@@ -9,7 +9,7 @@ them up; as long as bulk work waits, a quarter of the time is reserved for it, o
 starve it. Within each kind, clients have equal shares (``fair_queue``).
 
 Work whose price is more than a slice is long: it has a line and a thread of its own. Only one of both
-threads works at a time (``baton``): after a third of a slice long work lets a batch go first, if any waits.
+threads works at a time (``baton``): after a third of a slice long work lets others go first, if any wait.
 
 Every piece of work comes with its price, the seconds that it is expected to take. What would wait too long is
 refused at once: a queue bounded by a number of requests is no bound on time. A burst may wait as long as the
@@ -104,7 +104,7 @@ class Batcher:
         self._thread = ThreadPoolExecutor(1, "pipeline")
         self._long_thread = ThreadPoolExecutor(1, "long")
         # Of both threads' time long work has the share of bulk work.
-        self.baton = Baton(bounds.slice * _BULK_SHARE / (1 - _BULK_SHARE))
+        self.baton = Baton(bounds.slice * _BULK_SHARE / (1 - _BULK_SHARE), _BULK_SHARE)
         self._events = asyncio.get_running_loop()
         self._loops = [asyncio.create_task(loop) for loop in (self._work(), self._work_long())]
 
@@ -132,8 +132,11 @@ class Batcher:
         return max(0.0, self._free_at - now) + before / share
 
     def _is_long(self, price: float) -> bool:
-        """Whether work for ``price`` is done beside other work, and not in a batch."""
-        return price * self._ratio > self._bounds.slice
+        """Whether work for ``price`` is done beside other work, and not in a batch.
+
+        By its price alone: on a slow machine, or a busy one, what most ask for would else be long, too.
+        """
+        return price > self._bounds.slice
 
     @property
     def patience(self) -> float:
@@ -182,6 +185,8 @@ class Batcher:
             is_long = self._is_long(price)
             (self._long if is_long else line).push(caller.client, price, item)
             (self._long_arrived if is_long else self._arrived).set()
+            if not is_long:
+                self.baton.tell(busy=True)
         async with within(seconds):  # on the way out it cancels every future
             done = await _outcomes([item.future for item in items])
         answers: list[tuple[Done, float] | LurcherError] = []
@@ -233,14 +238,18 @@ class Batcher:
         while True:
             await self._arrived.wait()
             if self._stopped:
+                self.baton.tell(
+                    busy=False
+                )  # or long work in hand would wait for what does not come
                 return
             batch, price = await self._take()
             if batch:
                 self._free_at = perf_counter() + price * self._ratio
                 finished = self._events.create_future()
-                self._thread.submit(self._run, batch, price, finished)
+                self._thread.submit(self._run, batch, price, finished, False)
                 await finished
                 self._free_at = perf_counter()
+            self.baton.tell(busy=bool(self._single or self._bulk))
             del batch  # or what it works on would stay in memory until the next one
 
     async def _work_long(self) -> None:
@@ -254,18 +263,20 @@ class Batcher:
             if await self._is_wanted(item):
                 self._long_until = perf_counter() + price * self._ratio
                 finished = self._events.create_future()
-                self._long_thread.submit(self._run, [item], price, finished)
+                self._long_thread.submit(self._run, [item], price, finished, True)
                 await finished
                 self._long_until = perf_counter()
             del item
 
-    def _run(self, batch: Sequence[_Item], price: float, finished: asyncio.Future[None]) -> None:
+    def _run(
+        self, batch: Sequence[_Item], price: float, finished: asyncio.Future[None], long: bool
+    ) -> None:
         """Run ``batch`` when it is its turn, and let the event loop settle its items.
 
         By one call of the loop: the executor's own future would come back by a chain of three.
         """
         # Of several pieces of work each is done alone where one fails, so that none may end the others.
-        with self.baton.held(lambda: len(batch) == 1 and batch[0].future.done()):
+        with self.baton.held(lambda: len(batch) == 1 and batch[0].future.done(), long=long):
             # Not before: while the batch was assembled, more work may have arrived.
             begun, start = perf_counter(), self.baton.clock()
             results = self._results(batch)

@@ -1,47 +1,53 @@
-"""What one of several threads holds at a time: who has it works, others wait in the order they came."""
+"""What one of two threads holds at a time, that of short work and that of long: who has it works."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Lock, local
+from threading import Condition, local
 from time import perf_counter
 
 from lurcher.errors import DeadlinePassed
+
+# A piece of long work that went on for long without a pause is made up for at most so long, in seconds.
+_MOST_OWED = 1.0
 
 
 class _Thread(local):
     """What each thread knows of its own turns."""
 
-    began: float = 0.0  # its present one
-    paused: float = 0.0  # seconds, in all of them
+    is_long = False
+    began = 0.0  # its present one
+    paused = 0.0  # seconds, in all of them
     is_done: Callable[[], bool] = staticmethod(lambda: False)
 
 
 class Baton:
-    """Turns of threads that share what only one of them may use; a ``lurcher.retrieval.turns.Turn``.
+    """Turns of short and long work; a ``lurcher.retrieval.turns.Turn``.
 
-    A plain lock would not do: whoever lets go of it may have it again before the one that waits is awake.
+    Long work has a ``share`` of the time while short work waits, and all that short work leaves.
     """
 
-    def __init__(self, seconds: float) -> None:
-        """Let others go first at the first pause after so many ``seconds``."""
-        self._seconds = seconds
-        self._lock = Lock()
+    def __init__(self, seconds: float, share: float) -> None:
+        """Long work lets others go first at the first pause after so many ``seconds``."""
+        self._seconds, self._ratio = seconds, (1 - share) / share
+        self._changed = Condition()
         self._held = False
-        self._waiting: deque[Lock] = deque()
+        self._busy = False
+        self._owed = 0.0  # seconds that short work has a right to before long work goes on
         self._thread = _Thread()
 
-    @property
-    def waiting(self) -> int:
-        """How many threads wait for it."""
-        return len(self._waiting)
+    def tell(self, busy: bool) -> None:
+        """Take note whether any short work waits or is in hand."""
+        if busy != self._busy:
+            with self._changed:
+                self._busy = busy
+                self._changed.notify_all()
 
     @contextmanager
-    def held(self, is_done: Callable[[], bool]) -> Iterator[None]:
-        """Hold it for the time of the block, in turns; ``is_done``: nobody wants the result any more."""
-        self._thread.is_done = is_done
+    def held(self, is_done: Callable[[], bool], *, long: bool) -> Iterator[None]:
+        """Hold it for the time of the block; ``is_done``: nobody wants the result any more."""
+        self._thread.is_done, self._thread.is_long = is_done, long
         self._take()
         try:
             yield
@@ -55,31 +61,30 @@ class Baton:
             return
         if self._thread.is_done():
             raise DeadlinePassed("nobody waits for it any more")
-        if self._waiting:
+        if self._thread.is_long and self._busy:
             self._pass_on()
             self._take()
             self._thread.paused += perf_counter() - now
-        else:
-            self._thread.began = now
 
     def clock(self) -> float:
         """As ``Turn.clock``."""
         return perf_counter() - self._thread.paused
 
     def _take(self) -> None:
-        with self._lock:
-            is_free, self._held = not self._held, True
-            if not is_free:
-                turn = Lock()
-                turn.acquire()
-                self._waiting.append(turn)
-        if not is_free:
-            turn.acquire()  # until it is passed on
+        with self._changed:
+            is_long = self._thread.is_long
+            self._changed.wait_for(
+                lambda: not (self._held or (is_long and self._busy and self._owed > 0))
+            )
+            self._held = True
         self._thread.began = perf_counter()
 
     def _pass_on(self) -> None:
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().release()
+        spent = perf_counter() - self._thread.began
+        with self._changed:
+            self._held = False
+            if self._thread.is_long:
+                self._owed = min(spent * self._ratio, _MOST_OWED)
             else:
-                self._held = False
+                self._owed = max(0.0, self._owed - spent)
+            self._changed.notify_all()

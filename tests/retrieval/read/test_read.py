@@ -120,7 +120,7 @@ def test_what_a_t5_says_of_a_hit_is_no_bonus(opened: Bundle) -> None:
             return rows
 
     class Grim:
-        def scores(self, _: str, rows: Any) -> Any:
+        def scores(self, _: str, rows: Any, _pause: object) -> Any:
             return np.linspace(-400, -300, len(rows), dtype=np.float32)
 
         def reads(self, text: str) -> list[int]:

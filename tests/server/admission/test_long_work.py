@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -11,8 +12,7 @@ import pytest
 from lurcher.errors import DeadlinePassed, LurcherError, QueueFull
 from lurcher.server.admission.batching import Batcher
 from lurcher.server.admission.baton import Baton
-from tests.server.admission.batches import PATIENCE, STAYS, ask, bounds
-from tests.server.serving import until
+from tests.server.admission.batches import PATIENCE, PRICE, STAYS, ask, bounds
 
 SLICE = 4  # pieces of work for PRICE
 LONG = 1.0  # seconds
@@ -106,6 +106,29 @@ def test_long_work_is_refused_where_other_long_work_leaves_no_time() -> None:
     asyncio.run(story())
 
 
+def test_on_a_slow_machine_ordinary_work_does_not_become_long() -> None:
+    async def story() -> None:
+        batcher = Batcher([], bounds(SLICE, capacity=100), ask_after=0, rate=1)
+        work = Pausing(batcher)
+        stop = threading.Event()
+
+        def slow(works: Sequence[str]) -> Sequence[str]:
+            stop.wait(20 * SLICE * PRICE)
+            return works
+
+        batcher.add([work, slow])
+        await ask(batcher, slow, "a")  # takes as long as twenty slices
+        long = asyncio.ensure_future(ask(batcher, work, "long", price=LONG))
+        await work.begun.wait()
+        await ask(batcher, work, "b")
+        work.enough.set()
+        await long
+        assert work.done == ["b", "long"]
+        await batcher.stop()
+
+    asyncio.run(story())
+
+
 def test_pauses_are_no_work() -> None:
     async def story() -> None:
         batcher, work = await batcher_of()
@@ -135,22 +158,35 @@ def test_pauses_are_no_work() -> None:
     asyncio.run(story())
 
 
-def test_the_baton_goes_to_who_has_waited_longest() -> None:
-    baton, order = Baton(0.0), list[str]()
+def test_short_work_makes_up_for_long_work_that_did_not_pause() -> None:
+    baton, order = Baton(0.0, share=0.25), list[str]()
+    baton.tell(busy=True)
 
-    def hold(name: str) -> None:
-        with baton.held(lambda: False):
-            order.append(name)
+    def hold_long() -> None:
+        with baton.held(lambda: False, long=True):
+            time.sleep(0.02)
+            baton.pause()
+            order.append("long")
 
-    with baton.held(lambda: False):
-        threads = []
-        for name in "abc":
-            thread = threading.Thread(target=hold, args=(name,))
-            thread.start()
-            threads.append(thread)
-            until(lambda: baton.waiting == len(threads))
-        baton.pause()
-        order.append("me")
-    for thread in threads:
-        thread.join(PATIENCE)
-    assert order == ["a", "b", "c", "me"]
+    thread = threading.Thread(target=hold_long)
+    thread.start()
+    start = time.perf_counter()
+    while "long" not in order and time.perf_counter() - start < PATIENCE:
+        with baton.held(lambda: False, long=False):
+            time.sleep(0.005)
+            order.append("short")
+    thread.join(PATIENCE)
+    # Three times as long as the long work took.
+    assert order.count("short") >= 10
+    assert order[-1] == "long" or order[-2] == "long"
+
+
+def test_long_work_has_all_the_time_that_short_work_leaves() -> None:
+    baton = Baton(0.0, share=0.25)
+    baton.tell(busy=True)
+    with baton.held(lambda: False, long=True):
+        thread = threading.Timer(0.01, lambda: baton.tell(busy=False))
+        thread.start()
+        time.sleep(0.005)
+        baton.pause()  # until nobody wants it any more
+    thread.join(PATIENCE)
