@@ -4,33 +4,64 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic import GetCoreSchemaHandler, ValidationError, ValidatorFunctionWrapHandler
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from lurcher.retrieval.given_fields import GivenFields
 
+# Items of a list that are checked together, and the errors of as many that are told.
+AT_ONCE = 1_000
 
-def _fail_fast(node: object) -> None:
-    """Let all lists of a schema, at any depth, fail at their first wrong item."""
-    if isinstance(node, dict):
-        if node.get("type") == "list":
-            node["fail_fast"] = True
-        for part in node.values():
-            _fail_fast(part)
-    elif isinstance(node, list):
+
+def _some_at_a_time(given: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """What ``check`` makes of the list ``given``, looking no further than the first items with errors."""
+    if not isinstance(given, list) or len(given) <= AT_ONCE:
+        return check(given)
+    found: list[Any] = []
+    for first in range(0, len(given), AT_ONCE):
+        try:
+            found += check(given[first : first + AT_ONCE])
+        except ValidationError as error:
+            raise _moved(error, first) from None
+    return found
+
+
+def _moved(error: ValidationError, first: int) -> ValidationError:
+    """``error`` of items of which the one called 0 stands at the place ``first``."""
+    details: list[InitErrorDetails] = []
+    for one in error.errors(include_url=False, include_context=False):
+        place, *rest = one["loc"] or (0,)
+        loc = (first + place, *rest) if isinstance(place, int) else (place, *rest)
+        kind = PydanticCustomError(one["type"], one["msg"].replace("{", "{{"))  # type: ignore[arg-type]  # no literal
+        details.append(InitErrorDetails(type=kind, loc=loc, input=one["input"]))
+    return ValidationError.from_exception_data(error.title, details)
+
+
+def _check_lists_by_parts(node: Any) -> None:
+    """Let all lists of a schema, at any depth, be checked some items at a time."""
+    if isinstance(node, list):
         for part in node:
-            _fail_fast(part)
+            _check_lists_by_parts(part)
+    elif isinstance(node, dict):
+        if node.get("type") == "list":
+            whole = dict(node)
+            node.clear()
+            function = {"type": "no-info", "function": _some_at_a_time}
+            node.update(type="function-wrap", function=function, schema=whole)
+            node = whole
+        for part in node.values():
+            _check_lists_by_parts(part)
 
 
 class Body(GivenFields):
-    """A request body; of each list the first wrong item is told.
+    """A request body, of whose lists the first thousand wrong items are errors at most.
 
-    A megabyte may hold 500,000 wrong ones, and to make errors of them all took four seconds.
+    A megabyte may hold 500,000, and to make errors of them all took four seconds.
     """
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """The schema, of which every list is checked up to its first error."""
+        """The schema, in which every list is checked some items at a time."""
         schema = handler(source)
-        _fail_fast(schema)
+        _check_lists_by_parts(schema)
         return schema

@@ -89,7 +89,7 @@ def test_a_reader_that_cannot_be_put_in_leaves_nothing(
         swap_reader(answering_bundle, other, out)
     broken = another_reader(tmp_path / "broken")
     (broken / READER_GRAPH).write_bytes(b"not a graph")
-    with pytest.raises(ModelError, match="cannot load"):
+    with pytest.raises(ModelError, match="no ONNX graph that can be read"):
         swap_reader(answering_bundle, broken, out)
     with pytest.raises(ModelNotFound, match="nowhere"):
         swap_reader(answering_bundle, tmp_path / "nowhere", out)
