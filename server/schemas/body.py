@@ -32,7 +32,7 @@ def _moved(error: ValidationError, first: int) -> ValidationError:
     for one in error.errors(include_url=False, include_context=False):
         place, *rest = one["loc"] or (0,)
         loc = (first + place, *rest) if isinstance(place, int) else (place, *rest)
-        kind = PydanticCustomError(one["type"], one["msg"].replace("{", "{{"))  # type: ignore[arg-type]  # no literal
+        kind = PydanticCustomError(one["type"], one["msg"].replace("{", "{{"))
         details.append(InitErrorDetails(type=kind, loc=loc, input=one["input"]))
     return ValidationError.from_exception_data(error.title, details)
 
