@@ -37,17 +37,24 @@ def _moved(error: ValidationError, first: int) -> ValidationError:
     return ValidationError.from_exception_data(error.title, details)
 
 
+_BY_PARTS = {"type": "no-info", "function": _some_at_a_time}
+
+
 def _check_lists_by_parts(node: Any) -> None:
-    """Let all lists of a schema, at any depth, be checked some items at a time."""
+    """Let all lists of a schema, at any depth, be checked some items at a time.
+
+    pydantic keeps schemas and asks for them again, so that those of some lists may be done already.
+    """
     if isinstance(node, list):
         for part in node:
             _check_lists_by_parts(part)
     elif isinstance(node, dict):
-        if node.get("type") == "list":
+        if node.get("type") == "function-wrap" and node["function"] == _BY_PARTS:
+            node = node["schema"]
+        elif node.get("type") == "list":
             whole = dict(node)
             node.clear()
-            function = {"type": "no-info", "function": _some_at_a_time}
-            node.update(type="function-wrap", function=function, schema=whole)
+            node.update(type="function-wrap", function=_BY_PARTS, schema=whole)
             node = whole
         for part in node.values():
             _check_lists_by_parts(part)

@@ -42,6 +42,21 @@ def test_every_list_of_every_body_is_checked_by_parts(body: type[Body]) -> None:
     assert all(lists(TypeAdapter(body).core_schema))
 
 
+def wraps(node: Any) -> int:
+    """The greatest number of functions around each other in a schema."""
+    if isinstance(node, dict):
+        own = node.get("type") == "function-wrap"
+        return own + max(map(wraps, node.values()), default=0)
+    return max(map(wraps, node), default=0) if isinstance(node, list) else 0
+
+
+def test_a_schema_that_is_asked_for_again_stays_as_it_is() -> None:
+    first = wraps(TypeAdapter(BatchRequest).core_schema)
+    for _ in range(5):
+        again = TypeAdapter(dict[str, BatchRequest]).core_schema
+    assert wraps(again) == first > 0
+
+
 def test_a_list_of_wrong_items_has_no_more_errors_than_are_checked_at_once() -> None:
     with pytest.raises(ValidationError) as raised:
         BatchRequest.model_validate({"queries": [1] * 50 * AT_ONCE})
