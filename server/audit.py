@@ -30,17 +30,25 @@ _SECONDS = 5.0
 
 
 class AuditedRoute(APIRoute):
-    """A route whose requests are noted as an action of its endpoint's name, whatever becomes of them."""
+    """A route whose requests are noted as an action of its endpoint's name, whatever becomes of them.
+
+    Those that only read are not.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what handles a request."""
         inner = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            note(request, action=self.name)
+            self.note_action(request)
             return await inner(request)
 
         return handle
+
+    def note_action(self, request: Request) -> None:
+        """Note what ``request`` tries to change."""
+        if request.method != "GET":
+            note(request, action=self.name)
 
 
 class Audit:

@@ -55,7 +55,7 @@ class RelayedRoute(AuditedRoute):
                 try:
                     reply = await _ask(link.writer, request)
                 except NotReady:  # else the one that writes notes it
-                    note(request, action=self.name)
+                    self.note_action(request)
                     raise
                 if reply.status_code == 429 and reply.headers.get("ratelimit-remaining") == "0":
                     note(request, rejected="rate")
