@@ -55,14 +55,22 @@ class FilterFields:
             self._held[field][kind] = passages
         self.names = sorted(name for name, held in self._held.items() if _COMPARED & held.keys())
 
+    @property
+    def held(self) -> list[tuple[str, Kind, int]]:
+        """Each field and kind of value, and how many passages hold it: what makes these fields again."""
+        return [
+            (field, kind, passages)
+            for field, kinds in self._held.items()
+            for kind, passages in kinds.items()
+        ]
+
     @classmethod
     def joined(cls, parts: Sequence[FilterFields]) -> FilterFields:
         """The fields of several files' passages; the form of texts is that of the first."""
         held: dict[tuple[str, Kind], int] = defaultdict(int)
         for part in parts:
-            for field, kinds in part._held.items():
-                for kind, passages in kinds.items():
-                    held[field, kind] += passages
+            for field, kind, passages in part.held:
+                held[field, kind] += passages
         lines = ((field, kind, passages) for (field, kind), passages in held.items())
         return cls(lines, parts[0]._form)
 

@@ -86,6 +86,9 @@ class LexicalIndex:
     _deletions: tuple[int, ...]  # how many of each
     _gone: Rows  # all rows that are deleted, ascending
     _joined: JoinedPostings
+    # Whether the passages are part of those that the frequencies were counted of: then these say which terms
+    # passages have, and in how many, so that a query is the same in every part.
+    is_part: bool = False
 
     @classmethod
     def open(
@@ -135,12 +138,12 @@ class LexicalIndex:
         by_part = [part.vocabulary.places(spelt) for part in self.parts]
         places = np.array(by_part, np.int64).reshape(len(self.parts), len(asked))
         in_each = self._joined.held(places)
-        frequency = self._living(places, in_each)
-        held = frequency > 0
         if self.frequencies is None:
             counted, passages = in_each[0], self.parts[0].passages
         else:
             counted, passages = self.frequencies.of_terms(spelt), self.frequencies.passages
+        frequency = counted if self.is_part else self._living(places, in_each)
+        held = frequency > 0
         idf = inverse_frequency(counted, passages)
         idf *= np.where([is_name(term) for term in asked], NAME_SHARE, 1.0)
         if alone and len(asked) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import faiss
@@ -16,7 +17,7 @@ from lurcher.index_builder.corpus import corpus_files, read_corpus
 from lurcher.index_builder.options import BuildOptions, TokenOptions
 from lurcher.index_builder.progress import Reporter, Silent
 from lurcher.index_builder.seal import seal
-from lurcher.index_builder.stage import run_stages
+from lurcher.index_builder.stage import Stage, run_stages
 from lurcher.index_builder.stages import STAGES
 from lurcher.index_builder.stages.store_passages import skipped_file
 from lurcher.index_builder.workspace import Workspace
@@ -32,11 +33,13 @@ CHUNK_SIZE = 1_024
 def build(
     corpus: Path, out: Path, options: BuildOptions | None = None, report: Reporter | None = None,
     *, chunk_size: int = CHUNK_SIZE, fail_point: FailPoint = carry_on,
+    stages: Sequence[Stage] = STAGES,
 ) -> Manifest:  # fmt: skip
     """The manifest of the bundle ``out``, built from ``corpus``.
 
     A build that was killed goes on where it was when it is called again with the same arguments. Tests let
-    it fail: ``fail_point`` is called with the name of each moment between two steps.
+    it fail: ``fail_point`` is called with the name of each moment between two steps. ``stages`` are those of
+    ``STAGES``, some of which may do their work elsewhere.
 
     Raises CorpusError, FieldError, ModelError or ModelNotFound, and BundleError if the disk fails; ``out``
     does not exist then.
@@ -52,7 +55,7 @@ def build(
     )  # fmt: skip
     faiss.omp_set_num_threads(available_cpus())
     try:
-        run_stages(STAGES, context)
+        run_stages(stages, context)
         manifest = seal(context)
         workspace.publish()
     except CorpusError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 
 import faiss
@@ -132,33 +132,53 @@ class Snapshot:
 
         ``encoded`` has each query as a snapshot with the same encoder encoded it.
         """
-        faiss.omp_set_num_threads(self._threads)  # OpenMP keeps it for each thread that calls
-        outcomes: dict[int, SearchResult | LurcherError] = {}
-        planned: dict[int, Planned] = {}
-        for place, query in enumerate(queries):
-            try:
-                planned[place] = self._plan(query)
-            except LurcherError as error:
-                outcomes[place] = error
         turn = queries[0].turn if queries else ALONE
-        start, seconds = turn.clock(), {}
-        texts = [encoded[place] for place in planned] if encoded else []
-        states = dict(zip(planned, self._encode(list(planned.values()), texts), strict=True))
-        seconds["encode"] = turn.clock() - start
+        start = turn.clock()
+        outcomes: list[QueryState | SearchResult | LurcherError] = [*self.begin(queries, encoded)]
+        seconds = {"encode": turn.clock() - start}
+        places = [i for i, one in enumerate(outcomes) if isinstance(one, QueryState)]
+        states = [one for one in outcomes if isinstance(one, QueryState)]
+        for place, state in zip(places, self.advance(states, seconds), strict=True):
+            outcomes[place] = result_of(state, seconds) if isinstance(state, QueryState) else state
+        return [one for one in outcomes if not isinstance(one, QueryState)]
+
+    def begin(
+        self, queries: Sequence[Query], encoded: Sequence[Encoded | None] = ()
+    ) -> list[QueryState | LurcherError]:
+        """The state of each query before it is looked for, or its error; ``encoded`` as in ``run``."""
+        faiss.omp_set_num_threads(self._threads)  # OpenMP keeps it for each thread that calls
+        planned = outcome_of_each(self._plan, queries)
+        places = [i for i, one in enumerate(planned) if isinstance(one, Planned)]
+        some = [one for one in planned if isinstance(one, Planned)]
+        states = iter(self._encode(some, [encoded[i] for i in places] if encoded else []))
+        return [next(states) if isinstance(one, Planned) else one for one in planned]
+
+    def advance(
+        self, states: Sequence[QueryState], seconds: dict[str, float],
+        stages: Collection[str] | None = None,
+    ) -> list[QueryState | LurcherError]:  # fmt: skip
+        """The ``states`` after the ``stages`` so named, None: all; an error in the place of one at fault.
+
+        What each stage takes is added to ``seconds``.
+        """
+        turn = states[0].query.turn if states else ALONE
+        outcomes: dict[int, QueryState | LurcherError] = dict(enumerate(states))
+        left = dict(enumerate(states))
         for name, stage, needs in self._stages:
-            if not any(needs(state) for state in states.values()):
+            if stages is not None and name not in stages:
+                continue
+            if not any(needs(state) for state in left.values()):
                 continue
             turn.pause()
             start = turn.clock()
-            for place, state in zip(list(states), stage(list(states.values())), strict=True):
+            for place, state in zip(list(left), stage(list(left.values())), strict=True):
+                outcomes[place] = state
                 if isinstance(state, LurcherError):
-                    outcomes[place] = state
-                    del states[place]
+                    del left[place]
                 else:
-                    states[place] = state
+                    left[place] = state
             seconds[name] = seconds.get(name, 0.0) + turn.clock() - start
-        outcomes |= {place: _result(state, seconds) for place, state in states.items()}
-        return [outcomes[place] for place in range(len(queries))]
+        return [outcomes[place] for place in range(len(states))]
 
     def _plan(self, query: Query) -> Planned:
         plan = self._plan_of(query)
@@ -303,7 +323,8 @@ def _reads(state: QueryState) -> bool:
     return state.query.read is not None
 
 
-def _result(state: QueryState, seconds: dict[str, float]) -> SearchResult:
+def result_of(state: QueryState, seconds: dict[str, float]) -> SearchResult:
+    """The result of a query that has gone through all stages, which took ``seconds``."""
     candidates = state.candidates
     columns = {
         name: candidates.columns[name].tolist() for name in SCORES if name in candidates.columns

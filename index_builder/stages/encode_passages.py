@@ -7,7 +7,8 @@ so their number is how many passages are done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -152,7 +153,38 @@ def depends_on(context: BuildContext) -> object:
     return [context.models.config.fingerprint, context.encoder.choice.name]
 
 
-def run(context: BuildContext) -> None:
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Passages that are encoded together: their tokens, and the places of those in batches of one."""
+
+    tokens: Sequence[Tokens]
+    alone: frozenset[int]
+
+
+# What makes vectors (n, d) and codes of chunks, in their order; chunks are read as they are asked for.
+EncodeChunks = Callable[
+    [BuildContext, Coding | None, Iterator[Chunk]], Iterator[tuple[Vectors, list[Kept]]]
+]
+
+
+def encode_here(
+    context: BuildContext, coding: Coding | None, chunks: Iterator[Chunk]
+) -> Iterator[tuple[Vectors, list[Kept]]]:
+    """Encode one chunk after another in this process."""
+    for chunk in chunks:
+        yield encode_chunk(context.encoder, coding, chunk, context.report.advance)
+
+
+def encode_chunk(
+    encoder: Encoder, coding: Coding | None, chunk: Chunk, advance: Callable[[int], object] = str
+) -> tuple[Vectors, list[Kept]]:
+    """Vectors (n, d) and codes of ``chunk``; without ``coding`` no codes. ``advance`` counts each batch."""
+    if coding is None:
+        return encode_vectors(encoder, chunk.tokens, advance, chunk.alone), []
+    return coding.encode(encoder, chunk.tokens, advance, chunk.alone)
+
+
+def run(context: BuildContext, encode: EncodeChunks = encode_here) -> None:
     """Write vector, tokens and flags of every passage, going on from what is there.
 
     A passage with neither title nor text gets the zero vector and no token: no query comes near it. Where
@@ -161,7 +193,7 @@ def run(context: BuildContext) -> None:
     if not context.options.vectors:
         _flag_empty(context)
         return
-    encoder, tokens, chunk = context.encoder, context.tokens, context.chunk_size
+    encoder, tokens, size = context.encoder, context.tokens, context.chunk_size
     coding, count = _coding(context), tokens.count
     outputs = PassageOutputs(
         context.scratch, context.bundle / SEGMENT, encoder, coding, context.fail_point
@@ -169,21 +201,26 @@ def run(context: BuildContext) -> None:
     try:
         start = outputs.passages
         if start < count:
-            start -= start % chunk  # other batches round otherwise, and a sign may change by it
+            start -= start % size  # other batches round otherwise, and a sign may change by it
         outputs.truncate(start)
-        copied = copies(tokens, chunk)
+        copied = copies(tokens, size)
         context.report.stage("encoding", count, start)
-        for first in range(start, count, chunk):
-            rows = range(first, min(first + chunk, count))
-            read, empty = tokens.read(rows)
-            alone = set(np.flatnonzero(copied[first : rows.stop]).tolist())
-            kept: list[Kept] = []
-            if coding is None:
-                vectors = encode_vectors(encoder, read, context.report.advance, alone)
-            else:
-                vectors, kept = coding.encode(encoder, read, context.report.advance, alone)
+        begun: deque[tuple[Flags, npt.NDArray[np.bool_]]] = (
+            deque()
+        )  # of chunks that are not written
+
+        def chunks() -> Iterator[Chunk]:
+            for first in range(start, count, size):
+                rows = range(first, min(first + size, count))
+                read, empty = tokens.read(rows)
+                begun.append((flags_of(encoder, read, empty), empty))
+                alone = np.flatnonzero(copied[first : rows.stop]).tolist()
+                yield Chunk(read, frozenset(alone))
+
+        for vectors, kept in encode(context, coding, chunks()):
+            flags, empty = begun.popleft()
             vectors[empty] = 0.0
-            outputs.append(kept, vectors, flags_of(encoder, read, empty))
+            outputs.append(kept, vectors, flags)
     finally:
         outputs.close()
 
