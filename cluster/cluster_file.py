@@ -24,7 +24,6 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lurcher.bundle.attributes import Kind
-from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.manifest import MANIFEST, Manifest, hash_file, read_manifest
 from lurcher.bundle.passages import Rows
 from lurcher.errors import BundleCorrupt, BundleError, BundleNotFound, BundleVersionError
@@ -174,14 +173,6 @@ def check_bundle(folder: Path, cluster: ClusterFile, entry: BundleEntry) -> None
             "has other models, coders or frequencies than the other shards: scores would differ"
         )
         raise BundleError(path, reason)
-
-
-def open_part(
-    folder: Path, cluster: ClusterFile, entry: BundleEntry, check_hashes: bool = True
-) -> Bundle:
-    """The bundle of ``entry``, once it is known to be the one; close it. Raises BundleError."""
-    check_bundle(folder, cluster, entry)
-    return Bundle.open(folder / entry.path, check_hashes)
 
 
 def read_rows(folder: Path, entry: ShardEntry) -> Rows:

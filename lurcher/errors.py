@@ -26,6 +26,7 @@
         ├── NotReady            no bundle has answered a query yet
         ├── QueueFull           too many requests wait: .retry_after in seconds
         ├── DeadlinePassed      the caller's time ran out before the work was done
+        ├── ShardsMissing       shards of a cluster do not answer: .shards
         ├── ServerUnreachable   no connection to the server, or one that broke
         └── NotKept             no room on the disk, or in memory: nothing was taken
             ├── FeedbackNotKept  of feedback, or its log is gone
@@ -197,6 +198,20 @@ class QueueFull(ServiceError):
 
 class DeadlinePassed(ServiceError):
     """The caller's time ran out before the work was done."""
+
+
+class ShardsMissing(ServiceError):
+    """Some ``shards`` of a cluster, by number, do not answer, and the caller wants all or nothing."""
+
+    def __init__(self, shards: list[int], every: int) -> None:
+        self.shards = shards
+        numbers = ", ".join(map(str, shards))
+        super().__init__(
+            f"{len(shards)} of {every} shards do not answer ({numbers}); try again, or take the hits of "
+            "the others with `partial: true`"
+            if len(shards) < every
+            else f"none of {every} shards answers; try again"
+        )
 
 
 class ServerUnreachable(ServiceError):

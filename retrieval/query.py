@@ -63,6 +63,7 @@ class Query:
     by then is left out. ``left_out`` names what was left out of the query before, to be told as well. With
     ``read`` the hits are read for answers. With ``fold`` one passage stands for all of nearly the same text;
     with ``group_by`` one stands for all of its document. ``retrieve`` says which indexes find candidates.
+    Without ``partial`` an error is wanted rather than the hits of some shards of a cluster alone.
     ``lexical_gain`` takes the place of what was measured on the corpus (``Capabilities.lexical``), ``preset``
     that of the bundle's. Long work lets others go first by ``turn``.
     """
@@ -85,6 +86,7 @@ class Query:
     lexical_gain: float | None = None
     preset: PresetName | None = None
     turn: Turn = field(default=ALONE, compare=False, repr=False)
+    partial: bool = True
 
 
 def check_text(field: str, text: str, most: int | None = None) -> None:

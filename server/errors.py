@@ -22,6 +22,7 @@ from lurcher.errors import (
     NotKept,
     NotReady,
     QueueFull,
+    ShardsMissing,
     VersionConflict,
 )
 from lurcher.server.schemas.problems import FieldProblem, Problem
@@ -37,6 +38,7 @@ _TABLE: dict[type[LurcherError], tuple[int, str]] = {
     VersionConflict: (409, "Changed meanwhile"),
     CollectionBusy: (409, "Being changed"),
     NotReady: (503, "Not ready"),
+    ShardsMissing: (503, "Shards are missing"),
     QueueFull: (429, "Too many queries wait"),
     DeadlinePassed: (504, "Out of time"),
     FeedbackNotKept: (507, "Feedback cannot be kept"),

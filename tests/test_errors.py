@@ -7,6 +7,7 @@ import inspect
 import pickle
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,8 @@ def made(kind: type[LurcherError]) -> LurcherError:
     if kind.__init__ is Exception.__init__:
         return kind("a message")
     parameters = inspect.signature(kind).parameters.values()
-    return kind(*(7 if "int" in str(one.annotation) else f"some {one.name}" for one in parameters))
+    examples: dict[str, Any] = {"list[int]": [7], "int": 7, "int | None": 7}
+    return kind(*(examples.get(str(one.annotation), f"some {one.name}") for one in parameters))
 
 
 @pytest.mark.parametrize("kind", KINDS)

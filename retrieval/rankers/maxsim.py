@@ -63,7 +63,7 @@ class MaxSimRanker:
                 features.states, features.weights, features.projected,
                 *self._store.gather(candidates.rows), score, turn.pause,
             )  # fmt: skip
-        return _ranking(candidates, similarity, score, bent=self._decoder is None)
+        return ranking_of(candidates, similarity, score, bent=self._decoder is None)
 
 
 class ReaderRanker:
@@ -97,7 +97,7 @@ class ReaderRanker:
             best[same] = best[places[-1]]
         blended = blend(candidates.columns["dense"], similarity, state.plan.late_weight)
         score = blended + np.float32(READER_WEIGHT) * best
-        ranking = _ranking(candidates, similarity, score, bent=False)
+        ranking = ranking_of(candidates, similarity, score, bent=False)
         return replace(ranking, read_passages=read)
 
 
@@ -112,7 +112,9 @@ def _token_features(state: QueryState) -> TokenFeatures:
     return features
 
 
-def _ranking(candidates: Candidates, similarity: Vectors, score: Vectors, bent: bool) -> Ranking:
+def ranking_of(
+    candidates: Candidates, similarity: Vectors, score: Vectors, bent: bool = True
+) -> Ranking:
     """The order by ``score`` (C,), which takes the place of dense; ``similarity`` (C,) is maxsim.
 
     ``bent`` says that ``score`` has the scale of cosines.

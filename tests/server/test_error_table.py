@@ -22,6 +22,7 @@ EXAMPLES: dict[type[LurcherError], LurcherError] = {
     tree.FeedbackCorrupt: tree.FeedbackCorrupt("f.log", 3, "damaged"),
     tree.WalCorrupt: tree.WalCorrupt("000.log", 8, "has changed"),
     tree.QueueFull: tree.QueueFull(5, 2),
+    tree.ShardsMissing: tree.ShardsMissing([3], 4),
 }
 STATUS = {
     tree.FieldError: 422,
@@ -30,6 +31,7 @@ STATUS = {
     tree.NoCorpus: 409,
     tree.VersionConflict: 409,
     tree.NotReady: 503,
+    tree.ShardsMissing: 503,
     tree.QueueFull: 429,
     tree.DeadlinePassed: 504,
     tree.NotKept: 507,

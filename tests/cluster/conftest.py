@@ -1,0 +1,80 @@
+"""A cluster of the small corpus, in this process: shards that are asked by a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from lurcher.bundle.bundle import Bundle
+from lurcher.cluster.build import build_cluster
+from lurcher.cluster.cluster_file import read_cluster
+from lurcher.cluster.coordinator import Coordinator
+from lurcher.cluster.messages import Reply, Request
+from lurcher.cluster.shard import Shard
+from lurcher.retrieval.snapshot import Snapshot
+from tests.shared import Shared
+from tests.tiny import TinyOptions
+
+SHARDS = 3
+
+
+class NearShards:
+    """Shards in this process; those in ``gone`` do not answer."""
+
+    def __init__(self, shards: list[Shard]) -> None:
+        self.shards = shards
+        self.gone: set[int] = set()
+
+    def ask(self, requests: Mapping[int, Request], _seconds: float) -> Mapping[int, Reply]:
+        return {
+            number: self.shards[number].answer(request)
+            for number, request in requests.items()
+            if number not in self.gone
+        }
+
+
+@pytest.fixture(scope="session")
+def small_cluster(small_corpus: Path, shared: Shared) -> Path:
+    """The folder of ``small_corpus`` in three shards. Copy it to change it."""
+
+    def make(made: Path) -> None:
+        build_cluster(small_corpus, made / "small", SHARDS, TinyOptions(seed=1))
+
+    return shared.once("small-cluster", make) / "small"
+
+
+@pytest.fixture(scope="module")
+def open_cluster() -> Iterator[Callable[[Path], tuple[Coordinator, NearShards]]]:
+    """A function that opens the cluster in a folder, in this process."""
+    opened: list[Shard | Snapshot] = []
+
+    def open_(folder: Path) -> tuple[Coordinator, NearShards]:
+        cluster = read_cluster(folder)
+        near = NearShards([Shard(folder, cluster, i) for i in range(len(cluster.shards))])
+        opened.extend(near.shards)
+        bundle = Bundle.open(folder / cluster.coordinator.path)
+        coordinator = Coordinator(bundle, cluster, near, 1.0, 1)
+        opened.append(coordinator)
+        return coordinator, near
+
+    yield open_
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    small_cluster: Path, open_cluster: Callable[[Path], tuple[Coordinator, NearShards]]
+) -> tuple[Coordinator, NearShards]:
+    """``small_cluster``, opened in this process."""
+    return open_cluster(small_cluster)
+
+
+@pytest.fixture(scope="module")
+def one_bundle(small_bundle: Path) -> Iterator[Snapshot]:
+    """The bundle of the same corpus and options."""
+    with closing(Snapshot(Bundle.open(small_bundle), 1)) as snapshot:
+        yield snapshot
