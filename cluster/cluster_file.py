@@ -45,11 +45,12 @@ class BundleEntry(_Part):
 
 
 class ShardEntry(BundleEntry):
-    """The bundle of a shard, the file of its rows with its sha256, and how many passages it has."""
+    """The bundle of a shard, the file of its rows with its sha256, its passages and bytes."""
 
     rows: str
     rows_hash: str
     passages: int
+    bytes: int
 
 
 class ClusterFile(_Part):

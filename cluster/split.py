@@ -72,6 +72,7 @@ def split(whole: Bundle, out: Path, shards: int, report: Reporter) -> ClusterFil
             ShardEntry(
                 path=name, manifest=hash_file(out / name / MANIFEST).sha256, rows=file,
                 rows_hash=hash_file(out / file).sha256, passages=written.passages,
+                bytes=sum(one.bytes for one in written.files.values()),
             )
         )  # fmt: skip
     cluster = ClusterFile(

@@ -7,6 +7,8 @@ HF_HUB_DISABLE_TELEMETRY
     huggingface_hub: it names the versions of Python and libraries in what it downloads.
 NM_DISABLE_ANALYTICS
     sparsezoo, which DeepSparse imports: it looks up in which country it runs, and reports.
+RAY_USAGE_STATS_ENABLED
+    Ray: a cluster that is started here sends what it runs on, and for what, every hour.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import warnings
 
 SWITCHES = {
     "ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "NM_DISABLE_ANALYTICS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
 }  # fmt: skip
 
 _FIRST_TO_REPORT = (1, 29)

@@ -67,6 +67,7 @@ def create_app(
     on_ready: Callable[[], None] | None = None,
     link: Link | None = None,
     times: Times | None = None,
+    mount: Callable[[FastAPI, Settings], None] | None = None,
 ) -> FastAPI:
     """Return the application that serves ``settings.bundle``, opened by ``open_snapshot``.
 
@@ -75,6 +76,7 @@ def create_app(
     getting ready.
     ``link`` leads to other processes of the server, of which one writes, and ``times`` are what they share
     of what each key has sent; None: this one does it alone.
+    ``mount`` adds the routes, None: all there are.
     """
     service = Service(settings, open_snapshot, link, times)
 
@@ -131,7 +133,7 @@ def create_app(
     app.state.service, app.state.link = service, link
     app.state.without_keys = not keys.to("read", settings)  # for PlainRoute
     errors.install(app)
-    _mount(app, settings)
+    (mount or _mount)(app, settings)
     _describe(app, settings)
     return app
 
@@ -209,6 +211,8 @@ def _add_limits(schemas: dict[str, Any], settings: Settings) -> None:
     """Add the limits from the ``settings`` to the ``schemas`` of the OpenAPI document."""
 
     def limit(schema: str, field: str, **limits: int) -> None:
+        if schema not in schemas:  # of a route that is not mounted
+            return
         found = schemas[schema]["properties"][field]
         found.get("anyOf", [found])[0].update(limits)  # what is not required may be null, too
 

@@ -56,7 +56,7 @@ def query_of(text: str, body: SearchOptions, options: Options) -> Query:
     return Query(
         text, body.top_k, tests, neighbours.mode, neighbours.dense_weight, body.rank, candidates,
         extras=extras, fold=body.fold, group_by=body.group_by, retrieve=body.retrieve,
-        query_syntax=body.query_syntax,
+        query_syntax=body.query_syntax, partial=body.partial,
     )  # fmt: skip
 
 

@@ -23,10 +23,11 @@ async def bundle(request: Request) -> BundleReply:
     collection = collection_of(request)
     settings = collection.settings
     with collection.lease() as serving:
-        return _describe(serving, settings)
+        return describe(serving, settings)
 
 
-def _describe(serving: Serving, settings: Settings) -> BundleReply:
+def describe(serving: Serving, settings: Settings) -> BundleReply:
+    """Return what is told of the bundle in service."""
     manifest = serving.manifest
     return BundleReply(
         name=manifest.name,

@@ -104,6 +104,13 @@ class SearchOptions(Body):
         Field(description="`document`: show the best passage of each document only."),
     ] = None
     degrade: Degrade = True
+    partial: Annotated[
+        bool,
+        Field(
+            description="Of a collection in shards: answer from those that do, and name the others in "
+            "`degraded`. Otherwise the reply is 503 if one is missing."
+        ),
+    ] = True
     min_sequence: MinSequence = None
     timeout_ms: Timeout = None
 
@@ -270,7 +277,8 @@ class SearchReply(BaseModel):
         description="Whether the query reads like a question, so that it makes sense to ask `/v1/answer`."
     )
     degraded: list[str] = Field(
-        description="Stages that were skipped to keep the deadline: `retrieve_lexical`, `rank`."
+        description="Stages that were skipped to keep the deadline: `retrieve_lexical`, `rank`. Of a "
+        "collection in shards, those that did not answer, such as `shard:3`."
     )
 
 

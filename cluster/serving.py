@@ -1,0 +1,180 @@
+"""A cluster on Ray Serve: an ingress with our routes, and a deployment for every shard.
+
+Placement, restarts and autoscaling are Serve's. ``application`` is what a Serve config file names as its
+``import_path``; ``docs/cluster.md`` has one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Lock
+from time import perf_counter
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict, Field
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from lurcher.cluster.app import cluster_app
+from lurcher.cluster.cluster_file import ClusterFile, check_bundles, read_cluster
+from lurcher.cluster.messages import Reply, Request
+from lurcher.cluster.shard import Shard
+from lurcher.errors import BundleError
+from lurcher.models.engines import EngineName
+from lurcher.server.settings import Settings
+
+_log = structlog.get_logger()
+
+# Requests that a replica has at once; one is worked on, the others are there when it is done.
+_ONGOING = 8
+# Replicas that are asked, one after the other, until one answers; and characters of an error in the log.
+_TRIES, _SHOWN = 2, 200
+# Of the ingress, whose own queue says no in time.
+_REQUESTS = 2_048
+
+
+class ServeOptions(BaseModel):
+    """How a cluster is served: the ``args`` of an application in a Serve config file.
+
+    The cluster's folder has to be at one path on every node that serves a part of it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cluster: Path = Field(description="The cluster.json, or its folder.")
+    replicas: int = Field(1, ge=1, description="Replicas of every shard, at least.")
+    max_replicas: int | None = Field(
+        None, ge=1, description="Replicas of a shard, at most; if unset, their number is fixed."
+    )
+    ingresses: int = Field(1, ge=1, description="Replicas of the ingress.")
+    shard_timeout_ms: int = Field(
+        1_000, ge=1, description="Time that a shard has for one request; then it is left out."
+    )
+    shard_cpus: float = Field(1, gt=0, description="Cores that a replica of a shard reserves.")
+    ingress_cpus: float = Field(
+        1, gt=0, description="Cores that a replica of the ingress reserves."
+    )
+    engine: EngineName = Field("auto", description="What runs the encoder, as in `lurcher serve`.")
+    check_hashes: bool = Field(True, description="Check every file of a bundle before serving it.")
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of `lurcher serve` for the ingress, such as read_keys."
+    )  # fmt: skip
+
+
+class ServedShard:
+    """A replica of one shard."""
+
+    def __init__(self, options: dict[str, Any], number: int, fingerprint: str) -> None:
+        """Open shard ``number``. Raises BundleError if it is not here, or of another version."""
+        chosen = ServeOptions.model_validate(options)
+        folder, cluster = _read(chosen.cluster)
+        if cluster.fingerprint != fingerprint:
+            reason = f"another version of the collection than {fingerprint}, which was deployed"
+            raise BundleError(chosen.cluster, reason)
+        self._shard = Shard(
+            folder, cluster, number, max(1, int(chosen.shard_cpus)), chosen.engine, chosen.check_hashes
+        )  # fmt: skip
+        self._one_at_a_time = Lock()
+
+    async def answer(self, request: Request) -> Reply:
+        """As ``Shard.answer``."""
+        return await asyncio.to_thread(self._answer, request)
+
+    def _answer(self, request: Request) -> Reply:
+        with self._one_at_a_time:
+            return self._shard.answer(request)
+
+
+class ServedShards:
+    """Shards behind the handles of their deployments."""
+
+    def __init__(self, handles: list[DeploymentHandle]) -> None:
+        self._handles = handles
+
+    def ask(self, requests: Mapping[int, Request], seconds: float) -> Mapping[int, Reply]:
+        """As ``Shards.ask``; where a replica fails, another is tried while there is time."""
+        deadline = perf_counter() + seconds
+        replies: dict[int, Reply] = {}
+        left = dict(requests)
+        for _ in range(_TRIES):
+            left = self._tried(left, deadline, replies)
+            if not left or perf_counter() >= deadline:
+                break
+        return replies
+
+    def _tried(
+        self, requests: Mapping[int, Request], deadline: float, replies: dict[int, Reply]
+    ) -> dict[int, Request]:
+        """Put what comes before the ``deadline`` into ``replies``; the requests that failed before it."""
+        waiting = {n: self._handles[n].answer.remote(one) for n, one in requests.items()}
+        failed = {}
+        for number, response in waiting.items():
+            try:
+                replies[number] = response.result(timeout_s=max(0.0, deadline - perf_counter()))
+            except TimeoutError:
+                response.cancel()
+                _log.warning("a shard is late", shard=number)
+            # Any error: of a replica that died or is at fault. What is asked changes nothing there.
+            except Exception as error:
+                _log.warning("a replica failed", shard=number, reason=repr(error)[:_SHOWN])
+                failed[number] = requests[number]
+        return failed
+
+
+class Ingress:
+    """A replica of what takes requests over HTTP, encodes their queries and asks the shards."""
+
+    def __init__(self, options: dict[str, Any], *shards: DeploymentHandle) -> None:
+        self._options, self._shards = ServeOptions.model_validate(options), list(shards)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        chosen = self._options
+        folder, cluster = _read(chosen.cluster)
+        given = {"engine": chosen.engine, "check_hashes": chosen.check_hashes, **chosen.settings}
+        settings = Settings.model_validate(given)
+        seconds = chosen.shard_timeout_ms / 1_000
+        return cluster_app(folder, cluster, ServedShards(self._shards), seconds, settings)
+
+
+def application(options: ServeOptions) -> serve.Application:
+    """The Serve application that ``options`` describe. Raises BundleError."""
+    _, cluster = _read(options.cluster)
+    plain = options.model_dump(mode="json")
+    shards = [
+        serve.deployment(ServedShard)
+        .options(
+            name=f"shard-{number:03}",
+            max_ongoing_requests=_ONGOING,
+            ray_actor_options={"num_cpus": options.shard_cpus},
+            **_scale(options),
+        )
+        .bind(plain, number, cluster.fingerprint)
+        for number in range(len(cluster.shards))
+    ]
+    ingress = serve.deployment(serve.ingress()(Ingress)).options(
+        name="ingress", num_replicas=options.ingresses, max_ongoing_requests=_REQUESTS,
+        ray_actor_options={"num_cpus": options.ingress_cpus},
+    )  # fmt: skip
+    return ingress.bind(plain, *shards)
+
+
+def check_here(options: ServeOptions) -> None:
+    """Raise BundleError unless this machine has all bundles of the cluster, and they fit."""
+    check_bundles(*_read(options.cluster))
+
+
+def _read(path: Path) -> tuple[Path, ClusterFile]:
+    folder = path if path.is_dir() else path.parent
+    return folder, read_cluster(path)
+
+
+def _scale(options: ServeOptions) -> dict[str, Any]:
+    """How many replicas a shard has."""
+    if options.max_replicas is None:
+        return {"num_replicas": options.replicas}
+    scale = {"min_replicas": options.replicas, "max_replicas": options.max_replicas}
+    return {"autoscaling_config": scale}

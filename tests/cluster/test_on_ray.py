@@ -1,0 +1,167 @@
+"""A cluster of two shards on a Ray of this machine: built there, and served over HTTP by Ray Serve.
+
+It runs where Ray is installed: ``make test-ray``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of Ray's own use of pydantic
+    ray = pytest.importorskip("ray", reason="ray is not installed: make test-ray")
+    serve = pytest.importorskip("ray.serve", reason="ray[serve] is not installed: make test-ray")
+
+from lurcher.bundle.bundle import Bundle
+from lurcher.cluster.build import build_cluster
+from lurcher.cluster.cluster_file import read_cluster
+from lurcher.cluster.encoding import RayEncoders
+from lurcher.cluster.on_ray import joined
+from lurcher.cluster.serving import ServeOptions, application, check_here
+from lurcher.errors import LurcherError
+from lurcher.index_builder.progress import Silent
+from lurcher.retrieval.query import Query
+from lurcher.retrieval.results import SearchResult
+from lurcher.retrieval.snapshot import Snapshot
+from tests.tiny import TinyOptions, build
+
+# Ray and Serve leave sockets and loops to the end of the process.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+PATIENCE = 60.0
+BODY = {"query": "the cat sleeps on the windowsill", "top_k": 8}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_ray() -> Iterator[None]:
+    with joined("local", cpus=2):
+        yield
+        serve.shutdown()
+
+
+@pytest.fixture(scope="module")
+def folder(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("on-ray") / "small"
+    build_cluster(
+        small_corpus, out, 2, TinyOptions(seed=1), encode=RayEncoders(2).encode, chunk_size=16
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
+def url(folder: Path) -> str:
+    options = ServeOptions(
+        cluster=folder, shard_cpus=0.5, ingress_cpus=0.5, shard_timeout_ms=2_000, engine="onnxruntime"
+    )  # fmt: skip
+    check_here(options)
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    serve.start(http_options={"port": port, "host": "127.0.0.1"})
+    serve.run(application(options), name="lurcher")
+    return f"http://127.0.0.1:{port}"
+
+
+def ask(url: str, **more: Any) -> httpx.Response:
+    return httpx.post(f"{url}/v1/search", json={**BODY, **more}, timeout=10)
+
+
+def whole(url: str, patience: float = PATIENCE) -> dict[str, Any]:
+    """The first reply that is of all shards."""
+    last = time.monotonic() + patience
+    while True:
+        reply = ask(url)
+        if reply.status_code == 200 and not reply.json()["degraded"]:
+            return dict(reply.json())
+        assert time.monotonic() < last, reply.text
+        time.sleep(0.1)
+
+
+def test_serves_what_one_bundle_finds(url: str, small_corpus: Path, tmp_path: Path) -> None:
+    found = whole(url)
+    build(small_corpus, tmp_path / "one", TinyOptions(seed=1), chunk_size=16)
+    with closing(Snapshot(Bundle.open(tmp_path / "one"), 1, "onnxruntime")) as one_bundle:
+        (wanted,) = one_bundle.run([Query(BODY["query"], 8)])
+    assert isinstance(wanted, SearchResult)
+    # The server rounds to six places.
+    assert [(one["id"], one["score"]) for one in found["hits"]] == [
+        (one.id, round(one.score, 6)) for one in wanted.hits
+    ]
+    about = httpx.get(f"{url}/v1/bundle").json()
+    assert about["passages"] == 60
+    assert len(about["shards"]) == 2
+    refused = ask(url, fold=True)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"] == "fold"
+    batch = httpx.post(f"{url}/v1/search/batch", json={"queries": ["cat", "bread"]}).json()
+    assert [len(one["hits"]) for one in batch["results"]] == [10, 10]
+
+
+def test_a_killed_replica_costs_a_part_of_some_replies_and_no_reply_is_wrong(url: str) -> None:
+    before = {one["id"]: one["score"] for one in whole(url)["hits"]}
+    (replica,) = _processes(b"ray::ServeReplica:lurcher:shard-001")
+    os.kill(replica, signal.SIGKILL)
+    for _ in range(5):
+        reply = ask(url)
+        assert reply.status_code == 200
+        for hit in reply.json()["hits"]:
+            assert before.get(hit["id"], hit["score"]) == hit["score"]
+        if missing := reply.json()["degraded"]:
+            assert missing == ["shard:1"]
+            assert ask(url, partial=False).status_code in (200, 503)
+    assert [one["id"] for one in whole(url)["hits"]] == list(before)
+
+
+def test_an_address_without_a_cluster_is_told() -> None:
+    with pytest.raises(LurcherError, match="no Ray cluster can be used"), joined("127.0.0.1:1"):
+        pass
+
+
+def test_what_ray_builds_is_what_one_process_builds(folder: Path, small_corpus: Path) -> None:
+    out = folder.parent / "here"
+    build_cluster(small_corpus, out, 2, TinyOptions(seed=1), chunk_size=16)
+    for entry in read_cluster(folder).shards:
+        for name in ("vectors.faiss", "tokens.bin", "tokens.pos", "lexical.rows"):
+            file = f"{entry.path}/segments/000000/{name}"
+            assert (folder / file).read_bytes() == (out / file).read_bytes(), file
+
+
+def test_what_a_killed_worker_was_about_is_done_again(small_corpus: Path, tmp_path: Path) -> None:
+    killed: list[int] = []
+
+    class Killing(Silent):
+        def advance(self, _steps: int) -> None:
+            pids = _processes(b"ray::_Worker")
+            if not killed and pids:
+                os.kill(pids[0], signal.SIGKILL)
+                killed.append(pids[0])
+
+    out = tmp_path / "killed"
+    encode = RayEncoders(1).encode
+    build_cluster(small_corpus, out, 1, TinyOptions(seed=1), Killing(), encode=encode, chunk_size=8)
+    assert killed
+    assert read_cluster(out).passages == 60
+
+
+def _processes(title: bytes) -> list[int]:
+    """Those whose titles, which Ray sets, begin so."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if _title(pid).startswith(title)]
+
+
+def _title(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
