@@ -7,10 +7,11 @@ TRAIN  := .venv-train/installed
 DEEPSPARSE := .venv-deepsparse/installed
 DOCS   := .venv-docs/installed
 SBOM   := .venv-sbom/installed
+RAY    := .venv-ray/installed
 # Environments are installed anew when the native library's sources change, which compiles them.
 NATIVE := setup.py $(wildcard build_hooks/*.py models/engines/native/src/*)
 
-.PHONY: demo test test-all test-train test-deepsparse test-experiments lint docs environments sbom bench bench-scale bench-students bench-hybrid bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader tune-reader clean
+.PHONY: demo test test-all test-train test-deepsparse test-ray test-experiments lint docs environments sbom bench bench-scale bench-students bench-hybrid bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader tune-reader clean
 
 # Without a terminal nobody could stop the server, so there it prints its answers and ends.
 demo: $(BASE)
@@ -41,6 +42,10 @@ test-experiments: $(TRAIN)
 # The optional engine, whose requirements exclude those of training (Linux, Python 3.11).
 test-deepsparse: $(DEEPSPARSE)
 	.venv-deepsparse/bin/python -m pytest tests/deepsparse tests/models/test_engines.py
+
+# A cluster of two shards on a Ray of this machine: some two minutes.
+test-ray: $(RAY)
+	OMP_NUM_THREADS=1 .venv-ray/bin/python -m pytest tests/cluster
 
 lint: $(DEV)
 	.venv-dev/bin/ruff format --check .
@@ -221,5 +226,10 @@ $(DOCS): constraints/docs.txt
 	.venv-docs/bin/python -m pip install -q -r constraints/docs.txt
 	@touch $@
 
+$(RAY): pyproject.toml constraints/base.txt $(NATIVE)
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python -m pip install -q -c constraints/base.txt -e '.[test,client,ray]'
+	@touch $@
+
 clean:
-	rm -rf .venv .venv-dev .venv-train .venv-deepsparse .venv-docs build
+	rm -rf .venv .venv-dev .venv-train .venv-deepsparse .venv-docs .venv-ray build

@@ -12,6 +12,7 @@ from lurcher.cli import (
     building,
     calibrating,
     changing,
+    clustering,
     comparing,
     compressing,
     diagnosing,
@@ -66,6 +67,7 @@ app.add_typer(comparing.app)
 app.add_typer(exporting.app)
 app.add_typer(compressing.app)
 app.add_typer(serving.app)
+app.add_typer(clustering.app)
 app.add_typer(diagnosing.app)
 app.add_typer(benchmarks.app)
 app.add_typer(training.app, name="train")

@@ -13,7 +13,7 @@ app = typer.Typer()
 
 _BENCHMARKS = (
     "build", "encoder", "engines", "feedback", "follow", "gold", "hybrid", "identifiers", "neighbours",
-    "ranker", "reader", "segments", "server", "students", "upserts", "workers", "writes",
+    "ranker", "reader", "segments", "server", "shards", "students", "upserts", "workers", "writes",
 )  # fmt: skip
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import resource
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from lurcher.cli.console import console, print_json, progress, warn
+from lurcher.cli.extras import needing
 from lurcher.cli.options import EngineOption, KnownQrels, SkipUnknown, pair
 from lurcher.cli.sections import print_coverage, print_neighbours
 from lurcher.errors import FieldError
 
 if TYPE_CHECKING:
     from lurcher.bundle.manifest import Manifest
-    from lurcher.index_builder.options import LexicalOptions, TokenOptions
+    from lurcher.index_builder.options import BuildOptions, LexicalOptions, TokenOptions
 
 app = typer.Typer()
 
@@ -182,6 +184,19 @@ def build(
         ),
     ] = None,
     engine: EngineOption = "auto",
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            help="Write a folder of so many bundles and their cluster.json, for `lurcher serve-cluster`."
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            help="With --shards: encode on the Ray cluster at this address; 'local': on one that is "
+            "started here. Needs lurcher[ray]."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print what was built as one JSON object.")
     ] = False,
@@ -200,8 +215,11 @@ def build(
             "profile",
             "is for the shipped encoder; with --encoder, use `lurcher swap-encoder` afterwards",
         )
+    if ray is not None and shards is None:
+        raise FieldError("ray", "is for a build in --shards")
     start = time.monotonic()
-    target = out or Path(f"{bundle_name(corpus)}.lurcher")
+    name = bundle_name(corpus)
+    target = out or Path(f"{name}.lurcher" if shards is None else f"{name}.cluster")
     judged = pair("qrels", queries, qrels)
     options = BuildOptions(
         encoder or DEFAULT_ENCODER, index, recall, skip_bad_lines, window, overlap,
@@ -216,6 +234,9 @@ def build(
         lexical=_lexical_options(no_lexical, language), vectors=not no_vectors, engine=engine,
         preset=preset,
     )  # fmt: skip
+    if shards is not None:
+        _build_shards(corpus, target, shards, options, ray, as_json=as_json)
+        return
     with progress() as bar:
         manifest = build_bundle(corpus, target, options, bar)
     if as_json:
@@ -249,6 +270,33 @@ def build(
             f"the index finds {found:.3f} of exact search's first 100, "
             f"less than {recall}; another --index may do better"
         )
+
+
+def _build_shards(
+    corpus: Path, out: Path, shards: int, options: BuildOptions, address: str | None, *, as_json: bool
+) -> None:  # fmt: skip
+    """Write ``corpus`` as so many ``shards`` into ``out``, encoded on Ray if there is an ``address``."""
+    from lurcher.cluster.build import build_cluster
+
+    start = time.monotonic()
+    with ExitStack() as stack:
+        encode = None
+        if address is not None:
+            with needing("ray"):
+                from lurcher.cluster.encoding import RayEncoders
+                from lurcher.cluster.on_ray import joined
+            stack.enter_context(joined(address))
+            encode = RayEncoders().encode
+        bar = stack.enter_context(progress())
+        cluster = build_cluster(corpus, out, shards, options, bar, encode=encode)
+    if as_json:
+        held = [one.passages for one in cluster.shards]
+        print_json({"cluster": str(out), "passages": cluster.passages, "shards": held})
+        return
+    console.print(
+        f"{out}: {cluster.passages:,} passages in {shards} shards in {time.monotonic() - start:,.0f} s",
+        highlight=False,
+    )
 
 
 def _summary(manifest: Manifest) -> dict[str, Any]:

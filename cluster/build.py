@@ -32,13 +32,14 @@ _NO_KNOWN_QUERIES = "known queries are not searched over shards; leave --queries
 
 def build_cluster(
     corpus: Path, out: Path, shards: int, options: BuildOptions | None = None,
-    report: Reporter | None = None, *, encode: EncodeChunks = encode_here,
+    report: Reporter | None = None, *, encode: EncodeChunks | None = None,
     chunk_size: int = CHUNK_SIZE,
 ) -> ClusterFile:  # fmt: skip
     """What ``cluster.json`` says in the new folder ``out``: ``corpus`` as bundles of so many ``shards``.
 
-    ``encode`` does the encoding. A build that was killed goes on where it was when it is called again with
-    the same arguments, unless it was splitting. Raises as ``build``, and FieldError for too many shards.
+    ``encode`` does the encoding, None: this process. A build that was killed goes on where it was when it is
+    called again with the same arguments, unless it was splitting. Raises as ``build``, and FieldError for too
+    many shards.
     """
     options, report = options or BuildOptions(), report or Silent()
     if shards < 1:
@@ -52,7 +53,14 @@ def build_cluster(
     whole, made = work / f"{out.name}.lurcher", work / "cluster"
     for left in (whole, made):  # of a run that was killed while it split
         shutil.rmtree(left, ignore_errors=True)
-    build(corpus, whole, options, report, chunk_size=chunk_size, stages=[*_stages(encode)])
+    build(
+        corpus,
+        whole,
+        options,
+        report,
+        chunk_size=chunk_size,
+        stages=[*_stages(encode or encode_here)],
+    )
     try:
         with closing(Bundle.open(whole, check_hashes=False)) as bundle:
             cluster = split(bundle, made, shards, report)

@@ -7,9 +7,10 @@ Placement, restarts and autoscaling are Serve's. ``application`` is what a Serve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import signal
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from time import perf_counter
 from typing import Any
 
@@ -29,6 +30,8 @@ from lurcher.server.settings import Settings
 
 _log = structlog.get_logger()
 
+# Of the application, among others on a cluster.
+_NAME = "lurcher"
 # Requests that a replica has at once; one is worked on, the others are there when it is done.
 _ONGOING = 8
 # Replicas that are asked, one after the other, until one answers; and characters of an error in the log.
@@ -165,6 +168,22 @@ def application(options: ServeOptions) -> serve.Application:
 def check_here(options: ServeOptions) -> None:
     """Raise BundleError unless this machine has all bundles of the cluster, and they fit."""
     check_bundles(*_read(options.cluster))
+
+
+def serve_until_stopped(
+    options: ServeOptions, host: str, port: int, say: Callable[[str], object]
+) -> None:
+    """Serve a cluster on the Ray that this process has joined, until SIGINT or SIGTERM; ``say`` where."""
+    stopped = Event()
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, lambda *_: stopped.set())
+    serve.start(http_options={"host": host, "port": port}, proxy_location="HeadOnly")
+    try:
+        serve.run(application(options), name=_NAME)
+        say(f"http://{host}:{port}: Ctrl-C stops")
+        stopped.wait()
+    finally:
+        serve.delete(_NAME)
 
 
 def _read(path: Path) -> tuple[Path, ClusterFile]:

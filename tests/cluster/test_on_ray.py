@@ -88,6 +88,24 @@ def whole(url: str, patience: float = PATIENCE) -> dict[str, Any]:
         time.sleep(0.1)
 
 
+# First: a worker needs a core, and what is served below keeps them.
+def test_what_a_killed_worker_was_about_is_done_again(small_corpus: Path, tmp_path: Path) -> None:
+    killed: list[int] = []
+
+    class Killing(Silent):
+        def advance(self, _steps: int) -> None:
+            pids = _processes(b"ray::_Worker")
+            if not killed and pids:
+                os.kill(pids[0], signal.SIGKILL)
+                killed.append(pids[0])
+
+    out = tmp_path / "killed"
+    encode = RayEncoders(1).encode
+    build_cluster(small_corpus, out, 1, TinyOptions(seed=1), Killing(), encode=encode, chunk_size=8)
+    assert killed
+    assert read_cluster(out).passages == 60
+
+
 def test_serves_what_one_bundle_finds(url: str, small_corpus: Path, tmp_path: Path) -> None:
     found = whole(url)
     build(small_corpus, tmp_path / "one", TinyOptions(seed=1), chunk_size=16)
@@ -135,23 +153,6 @@ def test_what_ray_builds_is_what_one_process_builds(folder: Path, small_corpus: 
         for name in ("vectors.faiss", "tokens.bin", "tokens.pos", "lexical.rows"):
             file = f"{entry.path}/segments/000000/{name}"
             assert (folder / file).read_bytes() == (out / file).read_bytes(), file
-
-
-def test_what_a_killed_worker_was_about_is_done_again(small_corpus: Path, tmp_path: Path) -> None:
-    killed: list[int] = []
-
-    class Killing(Silent):
-        def advance(self, _steps: int) -> None:
-            pids = _processes(b"ray::_Worker")
-            if not killed and pids:
-                os.kill(pids[0], signal.SIGKILL)
-                killed.append(pids[0])
-
-    out = tmp_path / "killed"
-    encode = RayEncoders(1).encode
-    build_cluster(small_corpus, out, 1, TinyOptions(seed=1), Killing(), encode=encode, chunk_size=8)
-    assert killed
-    assert read_cluster(out).passages == 60
 
 
 def _processes(title: bytes) -> list[int]:

@@ -1,0 +1,88 @@
+"""``lurcher serve-cluster`` and ``size-cluster``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lurcher.cli.console import console
+from lurcher.cli.extras import needing
+from lurcher.threads import one_blas_thread
+
+app = typer.Typer()
+
+
+@app.command("serve-cluster")
+def serve_cluster(
+    cluster: Annotated[
+        Path, typer.Argument(help="The cluster.json that `lurcher build --shards` wrote, or its folder.")
+    ],
+    ray: Annotated[
+        str,
+        typer.Option(help="Address of the Ray cluster to serve on; 'local': one that is started here."),
+    ] = "local",
+    host: Annotated[str, typer.Option(help="Address that Serve listens on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port that it listens on.")] = 8080,
+    replicas: Annotated[int, typer.Option(min=1, help="Replicas of every shard, at least.")] = 1,
+    max_replicas: Annotated[
+        int | None,
+        typer.Option(min=1, help="Replicas of a shard, at most; default: their number is fixed."),
+    ] = None,
+    ingresses: Annotated[int, typer.Option(min=1, help="Replicas of what takes requests.")] = 1,
+    shard_timeout_ms: Annotated[
+        int,
+        typer.Option(min=1, help="Time that a shard has for one request; then its part is left out."),
+    ] = 1_000,
+    shard_cpus: Annotated[
+        float, typer.Option(min=0.01, help="Cores that a replica of a shard reserves.")
+    ] = 1.0,
+    ingress_cpus: Annotated[
+        float, typer.Option(min=0.01, help="Cores that a replica of the ingress reserves.")
+    ] = 1.0,
+) -> None:  # fmt: skip
+    """Serve a collection in shards on Ray, until Ctrl-C; settings come from LURCHER_... variables."""
+    one_blas_thread()
+    with needing("ray"):
+        from lurcher.cluster.on_ray import joined
+        from lurcher.cluster.serving import ServeOptions, check_here, serve_until_stopped
+    from lurcher.server.settings import load_settings
+
+    settings = load_settings(None, {"bundle": [str(cluster)]})
+    given = settings.model_dump(mode="json", exclude_unset=True, exclude={"bundle"})
+    options = ServeOptions(
+        cluster=cluster.resolve(), replicas=replicas, max_replicas=max_replicas, ingresses=ingresses,
+        shard_timeout_ms=shard_timeout_ms, shard_cpus=shard_cpus, ingress_cpus=ingress_cpus,
+        engine=settings.engine, check_hashes=settings.check_hashes, settings=given,
+    )  # fmt: skip
+    check_here(options)
+    with joined(ray):
+        serve_until_stopped(options, host, port, console.print)
+
+
+@app.command("size-cluster")
+def size_cluster(
+    passages: Annotated[list[int], typer.Argument(min=1, help="Passages of the collection.")],
+    shard_passages: Annotated[
+        int, typer.Option(min=1, help="Passages that a shard holds.")
+    ] = 1_000_000,
+    replicas: Annotated[int, typer.Option(min=1, help="Replicas of every shard.")] = 1,
+    core_price: Annotated[
+        float, typer.Option(min=0, help="What a core costs for an hour, in any currency.")
+    ] = 0.04,
+) -> None:  # fmt: skip
+    """Say what machines, times and money a collection in shards takes, by a model fitted to one machine."""
+    from lurcher.cluster.costs import COSTS, estimate
+
+    console.print(
+        "passages shards cores memory_GB p50_ms p99_ms p99_hedged_ms queries/s price/1000", highlight=False
+    )  # fmt: skip
+    for count in passages:
+        found = estimate(count, shard_passages, replicas, core_price, COSTS)
+        console.print(
+            f"{count:>13,} {found.shards:>6,} {found.cores:>6,} {found.memory_gb:>9,.0f} "
+            f"{found.p50_ms:>6.1f} {found.p99_ms:>6.1f} {found.p99_hedged_ms:>6.1f} "
+            f"{found.queries_per_second:>8.0f} {found.price_per_thousand:>8.4f}",
+            highlight=False,
+        )

@@ -1,0 +1,61 @@
+"""Candidates of several shards are those of one, however the passages are spread over them."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lurcher.cluster.merge import merged
+from lurcher.cluster.messages import Found
+from lurcher.cluster.sharding import rows_by_shard, shard_of
+from lurcher.order import best_first, evened
+from lurcher.retrieval.query import Plan
+
+# Few different ones, some of them nearer to each other than counts.
+SCORES = st.sampled_from([0.0, 0.25, 0.2500001, 0.5, 0.5000002, 0.7])
+
+
+def part(rows: np.ndarray, dense: np.ndarray, lexical: np.ndarray, depth: int) -> Found:
+    """What a shard with ``rows`` finds."""
+    near = rows[best_first(evened(dense[rows]), rows, depth)]
+    worded = rows[lexical[rows] > 0]
+    worded = worded[best_first(lexical[worded], worded, depth)]
+    found = np.union1d(near, worded)
+    scores = {"dense": dense[found], "lexical": lexical[found]}
+    return Found({"dense": near, "lexical": worded}, found, scores)
+
+
+@given(
+    st.lists(st.tuples(SCORES, SCORES), min_size=1, max_size=40), st.integers(1, 5),
+    st.integers(1, 12), st.integers(0, 9),
+)  # fmt: skip
+def test_spread_over_shards_or_not(
+    pairs: list[tuple[float, float]], shards: int, depth: int, seed: int
+) -> None:
+    dense, lexical = np.array(pairs, np.float32).T
+    rows = np.arange(len(pairs))
+    owner = np.random.default_rng(seed).integers(shards, size=len(rows))
+    plan = Plan("maxsim", "off", ("dense", "lexical"), depth, depth, lexical_weight=0.4)
+    # Deeper than is needed, as shards look, for what counts as equal to another's.
+    deep = depth + len(rows)
+    parts = {n: part(rows[owner == n], dense, lexical, deep) for n in range(shards)}
+    many = merged(parts, plan, 0.2)
+    one = merged({0: part(rows, dense, lexical, deep)}, plan, 0.2)
+    assert many.candidates.rows.tolist() == one.candidates.rows.tolist()
+    for name, column in one.candidates.columns.items():
+        assert many.candidates.columns[name].tolist() == column.tolist()
+    assert many.shards.tolist() == owner[many.candidates.rows].tolist()
+
+
+@given(st.lists(st.text(max_size=4), min_size=1), st.integers(1, 6))
+def test_a_document_lies_in_one_shard(documents: list[str], shards: int) -> None:
+    split = rows_by_shard(documents, shards)
+    assert sorted(row for rows in split for row in rows.tolist()) == list(range(len(documents)))
+    for number, rows in enumerate(split):
+        assert {shard_of(documents[row], shards) for row in rows.tolist()} <= {number}
+
+
+def test_the_shard_of_an_id_stays_what_it_is() -> None:
+    # Writes go where the build put a document, in any later version.
+    assert [shard_of(one, 7) for one in ("", "a", "docs/index.md", "\ud800")] == [0, 2, 5, 3]
