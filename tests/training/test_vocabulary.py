@@ -179,5 +179,5 @@ def test_a_graph_that_names_a_file_elsewhere_does_not_load(
                 entry.value = place.format(tmp_path)
     (teacher / "vocabulary.bin").rename(tmp_path / "vocabulary.bin")
     (teacher / "encoder.onnx").write_bytes(graph.SerializeToString())
-    with pytest.raises(ModelError, match=r"[Ee]xternal data|[Aa]bsolute path"):
+    with pytest.raises(ModelError, match="which is not beside it"):
         run(teacher / "encoder.onnx")
