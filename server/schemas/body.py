@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, ValidationError, ValidatorFunctionWrapHandler
@@ -13,17 +14,25 @@ from lurcher.retrieval.given_fields import GivenFields
 AT_ONCE = 1_000
 
 
-def _some_at_a_time(given: Any, check: ValidatorFunctionWrapHandler) -> Any:
-    """What ``check`` makes of the list ``given``, looking no further than the first items with errors."""
-    if not isinstance(given, list) or len(given) <= AT_ONCE:
-        return check(given)
-    found: list[Any] = []
-    for first in range(0, len(given), AT_ONCE):
-        try:
-            found += check(given[first : first + AT_ONCE])
-        except ValidationError as error:
-            raise _moved(error, first) from None
-    return found
+@dataclass(frozen=True)
+class _ByParts:
+    """Checks a list, looking no further than the first items with errors; ``most`` is its greatest length."""
+
+    most: int | None
+
+    def __call__(self, given: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        """What ``check`` makes of the list ``given``."""
+        if not isinstance(given, list) or len(given) <= AT_ONCE:
+            return check(given)
+        if self.most is not None:
+            return check(given[: self.most + 1])  # the parts would each be short enough
+        found: list[Any] = []
+        for first in range(0, len(given), AT_ONCE):
+            try:
+                found += check(given[first : first + AT_ONCE])
+            except ValidationError as error:
+                raise _moved(error, first) from None
+        return found
 
 
 def _moved(error: ValidationError, first: int) -> ValidationError:
@@ -37,9 +46,6 @@ def _moved(error: ValidationError, first: int) -> ValidationError:
     return ValidationError.from_exception_data(error.title, details)
 
 
-_BY_PARTS = {"type": "no-info", "function": _some_at_a_time}
-
-
 def _check_lists_by_parts(node: Any) -> None:
     """Let all lists of a schema, at any depth, be checked some items at a time.
 
@@ -49,12 +55,15 @@ def _check_lists_by_parts(node: Any) -> None:
         for part in node:
             _check_lists_by_parts(part)
     elif isinstance(node, dict):
-        if node.get("type") == "function-wrap" and node["function"] == _BY_PARTS:
+        if isinstance(node.get("function"), dict) and isinstance(
+            node["function"].get("function"), _ByParts
+        ):
             node = node["schema"]
         elif node.get("type") == "list":
             whole = dict(node)
+            function = {"type": "no-info", "function": _ByParts(whole.get("max_length"))}
             node.clear()
-            node.update(type="function-wrap", function=_BY_PARTS, schema=whole)
+            node.update(type="function-wrap", function=function, schema=whole)
             node = whole
         for part in node.values():
             _check_lists_by_parts(part)

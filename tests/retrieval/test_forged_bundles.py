@@ -144,7 +144,7 @@ def test_a_segment_elsewhere_is_refused(small_bundle: Path, tmp_path: Path, fiel
 def test_a_search_effort_is_no_more_than_there_are_vectors(
     build_once: Callable[..., Path], tmp_path: Path
 ) -> None:
-    plain = build_once("graph", index="HNSW16,Flat")
+    plain = build_once("graph-of-vectors", index="HNSW16,Flat")
     figures = json.loads((plain / MANIFEST).read_text("utf-8"))["figures"]
     bundle = with_manifest(
         plain, tmp_path / "forged.lurcher", figures=figures | {"search_effort": 2**31 - 1}
