@@ -7,7 +7,6 @@ writer take their part of the same cores.
 
 from __future__ import annotations
 
-import socket
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -57,7 +56,6 @@ def main(
         snapshot(bundle, copy)
         pool = stack.enter_context(ProcessPoolExecutor(clients, get_context("spawn")))
         address, process = stack.enter_context(running_server(copy, "--writable", *PATIENT))
-        connection = stack.enter_context(connected(address))
         list(pool.map(_ask_for, [address] * clients, parts, [seconds] * clients))  # warms up
         more = True
         while more:
@@ -66,7 +64,7 @@ def main(
                 jobs = [pool.submit(_ask_for, address, part, seconds) for part in parts]
                 if turn == "with writes":
                     start = time.perf_counter()
-                    count, more = _write_for(connection, writes, seconds)
+                    count, more = _write_for(address, writes, seconds)
                     written, spent = written + count, spent + time.perf_counter() - start
                     held += [now] if (now := memory(process.pid)) else []
                 turns.append(np.concatenate([job.result() for job in jobs]))
@@ -112,16 +110,17 @@ def _ask_for(
 
 
 def _write_for(
-    connection: socket.socket, writes: Iterator[list[dict[str, str]]], seconds: float
+    address: tuple[str, int], writes: Iterator[list[dict[str, str]]], seconds: float
 ) -> tuple[int, bool]:
     """How many documents were written in so many seconds, and whether there are more."""
     count, until = 0, time.perf_counter() + seconds
-    while time.perf_counter() < until:
-        records = next(writes, None)
-        if records is None:
-            return count, False
-        post(connection, "/v1/passages", {"records": records}, "PUT")
-        count += len(records)
+    with connected(address) as connection:
+        while time.perf_counter() < until:
+            records = next(writes, None)
+            if records is None:
+                return count, False
+            post(connection, "/v1/passages", {"records": records}, "PUT")
+            count += len(records)
     return count, True
 
 
