@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.errors import WriteNotKept
@@ -26,13 +25,11 @@ from lurcher.index_builder.edit.requests import Delete, Patch, Receipt, Request,
 from lurcher.index_builder.edit.writer import Writer
 from lurcher.models.encoders.encoder import Encoder
 from tests.killed import KilledError
-from tests.tiny import build
+from tests.scratch import SCRATCH, run_sequences, scratch_bundle
 
 IDS = ["a", "b", "c", "base-0", "base-1"]
 WORDS = ["a fox", "a hare", "bread", "the cat", ""]
 POLICY = WritePolicy(passages=10**9, age=1e9, step=3)
-# Where syncing is quick.
-SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 
 Texts = dict[str, tuple[str, Any]]  # text and colour of each passage, by id
 
@@ -214,23 +211,13 @@ def found_in(bundle: Bundle) -> Texts:
 
 @pytest.fixture(scope="module")
 def base() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(dir=SCRATCH))
-    corpus = folder / "corpus.jsonl"
-    texts = ["a fox sleeps", "trains and bread"]
-    lines = (json.dumps({"id": f"base-{i}", "text": text}) for i, text in enumerate(texts))
-    corpus.write_text("\n".join(lines))
-    build(corpus, folder / "base.lurcher")
-    yield folder / "base.lurcher"
-    shutil.rmtree(folder)
+    with scratch_bundle(["a fox sleeps", "trains and bread"]) as path:
+        yield path
 
 
 def run(base: Path, sequences: int, steps: int) -> None:
     Following.base, Following.encoder = base, Encoder.load(base / ENCODER, "passage", 1)
-    how = settings(
-        max_examples=sequences, stateful_step_count=steps, deadline=None,
-        suppress_health_check=list(HealthCheck), phases=[Phase.generate],
-    )  # fmt: skip
-    run_state_machine_as_test(Following, settings=how)
+    run_sequences(Following, sequences, steps, phases=[Phase.generate])
 
 
 def test_a_follower_has_a_state_that_was_whatever_happens_to_the_writer(base: Path) -> None:

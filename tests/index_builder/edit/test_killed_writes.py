@@ -20,18 +20,16 @@ from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.edit.merge_policy import WritePolicy
 from lurcher.index_builder.edit.requests import Delete, Receipt, Upsert
 from lurcher.index_builder.edit.writer import Writer
+from tests.scratch import SCRATCH
 
-# Where syncing is quick; a killed process loses nothing that the operating system has.
-SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 POLICY = WritePolicy(passages=6, step=2, age=1e9)
 IDS = [f"k{i}" for i in range(9)]
 
 
 @pytest.fixture
 def bundle(small_bundle: Path) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(dir=SCRATCH))
-    yield Path(shutil.copytree(small_bundle, folder / "k.lurcher"))
-    shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+        yield Path(shutil.copytree(small_bundle, Path(folder) / "k.lurcher"))
 
 
 def write_until_killed(bundle: Path, seed: int, told: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import tempfile
@@ -19,10 +18,9 @@ from lurcher.index_builder.edit.requests import Delete, Upsert
 from lurcher.index_builder.edit.writer import Writer
 from lurcher.models.encoders.encoder import Encoder
 from tests.power import Moment, NotingDisk, after_failure
+from tests.scratch import SCRATCH
 
 POLICY = WritePolicy(passages=10**9, age=1e9, step=2)
-# Where syncing is quick.
-SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 State = dict[str, str]
 
 
@@ -104,13 +102,12 @@ class Session:
 
 @pytest.fixture(scope="module")
 def session(small_bundle: Path) -> Iterator[Session]:
-    folder = Path(tempfile.mkdtemp(dir=SCRATCH))
-    path = shutil.copytree(small_bundle, folder / "docs.lurcher")
-    one = Session(path, Encoder.load(path / ENCODER, "passage", 1))
-    one.work()
-    yield one
-    one.disk.close()
-    shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+        path = shutil.copytree(small_bundle, Path(folder) / "docs.lurcher")
+        one = Session(path, Encoder.load(path / ENCODER, "passage", 1))
+        one.work()
+        yield one
+        one.disk.close()
 
 
 def replay(session: Session, moments: list[Moment], chances: list[float]) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from lurcher.bundle.bundle import ENCODER, Bundle
 from lurcher.bundle.frequencies import Frequencies
@@ -41,7 +33,8 @@ from lurcher.index_builder.edit.writer import Writer
 from lurcher.models.encoders.encoder import Encoder
 from lurcher.order import evened, inner_products
 from tests.killed import KilledError
-from tests.tiny import TinyOptions, build
+from tests.scratch import SCRATCH, run_sequences, scratch_bundle
+from tests.tiny import TinyOptions
 
 TEXTS = [
     "", "a fox", "a fox and a hare", "yeast makes bread rise", "the oboe gives the note A",
@@ -319,31 +312,16 @@ def _patched(passage: Passage, size: int | None) -> Passage:
     return replace(passage, metadata=kept if size is None else {**passage.metadata, "size": size})
 
 
-# Where syncing is quick.
-SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
-
-
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
-    folder = Path(tempfile.mkdtemp(dir=SCRATCH))
+def base() -> Iterator[Base]:
     texts = ["a fox sleeps", "trains and bread", "the cat"]
-    corpus = folder / "corpus.jsonl"
-    lines = (json.dumps({"id": f"base-{i}", "text": text}) for i, text in enumerate(texts))
-    corpus.write_text("\n".join(lines))
-    build(corpus, folder / "base.lurcher", TinyOptions(window=12, overlap=2))
-    return Base(folder / "base.lurcher")
+    with scratch_bundle(texts, TinyOptions(window=12, overlap=2)) as path:
+        yield Base(path)
 
 
 def run(base: Base, sequences: int, steps: int) -> None:
     Writes.base = base
-    quiet = list(HealthCheck)
-    how = settings(
-        max_examples=sequences,
-        stateful_step_count=steps,
-        deadline=None,
-        suppress_health_check=quiet,
-    )
-    run_state_machine_as_test(Writes, settings=how)
+    run_sequences(Writes, sequences, steps)
 
 
 def test_writes_are_those_of_a_dictionary(base: Base) -> None:
