@@ -80,9 +80,9 @@ def slowest_hedged(
 
     def late(time: float) -> float:
         """The probability that a shard takes longer than ``time``."""
-        if time <= delay:
-            return 1 - normal.cdf(math.log(time / median) / spread)
         first = 1 - normal.cdf(math.log(time / median) / spread)
+        if time <= delay:
+            return first
         return first * (1 - normal.cdf(math.log((time - delay) / median) / spread))
 
     low, high = median * 1e-3, slowest(median, spread, shards, quantile)

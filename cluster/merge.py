@@ -16,7 +16,7 @@ from lurcher.bundle.vectors import Vectors
 from lurcher.cluster.messages import Found
 from lurcher.order import best_first, evened
 from lurcher.retrieval.fusion import best, filled, fuse_lexical, lexical_weight
-from lurcher.retrieval.query import Candidates, Plan
+from lurcher.retrieval.query import Candidates, Plan, RetrieverName
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,8 +78,8 @@ def _fused(parts: Sequence[Found], table: _Table, plan: Plan, named: float) -> C
     depth = plan.retrieval_depth
     weight = lexical_weight(plan.lexical_weight or 0.0, named)
     if plan.retrievers == ("dense",):
-        return _dense(parts, table, depth)
-    words = _words(parts, table, depth)
+        return _best("dense", parts, table, depth)
+    words = _best("lexical", parts, table, depth)
     if plan.retrievers == ("lexical",):
         if plan.ranker is None:
             return words
@@ -88,22 +88,18 @@ def _fused(parts: Sequence[Found], table: _Table, plan: Plan, named: float) -> C
             dense=table.scores("dense", words.rows), fused=lexical,
             lexical_share=np.float32(weight) * lexical,
         )  # fmt: skip
-    dense = _dense(parts, table, depth)
+    dense = _best("dense", parts, table, depth)
     rows = np.unique(np.concatenate([dense.rows, words.rows]))
     candidates = filled("dense", dense, rows, lambda r: table.scores("dense", r))
     by_words = filled("lexical", words, rows, lambda r: table.scores("lexical", r))
     return best(fuse_lexical(candidates.given(**by_words.columns), weight), plan.depth)
 
 
-def _dense(parts: Sequence[Found], table: _Table, depth: int) -> Candidates:
-    rows = np.concatenate([one.found["dense"] for one in parts])
-    scores = evened(table.scores("dense", rows))
+def _best(name: RetrieverName, parts: Sequence[Found], table: _Table, depth: int) -> Candidates:
+    """The best of what the retriever ``name`` found in all shards, at most ``depth``."""
+    rows = np.concatenate([one.found[name] for one in parts])
+    scores = table.scores(name, rows)
+    if name == "dense":
+        scores = evened(scores)
     places = best_first(scores, rows, depth)
-    return Candidates(rows[places], {"dense": scores[places]})
-
-
-def _words(parts: Sequence[Found], table: _Table, depth: int) -> Candidates:
-    rows = np.concatenate([one.found["lexical"] for one in parts])
-    scores = table.scores("lexical", rows)
-    places = best_first(scores, rows, depth)
-    return Candidates(rows[places], {"lexical": scores[places]})
+    return Candidates(rows[places], {name: scores[places]})

@@ -238,9 +238,8 @@ class Batcher:
         while True:
             await self._arrived.wait()
             if self._stopped:
-                self.baton.tell(
-                    busy=False
-                )  # or long work in hand would wait for what does not come
+                # Or long work in hand would wait for what does not come.
+                self.baton.tell(busy=False)
                 return
             batch, price = await self._take()
             if batch:
