@@ -156,7 +156,8 @@ class Coordinator(Snapshot):
         for search in searches:
             if search.error is None:
                 found = _merged(search)
-                best = np.arange(min(search.state.query.top_k, len(found.shards)))
+                query = search.state.query
+                best = np.arange(len(found.shards))[query.offset : query.last]
                 search.merged = found.put(found.candidates.take(best))
 
     def _fetch(self, searches: Sequence[_Search]) -> None:

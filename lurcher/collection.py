@@ -53,7 +53,8 @@ class SearchOptions(TypedDict, total=False):
 
     ``filter`` has conditions on metadata, as a dict or as JSON. ``retrieve`` says whether vectors
     (``dense``), words (``lexical``) or both (``hybrid``) find candidates. With ``query_syntax`` "phrase",
-    hits have what the query has in quotes. ``candidates`` of the first stage are ranked by ``rank``.
+    hits have what the query has in quotes. ``candidates`` of the first stage are ranked by ``rank``. The
+    ``offset`` best hits are left out; with the same ``candidates``, pages are parts of one order.
     ``neighbours`` says whether and how known queries count, and ``dense_weight`` (lambda) what a passage's
     own score counts beside them. ``include`` asks for explanations of the hits. ``fold`` shows one of all
     passages with nearly the same text, ``group_by`` the best passage of each document.
@@ -64,6 +65,7 @@ class SearchOptions(TypedDict, total=False):
     query_syntax: QuerySyntax
     rank: RankMode
     candidates: int | None
+    offset: int
     neighbours: NeighbourMode
     dense_weight: float | None
     include: Iterable[Extra]
@@ -232,6 +234,7 @@ class Collection:
             options.get("neighbours", "auto"), options.get("dense_weight"), rank, candidates,
             extras=extras, fold=options.get("fold", False), group_by=options.get("group_by"),
             retrieve=options.get("retrieve", "auto"), query_syntax=options.get("query_syntax", "plain"),
+            offset=options.get("offset", 0),
         )  # fmt: skip
 
     def _run(self, queries: Sequence[Query]) -> list[SearchResult]:
@@ -262,6 +265,8 @@ def _check(options: SearchOptions) -> None:
     candidates, weight = options.get("candidates"), options.get("dense_weight")
     if candidates is not None:
         check_count("candidates", candidates)
+    if (offset := options.get("offset", 0)) < 0:
+        raise FieldError("offset", f"must be at least 0, not {offset}")
     if weight is not None:
         check_share("dense_weight", weight)
 

@@ -126,14 +126,12 @@ class Capabilities:
             raise FieldError("query_syntax", NO_LEXICAL)
         ranker, found_by = self.ranker(query.rank), self._found_by(query.retrieve)
         neighbours = self._neighbours(query, learnt, found_by)
-        depth, lexical_weight = query.top_k, None
+        lexical_weight = None
         preset = self.preset if query.preset is None else PRESETS[query.preset]
         if "lexical" in found_by:
             gain = self.lexical if query.lexical_gain is None else query.lexical_gain
             lexical_weight = LEXICAL_WEIGHT * max(0.0, gain or 0.0) + preset.lexical
-        default = self.default_candidates(query.rank, query.retrieve)
-        if default is not None:
-            depth = max(depth, default if query.candidates is None else query.candidates)
+        depth = self._depth(query)
         # Of two lists each is asked for enough to make one of what is good in both.
         deep = max(depth, CANDIDATES) if len(found_by) > 1 else depth
         weight = query.dense_weight
@@ -149,6 +147,23 @@ class Capabilities:
         elif neighbours != "off":
             found_by = (*found_by, neighbours)
         return Plan(ranker, neighbours, found_by, deep, depth, weight, lexical_weight, preset.late)
+
+    def _depth(self, query: Query) -> int:
+        """How many candidates are left of the first stage; the same for all pages of hits.
+
+        Raises FieldError for a page beyond them: more candidates might come before those of earlier pages.
+        """
+        default = self.default_candidates(query.rank, query.retrieve)
+        if default is None and query.candidates is None and not query.offset:
+            return query.top_k
+        depth = (default or CANDIDATES) if query.candidates is None else query.candidates
+        if query.offset and query.last > depth:
+            reason = (
+                f"offset + top_k is {query.last}, and pages are parts of {depth} candidates; ask for more "
+                "`candidates`, as many on each page"
+            )
+            raise FieldError("offset", reason)
+        return max(depth, query.top_k)
 
     def _found_by(self, retrieve: RetrieveMode) -> tuple[RetrieverName, ...]:
         """The indexes that find candidates. Raises FieldError for one that the bundle has not."""

@@ -55,7 +55,7 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One query with its options.
+    """One query with its options: ``top_k`` hits from the place ``offset`` on.
 
     ``dense_weight`` is lambda, the weight of a passage's own score beside known queries; None takes what the
     bundle was tuned to. ``candidates`` is how many of the first stage's hits are ranked; None takes as many
@@ -87,6 +87,12 @@ class Query:
     preset: PresetName | None = None
     turn: Turn = field(default=ALONE, compare=False, repr=False)
     partial: bool = True
+    offset: int = 0
+
+    @property
+    def last(self) -> int:
+        """The place of its last hit in the order of all, from 1: what is before ``offset`` is left out."""
+        return self.offset + self.top_k
 
 
 def check_text(field: str, text: str, most: int | None = None) -> None:

@@ -60,6 +60,8 @@ def common(query: Query, snapshots: Mapping[str, Snapshot]) -> Query:
 
     Raises FieldError for what not all of them can do in the same way.
     """
+    if query.offset and query.group_by:
+        raise FieldError("offset", "of grouped hits, ask one collection for pages")
     able = [one.capabilities for one in snapshots.values()]
     if query.rank == "auto":
         query = replace(query, rank="maxsim" if all(one.tokens for one in able) else "off")
@@ -98,10 +100,12 @@ def run(
     """
     errors: dict[int, LurcherError] = {}
     found: list[dict[str, SearchResult]] = [{} for _ in queries]
+    # What is on an earlier page of all may be anywhere on one's own.
+    deep = [replace(query, offset=0, top_k=query.last) for query in queries]
     encoded: dict[int, dict[int, Encoded | None]] = {}  # by encoder, and by the query's place
     for name, one in snapshots.items():
         places = [place for place in range(len(queries)) if place not in errors]
-        some = [queries[place] for place in places]
+        some = [deep[place] for place in places]
         encoder = id(one.embedder.queries)
         if encoder not in encoded:
             encoded[encoder] = dict(zip(places, one.encoded(some), strict=True))
@@ -121,7 +125,7 @@ def _merged(found: Mapping[str, SearchResult], query: Query) -> SearchResult:
     """The best of all; of equal ones those of the first collection, in its order."""
     hits = [replace(hit, collection=name) for name, one in found.items() for hit in one.hits]
     scores = np.array([hit.score for hit in hits], np.float32)
-    best = best_first(scores, np.arange(len(hits)), query.top_k).tolist()
+    best = best_first(scores, np.arange(len(hits)), query.last)[query.offset :].tolist()
     seconds: dict[str, float] = {}
     for result in found.values():
         for stage, spent in result.seconds.items():

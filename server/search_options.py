@@ -19,7 +19,7 @@ from lurcher.server.settings import Settings
 
 _EXTRAS = frozenset({"contributing_neighbours", "token_alignment", "highlights"})
 
-Options = tuple[int, tuple[Condition, ...], frozenset[Extra]]
+Options = tuple[int | None, tuple[Condition, ...], frozenset[Extra]]
 
 
 def options_of(
@@ -42,11 +42,12 @@ def options_of(
     ):
         reason = f"token_alignment: at most {settings.max_aligned} hits in one request"
         raise HTTPException(413, reason)
-    ranked = candidates if capabilities.ranks(body.rank) else 0
+    ranks = capabilities.ranks(body.rank)
     if counts:
-        check_sums(counts, "top_k", body.top_k, ranked, settings)
+        check_sums(counts, "top_k", body.top_k, candidates if ranks else 0, settings)
     extras = cast("frozenset[Extra]", _EXTRAS.intersection(body.include))
-    return candidates, conditions(body.filter) if body.filter else (), extras
+    chosen = candidates if ranks else body.candidates
+    return chosen, conditions(body.filter) if body.filter else (), extras
 
 
 def query_of(text: str, body: SearchOptions, options: Options) -> Query:
@@ -56,7 +57,7 @@ def query_of(text: str, body: SearchOptions, options: Options) -> Query:
     return Query(
         text, body.top_k, tests, neighbours.mode, neighbours.dense_weight, body.rank, candidates,
         extras=extras, fold=body.fold, group_by=body.group_by, retrieve=body.retrieve,
-        query_syntax=body.query_syntax, partial=body.partial,
+        query_syntax=body.query_syntax, partial=body.partial, offset=body.offset,
     )  # fmt: skip
 
 

@@ -151,6 +151,7 @@ def _options(options: SearchOptions) -> dict[str, Any]:
         "query_syntax",
         "rank",
         "candidates",
+        "offset",
         "include",
         "fold",
         "group_by",

@@ -26,7 +26,12 @@ class Deepen:
 
     def __call__(self, states: Sequence[QueryState]) -> list[QueryState]:
         """The states with more candidates: the best passage of each further document, and no more of it."""
-        return [self._deepened(state) if state.query.group_by else state for state in states]
+        # All pages are parts of the same candidates. Where the first page has to look for more, those that
+        # it has are too few for another page.
+        return [
+            self._deepened(state) if state.query.group_by and not state.query.offset else state
+            for state in states
+        ]
 
     def _deepened(self, state: QueryState) -> QueryState:
         wanted, ranked = state.query.top_k, len(state.candidates.rows)
@@ -55,12 +60,13 @@ class Group:
         self._passages = passages
 
     def __call__(self, states: Sequence[QueryState]) -> list[QueryState]:
-        """The states with at most ``top_k`` candidates, of as many documents."""
+        """The states with the page that is asked for, at most ``top_k`` candidates of as many documents."""
         return [self._grouped(state) if state.query.group_by else state for state in states]
 
     def _grouped(self, state: QueryState) -> QueryState:
         first = _first_of_each(self._passages.documents(state.candidates.rows))
-        return replace(state, candidates=state.candidates.take(first[: state.query.top_k]))
+        page = first[state.query.offset : state.query.last]
+        return replace(state, candidates=state.candidates.take(page))
 
 
 def _first_of_each(documents: Sequence[str]) -> Rows:

@@ -25,14 +25,14 @@ class Rank:
         self._rankers, self._costs = rankers, costs
 
     def __call__(self, states: Sequence[QueryState]) -> list[QueryState | LurcherError]:
-        """The states with their candidates in the final order: ``top_k``, or all where they are grouped."""
+        """The states with their candidates in the final order: a page, or all where they are grouped."""
         return outcome_of_each(self._ranked, states)
 
     def _ranked(self, state: QueryState) -> QueryState:
         name, candidates = state.plan.ranker, state.candidates
         count = len(candidates.rows)
-        top_k = count if state.query.group_by else min(state.query.top_k, count)
-        top = np.arange(top_k)
+        page = slice(None) if state.query.group_by else slice(state.query.offset, state.query.last)
+        top = np.arange(count)[page]
         if name is None:
             return replace(state, candidates=candidates.take(top))
         start, ranker, turn = perf_counter(), self._rankers[name], state.query.turn
@@ -48,6 +48,6 @@ class Rank:
         self._costs.observe(name, length * max(ranker.few, count), turn.clock() - start)
         return replace(
             state,
-            candidates=candidates.take(ranking.order[:top_k], **ranking.columns),
+            candidates=candidates.take(ranking.order[page], **ranking.columns),
             read_passages=ranking.read_passages,
         )

@@ -44,6 +44,14 @@ class SearchOptions(Body):
     """Options of a search."""
 
     top_k: Annotated[int, Field(ge=1, description="Maximum number of hits.")] = 10
+    offset: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Leave out so many of the best hits: pages of `top_k` hits are parts of one order. "
+            "`offset` + `top_k` is at most `candidates`, which has to be the same for all pages.",
+        ),
+    ] = 0
     filter: Annotated[
         Filter,
         Field(
@@ -89,7 +97,7 @@ class SearchOptions(Body):
         Field(
             ge=1,
             description="How many candidates of the first stage to rank, at least `top_k`. Default: 100 or, "
-            "if words find some, too, 75; or `top_k` if that is larger.",
+            "if they are ranked and words find some, too, 75; or `top_k` if that is larger.",
         ),
     ] = None
     fold: Annotated[

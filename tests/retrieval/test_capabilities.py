@@ -110,7 +110,8 @@ def test_what_cannot_rank_says_how_to_get_it(
         (Query("a", 10, candidates=20), 20),
         (Query("a", 10, candidates=5), 10),  # all hits are ranked, or none
         (Query("a", 10, rank="off"), 10),
-        (Query("a", 10, rank="off", candidates=50), 10),
+        (Query("a", 10, rank="off", candidates=50), 50),  # pages are parts of these
+        (Query("a", 10, rank="off", offset=40), CANDIDATES),
     ],
 )
 def test_as_many_candidates_are_found_as_are_ranked(query: Query, depth: int) -> None:

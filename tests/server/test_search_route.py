@@ -253,3 +253,13 @@ def test_too_many_queries_are_refused(live: Client) -> None:
     problem = assert_problem(live.post("/v1/search/batch", {"queries": ["a"] * 21}), 413)
     assert "at most 20" in problem["detail"]
     assert_problem(live.post("/v1/search/batch", {"queries": []}), 422)
+
+
+def test_pages_are_parts_of_one_order(live: Client) -> None:
+    whole = ids(live, CAT)
+    pages = [id_ for offset in range(0, 10, 2) for id_ in ids(live, CAT, top_k=2, offset=offset)]
+    assert pages == whole
+    beyond = assert_problem(live.search(CAT, offset=10**30), 422)
+    assert beyond["errors"][0]["field"] == "offset"
+    assert "pages are parts of 75 candidates" in beyond["errors"][0]["reason"]
+    assert_problem(live.search(CAT, offset=-1), 422)
