@@ -18,7 +18,7 @@ import numpy as np
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.fail_points import FailPoint, carry_on
 from lurcher.bundle.generations import publish_generation
-from lurcher.bundle.locks import Held, hold
+from lurcher.bundle.locks import Held, hold, is_there
 from lurcher.bundle.manifest import Manifest
 from lurcher.bundle.wal import LOCK, WAL
 from lurcher.errors import BundleError, FieldError, LurcherError
@@ -76,7 +76,8 @@ def calibrate(
 
     ``questions`` is a ``queries.jsonl`` with ``answers``. Raises FieldError for a bundle without a reader, or
     that another process writes; CorpusError for a file that has no such questions; BundleError where the disk
-    fails. The bundle is one generation or the next, whatever happens.
+    fails, or another folder is at ``path`` by the end. The bundle is one generation or the next, whatever
+    happens.
     """
     Bundle.open(path, check_hashes=False).close()  # says what is wrong before anything is made
     try:
@@ -98,6 +99,10 @@ def calibrate(
             outcome = fitted(bundle.manifest, reader, asked, found)
         if outcome.kept is None:
             manifest = bundle.manifest
+            if not is_there(held, path / LOCK):
+                raise BundleError(
+                    path, "was moved away, or replaced by another; neither is changed"
+                )
             new = {"reader": outcome.reader, "generation": manifest.generation + 1}
             try:
                 publish_generation(path, manifest.model_copy(update=new), fail_point)

@@ -116,7 +116,7 @@ class Batcher:
     @property
     def oldest(self) -> float:
         """The seconds that what waits longest has waited, 0 where nothing does."""
-        heads = [*self._single.heads, *self._bulk.heads]
+        heads = [*self._single.heads, *self._bulk.heads, *self._long.heads]
         since = min((item.since for item in heads if not item.future.done()), default=None)
         return 0.0 if since is None else perf_counter() - since
 

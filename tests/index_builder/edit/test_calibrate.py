@@ -18,7 +18,7 @@ from lurcher.bundle.manifest import Manifest, read_manifest
 from lurcher.bundle.model_cache import ModelCache
 from lurcher.bundle.verifying import verify
 from lurcher.bundle.wal import LOCK, WAL
-from lurcher.errors import CorpusError, FieldError, LurcherError
+from lurcher.errors import BundleError, CorpusError, FieldError, LurcherError
 from lurcher.index_builder.edit.calibrate import FEWEST, Asked, calibrate, fitted
 from lurcher.models.reader.answers import logistic
 from lurcher.models.reader.evidence import Evidence, logit_of
@@ -192,6 +192,20 @@ def test_killed_calibration_leaves_one_generation_or_the_next(
     assert read_manifest(bundle).generation == before.generation + moved
     assert not verify(bundle)
     assert calibrate(bundle, questions).asked == 72
+
+
+def test_a_bundle_that_was_replaced_meanwhile_stays_as_it_is(bundle: Path, questions: Path) -> None:
+    moved = bundle.with_name("before.lurcher")
+    before = read_manifest(bundle)
+
+    def replace_it(_: int, __: int) -> None:
+        if not moved.exists():
+            bundle.rename(moved)
+            shutil.copytree(moved, bundle)
+
+    with pytest.raises(BundleError, match="was moved away, or replaced by another"):
+        calibrate(bundle, questions, report=replace_it)
+    assert read_manifest(bundle) == read_manifest(moved) == before
 
 
 def test_corpus_too_small_for_questions_of_its_own_keeps_its_values(bundle: Path) -> None:
