@@ -74,7 +74,8 @@ def test_the_engine_in_use_is_told(live: Client) -> None:
     assert live.metric(f'lurcher_engine_collections{{engine="{name}"}}') == 1
 
 
-def test_what_waits_longest_is_told() -> None:
+@pytest.mark.parametrize("price", [0.0, 1.0])  # of short work, and of long
+def test_what_waits_longest_is_told(price: float) -> None:
     """The age is that of what came first, and 0 again once it is served."""
     free = threading.Event()
 
@@ -86,7 +87,8 @@ def test_what_waits_longest_is_told() -> None:
         batcher = Batcher([work], Bounds(10, 60.0, 1))
         assert batcher.oldest == 0
         asked = [
-            asyncio.create_task(batcher.submit(work, [i], [0.0], None, OURSELVES)) for i in range(3)
+            asyncio.create_task(batcher.submit(work, [i], [price], None, OURSELVES))
+            for i in range(3)
         ]
         while batcher.waiting != 2:
             await asyncio.sleep(0)
