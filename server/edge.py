@@ -19,6 +19,7 @@ import structlog
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from lurcher.server.admission import IS_DISCONNECTED
 from lurcher.server.errors import MEDIA_TYPE
 from lurcher.server.hosts import is_allowed
 from lurcher.server.schemas.problems import Problem
@@ -61,6 +62,7 @@ class Edge(HttpToolsProtocol):
         self._in_head = True
         self._begun = False  # whether a byte of the request has come
         self._refused = False
+        self._lost = False
         self._answering: RequestResponseCycle | None = None  # uvicorn's own is the newest one
         self._upgrading = False  # whether the client would rather speak another protocol
 
@@ -77,6 +79,7 @@ class Edge(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection; the request in hand is told, too, where others wait behind it."""
+        self._lost = True
         self._expect(None)
         self.resume_writing()
         if self._answering is not None and not self._answering.response_complete:
@@ -188,7 +191,11 @@ class Edge(HttpToolsProtocol):
             raise _Refused
         self._in_head = False
         self._expect("body")
+        self.scope["extensions"] = {IS_DISCONNECTED: self._is_lost}
         super().on_headers_complete()
+
+    def _is_lost(self) -> bool:
+        return self._lost
 
     def _check_host(self) -> None:
         """Raise _Refused where the request is for another server than this one."""

@@ -268,7 +268,7 @@ class Serving(Leased):
         """
         done: list[Any] = []
         for some in turns:
-            if done and await caller.is_disconnected():
+            if done and caller.is_disconnected():
                 raise DeadlinePassed("the client has disconnected")
             # Once begun, finish: refusing the rest would waste the work on the first ones.
             done += await self._all(handler, some, price, caller, exempt=bool(done))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-IsDisconnected = Callable[[], Awaitable[bool]]
-"""Returns whether the client of a request has disconnected."""
+IsDisconnected = Callable[[], bool]
+"""Returns whether the client of a request has disconnected; any thread may call it."""
+
+# The extension of an ASGI scope that is one.
+IS_DISCONNECTED = "lurcher.is_disconnected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +20,10 @@ class Caller:
     is_disconnected: IsDisconnected
 
 
-async def _stays() -> bool:
+def stays() -> bool:
+    """Return that the client is there: it is the server itself, or cannot be asked."""
     return False
 
 
 # Whose the work is that the server does for itself.
-OURSELVES = Caller("lurcher", _stays)
+OURSELVES = Caller("lurcher", stays)

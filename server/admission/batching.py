@@ -23,9 +23,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from threading import Condition, RLock, Thread
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -79,7 +79,8 @@ class _Item:
 class Batcher:
     """A queue in front of ``handlers``, within ``bounds``; one thread calls them with work together.
 
-    Within a batch, handlers are called in the order given here.
+    Within a batch, handlers are called in the order given here. The thread takes its work itself: between two
+    batches it need not wait for the event loop, which a server that refuses many has busy.
     """
 
     def __init__(
@@ -91,6 +92,9 @@ class Batcher:
     ) -> None:
         self._handlers, self._bounds = tuple(handlers), bounds
         self._ask_after, self._rate = ask_after, rate
+        # Held by whoever reads or changes what follows.
+        self._lock = RLock()
+        self._arrived, self._long_arrived = Condition(self._lock), Condition(self._lock)
         self._stopped = False
         self._single: FairQueue[_Item] = FairQueue()
         self._bulk: FairQueue[_Item] = FairQueue()
@@ -100,36 +104,41 @@ class Batcher:
         self._free_at = 0.0  # when the batch in hand should be done
         self._long_until = 0.0  # and the long work
         self._empty_at = perf_counter()  # when no single work waited, last
-        self._arrived, self._long_arrived = asyncio.Event(), asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, "pipeline")
-        self._long_thread = ThreadPoolExecutor(1, "long")
         # Of both threads' time long work has the share of bulk work.
         self.baton = Baton(bounds.slice * _BULK_SHARE / (1 - _BULK_SHARE), _BULK_SHARE)
         self._events = asyncio.get_running_loop()
-        self._loops = [asyncio.create_task(loop) for loop in (self._work(), self._work_long())]
+        self._threads = [
+            Thread(target=self._work, name="pipeline", daemon=True),
+            Thread(target=self._work_long, name="long", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def waiting(self) -> int:
         """The number of pieces of work that wait."""
-        return len(self._single) + len(self._bulk) + len(self._long)
+        with self._lock:
+            return len(self._single) + len(self._bulk) + len(self._long)
 
     @property
     def oldest(self) -> float:
         """The seconds that what waits longest has waited, 0 where nothing does."""
-        heads = [*self._single.heads, *self._bulk.heads, *self._long.heads]
+        with self._lock:
+            heads = [*self._single.heads, *self._bulk.heads, *self._long.heads]
         since = min((item.since for item in heads if not item.future.done()), default=None)
         return 0.0 if since is None else perf_counter() - since
 
     def wait(self, client: str, price: float) -> float:
         """The seconds that a single piece of work of ``client`` for ``price`` would wait."""
-        now = perf_counter()
-        if self._is_long(price):
-            share = _BULK_SHARE if self._stands else 1.0
-            before = self._long.before(client, price) * self._ratio
-            return (max(0.0, self._long_until - now) + before) / share
-        share = 1 - _BULK_SHARE if self._bulk or self._long_until > now else 1.0
-        before = self._single.before(client, price) * self._ratio
-        return max(0.0, self._free_at - now) + before / share
+        with self._lock:
+            now = perf_counter()
+            if self._is_long(price):
+                share = _BULK_SHARE if self._stands else 1.0
+                before = self._long.before(client, price) * self._ratio
+                return (max(0.0, self._long_until - now) + before) / share
+            share = 1 - _BULK_SHARE if self._bulk or self._long_until > now else 1.0
+            before = self._single.before(client, price) * self._ratio
+            return max(0.0, self._free_at - now) + before / share
 
     def _is_long(self, price: float) -> bool:
         """Whether work for ``price`` is done beside other work, and not in a batch.
@@ -142,7 +151,8 @@ class Batcher:
     def patience(self) -> float:
         """The seconds that single work may wait, if it comes now."""
         most = self._bounds.wait
-        return min(most, _STANDING * self._bounds.slice) if self._stands else most
+        with self._lock:
+            return min(most, _STANDING * self._bounds.slice) if self._stands else most
 
     @property
     def _stands(self) -> bool:
@@ -172,21 +182,14 @@ class Batcher:
         after ``seconds`` (None: never). What was not begun by then, or when the client has disconnected, is
         never begun. Raises NotReady once the batcher was stopped.
         """
-        if self._stopped:
-            raise NotReady("the server is stopping")
-        if not exempt:
-            self._check_room(prices, seconds, caller.client)
         create, now = self._events.create_future, perf_counter()
         items = [_Item(handler, work, caller.is_disconnected, now, create()) for work in works]
-        if not self._single:
-            self._empty_at = now
-        line = self._single if len(items) == 1 else self._bulk
-        for price, item in zip(prices, items, strict=True):
-            is_long = self._is_long(price)
-            (self._long if is_long else line).push(caller.client, price, item)
-            (self._long_arrived if is_long else self._arrived).set()
-            if not is_long:
-                self.baton.tell(busy=True)
+        with self._lock:
+            if self._stopped:
+                raise NotReady("the server is stopping")
+            if not exempt:
+                self._check_room(prices, seconds, caller.client)
+            self._queue(items, prices, caller.client)
         async with within(seconds):  # on the way out it cancels every future
             done = await _outcomes([item.future for item in items])
         answers: list[tuple[Done, float] | LurcherError] = []
@@ -222,76 +225,80 @@ class Batcher:
         if wait > most or waiting + len(prices) > self._bounds.pieces:
             raise queue_full(self.waiting, wait - most if wait > most else wait)
 
+    def _queue(self, items: Sequence[_Item], prices: Sequence[float], client: str) -> None:
+        """Put ``items`` into their lines, and wake whoever works on them."""
+        if not self._single:
+            self._empty_at = perf_counter()
+        line = self._single if len(items) == 1 else self._bulk
+        for price, item in zip(prices, items, strict=True):
+            is_long = self._is_long(price)
+            (self._long if is_long else line).push(client, price, item)
+            if not is_long:
+                self.baton.tell(busy=True)
+            (self._long_arrived if is_long else self._arrived).notify()
+
     async def stop(self) -> None:
         """Finish the current batch and take no more; what still waits gets NotReady."""
-        self._stopped = True
-        self._arrived.set()
-        self._long_arrived.set()
-        await asyncio.gather(*self._loops)
+        with self._lock:
+            self._stopped = True
+            self._arrived.notify()
+            self._long_arrived.notify()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
         lines = (self._single, self._bulk, self._long)
         waiting = [line.pop()[1] for line in lines for _ in range(len(line))]
         _settle(waiting, [NotReady("the server is stopping")] * len(waiting), perf_counter())
-        for thread in (self._thread, self._long_thread):
-            await asyncio.to_thread(thread.shutdown)
 
-    async def _work(self) -> None:
+    # In the threads that work.
+
+    def _work(self) -> None:
         while True:
-            await self._arrived.wait()
-            if self._stopped:
-                # Or long work in hand would wait for what does not come.
-                self.baton.tell(busy=False)
-                return
-            batch, price = await self._take()
-            if batch:
+            with self._lock:
+                self._arrived.wait_for(lambda: self._stopped or self._single or self._bulk)
+                if self._stopped:
+                    # Or long work in hand would wait for what does not come.
+                    self.baton.tell(busy=False)
+                    return
+                batch, price = self._take()
                 self._free_at = perf_counter() + price * self._ratio
-                finished = self._events.create_future()
-                self._thread.submit(self._run, batch, price, finished, False)
-                await finished
+            if batch:
+                self._run(batch, price, long=False)
+            with self._lock:
                 self._free_at = perf_counter()
-            self.baton.tell(busy=bool(self._single or self._bulk))
+                self.baton.tell(busy=bool(self._single or self._bulk))
             del batch  # or what it works on would stay in memory until the next one
 
-    async def _work_long(self) -> None:
+    def _work_long(self) -> None:
         while True:
-            await self._long_arrived.wait()
-            if self._stopped:
-                return
-            price, item = self._long.pop()
-            if not self._long:
-                self._long_arrived.clear()
-            if await self._is_wanted(item):
+            with self._lock:
+                self._long_arrived.wait_for(lambda: self._stopped or self._long)
+                if self._stopped:
+                    return
+                price, item = self._long.pop()
                 self._long_until = perf_counter() + price * self._ratio
-                finished = self._events.create_future()
-                self._long_thread.submit(self._run, [item], price, finished, True)
-                await finished
+            if self._is_wanted(item):
+                self._run([item], price, long=True)
+            with self._lock:
                 self._long_until = perf_counter()
             del item
 
-    def _run(
-        self, batch: Sequence[_Item], price: float, finished: asyncio.Future[None], long: bool
-    ) -> None:
-        """Run ``batch`` when it is its turn, and let the event loop settle its items.
-
-        By one call of the loop: the executor's own future would come back by a chain of three.
-        """
+    def _run(self, batch: Sequence[_Item], price: float, *, long: bool) -> None:
+        """Run ``batch`` when it is its turn, and let the event loop settle its items, by one call of it."""
         # Of several pieces of work each is done alone where one fails, so that none may end the others.
         with self.baton.held(lambda: len(batch) == 1 and batch[0].future.done(), long=long):
-            # Not before: while the batch was assembled, more work may have arrived.
             begun, start = perf_counter(), self.baton.clock()
             results = self._results(batch)
             spent = self.baton.clock() - start
-        self._events.call_soon_threadsafe(self._finish, results, price, begun, spent, finished)
-
-    def _finish(
-        self, results: Sequence[tuple[list[_Item], Sequence[Any]]], price: float, begun: float,
-        spent: float, finished: asyncio.Future[None],
-    ) -> None:  # fmt: skip
-        for items, answers in results:
-            _settle(items, answers, begun)
         if price:
             seen = min(max(spent / price, _LEAST_RATIO), _MOST_RATIO)
-            self._ratio *= (seen / self._ratio) ** self._rate
-        finished.set_result(None)
+            with self._lock:
+                self._ratio *= (seen / self._ratio) ** self._rate
+
+        def finish() -> None:
+            for items, answers in results:
+                _settle(items, answers, begun)
+
+        self._events.call_soon_threadsafe(finish)
 
     def _results(self, batch: Sequence[_Item]) -> list[tuple[list[_Item], Sequence[Any]]]:
         """Run ``batch``, each handler its part of it; return the items with their results."""
@@ -302,20 +309,20 @@ class Batcher:
                 results.append((items, _done(handler, [item.work for item in items])))
         return results
 
-    async def _take(self) -> tuple[list[_Item], float]:
+    def _take(self) -> tuple[list[_Item], float]:
         """The next batch, a slice of what waits, and its price."""
         batch: list[_Item] = []
         spent, budget = 0.0, self._bounds.slice / self._ratio
         self._owed = min(self._owed + _BULK_SHARE * budget, budget) if self._bulk else 0.0
-        # What comes while clients are asked whether they are there is for the next one: a search waits for
-        # two questions at most, and not for the third that the first one's end has let in.
-        left = len(self._single) + len(self._bulk)
-        while left and len(batch) < self._bounds.together and (spent < budget or not batch):
-            left -= 1
+        while (
+            (self._single or self._bulk)
+            and len(batch) < self._bounds.together
+            and (spent < budget or not batch)
+        ):
             owed = spent >= budget - self._owed
             is_bulk = bool(self._bulk) and (owed or not self._single)
             price, item = (self._bulk if is_bulk else self._single).pop()
-            if not await self._is_wanted(item):
+            if not self._is_wanted(item):
                 continue
             batch.append(item)
             spent += price
@@ -324,16 +331,15 @@ class Batcher:
                 self._owed = max(self._owed - price, -budget / _BULK_SHARE)
         if not self._single:
             self._empty_at = perf_counter()
-        if not (self._single or self._bulk):
-            self._arrived.clear()
         return batch, spent
 
-    async def _is_wanted(self, item: _Item) -> bool:
+    def _is_wanted(self, item: _Item) -> bool:
         """Whether anybody still waits for ``item``; one whose client has disconnected is settled."""
         if item.future.done():  # its deadline has passed
             return False
-        if perf_counter() - item.since > self._ask_after and await item.is_disconnected():
-            _settle([item], [DeadlinePassed("the client has disconnected")], item.since)
+        if perf_counter() - item.since > self._ask_after and item.is_disconnected():
+            gone = DeadlinePassed("the client has disconnected")
+            self._events.call_soon_threadsafe(_settle, [item], [gone], item.since)
             return False
         return True
 

@@ -43,7 +43,7 @@ class ConcurrencyLimiter:
             self._free -= 1
         start = perf_counter()
         try:
-            if must_wait and await caller.is_disconnected():
+            if must_wait and caller.is_disconnected():
                 raise DeadlinePassed("the client has disconnected")
             yield
             self._costs.observe(self._kind, 1, perf_counter() - start)

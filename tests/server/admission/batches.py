@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 
 from lurcher.errors import FieldError, LurcherError
-from lurcher.server.admission import Caller
+from lurcher.server.admission import Caller, IsDisconnected, stays
 from lurcher.server.admission.batching import Batcher, Bounds, Handler
 
 PATIENCE = 30.0
@@ -16,11 +16,7 @@ PATIENCE = 30.0
 Answer = tuple[str, float] | LurcherError
 
 
-async def stays() -> bool:
-    return False
-
-
-async def disconnected() -> bool:
+def disconnected() -> bool:
     return True
 
 
@@ -91,7 +87,7 @@ def ask(
     worker: Handler[str, str],
     *works: str,
     seconds: float = PATIENCE,
-    client: Callable[[], Awaitable[bool]] = stays,
+    client: IsDisconnected = stays,
     name: str = "somebody",
     price: float = PRICE,
 ) -> Awaitable[list[Answer]]:

@@ -131,32 +131,6 @@ def test_answer_says_how_long_the_work_waited() -> None:
     asyncio.run(story())
 
 
-def test_time_in_which_a_batch_is_assembled_is_time_waited() -> None:
-    """What arrives meanwhile is for the next batch."""
-
-    async def story() -> None:
-        asked, answer = asyncio.Event(), asyncio.Event()
-
-        async def slow() -> bool:
-            asked.set()
-            await answer.wait()
-            return False
-
-        async with busy() as (batcher, worker):
-            early = await queue(batcher, worker, "early", client=slow)
-            worker.gate.set()
-            await asked.wait()
-            late = await queue(batcher, worker, "late")
-            await asyncio.sleep(0.05)
-            answer.set()
-            ((_, early_waited),), ((_, late_waited),) = await asyncio.gather(early, late)  # type: ignore[misc] # no error among them
-            assert worker.batches[1:] == [["early"], ["late"]]
-            assert early_waited >= 0.05
-            assert late_waited >= 0.05
-
-    asyncio.run(story())
-
-
 def test_full_queue_refuses_all_of_a_request_and_says_when_to_come_again() -> None:
     async def story() -> None:
         async with busy(capacity=3) as (batcher, worker):
@@ -193,27 +167,6 @@ def test_work_of_a_disconnected_client_is_dropped() -> None:
             assert results(await lost) == [DeadlinePassed]
             assert results(await kept) == ["KEPT"]
             assert worker.batches == [["first"], ["kept"]]
-
-    asyncio.run(story())
-
-
-def test_deadline_that_passes_while_the_client_is_asked_for_does_no_harm() -> None:
-    async def story() -> None:
-        async with busy() as (batcher, worker):
-            asked, answer = asyncio.Event(), asyncio.Event()
-
-            async def slow_to_say() -> bool:
-                asked.set()
-                await answer.wait()
-                return True
-
-            late = await queue(batcher, worker, "late", seconds=0.3, client=slow_to_say)
-            worker.gate.set()
-            await asked.wait()
-            with pytest.raises(DeadlinePassed):
-                await late
-            answer.set()
-            assert results(await ask(batcher, worker, "next")) == ["NEXT"]
 
     asyncio.run(story())
 
