@@ -19,7 +19,6 @@ import structlog
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from lurcher.server.admission import IS_DISCONNECTED
 from lurcher.server.errors import MEDIA_TYPE
 from lurcher.server.hosts import is_allowed
 from lurcher.server.schemas.problems import Problem
@@ -191,7 +190,7 @@ class Edge(HttpToolsProtocol):
             raise _Refused
         self._in_head = False
         self._expect("body")
-        self.scope["extensions"] = {IS_DISCONNECTED: self._is_lost}
+        self.scope["state"]["is_disconnected"] = self._is_lost
         super().on_headers_complete()
 
     def _is_lost(self) -> bool:

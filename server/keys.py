@@ -16,7 +16,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
-from lurcher.server.admission import IS_DISCONNECTED, Caller, stays
+from lurcher.server.admission import Caller, stays
 from lurcher.server.key_ring import Grant, Level, demands_key
 from lurcher.server.noted import note
 from lurcher.server.rates import Rate, Rates
@@ -79,8 +79,8 @@ def _address(host: str) -> str:
 
 def caller_of(request: Request) -> Caller:
     """Return whose ``request`` it is."""
-    extensions = request.scope.get("extensions", {})  # another server than ours has none
-    return Caller(client_of(request), extensions.get(IS_DISCONNECTED, stays))
+    # ``edge`` tells it; no other server does.
+    return Caller(client_of(request), getattr(request.state, "is_disconnected", stays))
 
 
 # What a key of each level may do, in words.

@@ -22,6 +22,9 @@ Vectors = npt.NDArray[np.float32]
 # of rows; above, the activations fall out of the second-level cache (4,096 encodes a third less).
 # It also bounds the memory that ONNX Runtime keeps.
 TOKEN_BUDGET = 512
+# What one thread reads alone. Before others have begun, and had a core to begin on, it is done: on two cores
+# that a web server has busy, sharing it out took three times as long.
+_FEW_TOKENS = 256
 
 # What a graph puts out.
 VECTOR, TOKEN_STATES, LOWER_STATES = "vector", "token_states", "lower_states"
@@ -151,15 +154,17 @@ class Encoder(SideTokenizer):
                     visit([same], found)
 
         lengths = [len(tokens[i].ids) for i in others]
-        # A few short queries are shared out among the threads, too.
-        budget = min(TOKEN_BUDGET, math.ceil(sum(lengths) / self._threads))
+        every = sum(lengths) + sum(len(tokens[i].ids) for i in apart)
+        pool = None if every < _FEW_TOKENS else self._pool
+        threads = 1 if pool is None else self._threads
+        budget = min(TOKEN_BUDGET, math.ceil(sum(lengths) / threads))
         batches = [[others[i] for i in batch] for batch in length_buckets(lengths, budget)]
         batches += [[i] for i in apart]
-        if self._pool is None or len(batches) == 1:
+        if pool is None or len(batches) == 1:
             for batch in batches:
                 encode(batch)
         else:
-            list(self._pool.map(encode, batches))
+            list(pool.map(encode, batches))
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """The vector of each text, (n, d) float32; texts beyond ``max_tokens`` are cut."""

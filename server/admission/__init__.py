@@ -8,9 +8,6 @@ from dataclasses import dataclass
 IsDisconnected = Callable[[], bool]
 """Returns whether the client of a request has disconnected; any thread may call it."""
 
-# The extension of an ASGI scope that is one.
-IS_DISCONNECTED = "lurcher.is_disconnected"
-
 
 @dataclass(frozen=True, slots=True)
 class Caller:

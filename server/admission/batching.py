@@ -15,7 +15,7 @@ Every piece of work comes with its price, the seconds that it is expected to tak
 refused at once: a queue bounded by a number of requests is no bound on time. A burst may wait as long as the
 bounds say. A queue that has not been empty for that long is no burst but more than can be served. It only
 adds its own length to every reply, so it is kept short (CoDel, Nichols and Jacobson 2012, tells the two apart
-in this way).
+in this way). It stays short for a second more: else the queue would be a burst again whenever it is empty.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ _BULK_SHARE = 0.25
 # was held up by something else says little.
 _RATE = 0.1
 _LEAST_RATIO, _MOST_RATIO = 0.01, 100.0
-# Slices that may be in hand and wait where the queue stands: with one of each the thread never runs dry.
-_STANDING = 2
+# Slices that may be in hand and wait where the queue stands: what comes next is there before one is done.
+_STANDING = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ class Bounds:
     wait: float  # seconds that single work may wait
     together: int  # pieces in a batch
     slice: float = 0.03  # seconds that a batch should take
+    calm: float = 1.0  # seconds after which a queue that stood does so no more
 
 
 @dataclass(slots=True, eq=False)
@@ -104,6 +105,9 @@ class Batcher:
         self._free_at = 0.0  # when the batch in hand should be done
         self._long_until = 0.0  # and the long work
         self._empty_at = perf_counter()  # when no single work waited, last
+        self._stood_at = (
+            -math.inf
+        )  # when single work had waited for so long that it was no burst, last
         # Of both threads' time long work has the share of bulk work.
         self.baton = Baton(bounds.slice * _BULK_SHARE / (1 - _BULK_SHARE), _BULK_SHARE)
         self._events = asyncio.get_running_loop()
@@ -156,8 +160,11 @@ class Batcher:
 
     @property
     def _stands(self) -> bool:
-        """Whether single work has waited for so long that it is no burst."""
-        return bool(self._single) and perf_counter() - self._empty_at > self._bounds.wait
+        """Whether there is more single work than can be done, for a while and not only in a burst."""
+        now = perf_counter()
+        if self._single and now - self._empty_at > self._bounds.wait:
+            self._stood_at = now
+        return now - self._stood_at < self._bounds.calm
 
     def pressure(self, client: str, price: float) -> float:
         """What such work would wait, over the longest that it may: the ladder's measure."""

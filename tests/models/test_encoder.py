@@ -228,10 +228,13 @@ def test_no_batch_is_larger_than_the_budget() -> None:
     assert max(batch * length for batch, length in engine.shapes) <= TOKEN_BUDGET
 
 
-def test_a_few_short_queries_are_shared_out_among_the_threads() -> None:
+def test_a_few_short_queries_are_read_by_one_thread_and_more_are_shared_out() -> None:
     encoder, engine = counted(threads=4)
-    encoder.encode([f"{number} short queries here" for number in ("two", "three", "four", "six")])
-    assert [batch for batch, _ in engine.shapes] == [1, 1, 1, 1]
+    queries = [f"{number} short queries here" for number in ("two", "three", "four", "six")]
+    encoder.encode(queries)
+    assert [batch for batch, _ in engine.shapes] == [4]
+    encoder.encode([f"{i} {query}" for i in range(16) for query in queries])
+    assert len(engine.shapes) == 1 + 4
 
 
 def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path) -> None:

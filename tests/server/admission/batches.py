@@ -23,11 +23,12 @@ def disconnected() -> bool:
 STAYS = Caller("somebody", stays)
 # What each piece of work costs, in seconds.
 PRICE = 1e-3
+CALM = 0.3
 
 
 def bounds(size: int = 4, capacity: int = 8, wait: float = PATIENCE) -> Bounds:
     """Slices of ``size`` pieces of work, of which ``capacity`` may wait."""
-    return Bounds(capacity, wait, together=1_000, slice=size * PRICE)
+    return Bounds(capacity, wait, together=1_000, slice=size * PRICE, calm=CALM)
 
 
 class Worker:
