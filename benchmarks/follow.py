@@ -8,7 +8,6 @@ and ends when the follower's searches would know the write.
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
@@ -18,11 +17,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from lurcher.benchmarks.copies import copy_of
 from lurcher.errors import LurcherError
 from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.edit.follower import Follower
 from lurcher.index_builder.edit.requests import Upsert
-from lurcher.index_builder.edit.snapshots import snapshot
 from lurcher.index_builder.edit.writer import Writer
 from lurcher.retrieval.snapshot import Snapshot
 
@@ -52,9 +51,7 @@ def main(
     follow_ms: Annotated[int, typer.Option(min=1, help="As the setting of this name.")] = 20,
 ) -> None:
     """Print the median and other quantiles of the lag, and the processor's time of following a write."""
-    with tempfile.TemporaryDirectory(prefix=".follow.", dir=bundle.parent) as folder:
-        copy = Path(folder) / bundle.name
-        snapshot(bundle, copy)
+    with copy_of(bundle) as copy:
         command = [sys.executable, "-c", _FOLLOW, str(copy), str(follow_ms), str(count)]
         with closing(Writer.open(copy, check_hashes=False)) as writer:
             texts = [one.text for one in writer.bundle.passages.get(range(min(count, 1_000)))]

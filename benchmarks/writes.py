@@ -7,7 +7,6 @@ by the processor's time.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -19,10 +18,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from lurcher.benchmarks.copies import copy_of
 from lurcher.errors import LurcherError
 from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.edit.requests import Delete, Patch, Request, Upsert
-from lurcher.index_builder.edit.snapshots import snapshot
 from lurcher.index_builder.edit.writer import Writer
 from lurcher.retrieval.snapshot import Snapshot
 
@@ -33,9 +32,7 @@ def main(
     threads: Annotated[int, typer.Option(min=1, help="Threads that encode.")] = 1,
 ) -> None:
     """Print medians and ninth deciles of an upsert, a change of metadata and a delete."""
-    with tempfile.TemporaryDirectory(prefix=".writes.", dir=bundle.parent) as folder:
-        copy = Path(folder) / bundle.name
-        snapshot(bundle, copy)
+    with copy_of(bundle) as copy:
         with closing(Writer.open(copy, threads=threads, check_hashes=False)) as writer:
             timed = _Timed(writer)
             rows = writer.bundle.passages.rows(())[: 2 * count + 1].tolist()

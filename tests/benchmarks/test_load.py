@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
 
-from lurcher.benchmarks.load import Outcome, capacity, check_search, main, offer, request_of
+from lurcher.benchmarks.fairness import main as fairness
+from lurcher.benchmarks.load import capacity, check_search
+from lurcher.benchmarks.load import main as load
+from lurcher.benchmarks.mixes import drawn, mix_of
+from lurcher.benchmarks.open_loop import Outcome, Sent, offer, request_of, together
 from lurcher.errors import FieldError, ServiceError
 from tests.server.serving import running, settings
 
-REQUESTS = [request_of({"query": text}, None) for text in ("a cat", "a dog")]
+REQUESTS = [Sent("search", request_of({"query": text}, None)) for text in ("a cat", "a dog")]
 
 
 def outcome(served: int = 100, ms: float = 5.0, refused: int = 0, failed: int = 0) -> Outcome:
@@ -35,7 +40,7 @@ def test_a_rate_is_carried_if_nearly_all_are_served_in_time(found: Outcome, carr
 
 def test_each_request_is_sent_and_accounted_for(small_bundle: Path) -> None:
     with running(settings(small_bundle, max_wait_ms=30_000)) as client:
-        found = asyncio.run(offer(("127.0.0.1", client.port), REQUESTS, 40.0, 0.5))
+        found = asyncio.run(offer(("127.0.0.1", client.port), REQUESTS, 40.0, 0.5))["search"]
         assert (len(found.served), found.refused, found.failed) == (20, [], 0)
         assert client.metric('lurcher_requests_total{route="/v1/search",status="200"}') == 20
 
@@ -56,7 +61,7 @@ def test_a_server_that_stands_still_does_not_stop_the_clock() -> None:
         address = server.sockets[0].getsockname()[:2]
         found = await offer(address, REQUESTS, 100.0, 0.1)
         server.close()
-        return found
+        return found["search"]
 
     found = asyncio.run(story())
     assert len(found.served) == 10
@@ -77,7 +82,7 @@ def test_replies_that_are_no_answers_are_told_apart() -> None:
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         found = await offer(server.sockets[0].getsockname()[:2], REQUESTS, 100.0, 0.03)
         server.close()
-        return found
+        return found["search"]
 
     refused, failed, silent = (
         asyncio.run(story(status)) for status in (b"429 Too Many", b"500 Oh", b"")
@@ -91,7 +96,7 @@ def test_capacity_ends_where_a_server_does_not_keep_up(small_bundle: Path) -> No
     with running(settings(small_bundle)) as client:
         tried = capacity(("127.0.0.1", client.port), REQUESTS, 0.01, 0.1)
     assert len(tried) == 5
-    assert not any(one.carries(0.01) for one in tried)
+    assert not any(together(one.values()).carries(0.01) for one in tried)
 
 
 @pytest.mark.parametrize(
@@ -103,14 +108,14 @@ def test_what_is_no_server_is_named(tmp_path: Path, server: str) -> None:
     file = tmp_path / "queries.jsonl"
     file.write_text('{"_id": "1", "text": "a cat"}\n')
     with pytest.raises(FieldError, match="http://HOST:PORT"):
-        main(server, file)
+        load(server, file)
 
 
 def test_options_that_are_no_object_are_named(tmp_path: Path) -> None:
     file = tmp_path / "queries.jsonl"
     file.write_text('{"_id": "1", "text": "a cat"}\n')
     with pytest.raises(FieldError, match=r"^options: '\[1\]'"):
-        main("http://localhost:1", file, options="[1]")
+        load("http://localhost:1", file, options="[1]")
 
 
 REPLIES = {
@@ -138,7 +143,7 @@ def test_what_does_not_answer_searches_is_told_before_it_is_measured(kind: str) 
 
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         try:
-            await check_search(server.sockets[0].getsockname()[:2], REQUESTS[0])
+            await check_search(server.sockets[0].getsockname()[:2], REQUESTS[0].content)
         finally:
             server.close()
 
@@ -156,3 +161,48 @@ def test_a_search_that_is_refused_is_told_with_the_servers_reason(small_bundle: 
             asyncio.run(
                 check_search(address, request_of({"query": "a cat", "nope": 1}, None, "[::1]"))
             )
+
+
+def test_kinds_of_requests_are_mixed_in_their_proportions(
+    small_bundle: Path, tmp_path: Path
+) -> None:
+    shares = mix_of("search=2, unranked=1,write")
+    requests = drawn(shares, ["a cat", "a dog"], {"top_k": 1}, None, "h")
+    counts = {kind: sum(one.kind == kind for one in requests) for kind in shares}
+    assert counts == pytest.approx({"search": 500, "unranked": 250, "write": 250}, abs=60)
+    copy = tmp_path / "copy.lurcher"
+    shutil.copytree(small_bundle, copy)
+    one_of_each = [next(one for one in requests if one.kind == kind) for kind in shares]
+    with running(settings(copy, writable=True, allowed_hosts=["*"], max_wait_ms=30_000)) as client:
+        found = asyncio.run(offer(("127.0.0.1", client.port), one_of_each, 30.0, 0.2))
+    assert {kind: len(one.served) for kind, one in found.items()} == dict.fromkeys(shares, 2)
+    assert together(found.values()).rate == pytest.approx(30)
+
+
+@pytest.mark.parametrize(
+    "mix", ["", "odd=1", "search=1,search=2", "search=0", "search=x", "search=nan"]
+)
+def test_a_mix_that_is_none_is_named(mix: str) -> None:
+    with pytest.raises(FieldError, match=r"^mix: "):
+        mix_of(mix)
+
+
+def test_a_server_that_runs_is_not_written_to(tmp_path: Path) -> None:
+    file = tmp_path / "queries.jsonl"
+    file.write_text('{"_id": "1", "text": "a cat"}\n')
+    with pytest.raises(FieldError, match="mix: a server's passages stay as they are"):
+        load("http://localhost:1", file, mix="search,write")
+
+
+@pytest.mark.nightly
+def test_load_and_fairness_say_what_they_found(
+    small_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "queries.jsonl"
+    file.write_text('{"_id": "1", "text": "a cat"}\n{"_id": "2", "text": "a dog"}\n')
+    load(str(small_bundle), file, p99=500.0, seconds=0.5, mix="search=5,write=1")
+    printed = capsys.readouterr().out
+    assert "requests a second with a p99 of 500 ms" in printed
+    assert "second by second" in printed
+    fairness(small_bundle, file, others=2, rate=5, seconds=0.5, turns=2)
+    assert "2 pairs of turns" in capsys.readouterr().out
