@@ -1,0 +1,178 @@
+"""``lurcher bench faults``: what becomes of well-behaved clients while others, or the machine, misbehave.
+
+Searches are sent in an open loop, whose right replies are known. Meanwhile one fault after the other is done
+to the server for some seconds (``misbehaviour``). No reply may be wrong, and none lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from lurcher.benchmarks import misbehaviour
+from lurcher.benchmarks.misbehaviour import Fault, Victim
+from lurcher.benchmarks.open_loop import BROKEN, Address, Connections, request_of
+from lurcher.benchmarks.server import running_server
+from lurcher.errors import ServiceError
+from lurcher.evaluation.judgements import read_queries
+from lurcher.index_builder.edit.snapshots import snapshot
+
+# Each fault, and the flags of the server that has to bear it.
+FAULTS: dict[str, tuple[Fault, tuple[str, ...]]] = {
+    "none": (misbehaviour.nothing, ()),
+    "clients vanish": (misbehaviour.vanish, ()),
+    "slow heads": (misbehaviour.slow_head, ()),
+    "slow bodies": (misbehaviour.slow_body, ()),
+    "replies unread": (misbehaviour.never_read, ()),
+    "2,000 idle connections": (misbehaviour.idle, ("--max-connections", "4000")),
+    "half-closed sockets": (misbehaviour.half_close, ()),
+    "pipelining": (misbehaviour.pipeline, ()),
+    "64 MB bodies": (misbehaviour.large_body, ()),
+    "bundle swapped": (misbehaviour.swap, ()),
+    "no room for logs": (misbehaviour.fill_disk, ()),
+    "files deleted": (misbehaviour.delete, ()),
+    "SIGTERM": (misbehaviour.terminate, ()),
+    "a worker of two killed": (misbehaviour.kill_worker, ("--workers", "2")),
+}
+_QUERIES = 50
+_PATIENCE = 30.0  # seconds for a reply
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A search, and the ids of its hits, by whether they are ranked."""
+
+    request: bytes
+    ids: Mapping[bool, Sequence[str]]
+
+
+def main(
+    bundle: Annotated[Path, typer.Argument(help="A bundle; it is copied and stays as it is.")],
+    queries: Annotated[Path, typer.Option(help="queries.jsonl; the first 50 are asked.")],
+    rate: Annotated[float, typer.Option(min=0.1, help="Searches a second.")] = 60,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds a fault.")] = 8,
+    only: Annotated[str | None, typer.Option(help=f"One of {', '.join(FAULTS)}.")] = None,
+) -> None:
+    """Count right, refused, wrong and lost replies under each fault."""
+    texts = list(read_queries(queries).values())[:_QUERIES]
+    table = Table(
+        Column("fault", no_wrap=True),
+        "right",
+        "degraded",
+        "refused",
+        "wrong",
+        "lost",
+        "not taken",
+        "p99 ms",
+    )
+    for name, (fault, flags) in FAULTS.items():
+        if only in (None, name):
+            counts, latencies = counted(bundle, texts, fault, flags, rate, seconds)
+            outcomes = ("right", "degraded", "refused", "wrong", "lost", "not taken")
+            p99 = f"{np.percentile(latencies, 99):.0f}" if latencies else ""
+            table.add_row(name, *(f"{counts[one]:,}" for one in outcomes), p99)
+    Console().print(table)
+    print(
+        "right: the hits of the same search before; degraded: those of the ranking that the reply names;\n"
+        "not taken: no connection, or one that was closed before anything of the request was answered, once\n"
+        "the server was told to stop."
+    )
+
+
+def counted(
+    bundle: Path, texts: Sequence[str], fault: Fault, flags: Sequence[str], rate: float, seconds: float
+) -> tuple[Counter[str], list[float]]:  # fmt: skip
+    """How many replies there were of each kind while ``fault`` was done, and the latencies of hits in ms."""
+    with _victim(bundle, flags) as (address, process, path):
+        truths = asyncio.run(_truths(address, texts))
+        victim = Victim(address, process, path, truths[0].request)
+        return asyncio.run(_under(fault, victim, truths, rate, seconds))
+
+
+@contextmanager
+def _victim(bundle: Path, flags: Sequence[str]) -> Iterator[tuple[Address, int, Path]]:
+    """The address and process of a server of a copy of ``bundle``, and the link by which it is served."""
+    with ExitStack() as stack:
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix=".faults.", dir=bundle.parent))
+        )
+        for name in ("copy-1", "copy-2"):
+            snapshot(bundle, folder / name)
+        link = folder / bundle.name
+        link.symlink_to(folder / "copy-1")
+        address, process = stack.enter_context(running_server(link, *flags))
+        yield address, process.pid, link
+
+
+async def _truths(address: Address, texts: Sequence[str]) -> list[Truth]:
+    """What the server at ``address`` answers while nothing else is asked."""
+    connections, found = Connections(address), []
+    for text in texts:
+        ids = {}
+        for ranked, rank in ((True, "auto"), (False, "off")):
+            status, body = await connections.post(request_of({"query": text, "rank": rank}, None))
+            if status != 200:
+                raise ServiceError(f"{text!r} was answered by {status}")
+            ids[ranked] = _ids(json.loads(body))
+        found.append(Truth(request_of({"query": text}, None), ids))
+    await connections.close()
+    return found
+
+
+async def _under(
+    fault: Fault, victim: Victim, truths: Sequence[Truth], rate: float, seconds: float
+) -> tuple[Counter[str], list[float]]:
+    """What becomes of searches while ``fault`` is done."""
+    counts: Counter[str] = Counter()
+    latencies: list[float] = []
+    loop = asyncio.get_running_loop()
+    connections = Connections(victim.address)
+
+    async def ask(truth: Truth, due: float) -> None:
+        try:
+            status, body = await asyncio.wait_for(connections.post(truth.request), _PATIENCE)
+        except BROKEN:
+            counts["not taken" if fault is misbehaviour.terminate else "lost"] += 1
+            return
+        counts[outcome_of(status, body, truth)] += 1
+        if status == 200:
+            latencies.append((loop.time() - due) * 1_000)
+
+    doing = asyncio.ensure_future(fault(victim, seconds))
+    gaps = np.random.default_rng(0).exponential(1 / rate, max(1, round(rate * seconds)))
+    tasks = []
+    for number, due in enumerate((loop.time() + np.cumsum(gaps)).tolist()):
+        await asyncio.sleep(max(0.0, due - loop.time()))
+        tasks.append(asyncio.create_task(ask(truths[number % len(truths)], due)))
+    await asyncio.gather(doing, *tasks)
+    await connections.close()
+    return counts, latencies
+
+
+def outcome_of(status: int, body: bytes, truth: Truth) -> str:
+    """What became of a search that was answered so."""
+    if status in (429, 503):
+        return "refused"
+    if status != 200:
+        return "lost"
+    reply = json.loads(body)
+    ranked = "rank" not in reply["degraded"]
+    if _ids(reply) != truth.ids[ranked]:
+        return "wrong"
+    return "right" if ranked else "degraded"
+
+
+def _ids(reply: dict[str, Any]) -> list[str]:
+    return [hit["id"] for hit in reply["hits"]]
