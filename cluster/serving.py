@@ -9,19 +9,22 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from threading import Event, Lock
-from time import perf_counter
-from typing import Any
+from threading import Event
+from typing import Any, get_args
 
 import structlog
 from fastapi import FastAPI
+from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from lurcher.cluster.app import cluster_app
 from lurcher.cluster.cluster_file import ClusterFile, check_bundles, read_cluster
+from lurcher.cluster.hedging import Hedging, Outcome, first_reply
 from lurcher.cluster.messages import Reply, Request
 from lurcher.cluster.shard import Shard
 from lurcher.errors import BundleError
@@ -34,8 +37,8 @@ _log = structlog.get_logger()
 _NAME = "lurcher"
 # Requests that a replica has at once; one is worked on, the others are there when it is done.
 _ONGOING = 8
-# Replicas that are asked, one after the other, until one answers; and characters of an error in the log.
-_TRIES, _SHOWN = 2, 200
+# Characters of an error in the log.
+_SHOWN = 200
 # Of the ingress, whose own queue says no in time.
 _REQUESTS = 2_048
 
@@ -81,51 +84,66 @@ class ServedShard:
         self._shard = Shard(
             folder, cluster, number, max(1, int(chosen.shard_cpus)), chosen.engine, chosen.check_hashes
         )  # fmt: skip
-        self._one_at_a_time = Lock()
+        # A request that is cancelled while it waits for the thread is not worked on.
+        self._thread = ThreadPoolExecutor(1, "shard")
 
     async def answer(self, request: Request) -> Reply:
         """As ``Shard.answer``."""
-        return await asyncio.to_thread(self._answer, request)
-
-    def _answer(self, request: Request) -> Reply:
-        with self._one_at_a_time:
-            return self._shard.answer(request)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._shard.answer, request)
 
 
 class ServedShards:
-    """Shards behind the handles of their deployments."""
+    """Shards behind the handles of their deployments; make it in the event loop that serves requests."""
 
-    def __init__(self, handles: list[DeploymentHandle]) -> None:
-        self._handles = handles
+    def __init__(self, handles: list[DeploymentHandle], has_second: bool) -> None:
+        """``has_second``: every shard has at least two replicas."""
+        self._handles, self._has_second = handles, has_second
+        self._loop = asyncio.get_running_loop()
+        self.hedged = Counter(
+            "lurcher_hedged_requests", "Requests to shards that were sent to a second replica.",
+            ["reply"], registry=None,
+        )  # fmt: skip
+        for outcome in get_args(Outcome):
+            self.hedged.labels(outcome)
+        self._hedging = Hedging(lambda outcome: self.hedged.labels(outcome).inc())
 
     def ask(self, requests: Mapping[int, Request], seconds: float) -> Mapping[int, Reply]:
-        """As ``Shards.ask``; where a replica fails, another is tried while there is time."""
-        deadline = perf_counter() + seconds
-        replies: dict[int, Reply] = {}
-        left = dict(requests)
-        for _ in range(_TRIES):
-            left = self._tried(left, deadline, replies)
-            if not left or perf_counter() >= deadline:
-                break
-        return replies
+        """As ``Shards.ask``; where a replica fails or is slow, another is asked while there is time."""
+        return asyncio.run_coroutine_threadsafe(self._ask(requests, seconds), self._loop).result()
 
-    def _tried(
-        self, requests: Mapping[int, Request], deadline: float, replies: dict[int, Reply]
-    ) -> dict[int, Request]:
-        """Put what comes before the ``deadline`` into ``replies``; the requests that failed before it."""
-        waiting = {n: self._handles[n].answer.remote(one) for n, one in requests.items()}
-        failed = {}
-        for number, response in waiting.items():
-            try:
-                replies[number] = response.result(timeout_s=max(0.0, deadline - perf_counter()))
-            except TimeoutError:
-                response.cancel()
-                _log.warning("a shard is late", shard=number)
+    async def _ask(self, requests: Mapping[int, Request], seconds: float) -> dict[int, Reply]:
+        until = self._hedging.clock() + seconds
+        replies = await asyncio.gather(
+            *(self._reply(number, request, until) for number, request in requests.items())
+        )
+        found = zip(requests, replies, strict=True)
+        return {number: reply for number, reply in found if reply is not None}
+
+    async def _reply(self, number: int, request: Request, until: float) -> Reply | None:
+        def failed(task: asyncio.Task[Reply]) -> None:
             # Any error: of a replica that died or is at fault. What is asked changes nothing there.
-            except Exception as error:
-                _log.warning("a replica failed", shard=number, reason=repr(error)[:_SHOWN])
-                failed[number] = requests[number]
-        return failed
+            reason = "cancelled" if task.cancelled() else repr(task.exception())[:_SHOWN]
+            _log.warning("a replica failed", shard=number, reason=reason)
+
+        reply = await first_reply(
+            partial(_sent, self._handles[number], request), until,
+            (number, type(request.works[0])), self._hedging, has_second=self._has_second, failed=failed,
+        )  # fmt: skip
+        if reply is None and self._hedging.clock() >= until:
+            _log.warning("a shard is late", shard=number)
+        return reply
+
+
+async def _sent(handle: DeploymentHandle, request: Request) -> Reply:
+    """The reply to ``request``, of a replica that Serve chooses: of one that has less to do than others."""
+    response = handle.answer.remote(request)
+    try:
+        reply: Reply = await response
+    except asyncio.CancelledError:
+        response.cancel()
+        raise
+    return reply
 
 
 class Ingress:
@@ -140,7 +158,10 @@ class Ingress:
         given = {"engine": chosen.engine, "check_hashes": chosen.check_hashes, **chosen.settings}
         settings = Settings.model_validate(given)
         seconds = chosen.shard_timeout_ms / 1_000
-        return cluster_app(folder, cluster, ServedShards(self._shards), seconds, settings)
+        shards = ServedShards(self._shards, has_second=chosen.replicas > 1)
+        app = cluster_app(folder, cluster, shards, seconds, settings)
+        app.state.service.metrics.add(shards.hedged)
+        return app
 
 
 def application(options: ServeOptions) -> serve.Application:

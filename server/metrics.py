@@ -8,6 +8,7 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from lurcher.models.engines import EngineName
 from lurcher.server.write_metrics import WriteMetrics
@@ -143,6 +144,10 @@ class Metrics:
     def refuse(self, status: int) -> None:
         """Count a connection that was refused before the application saw its request."""
         self.refused.labels(str(status)).inc()
+
+    def add(self, more: Collector) -> None:
+        """Let a scrape have ``more``, too."""
+        self._registry.register(more)
 
     def watch(self, gauge: Gauge, value: Callable[[], float]) -> None:
         """Let ``gauge`` have what ``value`` gives when it is asked."""

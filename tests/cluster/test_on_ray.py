@@ -40,12 +40,13 @@ from tests.tiny import TinyOptions, build
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 PATIENCE = 60.0
+SECOND_SHARD = b"ray::ServeReplica:lurcher:shard-001"
 BODY = {"query": "the cat sleeps on the windowsill", "top_k": 8}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def on_ray() -> Iterator[None]:
-    with joined("local", cpus=2):
+    with joined("local", cpus=3):
         yield
         serve.shutdown()
 
@@ -62,7 +63,8 @@ def folder(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="module")
 def url(folder: Path) -> str:
     options = ServeOptions(
-        cluster=folder, shard_cpus=0.5, ingress_cpus=0.5, shard_timeout_ms=2_000, engine="onnxruntime"
+        cluster=folder, replicas=2, shard_cpus=0.5, ingress_cpus=0.5, shard_timeout_ms=2_000,
+        engine="onnxruntime",
     )  # fmt: skip
     check_here(options)
     with socket.socket() as one:
@@ -126,10 +128,24 @@ def test_serves_what_one_bundle_finds(url: str, small_corpus: Path, tmp_path: Pa
     assert [len(one["hits"]) for one in batch["results"]] == [10, 10]
 
 
-def test_a_killed_replica_costs_a_part_of_some_replies_and_no_reply_is_wrong(url: str) -> None:
+def test_a_replica_that_hangs_costs_nothing_where_there_is_another(url: str) -> None:
+    wanted = [whole(url)["hits"] for _ in range(40)][-1]  # as many as tell what is slow
+    one, _ = _processes(SECOND_SHARD)
+    os.kill(one, signal.SIGSTOP)
+    try:
+        replies = [ask(url) for _ in range(3)]
+    finally:
+        os.kill(one, signal.SIGCONT)
+    for reply in replies:
+        assert reply.json()["degraded"] == []
+        assert reply.json()["hits"] == wanted
+    assert 'lurcher_hedged_requests_total{reply="second"} 0' not in httpx.get(f"{url}/metrics").text
+
+
+def test_killed_replicas_cost_a_part_of_some_replies_and_no_reply_is_wrong(url: str) -> None:
     before = {one["id"]: one["score"] for one in whole(url)["hits"]}
-    (replica,) = _processes(b"ray::ServeReplica:lurcher:shard-001")
-    os.kill(replica, signal.SIGKILL)
+    for replica in _processes(SECOND_SHARD):
+        os.kill(replica, signal.SIGKILL)
     for _ in range(5):
         reply = ask(url)
         assert reply.status_code == 200
