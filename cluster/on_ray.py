@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +15,8 @@ from lurcher.threads import available_cpus
 LOCAL = "local"
 # Arrays between processes of one machine; a batch of a build is some megabytes.
 _STORE_BYTES = 256 << 20
+# Seconds for a connection to a cluster. Ray tries for two minutes, and then ends the process.
+_PATIENCE = 5.0
 
 
 @contextmanager
@@ -28,16 +32,34 @@ def joined(address: str, cpus: int | None = None) -> Iterator[None]:
                 object_store_memory=_STORE_BYTES, logging_level="warning",
             )  # fmt: skip
         else:
+            _check_there(address)
             ray.init(address=address, log_to_driver=False, logging_level="warning")
     # ConnectionError, ValueError for what is no address, RuntimeError for another version of Ray or Python.
     except (OSError, RuntimeError, ValueError) as error:
-        why = str(error).strip().splitlines()
-        reason = why[0] if why else type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise LurcherError(
-            f"no Ray cluster can be used at {address!r}: {reason}; this is Ray {ray.__version__}, and the "
-            "cluster has to be of the same version"
+            f"no Ray cluster can be used at {address!r}: {reason}; this is Ray {ray.__version__}, of which "
+            "the cluster has to be, and if that asks for a token, RAY_AUTH_MODE=token has to be set here"
         ) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_there(address: str) -> None:
+    """Raise OSError if no cluster is there; what is no host and port is Ray's to refuse."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+    if os.environ.get("RAY_USE_TLS", "0") != "0":
+        return
+    import grpc  # after ray, which says what to install if neither is there
+
+    options = [("grpc.enable_http_proxy", 0)]
+    with grpc.insecure_channel(f"{host}:{port}", options) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(_PATIENCE)
+        except grpc.FutureTimeoutError:
+            raise ConnectionError("what listens there is not Ray") from None

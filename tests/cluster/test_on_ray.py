@@ -29,7 +29,6 @@ from lurcher.cluster.cluster_file import read_cluster
 from lurcher.cluster.encoding import RayEncoders
 from lurcher.cluster.on_ray import joined
 from lurcher.cluster.serving import ServeOptions, application, check_here
-from lurcher.errors import LurcherError
 from lurcher.index_builder.progress import Silent
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
@@ -155,11 +154,6 @@ def test_killed_replicas_cost_a_part_of_some_replies_and_no_reply_is_wrong(url: 
             assert missing == ["shard:1"]
             assert ask(url, partial=False).status_code in (200, 503)
     assert [one["id"] for one in whole(url)["hits"]] == list(before)
-
-
-def test_an_address_without_a_cluster_is_told() -> None:
-    with pytest.raises(LurcherError, match="no Ray cluster can be used"), joined("127.0.0.1:1"):
-        pass
 
 
 def test_what_ray_builds_is_what_one_process_builds(folder: Path, small_corpus: Path) -> None:
