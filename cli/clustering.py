@@ -42,17 +42,21 @@ def serve_cluster(
         float, typer.Option(min=0.01, help="Cores that a replica of the ingress reserves.")
     ] = 1.0,
 ) -> None:  # fmt: skip
-    """Serve a collection in shards on Ray, until Ctrl-C; settings come from LURCHER_... variables."""
+    """Serve a collection in shards on Ray, until Ctrl-C; settings come from LURCHER_... variables.
+
+    SIGHUP goes over to the version that CLUSTER leads to by then, without a partial reply.
+    """
     one_blas_thread()
     with needing("ray"):
+        from lurcher.cluster.deploying import serve_until_stopped
         from lurcher.cluster.on_ray import joined
-        from lurcher.cluster.serving import ServeOptions, check_here, serve_until_stopped
+        from lurcher.cluster.serving import ServeOptions, check_here
     from lurcher.server.settings import load_settings
 
     settings = load_settings(None, {"bundle": [str(cluster)]})
     given = settings.model_dump(mode="json", exclude_unset=True, exclude={"bundle"})
     options = ServeOptions(
-        cluster=cluster.resolve(), replicas=replicas, max_replicas=max_replicas, ingresses=ingresses,
+        cluster=cluster.absolute(), replicas=replicas, max_replicas=max_replicas, ingresses=ingresses,
         shard_timeout_ms=shard_timeout_ms, shard_cpus=shard_cpus, ingress_cpus=ingress_cpus,
         engine=settings.engine, check_hashes=settings.check_hashes, settings=given,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -38,12 +39,13 @@ class ClusterReply(BundleReply):
 
 
 def cluster_app(
-    folder: Path, cluster: ClusterFile, shards: Shards, shard_seconds: float, settings: Settings
-) -> FastAPI:
+    folder: Path, cluster: ClusterFile, shards: Shards, shard_seconds: float, settings: Settings,
+    on_failure: Callable[[Exception], None] | None = None, on_ready: Callable[[], None] | None = None,
+) -> FastAPI:  # fmt: skip
     """The application that searches ``cluster``, whose coordinator is in ``folder``, by ``shards``.
 
     Each has ``shard_seconds`` for one request. Of ``settings``, those about what is served do not count.
-    Raises BundleError.
+    ``on_failure`` and ``on_ready`` are as in ``create_app``. Raises BundleError.
     """
     check_bundle(folder, cluster, cluster.coordinator)
     path = folder / cluster.coordinator.path
@@ -56,7 +58,7 @@ def cluster_app(
     def open_snapshot(bundle: Bundle, threads: int, engine: EngineName) -> Coordinator:
         return Coordinator(bundle, cluster, shards, shard_seconds, threads, engine)
 
-    return create_app(settings, open_snapshot=open_snapshot, mount=partial(_mount, cluster))
+    return create_app(settings, on_failure, open_snapshot, on_ready, mount=partial(_mount, cluster))
 
 
 def _mount(cluster: ClusterFile, app: FastAPI, settings: Settings) -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -26,26 +27,28 @@ with warnings.catch_warnings():
 from lurcher.bundle.bundle import Bundle
 from lurcher.cluster.build import build_cluster
 from lurcher.cluster.cluster_file import read_cluster
+from lurcher.cluster.deploying import deploy
 from lurcher.cluster.encoding import RayEncoders
 from lurcher.cluster.on_ray import joined
-from lurcher.cluster.serving import ServeOptions, application, check_here
+from lurcher.cluster.serving import ServeOptions
 from lurcher.index_builder.progress import Silent
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
+from tests.cluster.ray_processes import SHARD, free_port, processes
 from tests.tiny import TinyOptions, build
 
 # Ray and Serve leave sockets and loops to the end of the process.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 PATIENCE = 60.0
-SECOND_SHARD = b"ray::ServeReplica:lurcher:shard-001"
+SECOND_SHARD = SHARD + b"001"
 BODY = {"query": "the cat sleeps on the windowsill", "top_k": 8}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def on_ray() -> Iterator[None]:
-    with joined("local", cpus=3):
+    with joined("local", cpus=6):
         yield
         serve.shutdown()
 
@@ -60,22 +63,23 @@ def folder(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="module")
-def url(folder: Path) -> str:
+def served(folder: Path) -> tuple[str, ServeOptions]:
     options = ServeOptions(
-        cluster=folder, replicas=2, shard_cpus=0.5, ingress_cpus=0.5, shard_timeout_ms=2_000,
-        engine="onnxruntime",
+        cluster=folder, replicas=2, shard_cpus=0.5, ingress_cpus=0.5, shard_timeout_ms=5_000,
+        engine="onnxruntime", settings={"max_wait_ms": 60_000, "timeout_ms": 60_000},
     )  # fmt: skip
-    check_here(options)
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    port = free_port()
     serve.start(http_options={"port": port, "host": "127.0.0.1"})
-    serve.run(application(options), name="lurcher")
-    return f"http://127.0.0.1:{port}"
+    return f"http://127.0.0.1:{port}", deploy(options)
+
+
+@pytest.fixture(scope="module")
+def url(served: tuple[str, ServeOptions]) -> str:
+    return served[0]
 
 
 def ask(url: str, **more: Any) -> httpx.Response:
-    return httpx.post(f"{url}/v1/search", json={**BODY, **more}, timeout=10)
+    return httpx.post(f"{url}/v1/search", json={**BODY, **more}, timeout=30)
 
 
 def whole(url: str, patience: float = PATIENCE) -> dict[str, Any]:
@@ -95,7 +99,7 @@ def test_what_a_killed_worker_was_about_is_done_again(small_corpus: Path, tmp_pa
 
     class Killing(Silent):
         def advance(self, _steps: int) -> None:
-            pids = _processes(b"ray::_Worker")
+            pids = processes(b"ray::_Worker")
             if not killed and pids:
                 os.kill(pids[0], signal.SIGKILL)
                 killed.append(pids[0])
@@ -129,7 +133,7 @@ def test_serves_what_one_bundle_finds(url: str, small_corpus: Path, tmp_path: Pa
 
 def test_a_replica_that_hangs_costs_nothing_where_there_is_another(url: str) -> None:
     wanted = [whole(url)["hits"] for _ in range(40)][-1]  # as many as tell what is slow
-    one, _ = _processes(SECOND_SHARD)
+    one, _ = processes(SECOND_SHARD)
     os.kill(one, signal.SIGSTOP)
     try:
         replies = [ask(url) for _ in range(3)]
@@ -143,7 +147,7 @@ def test_a_replica_that_hangs_costs_nothing_where_there_is_another(url: str) -> 
 
 def test_killed_replicas_cost_a_part_of_some_replies_and_no_reply_is_wrong(url: str) -> None:
     before = {one["id"]: one["score"] for one in whole(url)["hits"]}
-    for replica in _processes(SECOND_SHARD):
+    for replica in processes(SECOND_SHARD):
         os.kill(replica, signal.SIGKILL)
     for _ in range(5):
         reply = ask(url)
@@ -156,6 +160,39 @@ def test_killed_replicas_cost_a_part_of_some_replies_and_no_reply_is_wrong(url: 
     assert [one["id"] for one in whole(url)["hits"]] == list(before)
 
 
+def test_goes_over_to_another_version_without_a_wrong_partial_or_failed_reply(
+    served: tuple[str, ServeOptions], small_corpus: Path, tmp_path: Path
+) -> None:
+    url, before = served
+    corpus = tmp_path / "half.jsonl"
+    corpus.write_text("\n".join(small_corpus.read_text().splitlines()[::2]))
+    build_cluster(corpus, tmp_path / "half", 2, TinyOptions(seed=1))
+    old, stop, replies = whole(url)["hits"], Event(), list[httpx.Response]()
+
+    def load() -> None:
+        with httpx.Client(timeout=60) as client:
+            while not stop.is_set():
+                replies.append(client.post(f"{url}/v1/search", json=BODY))
+                time.sleep(0.02)  # for the processes that start
+
+    with ThreadPoolExecutor(2) as clients:
+        loads = [clients.submit(load) for _ in range(2)]
+        try:
+            deploy(before.model_copy(update={"cluster": tmp_path / "half"}), before)
+        finally:
+            stop.set()
+        for one in loads:
+            one.result()
+    new = whole(url)["hits"]
+    assert new != old
+    assert {one.status_code for one in replies} == {200}
+    assert all(one.json()["degraded"] == [] for one in replies)
+    hits = [one.json()["hits"] for one in replies]
+    assert all(one in (old, new) for one in hits)
+    assert old in hits
+    assert httpx.get(f"{url}/v1/bundle").json()["passages"] == 30
+
+
 def test_what_ray_builds_is_what_one_process_builds(folder: Path, small_corpus: Path) -> None:
     out = folder.parent / "here"
     build_cluster(small_corpus, out, 2, TinyOptions(seed=1), chunk_size=16)
@@ -163,16 +200,3 @@ def test_what_ray_builds_is_what_one_process_builds(folder: Path, small_corpus: 
         for name in ("vectors.faiss", "tokens.bin", "tokens.pos", "lexical.rows"):
             file = f"{entry.path}/segments/000000/{name}"
             assert (folder / file).read_bytes() == (out / file).read_bytes(), file
-
-
-def _processes(title: bytes) -> list[int]:
-    """Those whose titles, which Ray sets, begin so."""
-    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return [pid for pid in pids if _title(pid).startswith(title)]
-
-
-def _title(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
