@@ -11,7 +11,7 @@ RAY    := .venv-ray/installed
 # Environments are installed anew when the native library's sources change, which compiles them.
 NATIVE := setup.py $(wildcard build_hooks/*.py models/engines/native/src/*)
 
-.PHONY: demo test test-all test-train test-deepsparse test-ray test-experiments lint docs environments sbom bench bench-scale bench-students bench-hybrid bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader tune-reader clean
+.PHONY: demo test test-all test-train test-deepsparse test-ray test-ray-faults test-experiments lint docs environments sbom bench bench-scale bench-students bench-hybrid bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader tune-reader clean
 
 # Without a terminal nobody could stop the server, so there it prints its answers and ends.
 demo: $(BASE)
@@ -46,6 +46,11 @@ test-deepsparse: $(DEEPSPARSE)
 # A cluster of two shards on a Ray of this machine: some two minutes.
 test-ray: $(RAY)
 	OMP_NUM_THREADS=1 .venv-ray/bin/python -m pytest tests/cluster
+
+# A cluster on three nodes whose processes are killed under load, each kind KILLS times: a minute for each time.
+KILLS ?= 20
+test-ray-faults: $(RAY)
+	OMP_NUM_THREADS=1 KILLS=$(KILLS) .venv-ray/bin/python -m pytest -s -m nightly tests/cluster/test_killed_processes.py
 
 lint: $(DEV)
 	.venv-dev/bin/ruff format --check .
