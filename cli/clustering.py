@@ -77,16 +77,20 @@ def size_cluster(
     ] = 0.04,
 ) -> None:  # fmt: skip
     """Say what machines, times and money a collection in shards takes, by a model fitted to one machine."""
+    from rich.table import Table
+
     from lurcher.cluster.costs import COSTS, estimate
 
-    console.print(
-        "passages shards cores memory_GB p50_ms p99_ms p99_hedged_ms queries/s price/1000", highlight=False
-    )  # fmt: skip
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    for name in (
+        "passages", "shards", "cores", "GB", "p50 ms", "p99 ms", "hedged ms", "queries/s", "price/1000",
+    ):  # fmt: skip
+        table.add_column(name, justify="right", no_wrap=True)
     for count in passages:
         found = estimate(count, shard_passages, replicas, core_price, COSTS)
-        console.print(
-            f"{count:>13,} {found.shards:>6,} {found.cores:>6,} {found.memory_gb:>9,.0f} "
-            f"{found.p50_ms:>6.1f} {found.p99_ms:>6.1f} {found.p99_hedged_ms:>6.1f} "
-            f"{found.queries_per_second:>8.0f} {found.price_per_thousand:>8.4f}",
-            highlight=False,
-        )
+        table.add_row(
+            f"{count:,}", f"{found.shards:,}", f"{found.cores:,}", f"{found.memory_gb:,.0f}",
+            f"{found.p50_ms:.1f}", f"{found.p99_ms:.1f}", f"{found.p99_hedged_ms:.1f}",
+            f"{found.queries_per_second:.0f}", f"{found.price_per_thousand:.4f}",
+        )  # fmt: skip
+    console.print(table)
