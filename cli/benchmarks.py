@@ -12,9 +12,9 @@ from lurcher.errors import FieldError
 app = typer.Typer()
 
 _BENCHMARKS = (
-    "build", "encoder", "engines", "fairness", "faults", "feedback", "follow", "gold", "hybrid",
-    "identifiers", "neighbours", "ranker", "reader", "segments", "server", "shards", "students", "upserts",
-    "workers", "writes",
+    "build", "cluster", "encoder", "engines", "fairness", "faults", "feedback", "follow", "gold",
+    "hybrid", "identifiers", "neighbours", "ranker", "reader", "segments", "server", "shards",
+    "students", "upserts", "workers", "writes",
 )  # fmt: skip
 
 

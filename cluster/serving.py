@@ -100,11 +100,7 @@ class Ingress:
         chosen = self._options
         folder, cluster = read(chosen.cluster, self._fingerprint)
         given = {"engine": chosen.engine, "check_hashes": chosen.check_hashes, **chosen.settings}
-        handles = [
-            serve.get_deployment_handle(_shard(number), chosen.shards)
-            for number in range(len(cluster.shards))
-        ]
-        shards = ServedShards(handles, has_second=chosen.replicas > 1)
+        shards = ServedShards(handles(cluster, chosen.shards), has_second=chosen.replicas > 1)
         app = cluster_app(
             folder, cluster, shards, chosen.shard_timeout_ms / 1_000, Settings.model_validate(given),
             on_failure=self._ready.set_exception, on_ready=lambda: self._ready.set_result(None),
@@ -140,6 +136,14 @@ def ingress(options: ServeOptions) -> serve.Application:
         max_surge_percent=_SURGE_PERCENT, ray_actor_options={"num_cpus": options.ingress_cpus},
     )  # fmt: skip
     return deployment.bind(options.model_dump(mode="json"), cluster.fingerprint)
+
+
+def handles(cluster: ClusterFile, application: str) -> list[DeploymentHandle]:
+    """What asks each shard of ``cluster``, which the Serve ``application`` has."""
+    return [
+        serve.get_deployment_handle(_shard(number), application)
+        for number in range(len(cluster.shards))
+    ]
 
 
 def check_here(options: ServeOptions) -> None:
