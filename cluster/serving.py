@@ -113,8 +113,12 @@ class Ingress:
         await asyncio.shield(self._ready)
 
 
-def shards(options: ServeOptions) -> serve.Application:
-    """The Serve application of the shards, which has no route. Raises BundleError."""
+def shards(args: ServeOptions | dict[str, Any]) -> serve.Application:
+    """The Serve application of the shards, which has no route. Raises BundleError.
+
+    ``args`` are a dictionary where a config file has them.
+    """
+    options = ServeOptions.model_validate(args)
     _, cluster = read(options.cluster)
     plain = options.model_dump(mode="json")
 
@@ -128,8 +132,12 @@ def shards(options: ServeOptions) -> serve.Application:
     return bound(0, *(bound(number) for number in range(1, len(cluster.shards))))
 
 
-def ingress(options: ServeOptions) -> serve.Application:
-    """The Serve application of the ingress, which asks that of ``options.shards``. Raises BundleError."""
+def ingress(args: ServeOptions | dict[str, Any]) -> serve.Application:
+    """The Serve application of the ingress, which asks that of the shards. Raises BundleError.
+
+    ``args`` are a dictionary where a config file has them.
+    """
+    options = ServeOptions.model_validate(args)
     _, cluster = read(options.cluster)
     deployment = serve.deployment(serve.ingress()(Ingress)).options(
         name="ingress", num_replicas=options.ingresses, max_ongoing_requests=_REQUESTS,

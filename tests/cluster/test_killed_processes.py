@@ -105,6 +105,7 @@ class Load:
 
     def _verdict(self, reply: httpx.Response) -> str:
         if reply.status_code != 200:
+            print(f"{reply.status_code}: {reply.text[:200]}")
             return "failed"
         hits, degraded = reply.json()["hits"], reply.json()["degraded"]
         if not degraded:

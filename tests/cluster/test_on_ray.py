@@ -9,7 +9,7 @@ import os
 import signal
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -30,7 +30,8 @@ from lurcher.cluster.cluster_file import read_cluster
 from lurcher.cluster.deploying import deploy
 from lurcher.cluster.encoding import RayEncoders
 from lurcher.cluster.on_ray import joined
-from lurcher.cluster.serving import ServeOptions
+from lurcher.cluster.serving import ServeOptions, ingress, shards
+from lurcher.errors import BundleNotFound
 from lurcher.index_builder.progress import Silent
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
@@ -93,7 +94,15 @@ def whole(url: str, patience: float = PATIENCE) -> dict[str, Any]:
         time.sleep(0.1)
 
 
-# First: a worker needs a core, and what is served below keeps them.
+@pytest.mark.parametrize("application", [shards, ingress])
+def test_a_config_file_gives_its_args_as_a_dictionary(
+    application: Callable[[dict[str, Any]], object], tmp_path: Path
+) -> None:
+    with pytest.raises(BundleNotFound):
+        application({"cluster": str(tmp_path), "shards": "wiki-1"})
+
+
+# First of those that take cores: a worker needs one, and what is served below keeps them.
 def test_what_a_killed_worker_was_about_is_done_again(small_corpus: Path, tmp_path: Path) -> None:
     killed: list[int] = []
 
