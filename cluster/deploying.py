@@ -43,8 +43,7 @@ def serve_until_stopped(
             try:
                 served = deploy(options, served)
                 say(f"{served.cluster} is served")
-            # RuntimeError is Serve's, of replicas that do not start.
-            except (LurcherError, RuntimeError) as error:
+            except LurcherError as error:
                 say(f"{served.cluster} is still served: {error}")
     except KeyboardInterrupt:
         pass
@@ -56,7 +55,7 @@ def serve_until_stopped(
 def deploy(options: ServeOptions, served: ServeOptions | None = None) -> ServeOptions:
     """Serve what is at ``options.cluster`` in place of what is ``served``; its options, when it is so.
 
-    Raises LurcherError or, if it does not start, RuntimeError; then what was served still is.
+    Raises LurcherError; then what was served still is.
     """
     cluster = options.cluster.resolve()
     _, file = read(cluster)
@@ -68,11 +67,12 @@ def deploy(options: ServeOptions, served: ServeOptions | None = None) -> ServeOp
     try:
         serve.run(shards(options), name=name, route_prefix=None)
         serve.run(ingress(options), name=_INGRESS)
-    except RuntimeError:
+    except RuntimeError as error:  # replicas do not start
         if served is not None:
             serve.run(ingress(served), name=_INGRESS)
             serve.delete(name)
-        raise
+        why = str(error).strip().splitlines()[-1]
+        raise LurcherError(f"{cluster} cannot be served: {why}") from error
     _wait_for_old_ingresses()
     for old in _shards():
         if old != name:
