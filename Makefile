@@ -43,7 +43,7 @@ test-experiments: $(TRAIN)
 test-deepsparse: $(DEEPSPARSE)
 	.venv-deepsparse/bin/python -m pytest tests/deepsparse tests/models/test_engines.py
 
-# A cluster of two shards on a Ray of this machine: some two minutes. Not a part of .ci/run, which takes the ten
+# A cluster of two shards on a Ray of this machine: some three minutes. Not a part of .ci/run, which takes the ten
 # minutes that it may: to install Ray takes 45 s of a core more. Elsewhere these tests skip and say why.
 test-ray: $(RAY)
 	OMP_NUM_THREADS=1 .venv-ray/bin/python -m pytest tests/cluster

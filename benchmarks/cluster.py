@@ -42,8 +42,8 @@ from lurcher.retrieval.query import Query
 _ENOUGH = 60.0  # seconds for a shard: nothing is late here
 _WARM_UP = 50  # queries
 _SWITCHES: dict[str, dict[str, str]] = {
-    "as it comes": {},
-    "RAY_SERVE_THROUGHPUT_OPTIMIZED": {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"},
+    "default": {},
+    "throughput": {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"},
 }
 _ROUNDS = {"Retrieve": "find", "Compare": "compare", "Fetch": "fetch"}
 

@@ -64,14 +64,16 @@ def deploy(options: ServeOptions, served: ServeOptions | None = None) -> ServeOp
         return served
     options = options.model_copy(update={"cluster": cluster, "shards": name})
     check_here(options)
+    starting = name
     try:
         serve.run(shards(options), name=name, route_prefix=None)
+        starting = _INGRESS
         serve.run(ingress(options), name=_INGRESS)
-    except RuntimeError as error:  # replicas do not start
-        if served is not None:
+    except RuntimeError as error:
+        why = _failure(starting) or str(error)
+        if served is not None and starting == _INGRESS:
             serve.run(ingress(served), name=_INGRESS)
-            serve.delete(name)
-        why = str(error).strip().splitlines()[-1]
+        serve.delete(name)
         raise LurcherError(f"{cluster} cannot be served: {why}") from error
     _wait_for_old_ingresses()
     for old in _shards():
@@ -83,6 +85,13 @@ def deploy(options: ServeOptions, served: ServeOptions | None = None) -> ServeOp
 def _shards() -> list[str]:
     """The applications of shards."""
     return [name for name in serve.status().applications if name.startswith(_SHARDS)]
+
+
+def _failure(application: str) -> str:
+    """The last lines of why deployments of ``application`` failed, which are their replicas' errors."""
+    deployments = serve.status().applications[application].deployments.values()
+    failed = [one.message.strip() for one in deployments if one.status == "DEPLOY_FAILED"]
+    return "; ".join(message.splitlines()[-1] for message in failed if message)
 
 
 def _wait_for_old_ingresses() -> None:

@@ -6,6 +6,7 @@ It runs where Ray is installed: ``make test-ray``.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 import warnings
@@ -31,7 +32,7 @@ from lurcher.cluster.deploying import deploy
 from lurcher.cluster.encoding import RayEncoders
 from lurcher.cluster.on_ray import joined
 from lurcher.cluster.serving import ServeOptions, ingress, shards
-from lurcher.errors import BundleNotFound
+from lurcher.errors import BundleNotFound, LurcherError
 from lurcher.index_builder.progress import Silent
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
@@ -167,6 +168,22 @@ def test_killed_replicas_cost_a_part_of_some_replies_and_no_reply_is_wrong(url: 
             assert missing == ["shard:1"]
             assert ask(url, partial=False).status_code in (200, 503)
     assert [one["id"] for one in whole(url)["hits"]] == list(before)
+
+
+def test_a_version_that_cannot_be_served_changes_nothing(
+    served: tuple[str, ServeOptions], folder: Path, tmp_path: Path
+) -> None:
+    url, before = served
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    text = (broken / "cluster.json").read_text()
+    (broken / "cluster.json").write_text(text.replace('"name": "small"', '"name": "broken"'))
+    with (broken / "shard-001.lurcher/segments/000000/tokens.bin").open("ab") as tokens:
+        tokens.write(b"x")
+    wanted = whole(url)["hits"]
+    with pytest.raises(LurcherError, match=r"cannot be served: .*tokens.bin"):
+        deploy(before.model_copy(update={"cluster": broken}), before)
+    assert whole(url)["hits"] == wanted
 
 
 def test_goes_over_to_another_version_without_a_wrong_partial_or_failed_reply(
