@@ -28,6 +28,9 @@ _log = structlog.get_logger()
 # Headers by which a client offers to speak another protocol.
 _OFFERS = (b"upgrade", b"http2-settings")
 
+# With a 503: a connection may end, or another server take the place of this one, at any moment.
+_RETRY = "Retry-After: 1\r\n"
+
 # Requests that may wait on one connection for the replies of those before them.
 _MOST_PIPELINED = 100
 
@@ -277,6 +280,7 @@ class Edge(HttpToolsProtocol):
             head = (
                 f"HTTP/1.1 {int(status)} {status.phrase}\r\nContent-Type: {MEDIA_TYPE}\r\n"
                 f"Content-Length: {len(body.encode())}\r\nX-Request-Id: {request_id}\r\n"
+                f"{_RETRY if status == HTTPStatus.SERVICE_UNAVAILABLE else ''}"
                 "Connection: close\r\n\r\n"
             )
             self.transport.write((head + body).encode())

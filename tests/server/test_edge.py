@@ -102,6 +102,8 @@ def test_more_connections_than_there_may_be_are_refused_until_others_end(edged: 
     for connection in held:
         connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX:")
     with closing(connected(edged)) as one_more:
+        head = one_more.recv(65_536, socket.MSG_PEEK).partition(b"\r\n\r\n")[0]
+        assert b"\r\nRetry-After: 1\r\n" in head
         assert problem(one_more)[0] == 503
     for connection in held:
         connection.close()
