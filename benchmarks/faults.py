@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from rich.table import Column, Table
 
 from lurcher.benchmarks import misbehaviour
 from lurcher.benchmarks.misbehaviour import Fault, Victim
-from lurcher.benchmarks.open_loop import BROKEN, Address, Connections, request_of
+from lurcher.benchmarks.open_loop import BROKEN, Address, Connections, at_random, request_of
 from lurcher.benchmarks.server import running_server
 from lurcher.errors import ServiceError
 from lurcher.evaluation.judgements import read_queries
@@ -47,15 +48,23 @@ FAULTS: dict[str, tuple[Fault, tuple[str, ...]]] = {
     "a worker of two killed": (misbehaviour.kill_worker, ("--workers", "2")),
 }
 _QUERIES = 50
+_CANDIDATES = 75  # in any case, or a search by vectors alone would rank more of them
+# What a reply may say was left out, and the fields of a search that does without it.
+_LEFT_OUT: dict[frozenset[str], dict[str, Any]] = {
+    frozenset(): {},
+    frozenset({"rank"}): {"rank": "off"},
+    frozenset({"retrieve_lexical"}): {"retrieve": "dense"},
+    frozenset({"rank", "retrieve_lexical"}): {"rank": "off", "retrieve": "dense"},
+}
 _PATIENCE = 30.0  # seconds for a reply
 
 
 @dataclass(frozen=True)
 class Truth:
-    """A search, and the ids of its hits, by whether they are ranked."""
+    """A search, and the ids of its hits, by what was left out to be quicker."""
 
     request: bytes
-    ids: Mapping[bool, Sequence[str]]
+    ids: Mapping[frozenset[str], Sequence[str]]
 
 
 def main(
@@ -85,9 +94,9 @@ def main(
             table.add_row(name, *(f"{counts[one]:,}" for one in outcomes), p99)
     Console().print(table)
     print(
-        "right: the hits of the same search before; degraded: those of the ranking that the reply names;\n"
-        "not taken: no connection, or one that was closed before anything of the request was answered, once\n"
-        "the server was told to stop."
+        "right: the hits of the same search before; degraded: those of one without what the reply names;\n"
+        "refused: 429 or 503, with Retry-After; not taken: sent after the server was told to stop, and\n"
+        "not answered. A worker that is killed loses what it has in hand."
     )
 
 
@@ -120,13 +129,13 @@ async def _truths(address: Address, texts: Sequence[str]) -> list[Truth]:
     """What the server at ``address`` answers while nothing else is asked."""
     connections, found = Connections(address), []
     for text in texts:
-        ids = {}
-        for ranked, rank in ((True, "auto"), (False, "off")):
-            status, body = await connections.post(request_of({"query": text, "rank": rank}, None))
+        ids, search = {}, {"query": text, "candidates": _CANDIDATES}
+        for left_out, fields in _LEFT_OUT.items():
+            status, body = await connections.post(request_of({**search, **fields}, None))
             if status != 200:
                 raise ServiceError(f"{text!r} was answered by {status}")
-            ids[ranked] = _ids(json.loads(body))
-        found.append(Truth(request_of({"query": text}, None), ids))
+            ids[left_out] = _ids(json.loads(body))
+        found.append(Truth(request_of(search, None), ids))
     await connections.close()
     return found
 
@@ -137,41 +146,40 @@ async def _under(
     """What becomes of searches while ``fault`` is done."""
     counts: Counter[str] = Counter()
     latencies: list[float] = []
-    loop = asyncio.get_running_loop()
     connections = Connections(victim.address)
 
-    async def ask(truth: Truth, due: float) -> None:
+    async def ask(number: int, due: float) -> None:
+        truth = truths[number % len(truths)]
+        begun = perf_counter()
         try:
-            status, body = await asyncio.wait_for(connections.post(truth.request), _PATIENCE)
+            status, headers, body = await asyncio.wait_for(
+                connections.exchange(truth.request), _PATIENCE
+            )
         except BROKEN:
-            counts["not taken" if fault is misbehaviour.terminate else "lost"] += 1
+            told = victim.told_to_end  # a server that ends answers what it had before
+            counts["lost" if told is None or begun < told else "not taken"] += 1
             return
-        counts[outcome_of(status, body, truth)] += 1
+        counts[outcome_of(status, headers, body, truth)] += 1
         if status == 200:
-            latencies.append((loop.time() - due) * 1_000)
+            latencies.append((perf_counter() - due) * 1_000)
 
     doing = asyncio.ensure_future(fault(victim, seconds))
-    gaps = np.random.default_rng(0).exponential(1 / rate, max(1, round(rate * seconds)))
-    tasks = []
-    for number, due in enumerate((loop.time() + np.cumsum(gaps)).tolist()):
-        await asyncio.sleep(max(0.0, due - loop.time()))
-        tasks.append(asyncio.create_task(ask(truths[number % len(truths)], due)))
-    await asyncio.gather(doing, *tasks)
+    await asyncio.gather(doing, at_random(ask, max(1, round(rate * seconds)), rate))
     await connections.close()
     return counts, latencies
 
 
-def outcome_of(status: int, body: bytes, truth: Truth) -> str:
-    """What became of a search that was answered so."""
-    if status in (429, 503):
+def outcome_of(status: int, headers: Sequence[bytes], body: bytes, truth: Truth) -> str:
+    """What became of a search that was answered so; a refusal has to say when to try again."""
+    if status in (429, 503) and any(one.startswith(b"retry-after:") for one in headers):
         return "refused"
     if status != 200:
         return "lost"
     reply = json.loads(body)
-    ranked = "rank" not in reply["degraded"]
-    if _ids(reply) != truth.ids[ranked]:
+    left_out = frozenset(reply["degraded"])
+    if _ids(reply) != truth.ids.get(left_out):
         return "wrong"
-    return "right" if ranked else "degraded"
+    return "degraded" if left_out else "right"
 
 
 def _ids(reply: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 
 from lurcher.benchmarks.open_loop import BROKEN, Address
 
@@ -23,14 +24,18 @@ _LARGE = 64 << 20  # bytes
 _STEP = 0.05  # seconds between two pieces of what comes slowly
 
 
-@dataclass(frozen=True)
+@dataclass
 class Victim:
-    """A server: its address, its process, the bundle that it serves, and one of its searches."""
+    """A server: its address, its process, the bundle that it serves, and one of its searches.
+
+    ``told_to_end`` is when it was, by `perf_counter`.
+    """
 
     address: Address
     process: int
     bundle: Path  # a link, if bundles are to be swapped
     request: bytes
+    told_to_end: float | None = None
 
 
 Fault = Callable[[Victim, float], Awaitable[None]]
@@ -153,6 +158,7 @@ async def delete(victim: Victim, seconds: float) -> None:
 async def terminate(victim: Victim, seconds: float) -> None:
     """Stop the server in the middle."""
     await asyncio.sleep(seconds / 2)
+    victim.told_to_end = perf_counter()
     os.kill(victim.process, signal.SIGTERM)
 
 

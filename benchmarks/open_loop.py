@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter, deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -71,10 +71,12 @@ class Connections:
 
     async def post(self, request: bytes) -> tuple[int, bytes]:
         """The status and body of the reply. Raises one of BROKEN where there is none that can be read."""
-        try:
-            reader, writer = self._free.pop()
-        except IndexError:
-            reader, writer = await asyncio.open_connection(*self._address, local_addr=self._source)
+        status, _, body = await self.exchange(request)
+        return status, body
+
+    async def exchange(self, request: bytes) -> tuple[int, list[bytes], bytes]:
+        """The status, the headers in lower case, and the body of the reply. Raises one of BROKEN."""
+        reader, writer = await self._connection()
         try:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
@@ -90,7 +92,16 @@ class Connections:
             self._closing.append(writer)
         else:
             self._free.append((reader, writer))
-        return int(status.split()[1]), body
+        return int(status.split()[1]), lines, body
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """One that is free and that the server has not closed, or a new one."""
+        while self._free:
+            reader, writer = self._free.pop()
+            if not reader.at_eof():
+                return reader, writer
+            self._closing.append(writer)
+        return await asyncio.open_connection(*self._address, local_addr=self._source)
 
     async def close(self) -> None:
         """Close them; none is in use any more."""
@@ -127,13 +138,13 @@ async def offer(
     They come from the address ``source`` of this machine, if one is given.
     """
     count = max(1, round(rate * seconds))
-    due_times = np.cumsum(np.random.default_rng(seed).exponential(1 / rate, count))
     sent = [requests[number % len(requests)] for number in range(count)]
     kinds = Counter(one.kind for one in sent)
     outcomes = {kind: Outcome(rate * some / count, seconds) for kind, some in kinds.items()}
     connections = Connections(address, source)
 
-    async def send(request: Sent, due: float) -> None:
+    async def send(number: int, due: float) -> None:
+        request = sent[number]
         outcome = outcomes[request.kind]
         try:
             status, body = await asyncio.wait_for(connections.post(request.content), _PATIENCE)
@@ -150,16 +161,25 @@ async def offer(
             outcome.failed += 1
 
     start = perf_counter()
-    tasks = []
-    for request, due in zip(sent, (start + due_times).tolist(), strict=True):
-        wait = due - perf_counter()
-        if wait > 0:
-            await asyncio.sleep(wait)
-        tasks.append(asyncio.create_task(send(request, due)))
-    await asyncio.gather(*tasks)
+    await at_random(send, count, rate, seed)
     spent = perf_counter() - start
     await connections.close()
     return {kind: replace(outcome, seconds=spent) for kind, outcome in outcomes.items()}
+
+
+async def at_random(
+    send: Callable[[int, float], Coroutine[Any, Any, None]], count: int, rate: float, seed: int = 0
+) -> None:
+    """Begin ``send`` with its number and when it is due ``count`` times, ``rate`` a second; wait for all."""
+    due_times = np.cumsum(np.random.default_rng(seed).exponential(1 / rate, count))
+    start = perf_counter()
+    tasks = []
+    for number, due in enumerate((start + due_times).tolist()):
+        wait = due - perf_counter()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        tasks.append(asyncio.create_task(send(number, due)))
+    await asyncio.gather(*tasks)
 
 
 def together(outcomes: Collection[Outcome]) -> Outcome:

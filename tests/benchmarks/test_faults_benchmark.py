@@ -9,7 +9,8 @@ import pytest
 
 from lurcher.benchmarks.faults import FAULTS, Truth, counted, outcome_of
 
-TRUTH = Truth(b"", {True: ["a", "b"], False: ["b", "a"]})
+TRUTH = Truth(b"", {frozenset(): ["a", "b"], frozenset({"rank"}): ["b", "a"]})
+LATER = [b"retry-after: 1"]
 
 
 def reply(ids: list[str], *degraded: str) -> bytes:
@@ -17,22 +18,24 @@ def reply(ids: list[str], *degraded: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "outcome"),
+    ("status", "headers", "body", "outcome"),
     [
-        (200, reply(["a", "b"]), "right"),
-        (200, reply(["b", "a"]), "wrong"),
-        (200, reply(["b", "a"], "rank"), "degraded"),
-        (200, reply(["a", "b"], "rank"), "wrong"),
-        (200, reply([]), "wrong"),
-        (429, b"", "refused"),
-        (503, b"", "refused"),
-        (500, b"", "lost"),
+        (200, [], reply(["a", "b"]), "right"),
+        (200, [], reply(["b", "a"]), "wrong"),
+        (200, [], reply(["b", "a"], "rank"), "degraded"),
+        (200, [], reply(["a", "b"], "rank"), "wrong"),
+        (200, [], reply([]), "wrong"),
+        (200, [], reply(["a", "b"], "rank", "read"), "wrong"),
+        (429, LATER, b"", "refused"),
+        (503, LATER, b"", "refused"),
+        (503, [], b"", "lost"),
+        (500, LATER, b"", "lost"),
     ],
 )
 def test_a_reply_is_compared_with_what_was_true_before(
-    status: int, body: bytes, outcome: str
+    status: int, headers: list[bytes], body: bytes, outcome: str
 ) -> None:
-    assert outcome_of(status, body, TRUTH) == outcome
+    assert outcome_of(status, headers, body, TRUTH) == outcome
 
 
 @pytest.mark.nightly
