@@ -15,7 +15,8 @@ Every piece of work comes with its price, the seconds that it is expected to tak
 refused at once: a queue bounded by a number of requests is no bound on time. A burst may wait as long as the
 bounds say. A queue that has not been empty for that long is no burst but more than can be served. It only
 adds its own length to every reply, so it is kept short (CoDel, Nichols and Jacobson 2012, tells the two apart
-in this way). It stays short for a second more: else the queue would be a burst again whenever it is empty.
+in this way), and stays short until for a second nothing was refused: a short queue is empty now and then, and
+would fill again at once.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Bounds:
     wait: float  # seconds that single work may wait
     together: int  # pieces in a batch
     slice: float = 0.03  # seconds that a batch should take
-    calm: float = 1.0  # seconds after which a queue that stood does so no more
+    calm: float = 1.0  # seconds without a refusal, after which a queue that stood does so no more
 
 
 @dataclass(slots=True, eq=False)
@@ -105,9 +106,7 @@ class Batcher:
         self._free_at = 0.0  # when the batch in hand should be done
         self._long_until = 0.0  # and the long work
         self._empty_at = perf_counter()  # when no single work waited, last
-        self._stood_at = (
-            -math.inf
-        )  # when single work had waited for so long that it was no burst, last
+        self._stood_at = -math.inf  # when there was more single work than can be done, last
         # Of both threads' time long work has the share of bulk work.
         self.baton = Baton(bounds.slice * _BULK_SHARE / (1 - _BULK_SHARE), _BULK_SHARE)
         self._events = asyncio.get_running_loop()
@@ -218,6 +217,8 @@ class Batcher:
         if len(prices) == 1:
             wait, waiting = self.wait(client, prices[0]), len(self._single)
             most = self._bounds.wait if self._is_long(prices[0]) else self.patience
+            if wait > most and self._stands:
+                self._stood_at = perf_counter()
             most = most if seconds is None else min(most, seconds)
         else:
             price, waiting = sum(prices), len(self._bulk) + len(self._long)

@@ -47,10 +47,14 @@ def test_a_burst_may_wait_and_a_queue_that_stands_is_kept_short() -> None:
             assert batcher.patience == PRICE
             with pytest.raises(QueueFull):
                 await ask(batcher, worker, "g")
+            await asyncio.sleep(0.7 * CALM)
+            with pytest.raises(QueueFull):
+                await ask(batcher, worker, "h")
             worker.gate.set()
             await asyncio.gather(*burst)
+            await asyncio.sleep(0.7 * CALM)
             assert batcher.patience == PRICE  # it is empty, and may fill again at once
-            await asyncio.sleep(CALM)
+            await asyncio.sleep(0.4 * CALM)
             assert batcher.patience == 20.5 * PRICE
 
     asyncio.run(story())
