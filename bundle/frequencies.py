@@ -15,6 +15,7 @@ that it still counts and cannot be read.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -66,6 +67,20 @@ class Frequencies:
     def of(cls, postings: Postings) -> Frequencies:
         """Those of the passages that ``postings`` are of."""
         return cls(postings.passages, postings.vocabulary, np.diff(postings.entries.starts))
+
+    @classmethod
+    def summed(cls, parts: Sequence[Frequencies]) -> Frequencies:
+        """Those of the passages of all ``parts`` together."""
+        counts = Counter[bytes]()
+        for part in parts:
+            counts.update(dict(zip(part.vocabulary, part.counts.tolist(), strict=True)))
+        terms = sorted(counts)
+        letters = np.frombuffer(b"".join(terms), np.uint8)
+        lengths = np.array([len(term) for term in terms], np.int64).reshape(-1, 1)
+        store = JaggedStore.of([letters], lengths)
+        passages = sum(part.passages for part in parts)
+        held = np.array([counts[term] for term in terms], np.int64)
+        return cls(passages, Vocabulary.of(store), held)
 
     @property
     def term_bytes(self) -> int:

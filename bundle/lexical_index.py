@@ -89,6 +89,8 @@ class LexicalIndex:
     # Whether the passages are part of those that the frequencies were counted of: then these say which terms
     # passages have, and in how many, so that a query is the same in every part.
     is_part: bool = False
+    # Of a part: how many passages of the whole have each term now; None: as many as the frequencies say.
+    held: Frequencies | None = None
 
     @classmethod
     def open(
@@ -142,7 +144,10 @@ class LexicalIndex:
             counted, passages = in_each[0], self.parts[0].passages
         else:
             counted, passages = self.frequencies.of_terms(spelt), self.frequencies.passages
-        frequency = counted if self.is_part else self._living(places, in_each)
+        if not self.is_part:
+            frequency = self._living(places, in_each)
+        else:
+            frequency = counted if self.held is None else self.held.of_terms(spelt)
         held = frequency > 0
         idf = inverse_frequency(counted, passages)
         idf *= np.where([is_name(term) for term in asked], NAME_SHARE, 1.0)

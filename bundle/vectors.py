@@ -199,6 +199,8 @@ class VectorIndex:
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
         """Scores (B, m) float32 and rows (B, m) int64, best first, m = min(k, count); row -1 for none."""
         k = min(k, self.count)
+        if not k:
+            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
         if self._coarse is not None and k * MOST_WANTED <= self.count:
             found = self._coarse.search(queries, k)
             if found is not None:

@@ -1,4 +1,4 @@
-"""``lurcher serve-cluster`` and ``size-cluster``."""
+"""``lurcher serve-cluster``, ``sync-cluster`` and ``size-cluster``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ from typing import Annotated
 
 import typer
 
-from lurcher.cli.console import console
+from lurcher.cli.console import console, progress
 from lurcher.cli.extras import needing
+from lurcher.cli.writing import (
+    CorpusPath,
+    Delimiter,
+    Encoding,
+    Field,
+    RankerModel,
+    Types,
+    reading_of,
+)
 from lurcher.threads import one_blas_thread
 
 app = typer.Typer()
@@ -63,6 +72,34 @@ def serve_cluster(
     check_here(options)
     with joined(ray):
         serve_until_stopped(options, host, port, console.print)
+
+
+@app.command("sync-cluster")
+def sync_cluster(
+    cluster: Annotated[
+        Path, typer.Argument(help="The cluster.json that is there, or its folder; it stays as it is.")
+    ],
+    corpus: CorpusPath,
+    out: Annotated[Path, typer.Argument(help="The new folder, for the next version.")],
+    encoding: Encoding = None, delimiter: Delimiter = None, field: Field = None,
+    types: Types = None, ranker_model: RankerModel = None,
+) -> None:  # fmt: skip
+    """Write the next version of a collection, equal to a corpus; only what has changed is encoded."""
+    from lurcher.cluster.sync import sync_cluster as write
+    from lurcher.index_builder.corpus import read_corpus
+    from lurcher.threads import available_cpus
+
+    reading = reading_of(encoding, delimiter, field, types)
+    with progress() as bar:
+        _, done = write(
+            cluster, out, lambda: read_corpus(corpus, reading), bar, threads=available_cpus(),
+            ranker_model=ranker_model,
+        )  # fmt: skip
+    console.print(
+        f"{out}: {done.written:,} documents written, {done.unchanged:,} unchanged, "
+        f"{done.deleted:,} deleted",
+        soft_wrap=True,
+    )
 
 
 @app.command("size-cluster")

@@ -57,7 +57,7 @@ def add(
     keep_feedback: KeepFeedback = False,
 ) -> None:  # fmt: skip
     """Add the documents of a corpus to a bundle, and replace those whose ids it has; others stay."""
-    reading = _reading(encoding, delimiter, field, types)
+    reading = reading_of(encoding, delimiter, field, types)
     _take_in(bundle, corpus, reading, ranker_model, keep_feedback, delete_others=False)
 
 
@@ -68,7 +68,7 @@ def sync(
     keep_feedback: KeepFeedback = False,
 ) -> None:  # fmt: skip
     """Make a bundle equal to a corpus: add, replace and delete; what has not changed is not encoded."""
-    reading = _reading(encoding, delimiter, field, types)
+    reading = reading_of(encoding, delimiter, field, types)
     _take_in(bundle, corpus, reading, ranker_model, keep_feedback, delete_others=True)
 
 
@@ -195,9 +195,10 @@ def _writing(bundle: Path, ranker_model: Path | None = None) -> Iterator[Writer]
         writer.close()
 
 
-def _reading(
+def reading_of(
     encoding: str | None, delimiter: str | None, field: list[str] | None, types: list[str] | None
 ) -> ReadOptions:
+    """How a corpus is read, by the flags of a command. Raises FieldError."""
     from lurcher.index_builder.corpus import FieldNames, ReadOptions
     from lurcher.index_builder.corpus.tables.cell_types import parse_types
 

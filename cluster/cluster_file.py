@@ -24,6 +24,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lurcher.bundle.attributes import Kind
+from lurcher.bundle.frequencies import Frequencies
+from lurcher.bundle.lexical_files import LexicalSettings
 from lurcher.bundle.manifest import MANIFEST, Manifest, hash_file, read_manifest
 from lurcher.bundle.passages import Rows
 from lurcher.errors import BundleCorrupt, BundleError, BundleNotFound, BundleVersionError
@@ -53,11 +55,21 @@ class ShardEntry(BundleEntry):
     bytes: int
 
 
+class WordsEntry(_Part):
+    """How many passages of all shards have each term now: files as ``frequencies`` has them, in a folder."""
+
+    path: str
+    terms: int
+    term_bytes: int
+    files: dict[str, str]  # their sha256, by name
+
+
 class ClusterFile(_Part):
     """What ``cluster.json`` says.
 
     frozen    a hash of all that decides what a passage scores, the same in every bundle
     fields    each field of the passages' metadata, with a kind of value and how many passages hold that
+    words     where passages were written since the build and words are looked for
     """
 
     format: int
@@ -69,6 +81,7 @@ class ClusterFile(_Part):
     fields: list[tuple[str, Kind, int]]
     coordinator: BundleEntry
     shards: list[ShardEntry]
+    words: WordsEntry | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -139,6 +152,8 @@ def _check(folder: Path, name: str, cluster: ClusterFile) -> None:
         raise BundleCorrupt(folder, name, reason)
     paths = [cluster.coordinator.path]
     paths += [path for shard in cluster.shards for path in (shard.path, shard.rows)]
+    if cluster.words is not None:
+        paths += [cluster.words.path, *cluster.words.files]
     for path in paths:
         if Path(path).name != path or path in ("", ".", ".."):
             raise BundleCorrupt(folder, name, f"{path!r} is no name of something beside it")
@@ -174,6 +189,23 @@ def check_bundle(folder: Path, cluster: ClusterFile, entry: BundleEntry) -> None
             "has other models, coders or frequencies than the other shards: scores would differ"
         )
         raise BundleError(path, reason)
+
+
+def read_words(folder: Path, cluster: ClusterFile, settings: LexicalSettings) -> Frequencies | None:
+    """How many passages of all shards have each term; None: as many as when they were built.
+
+    ``settings`` are those of any of the bundles. Raises BundleCorrupt.
+    """
+    words = cluster.words
+    if words is None:
+        return None
+    for name, expected in words.files.items():
+        file = folder / words.path / name
+        if not file.is_file() or hash_file(file).sha256 != expected:
+            reason = "missing" if not file.is_file() else "does not match its hash"
+            raise BundleCorrupt(folder, f"{words.path}/{name}", reason)
+    sizes = {"terms": words.terms, "term_bytes": words.term_bytes, "passages": cluster.passages}
+    return Frequencies.open(folder, words.path, settings.model_copy(update=sizes))
 
 
 def read_rows(folder: Path, entry: ShardEntry) -> Rows:

@@ -12,7 +12,7 @@ from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.filter_fields import FilterFields
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import BEYOND, Vectors
-from lurcher.cluster.cluster_file import ClusterFile, check_bundle, read_rows
+from lurcher.cluster.cluster_file import ClusterFile, check_bundle, read_rows, read_words
 from lurcher.cluster.messages import (
     Asked,
     Compare,
@@ -45,7 +45,8 @@ def as_part(bundle: Bundle, cluster: ClusterFile) -> Bundle:
     segment.passages.filter_fields = FilterFields(cluster.fields)
     if bundle.lexical is None:
         return bundle
-    return replace(bundle, lexical=replace(bundle.lexical, is_part=True))
+    held = read_words(bundle.path.parent, cluster, bundle.lexical.settings)
+    return replace(bundle, lexical=replace(bundle.lexical, is_part=True, held=held))
 
 
 class Shard:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,10 +53,15 @@ def take_in(
         if not seen:
             raise FieldError("corpus", "has no document; `lurcher delete` deletes everything")
         gone = [id_ for id_ in stored if id_ not in seen]
-        for first in range(0, len(gone), _DOCUMENTS):
-            commit(writer, Delete(tuple(gone[first : first + _DOCUMENTS])))
+        delete_documents(writer, gone)
         done.deleted = len(gone)
     return done
+
+
+def delete_documents(writer: Writer, ids: Sequence[str]) -> None:
+    """Delete the documents ``ids``, some at a time. Raises their error."""
+    for first in range(0, len(ids), _DOCUMENTS):
+        commit(writer, Delete(tuple(ids[first : first + _DOCUMENTS])))
 
 
 def document_hashes(bundle: Bundle) -> dict[str, bytes | None]:

@@ -1,0 +1,247 @@
+"""A corpus into a collection in shards: the next version of it, in which only what has changed is encoded.
+
+The version that is there is left as it is, because it may be served: shards are copied as hard links, each
+takes in those documents that the hash of their ids gives it, and a new ``cluster.json`` names them.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from pathlib import Path
+
+import numpy as np
+
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.chunks import chunks
+from lurcher.bundle.filter_fields import FilterFields
+from lurcher.bundle.frequencies import Frequencies
+from lurcher.bundle.manifest import MANIFEST, hash_file, lurcher_version, read_manifest
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.sync import sync_all
+from lurcher.cluster.cluster_file import (
+    BundleEntry,
+    ClusterFile,
+    ShardEntry,
+    WordsEntry,
+    check_bundles,
+    read_cluster,
+    read_rows,
+    write_cluster,
+)
+from lurcher.cluster.sharding import shard_of
+from lurcher.errors import BundleError, FieldError
+from lurcher.index_builder.corpus import Record
+from lurcher.index_builder.edit.encoded_texts import LoadEncoder
+from lurcher.index_builder.edit.merge_policy import Size, WritePolicy
+from lurcher.index_builder.edit.snapshots import snapshot
+from lurcher.index_builder.edit.sync import Done, delete_documents, document_hashes, take_in
+from lurcher.index_builder.edit.writer import Writer
+from lurcher.index_builder.progress import Reporter, Silent
+
+_WORDS = "words"
+
+ReadRecords = Callable[[], Iterator[Record]]
+OpenWriter = Callable[[Path, WritePolicy], Writer]
+
+# Nothing is merged before all is written, so that passages stay in the order in which they came; what is in
+# memory goes to the disk at so many.
+_AS_WRITTEN = WritePolicy(20_000, age=inf, step=1 << 40, most_deleted=1.0)
+
+
+class _OneSegment(WritePolicy):
+    """Makes one segment of all. Document frequencies, which all shards have in common, stay as they are."""
+
+    def to_merge(self, sizes: Sequence[Size]) -> list[int]:
+        whole = len(sizes) == 1 and not sizes[0].deleted
+        return [] if whole else list(range(len(sizes)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Written:
+    """A shard that has its documents.
+
+    kept    (k,) rows in the whole corpus of its passages that stayed, which are its first
+    places  (n,) of the documents of its other passages in the corpus that was read
+    """
+
+    kept: Rows
+    places: Rows
+
+
+def sync_cluster(
+    file: Path, out: Path, read: ReadRecords, report: Reporter | None = None, *, threads: int = 1,
+    ranker_model: Path | None = None, load_encoder: LoadEncoder | None = None,
+) -> tuple[ClusterFile, Done]:  # fmt: skip
+    """Write the collection of ``file``, made equal to a corpus, into the new folder ``out``.
+
+    Returns its ``cluster.json`` and what was done. ``read`` gives the records of the corpus, in the same
+    order each time; it is called once for every shard. ``ranker_model`` and ``load_encoder`` are as in
+    ``Writer.open``. Whatever fails leaves no ``out``. Raises FieldError if ``out`` exists, for an id that is
+    there twice, and for a corpus without a document; CorpusError for a bad record; BundleError; ModelError.
+    """
+    report = report or Silent()
+    if os.path.lexists(out):
+        raise FieldError("out", f"{out} exists; remove it first, or choose another name")
+    folder, cluster = file if file.is_dir() else file.parent, read_cluster(file)
+    check_bundles(folder, cluster)
+
+    def open_writer(path: Path, policy: WritePolicy) -> Writer:
+        return Writer.open(
+            path, threads=threads, policy=policy, ranker_model=ranker_model,
+            load_encoder=load_encoder, check_hashes=False,
+        )  # fmt: skip
+
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as work:
+            made = Path(work) / out.name
+            made.mkdir()
+            total, written = Done(), list[_Written]()
+            for number, entry in enumerate(cluster.shards):
+                snapshot(folder / entry.path, made / entry.path)
+                records = partial(_records_of, number, len(cluster.shards), read())
+                one, done = _write(
+                    made / entry.path, read_rows(folder, entry), records, open_writer, report
+                )
+                written.append(one)
+                total.written += done.written
+                total.unchanged += done.unchanged
+                total.deleted += done.deleted
+            if not total.written + total.unchanged:
+                raise FieldError("corpus", "has no document; a collection needs one")
+            following = _publish(folder, cluster, made, written)
+            made.rename(out)
+            sync_all([out.parent])
+    except OSError as error:  # a full disk, most likely
+        raise BundleError(out, f"cannot be written: {error}") from error
+    return following, total
+
+
+def _records_of(
+    number: int, shards: int, records: Iterator[Record], places: dict[str, int]
+) -> Iterator[Record]:
+    """Those of ``records`` that shard ``number`` takes, and the bad ones; notes ``places`` of documents."""
+    for place, record in enumerate(records):
+        document = record.document
+        if document is None:
+            yield record
+        elif shard_of(document.id, shards) == number:
+            places.setdefault(document.id, place)
+            yield record
+
+
+def _write(
+    path: Path, rows: Rows, records: Callable[[dict[str, int]], Iterator[Record]],
+    open_writer: OpenWriter, report: Reporter,
+) -> tuple[_Written, Done]:  # fmt: skip
+    """Make the shard at ``path``, whose passages have ``rows`` (n,), equal to ``records``, in one segment."""
+    places: dict[str, int] = {}
+    with closing(open_writer(path, _AS_WRITTEN)) as writer:
+        stored = document_hashes(writer.bundle)
+        done = take_in(writer, records(places), report)
+        gone = [id_ for id_ in stored if id_ not in places]
+        delete_documents(writer, gone)
+        done.deleted = len(gone)
+        writer.flush()
+        live = writer.bundle.rows.live
+        kept = rows if live is None else rows[live[: len(rows)]]
+    with closing(open_writer(path, _OneSegment())) as writer:
+        writer.compact()
+        added = np.arange(len(kept), writer.bundle.rows.count)
+        documents = writer.bundle.passages.documents(added)
+    return _Written(kept, np.array([places[one] for one in documents], np.int64)), done
+
+
+def _publish(
+    folder: Path, before: ClusterFile, made: Path, written: Sequence[_Written]
+) -> ClusterFile:
+    """Write the coordinator, the rows of all shards and ``cluster.json`` into ``made``."""
+    snapshot(folder / before.coordinator.path, made / before.coordinator.path)
+    entries = []
+    for entry, rows in zip(before.shards, _numbered(written), strict=True):
+        np.save(made / entry.rows, rows)
+        manifest = read_manifest(made / entry.path)
+        entries.append(
+            ShardEntry(
+                path=entry.path, manifest=hash_file(made / entry.path / MANIFEST).sha256,
+                rows=entry.rows, rows_hash=hash_file(made / entry.rows).sha256, passages=len(rows),
+                bytes=sum(one.bytes for one in manifest.files.values()),
+            )
+        )  # fmt: skip
+    with ExitStack() as stack:
+        bundles = [
+            stack.enter_context(closing(Bundle.open(made / one.path, check_hashes=False)))
+            for one in entries
+        ]
+        _check_ids(bundles, [len(one.kept) for one in written])
+        fields = [one.passages.filter_fields for bundle in bundles for one in bundle.segments]
+        held = FilterFields.joined(fields).held
+        words = _write_words(bundles, made)
+    head = before.coordinator.path
+    cluster = before.model_copy(
+        update={
+            "lurcher_version": lurcher_version(), "fields": held, "shards": entries, "words": words,
+            "passages": sum(one.passages for one in entries),
+            "coordinator": BundleEntry(path=head, manifest=hash_file(made / head / MANIFEST).sha256),
+        }
+    )  # fmt: skip
+    check_bundles(made, cluster)
+    write_cluster(made, cluster)
+    sync_all([*made.rglob("*"), made])
+    return cluster
+
+
+def _write_words(bundles: Sequence[Bundle], made: Path) -> WordsEntry | None:
+    """Write into ``made`` how many passages of ``bundles`` have each term, if words are looked for."""
+    parts = [one.segments[0].lexical for one in bundles]
+    counted = [Frequencies.of(one) for one in parts if one is not None]
+    if not counted:
+        return None
+    held = Frequencies.summed(counted)
+    files = {one.name: hash_file(one).sha256 for one in held.write(made, _WORDS)}
+    return WordsEntry(
+        path=_WORDS, terms=len(held.vocabulary), term_bytes=held.term_bytes, files=files
+    )
+
+
+def _numbered(written: Sequence[_Written]) -> list[Rows]:
+    """The rows (n,) of each shard's passages: what stayed keeps its own, the others follow as they were read.
+
+    That is their order in one bundle of the whole corpus to which the same was done.
+    """
+    first = 1 + max((int(one.kept[-1]) for one in written if len(one.kept)), default=-1)
+    places = np.concatenate([one.places for one in written])
+    following = np.empty(len(places), np.int64)
+    # All passages of a document are in one shard, side by side: a stable sort leaves them in their order.
+    following[np.argsort(places, kind="stable")] = np.arange(first, first + len(places))
+    ends = np.cumsum([len(one.places) for one in written])[:-1]
+    added = np.split(following, ends)
+    return [np.concatenate([one.kept, own]) for one, own in zip(written, added, strict=True)]
+
+
+def _check_ids(bundles: Sequence[Bundle], kept: Sequence[int]) -> None:
+    """Raise FieldError if an id that is new in a shard, behind its first ``kept``, is in another as well.
+
+    A document may have the id of a passage that another document was cut into.
+    """
+    for bundle, first in zip(bundles, kept, strict=True):
+        for some in chunks(bundle.rows.count - first):
+            rows = np.arange(first, bundle.rows.count)[some]
+            ids = {one.id for one in bundle.passages.get(rows.tolist())}
+            ids.update(bundle.passages.documents(rows))
+            for other in bundles:
+                if other is bundle:
+                    continue
+                taken = other.passages.rows_of(list(ids)) or other.passages.parts(list(ids))
+                if taken:
+                    reason = (
+                        f"{next(iter(taken))!r} is that of a passage and of another document; ids must "
+                        "be unique"
+                    )
+                    raise FieldError("id", reason)
