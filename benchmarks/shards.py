@@ -1,20 +1,23 @@
 """``lurcher bench shards``: what each shard of a collection works for a search, and that hits stay the same.
 
 A bundle is split into shards, which are asked in this process, one after the other. Every query is asked of
-the bundle as well, and ids and scores have to be equal. Times are the processor's, so that what else runs on
-the machine counts little; what messages between processes cost is in ``docs/cluster.md``.
+the bundle as well, in all the ways that it can be asked, and ids and scores have to be equal. Times are the
+processor's, so that what else runs on the machine counts little; what messages between processes cost is in
+``docs/cluster.md``.
 """
 
 from __future__ import annotations
 
+import json
 import pickle
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from time import process_time
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -29,11 +32,18 @@ from lurcher.cluster.split import split
 from lurcher.errors import LurcherError
 from lurcher.evaluation.judgements import read_queries
 from lurcher.index_builder.progress import Silent
-from lurcher.retrieval.query import Query
+from lurcher.retrieval.filters import conditions
+from lurcher.retrieval.query import Query, ReadOptions
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
 
 _ENOUGH = 1e9  # seconds for a shard: nothing is late here
+_BATCH = 20  # queries of a request, where several are asked at once
+_NAMES = ("Retrieve", "Compare", "Fetch")
+_PLAIN = "by default"
+
+_Batches = Sequence[Sequence[Query]]
+_Modes = Mapping[str, _Batches]
 
 
 class _Timed:
@@ -56,6 +66,16 @@ class _Timed:
         return replies
 
 
+class _Compared(NamedTuple):
+    """How many ``queries`` had the ids and scores of one bundle, and the largest difference of a score."""
+
+    mode: str
+    queries: int
+    ids: int
+    scores: int
+    apart: float
+
+
 def main(
     bundle: Annotated[Path, typer.Argument(help="A bundle as it was built, without known queries.")],
     queries: Annotated[Path, typer.Option(help="queries.jsonl to ask with.")],
@@ -63,45 +83,102 @@ def main(
         list[int] | None, typer.Option(min=1, help="How many shards; can be repeated.")
     ] = None,
     limit: Annotated[int, typer.Option(help="Queries to ask.")] = 500,
+    filter_by: Annotated[
+        str, typer.Option("--filter", help="A filter, as JSON, for searches with one.")
+    ] = "",
 ) -> None:  # fmt: skip
-    """Print medians of a shard's work for a search, and for how many queries hits are those of one bundle."""
+    """Print medians of a shard's work for a search, and how many results are those of one bundle, by mode."""
     texts = list(read_queries(queries).values())[:limit]
-    table = Table("shards", "passages each", "find, ms", "compare, ms", "fetch, ms", "kB", "equal")
+    work = Table("shards", "passages each", "find, ms", "compare, ms", "fetch, ms", "kB")
+    same = Table("shards", "mode", "queries", "same ids", "same scores", "largest difference")
     with closing(Snapshot(Bundle.open(bundle), 1)) as one:
-        wanted = [_hits(one.run([Query(text)])[0]) for text in texts]
+        modes = _modes(one, texts, json.loads(filter_by) if filter_by else {})
+        wanted = {mode: _asked(one, batches) for mode, batches in modes.items()}
         for count in shards or [1, 2, 4, 8]:
-            with tempfile.TemporaryDirectory() as work:
-                table.add_row(*_row(one.bundle, Path(work) / "cluster", count, texts, wanted))
-    Console().print(table)
+            with tempfile.TemporaryDirectory() as folder:
+                row, compared = _measured(one, Path(folder) / "cluster", count, modes, wanted)
+            work.add_row(*row)
+            for line in compared:
+                mode, asked, ids, scores, apart = line
+                same.add_row(str(count), mode, str(asked), str(ids), str(scores), f"{apart:.1e}")
+    Console().print(work, same)
 
 
-def _row(
-    whole: Bundle, folder: Path, count: int, texts: list[str], wanted: list[object]
-) -> list[str]:  # fmt: skip
-    """What is told of ``count`` shards, which are written into ``folder``."""
+def _modes(one: Snapshot, texts: Sequence[str], by: dict[str, Any]) -> _Modes:
+    """The queries of each mode that the bundle of ``one`` has, a list for all that are asked at once."""
+    plain, able = [Query(text) for text in texts], one.capabilities
+    changes: dict[str, dict[str, Any]] = {_PLAIN: {}}
+    if able.vectors and able.lexical is not None:
+        changes |= {name: {"retrieve": name} for name in ("dense", "lexical")}
+    changes["unranked"] = {"rank": "off"}
+    changes |= {name: {"rank": name} for name in ("decoder", "t5", "reader") if able.ranks(name)}
+    if by:
+        changes["filtered"] = {"conditions": conditions(by)}
+    if able.reader:
+        changes["answers"] = {"read": ReadOptions(min_score=0.0)}
+    modes = {
+        name: [[replace(query, **change)] for query in plain] for name, change in changes.items()
+    }
+    whole = range(0, len(plain), _BATCH)
+    return modes | {f"batches of {_BATCH}": [plain[first : first + _BATCH] for first in whole]}
+
+
+def _asked(one: Snapshot, batches: _Batches) -> list[SearchResult]:
+    """The result of each query of ``batches``."""
+    found = []
+    for batch in batches:
+        for result in one.run(batch):
+            if isinstance(result, LurcherError):
+                raise result
+            found.append(result)
+    return found
+
+
+def _measured(
+    one: Snapshot, folder: Path, count: int, modes: _Modes, wanted: Mapping[str, list[SearchResult]]
+) -> tuple[list[str], list[_Compared]]:  # fmt: skip
+    """What is told of the bundle of ``one`` in ``count`` shards, which are written into ``folder``."""
+    whole = one.bundle
     cluster = split(whole, folder, count, Silent())
     with ExitStack() as stack:
         parts = [
             stack.enter_context(closing(Shard(folder, cluster, number, check_hashes=False)))
             for number in range(count)
         ]
-        timed = _Timed(parts)
+        timed, shards = _Timed(parts), _Timed(parts)
         head = Bundle.open(folder / cluster.coordinator.path, check_hashes=False)
-        coordinator = Coordinator(head, cluster, timed, _ENOUGH, 1)
-        stack.enter_context(closing(coordinator))
-        found = [_hits(coordinator.run([Query(text)])[0]) for text in texts]
-    same = sum(mine == other for mine, other in zip(found, wanted, strict=True))
+        coordinator = stack.enter_context(closing(Coordinator(head, cluster, shards, _ENOUGH, 1)))
+        compared = [
+            _compared(mode, _asked(coordinator, batches), wanted[mode])
+            for mode, batches in modes.items()
+            if mode != _PLAIN
+        ]
+        head = Bundle.open(folder / cluster.coordinator.path, check_hashes=False)
+        coordinator = stack.enter_context(closing(Coordinator(head, cluster, timed, _ENOUGH, 1)))
+        compared.insert(0, _compared(_PLAIN, _asked(coordinator, modes[_PLAIN]), wanted[_PLAIN]))
     medians = [f"{1e3 * float(np.median(timed.seconds[name])):.2f}" for name in _NAMES]
     size = sum(float(np.median(timed.sizes[name])) for name in _NAMES) / 1e3
-    each = f"{whole.passages.count / count:,.0f}"
-    return [str(count), each, *medians, f"{size:.0f}", f"{same} of {len(texts)}"]
+    row = [str(count), f"{whole.passages.count / count:,.0f}", *medians, f"{size:.0f}"]
+    return row, compared
 
 
-_NAMES = ("Retrieve", "Compare", "Fetch")
+def _compared(
+    mode: str, found: Sequence[SearchResult], wanted: Sequence[SearchResult]
+) -> _Compared:
+    """How far the results ``found`` over shards are those ``wanted``."""
+    ids = scores = 0
+    apart = 0.0
+    for mine, other in zip(found, wanted, strict=True):
+        ours, theirs = _scores(mine), _scores(other)
+        ids += list(ours) == list(theirs)
+        scores += ours == theirs
+        both = ours.keys() & theirs.keys()
+        apart = max([apart, *(abs(ours[key] - theirs[key]) for key in both)])
+    return _Compared(mode, len(wanted), ids, scores, apart)
 
 
-def _hits(result: SearchResult | LurcherError) -> object:
-    """Ids and scores."""
-    if isinstance(result, LurcherError):
-        raise result
-    return [(hit.id, hit.score, hit.scores) for hit in result.hits]
+def _scores(result: SearchResult) -> dict[tuple[object, ...], float]:
+    """The scores of its hits and answers, in their order."""
+    hits = {(hit.id, name): score for hit in result.hits for name, score in hit.scores.items()}
+    answers = {(one.passage.id, one.part, one.span): one.score for one in result.answers}
+    return {**{(hit.id,): hit.score for hit in result.hits}, **hits, **answers}

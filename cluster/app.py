@@ -10,13 +10,14 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from pydantic import BaseModel, Field
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.cluster.asking import Shards
 from lurcher.cluster.cluster_file import ClusterFile, check_bundle
-from lurcher.cluster.coordinator import Coordinator, Shards
+from lurcher.cluster.coordinator import Coordinator
 from lurcher.models.engines import EngineName
 from lurcher.server import errors, keys
 from lurcher.server.app import create_app
 from lurcher.server.lookup import NATIVE, collection_of, of_default
-from lurcher.server.routes import health, search
+from lurcher.server.routes import answer, health, search
 from lurcher.server.routes.bundle import describe
 from lurcher.server.schemas.bundle import BundleReply
 from lurcher.server.settings import Settings
@@ -62,13 +63,17 @@ def cluster_app(
 
 
 def _mount(cluster: ClusterFile, app: FastAPI, settings: Settings) -> None:
-    """Add the routes of searches, of what is known of the collection, and for operators."""
+    """Add the routes of searches and answers, of what is known of the collection, and for operators."""
     reads = keys.to("read", settings)
     refusals = errors.responses(401, 403) if reads else {}
-    app.include_router(search.router, prefix=NATIVE, dependencies=reads, responses=refusals)
+    for router in (search.router, answer.router):
+        app.include_router(router, prefix=NATIVE, dependencies=reads, responses=refusals)
     of_all = [*reads, Depends(of_default)] if reads else []
     app.include_router(_about(cluster), prefix=NATIVE, dependencies=of_all, responses=refusals)
     app.include_router(health.router)
+    if settings.metrics != "off":
+        demands = keys.to("admin", settings) if settings.metrics == "admin" else []
+        app.include_router(health.scraping, dependencies=demands)
 
 
 def _about(cluster: ClusterFile) -> APIRouter:

@@ -30,11 +30,15 @@ class Merged:
         """The places (n,) of the candidates that lie in ``shard``."""
         return np.flatnonzero(self.shards == shard)
 
+    def shards_of(self, rows: Rows) -> Rows:
+        """The shard (n,) of each of ``rows`` (n,), which are rows of candidates."""
+        order = np.argsort(self.candidates.rows)
+        found: Rows = self.shards[order[np.searchsorted(self.candidates.rows, rows, sorter=order)]]
+        return found
+
     def put(self, candidates: Candidates) -> Merged:
         """The same with ``candidates``, which are some of these, in any order."""
-        order = np.argsort(self.candidates.rows)
-        places = np.searchsorted(self.candidates.rows, candidates.rows, sorter=order)
-        return Merged(candidates, self.shards[order[places]])
+        return Merged(candidates, self.shards_of(candidates.rows))
 
 
 class _Table:

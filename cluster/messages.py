@@ -6,13 +6,14 @@ that nothing of two versions is ever put together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lurcher.bundle.passages import Passage, Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import LurcherError
-from lurcher.retrieval.query import Query, RetrieverName
+from lurcher.retrieval.passage_reader import ReaderQuery
+from lurcher.retrieval.query import Plan, Query, RetrieverName
 from lurcher.retrieval.results import Explanation
 from lurcher.retrieval.stages.encode import Encoded
 
@@ -27,36 +28,68 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Retrieve:
-    """Find candidates."""
+    """Find candidates as ``plan`` says, which is the coordinator's."""
 
     asked: Asked
+    plan: Plan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
     """What a shard's retrievers found: rows (m,), best first; and the scores (n,) of all ``rows`` (n,).
 
-    ``scores`` have every column, whichever retriever found the row; ``rows`` ascend.
+    ``scores`` have every column, whichever retriever found the row; ``rows`` ascend. ``documents`` (n,) are
+    the ids of what ``rows`` are parts of, where hits are grouped by them, and else empty.
     """
 
     found: Mapping[RetrieverName, Rows]
     rows: Rows
     scores: Mapping[str, Vectors]
+    documents: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compare:
-    """Compare the tokens of the passages ``rows`` (C,) with the query's."""
+    """Score the passages ``rows`` (C,) by the query's ranker; ``dense`` (C,) is what vectors say."""
 
     asked: Asked
     rows: Rows
+    dense: Vectors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compared:
-    """Late interaction (C,) of each."""
+    """What the ranker makes of each (C,) whatever the others are (``Ranker.scores``)."""
 
-    maxsim: Vectors
+    scores: Mapping[str, Vectors]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """Let the reader read the passages ``rows`` (k,) for ``query``."""
+
+    rows: Rows
+    query: ReaderQuery
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadTokens:
+    """What the reader says of the tokens of the passage in ``row``.
+
+    ``positions`` (n,) are those that it reads among the passage's own, ``logits`` (n, 2) where an answer
+    starts and ends.
+    """
+
+    row: int
+    positions: Rows
+    logits: Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class HasRead:
+    """Those passages that could be read."""
+
+    passages: tuple[ReadTokens, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,8 +109,8 @@ class Fetched:
     explanations: tuple[Explanation, ...]
 
 
-Work = Retrieve | Compare | Fetch
-Done = Found | Compared | Fetched
+Work = Retrieve | Compare | Fetch | Read
+Done = Found | Compared | Fetched | HasRead
 
 
 @dataclass(frozen=True, slots=True)

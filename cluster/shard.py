@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ from lurcher.cluster.messages import (
     Fetch,
     Fetched,
     Found,
+    HasRead,
+    Read,
+    ReadTokens,
     Reply,
     Request,
     Retrieve,
@@ -28,9 +32,9 @@ from lurcher.cluster.messages import (
 )
 from lurcher.errors import FieldError, LurcherError
 from lurcher.models.engines import EngineName
-from lurcher.models.ranker.maxsim import maxsim
 from lurcher.order import inner_products
-from lurcher.retrieval.capabilities import NO_TOKENS
+from lurcher.retrieval.capabilities import NO_READER, NO_TOKENS
+from lurcher.retrieval.outcomes import outcome_of_each
 from lurcher.retrieval.query import Candidates, QueryState, RetrieverName
 from lurcher.retrieval.retrievers.lexical import query_terms
 from lurcher.retrieval.snapshot import Snapshot
@@ -79,27 +83,31 @@ class Shard:
         self._snapshot.close()
 
     def _done(self, works: Sequence[Work]) -> list[Done | LurcherError]:
-        begun = self._begun([work.asked for work in works])
+        searches = [work for work in works if not isinstance(work, Read)]
+        if not searches:  # what is read needs nothing of the query but what the work has
+            reads = [work for work in works if isinstance(work, Read)]
+            return [*outcome_of_each(self._has_read, reads)]
+        begun = self._begun([work.asked for work in searches])
         done: dict[int, Done | LurcherError] = {}
         states: dict[int, QueryState] = {}
-        for place, (work, state) in enumerate(zip(works, begun, strict=True)):
+        for place, (work, state) in enumerate(zip(searches, begun, strict=True)):
             if isinstance(state, LurcherError):
                 done[place] = state
             elif isinstance(work, Compare):
-                done[place] = Compared(self._maxsim(state, self._own(work.rows)))
+                (done[place],) = outcome_of_each(partial(self._compared, state), [work])
             else:
                 states[place] = _prepared(state, work, self._rows)
-        retrieving = any(isinstance(work, Retrieve) for work in works)
+        retrieving = any(isinstance(work, Retrieve) for work in searches)
         stages = _RETRIEVE if retrieving else _FETCH
         moved = self._snapshot.advance(list(states.values()), {}, stages)
         for place, state in zip(states, moved, strict=True):
             if isinstance(state, LurcherError):
                 done[place] = state
-            elif isinstance(works[place], Retrieve):
+            elif retrieving:
                 done[place] = self._found(state)
             else:
                 done[place] = Fetched(state.passages, state.explanations)
-        return [done[place] for place in range(len(works))]
+        return [done[place] for place in range(len(searches))]
 
     def _begun(self, asked: Sequence[Asked]) -> list[QueryState | LurcherError]:
         return self._snapshot.begin([one.query for one in asked], [one.text for one in asked])
@@ -115,14 +123,29 @@ class Shard:
         if "lexical" in plan.retrievers and bundle.lexical is not None:
             scores["lexical"] = bundle.lexical.scores(query_terms(state.features), rows)
         found: dict[RetrieverName, Rows] = {name: self._rows[own] for name, own in lists.items()}
-        return Found(found, self._rows[rows], scores)
+        grouped = state.query.group_by is not None
+        documents = bundle.passages.documents(rows) if grouped else ()
+        return Found(found, self._rows[rows], scores, documents)
 
-    def _maxsim(self, state: QueryState, rows: Rows) -> Vectors:
-        tokens, features = self._snapshot.bundle.tokens, state.features.token_features
-        if tokens is None or features is None:
+    def _compared(self, state: QueryState, work: Compare) -> Compared:
+        ranker = None if state.plan.ranker is None else self._snapshot.rankers[state.plan.ranker]
+        if ranker is None:
             raise FieldError("rank", NO_TOKENS)
-        codes, counts = tokens.gather(rows)
-        return maxsim(features.projected, features.weights, codes, counts)
+        candidates = Candidates(self._own(work.rows), {"dense": work.dense})
+        return Compared(ranker.scores(replace(state, candidates=candidates)))
+
+    def _has_read(self, work: Read) -> HasRead:
+        reader = self._snapshot.reader
+        if reader is None:
+            raise FieldError("read", NO_READER)
+        read = reader.read(work.query, self._own(work.rows))
+        rows = self._rows[list(read)].tolist()
+        return HasRead(
+            tuple(
+                ReadTokens(row, one.positions, one.logits)
+                for row, one in zip(rows, read.values(), strict=True)
+            )
+        )
 
     def _own(self, rows: Rows) -> Rows:
         return np.searchsorted(self._rows, rows)
@@ -132,6 +155,6 @@ def _prepared(state: QueryState, work: Retrieve | Fetch, rows: Rows) -> QuerySta
     """The ``state`` before the stages that ``work`` asks for; ``rows`` (n,) are the shard's."""
     if isinstance(work, Retrieve):
         # A little beyond: what counts as equal is known only where all shards' finds are side by side.
-        deeper = replace(state.plan, retrieval_depth=state.plan.retrieval_depth + BEYOND)
+        deeper = replace(work.plan, retrieval_depth=work.plan.retrieval_depth + BEYOND)
         return replace(state, plan=deeper)
     return replace(state, candidates=Candidates(np.searchsorted(rows, work.rows), work.scores))

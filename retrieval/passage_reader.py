@@ -149,12 +149,15 @@ class PassageReader:
             )
         }
 
-    def best_logits(self, rows: Rows, read: Mapping[int, ReadPassage]) -> Vectors:
-        """The logit (C,) of the best span of each passage in ``rows``; ``NOTHING`` for what was not read."""
+    def best_logits(self, rows: Rows, logits: Mapping[int, Vectors]) -> Vectors:
+        """The logit (C,) of the best span of each passage in ``rows``; ``NOTHING`` for what was not read.
+
+        ``logits`` (n, 2) are those of what was, by row.
+        """
         best = np.full(len(rows), NOTHING, np.float32)
-        places = [place for place, row in enumerate(rows.tolist()) if row in read]
+        places = [place for place, row in enumerate(rows.tolist()) if row in logits]
         if places:
-            logits = [read[int(rows[place])].logits for place in places]
-            counts = np.array([len(one) for one in logits])
-            best[places] = best_logits(np.concatenate(logits), counts, self.config.longest)
+            some = [logits[int(rows[place])] for place in places]
+            counts = np.array([len(one) for one in some])
+            best[places] = best_logits(np.concatenate(some), counts, self.config.longest)
         return best

@@ -21,6 +21,7 @@ from lurcher.retrieval.duplicates import folded
 from lurcher.retrieval.embedder import Embedder
 from lurcher.retrieval.models import Models
 from lurcher.retrieval.outcomes import outcome_of_each
+from lurcher.retrieval.passage_reader import PassageReader
 from lurcher.retrieval.phrases import quoted, rows_with
 from lurcher.retrieval.prices import price_of_query, price_of_rerank, price_of_text
 from lurcher.retrieval.query import (
@@ -99,12 +100,12 @@ class Snapshot:
             None if side is None else side.queries, bundle.tokens, bundle.lexical,
             None if side is None else side.reader,
         )  # fmt: skip
-        rankers = {} if side is None else side.rankers()
+        self.rankers = {} if side is None else side.rankers()
         # Each with the queries that need it: a stage that no query of a batch needs is not timed.
         self._stages: list[tuple[str, Stage, Callable[[QueryState], bool]]] = [
             *first_stage,
             ("group", Deepen(bundle.passages, [stage for _, stage, _ in first_stage]), _groups),
-            ("rank", Rank(rankers, self.costs), _always),
+            ("rank", Rank(self.rankers, self.costs), _always),
             ("group", Group(bundle.passages), _groups),
             ("fetch", Fetch(bundle.passages), _always),
             ("explain", _explain(bundle, side), _explains),
@@ -118,6 +119,11 @@ class Snapshot:
     def engine(self) -> Choice | None:
         """What runs the query encoder, and why; None without vectors."""
         return None if self._side is None else self._side.queries.choice
+
+    @property
+    def reader(self) -> PassageReader | None:
+        """What reads passages for answers; None where nothing does."""
+        return None if self._side is None else self._side.reader
 
     def encoded(self, queries: Sequence[Query]) -> list[Encoded | None]:
         """What the encoder makes of each query; None if nothing reads it, or `run` has an error for it."""

@@ -33,5 +33,14 @@ class Ranker(Protocol):
     def length(self, state: QueryState) -> int:
         """How many tokens of the query each candidate is compared with, which is what time goes by."""
 
+    def scores(self, state: QueryState) -> Mapping[str, Vectors]:
+        """What each candidate of ``state`` scores (C,) whatever the others are. Raises LurcherError.
+
+        Only the column ``dense`` is read, and the passages have to be here.
+        """
+
+    def ranked(self, state: QueryState, scores: Mapping[str, Vectors]) -> Ranking:
+        """The candidates of ``state`` by their ``scores`` (C,), wherever these were made."""
+
     def __call__(self, state: QueryState) -> Ranking:
         """Scores and order of the candidates of ``state``. Raises LurcherError."""

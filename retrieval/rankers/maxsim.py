@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -49,21 +50,35 @@ class MaxSimRanker:
         """As ``Ranker.length``."""
         return UNPACKING + len(_token_features(state).projected)
 
-    def __call__(self, state: QueryState) -> Ranking:
-        """As ``Ranker.__call__``."""
-        features, candidates = _token_features(state), state.candidates
-        turn, found = state.query.turn, []
-        for rows in _some(candidates.rows):
+    def similarity(self, state: QueryState) -> Vectors:
+        """Late interaction (C,) of each candidate."""
+        features, turn, found = _token_features(state), state.query.turn, []
+        for rows in _some(state.candidates.rows):
             turn.pause()
             found.append(maxsim(features.projected, features.weights, *self._store.gather(rows)))
-        similarity = np.concatenate(found)
+        return np.concatenate(found)
+
+    def scores(self, state: QueryState) -> Mapping[str, Vectors]:
+        """As ``Ranker.scores``: ``maxsim``, and ``score``, which takes the place of dense."""
+        features, candidates, similarity = (
+            _token_features(state), state.candidates, self.similarity(state)
+        )  # fmt: skip
         score = blend(candidates.columns["dense"], similarity, state.plan.late_weight)
         if self._decoder is not None:
             score = self._decoder.scores(
                 features.states, features.weights, features.projected,
-                *self._store.gather(candidates.rows), score, turn.pause,
+                *self._store.gather(candidates.rows), score, state.query.turn.pause,
             )  # fmt: skip
-        return ranking_of(candidates, similarity, score, bent=self._decoder is None)
+        return {"maxsim": similarity, "score": score}
+
+    def ranked(self, state: QueryState, scores: Mapping[str, Vectors]) -> Ranking:
+        """As ``Ranker.ranked``."""
+        bent = self._decoder is None
+        return _ranking_of(state.candidates, scores["maxsim"], scores["score"], bent)
+
+    def __call__(self, state: QueryState) -> Ranking:
+        """As ``Ranker.__call__``."""
+        return self.ranked(state, self.scores(state))
 
 
 class ReaderRanker:
@@ -79,26 +94,45 @@ class ReaderRanker:
         """As ``Ranker.length``."""
         return self._maxsim.length(state)
 
-    def __call__(self, state: QueryState) -> Ranking:
-        """As ``Ranker.__call__``."""
-        query = state.features.reader_query
-        assert query is not None  # noqa: S101 (encoding makes it wherever a reader ranks)
-        first, candidates = self._maxsim(state), state.candidates
-        similarity = first.columns["maxsim"]
-        places = first.order[: self._depth]
-        rows = candidates.rows[places]
-        read = self._reader.read(query, rows, pause=state.query.turn.pause)
-        best = np.full(len(similarity), NOTHING, np.float32)
-        best[places] = self._reader.best_logits(rows, read)
+    def scores(self, state: QueryState) -> Mapping[str, Vectors]:
+        """As ``Ranker.scores``: what maxsim alone ranks by."""
+        return self._maxsim.scores(state)
+
+    def ranked(self, state: QueryState, scores: Mapping[str, Vectors]) -> Ranking:
+        """As ``Ranker.ranked``, before anything is read; ``to_read`` says what is."""
+        return self._maxsim.ranked(state, scores)
+
+    def to_read(self, first: Ranking) -> Rows:
+        """The places (n,) of the candidates that are read, which are the best of the ``first`` ranking."""
+        return first.order[: self._depth]
+
+    def reranked(
+        self, state: QueryState, scores: Mapping[str, Vectors], logits: Mapping[int, Vectors]
+    ) -> Ranking:
+        """The candidates by their ``scores`` and by the ``logits`` (n, 2) of what was read, by row.
+
+        What was to be read and has no logits counts as a passage without tokens.
+        """
+        first, candidates = self.ranked(state, scores), state.candidates
+        places = self.to_read(first)
+        best = np.full(len(candidates.rows), NOTHING, np.float32)
+        best[places] = self._reader.best_logits(candidates.rows[places], logits)
         if len(places) < len(best):
             # What scores the same as the last that is read has its text, and need not be read again.
             rank = first.columns["rank"]
             same = np.setdiff1d(np.flatnonzero(rank == rank[places[-1]]), places)
             best[same] = best[places[-1]]
-        blended = blend(candidates.columns["dense"], similarity, state.plan.late_weight)
-        score = blended + np.float32(READER_WEIGHT) * best
-        ranking = ranking_of(candidates, similarity, score, bent=False)
-        return replace(ranking, read_passages=read)
+        score = scores["score"] + np.float32(READER_WEIGHT) * best
+        return _ranking_of(candidates, scores["maxsim"], score, bent=False)
+
+    def __call__(self, state: QueryState) -> Ranking:
+        """As ``Ranker.__call__``."""
+        query, scores = state.features.reader_query, self.scores(state)
+        assert query is not None  # noqa: S101 (encoding makes it wherever a reader ranks)
+        rows = state.candidates.rows[self.to_read(self.ranked(state, scores))]
+        read = self._reader.read(query, rows, pause=state.query.turn.pause)
+        logits = {row: one.logits for row, one in read.items()}
+        return replace(self.reranked(state, scores, logits), read_passages=read)
 
 
 def _some(rows: Rows) -> list[Rows]:
@@ -112,9 +146,7 @@ def _token_features(state: QueryState) -> TokenFeatures:
     return features
 
 
-def ranking_of(
-    candidates: Candidates, similarity: Vectors, score: Vectors, bent: bool = True
-) -> Ranking:
+def _ranking_of(candidates: Candidates, similarity: Vectors, score: Vectors, bent: bool) -> Ranking:
     """The order by ``score`` (C,), which takes the place of dense; ``similarity`` (C,) is maxsim.
 
     ``bent`` says that ``score`` has the scale of cosines.

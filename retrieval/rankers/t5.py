@@ -5,7 +5,7 @@ What it gives are logarithms of likelihoods or of odds, on a scale of their own:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lurcher.bundle.passages import Passage, Rows
@@ -56,9 +56,16 @@ class T5Ranker:
         """As ``Ranker.length``."""
         return len(self._t5.decoder.reads(state.query.text))
 
+    def scores(self, state: QueryState) -> Mapping[str, Vectors]:
+        """As ``Ranker.scores``: ``rank``, and ``maxsim`` where there are tokens."""
+        query, rows = state.query, state.candidates.rows
+        found = {} if self._maxsim is None else {"maxsim": self._maxsim.similarity(state)}
+        return found | {"rank": self._t5.scores(query.text, rows, query.turn.pause)}
+
+    def ranked(self, state: QueryState, scores: Mapping[str, Vectors]) -> Ranking:
+        """As ``Ranker.ranked``."""
+        return Ranking(scores, best_first(scores["rank"], state.candidates.rows))
+
     def __call__(self, state: QueryState) -> Ranking:
         """As ``Ranker.__call__``."""
-        columns = {} if self._maxsim is None else dict(self._maxsim(state).columns)
-        query, rows = state.query, state.candidates.rows
-        scores = columns["rank"] = self._t5.scores(query.text, rows, query.turn.pause)
-        return Ranking(columns, best_first(scores, rows))
+        return self.ranked(state, self.scores(state))

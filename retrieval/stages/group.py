@@ -9,7 +9,7 @@ import numpy as np
 
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.segmented.passages import PassageStore
-from lurcher.retrieval.query import QueryState
+from lurcher.retrieval.query import Plan, QueryState
 
 # A stage at which no query fails.
 FirstStage = Callable[[Sequence[QueryState]], list[QueryState]]
@@ -35,22 +35,15 @@ class Deepen:
 
     def _deepened(self, state: QueryState) -> QueryState:
         wanted, ranked = state.query.top_k, len(state.candidates.rows)
-        depth, found = state.plan.depth, state.candidates
-        documents = self._passages.documents(found.rows)
-        while len(found.rows) >= depth and len(set(documents)) < wanted:
-            depth *= _DEEPER
-            deep = max(depth, state.plan.retrieval_depth)
-            deeper = replace(state, plan=replace(state.plan, depth=depth, retrieval_depth=deep))
+        deeper = state
+        documents = self._passages.documents(state.candidates.rows)
+        while (plan := deeper_plan(deeper.plan, documents, wanted)) is not None:
+            deeper = replace(deeper, plan=plan)
             for stage in self._first_stage:
                 (deeper,) = stage([deeper])
-            found = deeper.candidates
-            documents = self._passages.documents(found.rows)
-        first = _first_of_each(documents)
-        # Ranking costs by the candidate, and of a document that is found late one passage is enough. More
-        # documents than are wanted would let a ranker put some out that the first stage has well before them.
-        enough = max(0, wanted - int(np.sum(first < ranked)))
-        further = first[first >= ranked][:enough]
-        return replace(state, candidates=found.take(np.r_[:ranked, further]))
+            documents = self._passages.documents(deeper.candidates.rows)
+        places = kept_places(documents, ranked, wanted)
+        return replace(state, candidates=deeper.candidates.take(places))
 
 
 class Group:
@@ -64,12 +57,35 @@ class Group:
         return [self._grouped(state) if state.query.group_by else state for state in states]
 
     def _grouped(self, state: QueryState) -> QueryState:
-        first = _first_of_each(self._passages.documents(state.candidates.rows))
+        first = first_of_each(self._passages.documents(state.candidates.rows))
         page = first[state.query.offset : state.query.last]
         return replace(state, candidates=state.candidates.take(page))
 
 
-def _first_of_each(documents: Sequence[str]) -> Rows:
+def deeper_plan(plan: Plan, documents: Sequence[str], wanted: int) -> Plan | None:
+    """By which more candidates are found than those of ``documents`` (C,); None: they are enough, or all.
+
+    Enough are those of as many documents as are ``wanted``.
+    """
+    if len(documents) < plan.depth or len(set(documents)) >= wanted:
+        return None
+    depth = plan.depth * _DEEPER
+    return replace(plan, depth=depth, retrieval_depth=max(depth, plan.retrieval_depth))
+
+
+def kept_places(documents: Sequence[str], ranked: int, wanted: int) -> Rows:
+    """The places (n,) of candidates of ``documents`` (C,) that are ranked: ``ranked``, and some further.
+
+    Ranking costs by the candidate, and of a document that is found late one passage is enough. More
+    documents than are ``wanted`` would let a ranker put some out that the first stage has well before them.
+    """
+    first = first_of_each(documents)
+    enough = max(0, wanted - int(np.sum(first < ranked)))
+    further = first[first >= ranked][:enough]
+    return np.r_[:ranked, further]
+
+
+def first_of_each(documents: Sequence[str]) -> Rows:
     """The places (n,), ascending, at which one of ``documents`` stands for the first time."""
     places = {document: place for place, document in reversed(list(enumerate(documents)))}
     return np.sort(np.fromiter(places.values(), np.int64, len(places)))

@@ -70,7 +70,9 @@ class Read:
         )
         read, hurried = self._read(self._reader, state, query)
         question = is_question(state.query.text)
-        answers = tuple(answers_in(self._reader.config, options, read, _scores(state), question))
+        answers = tuple(
+            answers_in(self._reader.config, options, read, search_scores(state), question)
+        )
         degraded = (*state.degraded, "read") if hurried else state.degraded
         return replace(state, answers=answers, degraded=degraded)
 
@@ -167,7 +169,7 @@ def _apart(
     return words
 
 
-def _scores(state: QueryState) -> Vectors:
+def search_scores(state: QueryState) -> Vectors:
     """The search scores (C,) of the hits, on the scale that the reader's weight was made for.
 
     That is not a T5's; and what a reader says of a passage it says again of its spans.

@@ -14,6 +14,8 @@ from lurcher.cluster.cluster_file import read_cluster
 from lurcher.cluster.coordinator import Coordinator
 from lurcher.cluster.messages import Reply, Request
 from lurcher.cluster.shard import Shard
+from lurcher.cluster.split import split
+from lurcher.index_builder.progress import Silent
 from lurcher.retrieval.snapshot import Snapshot
 from tests.shared import Shared
 from tests.tiny import TinyOptions
@@ -44,6 +46,17 @@ def small_cluster(small_corpus: Path, shared: Shared) -> Path:
         build_cluster(small_corpus, made / "small", SHARDS, TinyOptions(seed=1))
 
     return shared.once("small-cluster", make) / "small"
+
+
+@pytest.fixture(scope="session")
+def answering_cluster_folder(answering_bundle: Path, shared: Shared) -> Path:
+    """The folder of ``answering_bundle`` in three shards; only to be read."""
+
+    def make(made: Path) -> None:
+        with closing(Bundle.open(answering_bundle)) as bundle:
+            split(bundle, made / "answering", SHARDS, Silent())
+
+    return shared.once("answering-cluster", make) / "answering"
 
 
 @pytest.fixture(scope="module")
@@ -77,4 +90,20 @@ def cluster(
 def one_bundle(small_bundle: Path) -> Iterator[Snapshot]:
     """The bundle of the same corpus and options."""
     with closing(Snapshot(Bundle.open(small_bundle), 1)) as snapshot:
+        yield snapshot
+
+
+@pytest.fixture(scope="module")
+def answering_cluster(
+    answering_cluster_folder: Path,
+    open_cluster: Callable[[Path], tuple[Coordinator, NearShards]],
+) -> tuple[Coordinator, NearShards]:
+    """``answering_cluster_folder``, opened in this process."""
+    return open_cluster(answering_cluster_folder)
+
+
+@pytest.fixture(scope="module")
+def answering_one(answering_bundle: Path) -> Iterator[Snapshot]:
+    """The bundle of the same corpus and options."""
+    with closing(Snapshot(Bundle.open(answering_bundle), 1)) as snapshot:
         yield snapshot

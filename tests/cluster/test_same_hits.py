@@ -73,8 +73,7 @@ def test_a_filter_is_refused_as_one_bundle_refuses_it(
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"fold": True}, "fold"), ({"group_by": "document"}, "group_by"),
-        ({"rank": "decoder"}, "rank"), ({"read": ReadOptions()}, "read"),
+        ({"fold": True}, "fold"), ({"read": ReadOptions(write=True)}, "write"),
     ],
 )  # fmt: skip
 def test_refuses_what_it_cannot_do_over_shards(
