@@ -179,6 +179,7 @@ def _compared(
 
 def _scores(result: SearchResult) -> dict[tuple[object, ...], float]:
     """The scores of its hits and answers, in their order."""
-    hits = {(hit.id, name): score for hit in result.hits for name, score in hit.scores.items()}
-    answers = {(one.passage.id, one.part, one.span): one.score for one in result.answers}
-    return {**{(hit.id,): hit.score for hit in result.hits}, **hits, **answers}
+    found: dict[tuple[object, ...], float] = {(hit.id,): hit.score for hit in result.hits}
+    for hit in result.hits:
+        found |= {(hit.id, name): score for name, score in hit.scores.items()}
+    return found | {(one.passage.id, one.part, one.span): one.score for one in result.answers}

@@ -82,7 +82,7 @@ def kept_places(documents: Sequence[str], ranked: int, wanted: int) -> Rows:
     first = first_of_each(documents)
     enough = max(0, wanted - int(np.sum(first < ranked)))
     further = first[first >= ranked][:enough]
-    return np.r_[:ranked, further]
+    return np.concatenate([np.arange(ranked), further])
 
 
 def first_of_each(documents: Sequence[str]) -> Rows:

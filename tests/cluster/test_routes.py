@@ -1,0 +1,77 @@
+"""The routes of a cluster's ingress, with shards in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from lurcher.cluster.app import cluster_app
+from lurcher.cluster.cluster_file import read_cluster
+from lurcher.cluster.coordinator import Coordinator
+from lurcher.retrieval.query import Query, ReadOptions
+from lurcher.retrieval.results import SearchResult
+from lurcher.retrieval.snapshot import Snapshot
+from lurcher.server.settings import Settings
+from tests.cluster.conftest import NearShards
+from tests.server.serving import until
+
+QUESTION = "who sleeps on the windowsill"
+
+
+@pytest.fixture(scope="module")
+def client(
+    answering_cluster_folder: Path, answering_cluster: tuple[Coordinator, NearShards]
+) -> Iterator[TestClient]:
+    folder = answering_cluster_folder
+    near = answering_cluster[1]
+    app = cluster_app(folder, read_cluster(folder), near, 1.0, Settings.model_validate({}))
+    with TestClient(app) as client:
+        until(lambda: client.get("/readyz").status_code == 200)
+        yield client
+
+
+def test_answers_are_those_of_one_bundle(client: TestClient, answering_one: Snapshot) -> None:
+    body = {"query": QUESTION, "min_score": 0, "top_k": 5, "include": ["passage"]}
+    reply = client.post("/v1/answer", json=body)
+    assert reply.status_code == 200, reply.text
+    found = reply.json()
+    (wanted,) = answering_one.run([Query(QUESTION, 10, read=ReadOptions(5, 0.0))])
+    assert isinstance(wanted, SearchResult)
+    # The server rounds to six places.
+    assert [(one["text"], one["score"], one["passage"]["id"]) for one in found["answers"]] == [
+        (one.text, round(one.score, 6), one.passage.id) for one in wanted.answers
+    ]
+    assert found["answered"]
+    assert found["degraded"] == []
+    assert found["timings_ms"]["read"] > 0
+
+
+def test_a_least_score_leaves_nothing(client: TestClient) -> None:
+    found = client.post("/v1/answer", json={"query": QUESTION, "min_score": 1}).json()
+    assert (found["answers"], found["answered"]) == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "value"), [("/v1/answer", "write", True), ("/v1/search", "fold", True)]
+)
+def test_what_is_not_done_over_shards_is_refused(
+    client: TestClient, path: str, field: str, value: bool
+) -> None:
+    reply = client.post(path, json={"query": QUESTION, field: value})
+    assert reply.status_code == 422
+    assert reply.json()["errors"][0]["field"] == field
+
+
+def test_hits_are_grouped_and_batches_ranked_by_a_reader(client: TestClient) -> None:
+    body = {"queries": ["cat", QUESTION], "rank": "reader", "group_by": "document", "top_k": 5}
+    reply = client.post("/v1/search/batch", json=body)
+    assert reply.status_code == 200, reply.text
+    assert [len(one["hits"]) for one in reply.json()["results"]] == [5, 5]
+
+
+def test_metrics_are_told(client: TestClient) -> None:
+    client.post("/v1/search", json={"query": "cat"})
+    assert "lurcher_stage_seconds" in client.get("/metrics").text
