@@ -29,8 +29,9 @@ from rich.console import Console
 from rich.table import Table
 
 from lurcher.bundle.bundle import Bundle
+from lurcher.cluster.asking import Shards
 from lurcher.cluster.cluster_file import read_cluster
-from lurcher.cluster.coordinator import Coordinator, Shards
+from lurcher.cluster.coordinator import Coordinator
 from lurcher.cluster.messages import Reply, Request
 from lurcher.cluster.shard import Shard
 from lurcher.cluster.split import split
