@@ -2,17 +2,18 @@
 
 A copy of the bundle is served, and clients ask it all the time. In every second turn a part of the corpus is
 written to it, so that what else the machine does meets turns with writes and turns without alike. Clients and
-writer take their part of the same cores.
+writer take their part of the same cores. Latency counts from when a search was due: a late reply makes the
+next one late, too.
 """
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from itertools import islice
+from functools import partial
+from itertools import cycle, islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,14 +23,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lurcher.benchmarks.server import ask, connected, memory, post, running_server
+from lurcher.benchmarks.copies import copy_of
+from lurcher.benchmarks.server import connected, memory, post, running_server
 from lurcher.benchmarks.workers import PATIENT
 from lurcher.evaluation.judgements import read_queries
 from lurcher.index_builder.corpus import read_corpus
-from lurcher.index_builder.edit.snapshots import snapshot
 
 _TURNS = ("without writes", "with writes")
-_AT_ONCE = 20  # queries that a client sends before it looks at the clock
 _QUANTILES = (0.5, 0.95, 0.99)
 
 
@@ -40,6 +40,13 @@ def main(
     clients: Annotated[int, typer.Option(min=1, help="Clients, each with a connection.")] = 8,
     documents: Annotated[int, typer.Option(min=1, help="Documents a write.")] = 50,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long a turn lasts.")] = 20,
+    rate: Annotated[
+        float,
+        typer.Option(min=0, help="Searches a second of all clients; 0: as fast as replies come."),
+    ] = 0,
+    write_share: Annotated[
+        float, typer.Option(min=0.01, max=1, help="The server's setting of this name.")
+    ] = 0.25,
 ) -> None:
     """Print latencies with and without writes, their ratio by turns, documents a second, and memory."""
     texts = list(read_queries(queries).values())
@@ -49,19 +56,18 @@ def main(
     written, spent = 0, 0.0
     held: list[tuple[float, float]] = []
     with ExitStack() as stack:
-        folder = stack.enter_context(
-            tempfile.TemporaryDirectory(prefix=".upserts.", dir=bundle.parent)
-        )
-        copy = Path(folder) / bundle.name
-        snapshot(bundle, copy)
+        copy = stack.enter_context(copy_of(bundle))
         pool = stack.enter_context(ProcessPoolExecutor(clients, get_context("spawn")))
-        address, process = stack.enter_context(running_server(copy, "--writable", *PATIENT))
-        list(pool.map(_ask_for, [address] * clients, parts, [seconds] * clients))  # warms up
+        flags = ("--writable", "--write-share", str(write_share), *PATIENT)
+        address, process = stack.enter_context(running_server(copy, *flags))
+        interval = clients / rate if rate else 0.0
+        ask = partial(_ask_for, address, seconds=seconds, interval=interval)
+        list(pool.map(ask, parts))  # warms up
         more = True
         while more:
             turns = []
             for turn in _TURNS:
-                jobs = [pool.submit(_ask_for, address, part, seconds) for part in parts]
+                jobs = [pool.submit(ask, part) for part in parts]
                 if turn == "with writes":
                     start = time.perf_counter()
                     count, more = _write_for(address, writes, seconds)
@@ -98,14 +104,24 @@ def main(
 
 
 def _ask_for(
-    address: tuple[str, int], queries: Sequence[str], seconds: float
+    address: tuple[str, int], queries: Sequence[str], seconds: float, interval: float
 ) -> np.ndarray[Any, Any]:
-    """The latencies in milliseconds of ``queries``, sent one after the other for so long."""
+    """The latencies in milliseconds of ``queries``, of which one is due every ``interval`` seconds.
+
+    None is sent before the last one's reply; with ``interval`` 0 it is due then.
+    """
     found: list[float] = []
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until:
-        start = len(found) % len(queries)
-        found += [one.client for one in ask(address, queries[start : start + _AT_ONCE])]
+    due = time.perf_counter()
+    until = due + seconds
+    with connected(address) as connection:
+        for query in cycle(queries):
+            time.sleep(max(0.0, due - time.perf_counter()))
+            if due >= until:
+                break
+            post(connection, "/v1/search", {"query": query})
+            done = time.perf_counter()
+            found.append((done - due) * 1_000)
+            due = due + interval if interval else done
     return np.array(found)
 
 
