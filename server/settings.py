@@ -102,7 +102,7 @@ class ServedSettings(BaseModel):
     max_wait_ms: int = Field(
         200, ge=1,
         description="Maximum time in milliseconds that a request may wait to be begun; beyond it, new ones "
-        "get 429. Where the queue has stood for that long, 30 ms. Batch requests may wait until their "
+        "get 429. Where the queue has stood for half of that, 30 ms. Batch requests may wait until their "
         "deadline.",
     )  # fmt: skip
     batch_size: int = Field(32, ge=1, description="Maximum number of queries encoded together.")

@@ -13,7 +13,7 @@ threads works at a time (``baton``): after a third of a slice long work lets oth
 
 Every piece of work comes with its price, the seconds that it is expected to take. What would wait too long is
 refused at once: a queue bounded by a number of requests is no bound on time. A burst may wait as long as the
-bounds say. A queue that has not been empty for that long is no burst but more than can be served. It only
+bounds say. A queue that has not been empty for half of that is no burst but more than can be served. It only
 adds its own length to every reply, so it is kept short (CoDel, Nichols and Jacobson 2012, tells the two apart
 in this way), and stays short until for a second nothing was refused: a short queue is empty now and then, and
 would fill again at once.
@@ -161,7 +161,7 @@ class Batcher:
     def _stands(self) -> bool:
         """Whether there is more single work than can be done, for a while and not only in a burst."""
         now = perf_counter()
-        if self._single and now - self._empty_at > self._bounds.wait:
+        if self._single and now - self._empty_at > self._bounds.wait / 2:
             self._stood_at = now
         return now - self._stood_at < self._bounds.calm
 
