@@ -156,8 +156,13 @@ def _measured(
         head = Bundle.open(folder / cluster.coordinator.path, check_hashes=False)
         coordinator = stack.enter_context(closing(Coordinator(head, cluster, timed, _ENOUGH, 1)))
         compared.insert(0, _compared(_PLAIN, _asked(coordinator, modes[_PLAIN]), wanted[_PLAIN]))
-    medians = [f"{1e3 * float(np.median(timed.seconds[name])):.2f}" for name in _NAMES]
-    size = sum(float(np.median(timed.sizes[name])) for name in _NAMES) / 1e3
+    # What no query asks for, such as to compare tokens where there are none, has no median.
+    asked = [name for name in _NAMES if timed.seconds[name]]
+    medians = [
+        f"{1e3 * float(np.median(timed.seconds[name])):.2f}" if name in asked else ""
+        for name in _NAMES
+    ]
+    size = sum(float(np.median(timed.sizes[name])) for name in asked) / 1e3
     row = [str(count), f"{whole.passages.count / count:,.0f}", *medians, f"{size:.0f}"]
     return row, compared
 
