@@ -45,9 +45,6 @@ Done = TypeVar("Done")
 # Does many pieces of work at once; returns a result or an error for each.
 Handler = Callable[[Sequence[Work]], Sequence[Done | LurcherError]]
 
-# Asking whether a client is still connected has a cost; one that has just arrived surely is.
-_ASK_AFTER_SECONDS = 0.02
-
 # Share of the time that is reserved for waiting bulk work.
 _BULK_SHARE = 0.25
 # How far one batch moves the ratio of what work takes to its price, on a logarithmic scale: one batch that
@@ -86,14 +83,9 @@ class Batcher:
     """
 
     def __init__(
-        self,
-        handlers: Sequence[Handler[Any, Any]],
-        bounds: Bounds,
-        ask_after: float = _ASK_AFTER_SECONDS,
-        rate: float = _RATE,
+        self, handlers: Sequence[Handler[Any, Any]], bounds: Bounds, rate: float = _RATE
     ) -> None:
-        self._handlers, self._bounds = tuple(handlers), bounds
-        self._ask_after, self._rate = ask_after, rate
+        self._handlers, self._bounds, self._rate = tuple(handlers), bounds, rate
         # Held by whoever reads or changes what follows.
         self._lock = RLock()
         self._arrived, self._long_arrived = Condition(self._lock), Condition(self._lock)
@@ -136,7 +128,7 @@ class Batcher:
         with self._lock:
             now = perf_counter()
             if self._is_long(price):
-                share = _BULK_SHARE if self._stands else 1.0
+                share = _BULK_SHARE if self._stands() else 1.0
                 before = self._long.before(client, price) * self._ratio
                 return (max(0.0, self._long_until - now) + before) / share
             share = 1 - _BULK_SHARE if self._bulk or self._long_until > now else 1.0
@@ -155,11 +147,13 @@ class Batcher:
         """The seconds that single work may wait, if it comes now."""
         most = self._bounds.wait
         with self._lock:
-            return min(most, _STANDING * self._bounds.slice) if self._stands else most
+            return min(most, _STANDING * self._bounds.slice) if self._stands() else most
 
-    @property
     def _stands(self) -> bool:
-        """Whether there is more single work than can be done, for a while and not only in a burst."""
+        """Whether there is more single work than can be done, for a while and not only in a burst.
+
+        Notes when it was so, last.
+        """
         now = perf_counter()
         if self._single and now - self._empty_at > self._bounds.wait / 2:
             self._stood_at = now
@@ -217,7 +211,7 @@ class Batcher:
         if len(prices) == 1:
             wait, waiting = self.wait(client, prices[0]), len(self._single)
             most = self._bounds.wait if self._is_long(prices[0]) else self.patience
-            if wait > most and self._stands:
+            if wait > most and self._stands():
                 self._stood_at = perf_counter()
             most = most if seconds is None else min(most, seconds)
         else:
@@ -345,7 +339,7 @@ class Batcher:
         """Whether anybody still waits for ``item``; one whose client has disconnected is settled."""
         if item.future.done():  # its deadline has passed
             return False
-        if perf_counter() - item.since > self._ask_after and item.is_disconnected():
+        if item.is_disconnected():
             gone = DeadlinePassed("the client has disconnected")
             self._events.call_soon_threadsafe(_settle, [item], [gone], item.since)
             return False

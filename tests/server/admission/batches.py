@@ -59,9 +59,9 @@ class Worker:
 async def at_work(
     size: int = 4, capacity: int = 8, wait: float = PATIENCE
 ) -> AsyncIterator[tuple[Batcher, Worker]]:
-    """A batcher that asks for every client, and its idle worker."""
+    """A batcher and its idle worker."""
     worker = Worker()
-    batcher = Batcher([worker], bounds(size, capacity, wait), ask_after=0, rate=0)
+    batcher = Batcher([worker], bounds(size, capacity, wait), rate=0)
     try:
         yield batcher, worker
     finally:

@@ -39,7 +39,7 @@ class Pausing:
 
 
 async def batcher_of() -> tuple[Batcher, Pausing]:
-    batcher = Batcher([], bounds(SLICE, capacity=100), ask_after=0, rate=0)
+    batcher = Batcher([], bounds(SLICE, capacity=100), rate=0)
     work = Pausing(batcher)
     batcher.add([work])
     return batcher, work
@@ -91,7 +91,7 @@ def test_long_work_that_nobody_waits_for_ends_at_its_next_pause() -> None:
 
 def test_long_work_is_refused_where_other_long_work_leaves_no_time() -> None:
     async def story() -> None:
-        batcher = Batcher([], bounds(SLICE, capacity=100, wait=0.5 * LONG), ask_after=0, rate=0)
+        batcher = Batcher([], bounds(SLICE, capacity=100, wait=0.5 * LONG), rate=0)
         work = Pausing(batcher)
         batcher.add([work])
         first = asyncio.ensure_future(ask(batcher, work, "long 1", price=LONG))
@@ -108,7 +108,7 @@ def test_long_work_is_refused_where_other_long_work_leaves_no_time() -> None:
 
 def test_on_a_slow_machine_ordinary_work_does_not_become_long() -> None:
     async def story() -> None:
-        batcher = Batcher([], bounds(SLICE, capacity=100), ask_after=0, rate=1)
+        batcher = Batcher([], bounds(SLICE, capacity=100), rate=1)
         work = Pausing(batcher)
         stop = threading.Event()
 
