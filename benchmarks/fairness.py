@@ -10,18 +10,18 @@ import asyncio
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from lurcher.benchmarks.open_loop import Address, Outcome, Sent, offer, request_of, together
 from lurcher.benchmarks.server import running_server
+from lurcher.benchmarks.timing import spread
 from lurcher.evaluation.judgements import read_queries
 
 _HEAVY = 10  # times the rate of each of the others
 _ADDRESS = "127.0.0.{}"  # of a client; loopback has all of these on Linux
-_QUANTILES = (50, 95, 99)
+_PERCENTILES = (50, 95, 99)
 
 
 def main(
@@ -55,20 +55,15 @@ def main(
         table.add_row(
             name, f"{every.rate / turns:.0f}",
             f"{len(every.served) / sum(one.seconds for one in outcomes):.0f}",
-            *(f"{every.percentile(share):.1f}" for share in _QUANTILES),
+            *(f"{every.percentile(share):.1f}" for share in _PERCENTILES),
             f"{len(every.refused) / every.sent:.1%}", f"{every.degraded / every.sent:.1%}",
         )  # fmt: skip
     Console().print(table)
     ratios = [
-        [two.percentile(share) / one.percentile(share) for share in _QUANTILES]
+        [two.percentile(share) / one.percentile(share) for share in _PERCENTILES]
         for one, two in zip(*found.values(), strict=True)
     ]
-    told = ", ".join(
-        f"p{share} {low:.2f} to {middle:.2f} to {high:.2f}"
-        for share, (low, middle, high) in zip(
-            _QUANTILES, np.quantile(ratios, [0, 0.5, 1], axis=0).T, strict=True
-        )
-    )
+    told = spread(ratios, _PERCENTILES, (0, 0.5, 1))
     print(f"beside it against alone, {turns} pairs of turns (least, median, most): {told}")
 
 

@@ -47,6 +47,7 @@ FAULTS: dict[str, tuple[Fault, tuple[str, ...]]] = {
     "SIGTERM": (misbehaviour.terminate, ()),
     "a worker of two killed": (misbehaviour.kill_worker, ("--workers", "2")),
 }
+_OUTCOMES = ("right", "degraded", "refused", "wrong", "lost", "not taken")
 _QUERIES = 50
 _CANDIDATES = 75  # in any case, or a search by vectors alone would rank more of them
 # What a reply may say was left out, and the fields of a search that does without it.
@@ -76,22 +77,12 @@ def main(
 ) -> None:
     """Count right, refused, wrong and lost replies under each fault."""
     texts = list(read_queries(queries).values())[:_QUERIES]
-    table = Table(
-        Column("fault", no_wrap=True),
-        "right",
-        "degraded",
-        "refused",
-        "wrong",
-        "lost",
-        "not taken",
-        "p99 ms",
-    )
+    table = Table(Column("fault", no_wrap=True), *_OUTCOMES, "p99 ms")
     for name, (fault, flags) in FAULTS.items():
         if only in (None, name):
             counts, latencies = counted(bundle, texts, fault, flags, rate, seconds)
-            outcomes = ("right", "degraded", "refused", "wrong", "lost", "not taken")
             p99 = f"{np.percentile(latencies, 99):.0f}" if latencies else ""
-            table.add_row(name, *(f"{counts[one]:,}" for one in outcomes), p99)
+            table.add_row(name, *(f"{counts[one]:,}" for one in _OUTCOMES), p99)
     Console().print(table)
     print(
         "right: the hits of the same search before; degraded: those of one without what the reply names;\n"

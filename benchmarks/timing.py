@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -50,3 +50,16 @@ def paired_ratio(seconds: Mapping[int, float], to: Mapping[int, float]) -> float
     A busy machine spreads it less than ``ratio``: both were timed within moments, on the same query.
     """
     return float(np.median([of / to[i] for i, of in seconds.items()]))
+
+
+def spread(
+    ratios: Sequence[Sequence[float]],
+    percentiles: Sequence[int],
+    shares: tuple[float, float, float],
+) -> str:
+    """In words, the quantiles ``shares`` over turns of the ratios (t, p) of ``percentiles`` in each turn."""
+    found = np.quantile(ratios, shares, axis=0).T
+    return ", ".join(
+        f"p{one} {low:.2f} to {middle:.2f} to {high:.2f}"
+        for one, (low, middle, high) in zip(percentiles, found, strict=True)
+    )

@@ -25,12 +25,13 @@ from rich.table import Table
 
 from lurcher.benchmarks.copies import copy_of
 from lurcher.benchmarks.server import connected, memory, post, running_server
+from lurcher.benchmarks.timing import spread
 from lurcher.benchmarks.workers import PATIENT
 from lurcher.evaluation.judgements import read_queries
 from lurcher.index_builder.corpus import read_corpus
 
 _TURNS = ("without writes", "with writes")
-_QUANTILES = (0.5, 0.95, 0.99)
+_PERCENTILES = (50, 95, 99)
 
 
 def main(
@@ -75,22 +76,17 @@ def main(
                     held += [now] if (now := memory(process.pid)) else []
                 turns.append(np.concatenate([job.result() for job in jobs]))
             latencies.append(turns)
-    table = Table("turns", "searches", *(f"p{100 * q:.0f} ms" for q in _QUANTILES))
+    table = Table("turns", "searches", *(f"p{one} ms" for one in _PERCENTILES))
     for name, of_turns in zip(_TURNS, zip(*latencies, strict=True), strict=True):
         found = np.concatenate(of_turns)
         table.add_row(
-            name, f"{len(found):,}", *(f"{x:.1f}" for x in np.quantile(found, _QUANTILES))
+            name, f"{len(found):,}", *(f"{x:.1f}" for x in np.percentile(found, _PERCENTILES))
         )
     Console().print(table)
     ratios = [
-        np.divide(*(np.quantile(one, _QUANTILES) for one in pair[::-1])) for pair in latencies
+        np.divide(*(np.percentile(one, _PERCENTILES) for one in pair[::-1])) for pair in latencies
     ]
-    told = ", ".join(
-        f"p{100 * q:.0f} {low:.2f} to {middle:.2f} to {high:.2f}"
-        for q, (low, middle, high) in zip(
-            _QUANTILES, np.quantile(ratios, [0.1, 0.5, 0.9], axis=0).T, strict=True
-        )
-    )
+    told = spread(ratios, _PERCENTILES, (0.1, 0.5, 0.9))
     print(
         f"with writes against without, {len(ratios)} pairs of turns (9 of 10, median, 1 of 10): {told}"
     )
