@@ -15,7 +15,7 @@ from lurcher.cluster.cluster_file import ClusterFile, check_bundle
 from lurcher.cluster.coordinator import Coordinator
 from lurcher.models.engines import EngineName
 from lurcher.server import errors, keys
-from lurcher.server.app import create_app
+from lurcher.server.app import create_app, mount_metrics
 from lurcher.server.lookup import NATIVE, collection_of, of_default
 from lurcher.server.routes import answer, health, search
 from lurcher.server.routes.bundle import describe
@@ -71,9 +71,7 @@ def _mount(cluster: ClusterFile, app: FastAPI, settings: Settings) -> None:
     of_all = [*reads, Depends(of_default)] if reads else []
     app.include_router(_about(cluster), prefix=NATIVE, dependencies=of_all, responses=refusals)
     app.include_router(health.router)
-    if settings.metrics != "off":
-        demands = keys.to("admin", settings) if settings.metrics == "admin" else []
-        app.include_router(health.scraping, dependencies=demands)
+    mount_metrics(app, settings)
 
 
 def _about(cluster: ClusterFile) -> APIRouter:

@@ -181,6 +181,11 @@ def _mount(app: FastAPI, settings: Settings) -> None:
         include(router, [], "")
     if settings.docs:
         app.include_router(page.reference)
+    mount_metrics(app, settings)
+
+
+def mount_metrics(app: FastAPI, settings: Settings) -> None:
+    """Add ``/metrics`` for those to whom the ``settings`` show it."""
     if settings.metrics != "off":
         demands = keys.to("admin", settings) if settings.metrics == "admin" else []
         refusals = errors.responses(401, 403, 429) if demands else {}
