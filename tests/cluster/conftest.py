@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,14 +23,39 @@ from tests.tiny import TinyOptions
 SHARDS = 3
 
 
+# What is told of the requests of a round before the shards are asked.
+Before = Callable[[Mapping[int, Request]], object]
+
+
+def _nothing(_: Mapping[int, Request]) -> None:
+    pass
+
+
+def kind_of(requests: Mapping[int, Request]) -> str:
+    """What a round asks shards to do."""
+    return type(next(iter(requests.values())).works[0]).__name__
+
+
 class NearShards:
     """Shards in this process; those in ``gone`` do not answer."""
 
     def __init__(self, shards: list[Shard]) -> None:
         self.shards = shards
         self.gone: set[int] = set()
+        self.before: Before = _nothing
+
+    @contextmanager
+    def telling(self, before: Before) -> Iterator[None]:
+        """Call ``before`` with each round of requests in the block, and have no shard gone afterwards."""
+        self.before = before
+        try:
+            yield
+        finally:
+            self.before = _nothing
+            self.gone.clear()
 
     def ask(self, requests: Mapping[int, Request], _seconds: float) -> Mapping[int, Reply]:
+        self.before(requests)
         return {
             number: self.shards[number].answer(request)
             for number, request in requests.items()

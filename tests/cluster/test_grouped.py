@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ import pytest
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Condition
 from lurcher.cluster.coordinator import Coordinator
+from lurcher.cluster.messages import Request
 from lurcher.cluster.split import split
 from lurcher.index_builder.progress import Silent
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
-from tests.cluster.conftest import NearShards
+from tests.cluster.conftest import NearShards, kind_of
 from tests.tiny import TinyOptions, build
 
 TEXTS = ["cat on the windowsill", "bread in the oven", "glacier"]
@@ -74,21 +75,16 @@ def test_a_shard_that_goes_while_more_is_looked_for(
     both: tuple[Coordinator, NearShards, Snapshot],
 ) -> None:
     coordinator, near, _ = both
-    ask, rounds = near.ask, []
+    rounds: list[str] = []
 
-    def going(requests: dict, seconds: float) -> dict:  # type: ignore[type-arg]  # passed on as it is
-        rounds.append(type(next(iter(requests.values())).works[0]).__name__)
+    def going(requests: Mapping[int, Request]) -> None:
+        rounds.append(kind_of(requests))
         near.gone = {0} if len(rounds) > 1 else set()
-        return dict(ask(requests, seconds))
 
-    near.ask = going  # type: ignore[method-assign]
-    try:
+    with near.telling(going):
         (part,) = coordinator.run(
             [Query(TEXTS[0], 20, rank="off", candidates=20, group_by="document")]
         )
-    finally:
-        del near.ask  # type: ignore[method-assign]
-        near.gone.clear()
     assert rounds[:2] == ["Retrieve", "Retrieve"]
     assert isinstance(part, SearchResult)
     assert part.degraded == ["shard:0"]

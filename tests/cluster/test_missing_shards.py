@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import pytest
 
 from lurcher.cluster.coordinator import Coordinator
+from lurcher.cluster.messages import Request
 from lurcher.errors import ShardsMissing
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
-from tests.cluster.conftest import NearShards
+from tests.cluster.conftest import NearShards, kind_of
 
 QUERY = Query("the cat sleeps on the windowsill", 60)
 
@@ -77,18 +78,14 @@ def test_a_shard_that_goes_between_two_questions_is_told(
     cluster: tuple[Coordinator, NearShards],
 ) -> None:
     coordinator, near = cluster
-    ask, asked = near.ask, []
+    asked: list[str] = []
 
-    def goes(requests: dict, seconds: float) -> dict:  # type: ignore[type-arg]  # passed on as it is
-        asked.append(1)
+    def goes(requests: Mapping[int, Request]) -> None:
+        asked.append(kind_of(requests))
         near.gone = {1} if len(asked) > 1 else set()
-        return dict(ask(requests, seconds))
 
-    near.ask = goes  # type: ignore[method-assign]
-    try:
+    with near.telling(goes):
         (found,) = coordinator.run([QUERY])
-    finally:
-        del near.ask  # type: ignore[method-assign]
     assert isinstance(found, SearchResult)
     assert found.degraded == ["shard:1"]
     assert found.hits

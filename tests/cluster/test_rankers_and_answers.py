@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lurcher.cluster.coordinator import Coordinator
+from lurcher.cluster.messages import Request
 from lurcher.retrieval.query import Query, ReadOptions
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
-from tests.cluster.conftest import NearShards
+from tests.cluster.conftest import NearShards, kind_of
 
 TEXTS = [
     "cat on the windowsill", "who wrote note 2 of four", "why does bread rise", "glacier valley 3",
@@ -77,17 +79,8 @@ def test_what_a_ranker_has_read_is_not_read_again(
 ) -> None:
     coordinator, near = answering_cluster
     asked: list[str] = []
-    ask = near.ask
-
-    def noting(requests: dict, seconds: float) -> dict:  # type: ignore[type-arg]  # passed on as it is
-        asked.append(type(next(iter(requests.values())).works[0]).__name__)
-        return dict(ask(requests, seconds))
-
-    near.ask = noting  # type: ignore[method-assign]
-    try:
+    with near.telling(lambda requests: asked.append(kind_of(requests))):
         coordinator.run([Query(TEXTS[0], 9, rank="reader", read=ReadOptions())])
-    finally:
-        del near.ask  # type: ignore[method-assign]
     assert asked == ["Retrieve", "Compare", "Read", "Fetch"]
 
 
@@ -98,18 +91,13 @@ def test_a_shard_that_goes_takes_its_hits_with_it_and_changes_no_score(
     coordinator, near = answering_cluster
     query = Query(TEXTS[0], 60, rank="reader", read=ReadOptions(20, 0.0))
     (whole,) = coordinator.run([query])
-    ask = near.ask
 
-    def going(requests: dict, seconds: float) -> dict:  # type: ignore[type-arg]  # passed on as it is
-        if type(next(iter(requests.values())).works[0]).__name__ == goes:
+    def going(requests: Mapping[int, Request]) -> None:
+        if kind_of(requests) == goes:
             near.gone = {1}
-        return dict(ask(requests, seconds))
 
-    near.ask = going  # type: ignore[method-assign]
-    try:
+    with near.telling(going):
         (part,) = coordinator.run([query])
-    finally:
-        del near.ask  # type: ignore[method-assign]
     assert isinstance(whole, SearchResult)
     assert isinstance(part, SearchResult)
     assert part.degraded == ["shard:1"]
