@@ -36,7 +36,7 @@ class RankOverShards:
                 search.state = replace(search.state, degraded=degraded)
         ranked = [search for search in searches if search.ranks and len(search.found.shards)]
         parts = self._asking.ask(ranked, [_compare(search) for search in ranked], Compared)
-        by_reader: list[tuple[Search, ReaderRanker, _Scores]] = []
+        by_reader: list[tuple[Search, ReaderRanker, _Scores, Ranking]] = []
         for search, part in zip(ranked, parts, strict=True):
             name = search.state.plan.ranker
             if search.error is not None or name is None:
@@ -44,23 +44,24 @@ class RankOverShards:
             scores, ranker = _answered(search, part), self._rankers[name]
             if not scores:  # no shard with candidates has answered
                 continue
+            ranking = ranker.ranked(search.state, scores)
             if isinstance(ranker, ReaderRanker):
-                by_reader.append((search, ranker, scores))
+                by_reader.append((search, ranker, scores, ranking))
             else:
-                _order(search, ranker.ranked(search.state, scores))
+                _order(search, ranking)
         self._rerank(by_reader)
 
-    def _rerank(self, searches: Sequence[tuple[Search, ReaderRanker, _Scores]]) -> None:
+    def _rerank(self, searches: Sequence[tuple[Search, ReaderRanker, _Scores, Ranking]]) -> None:
         """Order the candidates by what the reader says of the best of each search as well."""
-        rows = []
-        for search, ranker, scores in searches:
-            best = ranker.to_read(ranker.ranked(search.state, scores))
-            rows.append(search.found.candidates.rows[best])
-        read(self._asking, [search for search, _, _ in searches], rows)
-        for search, ranker, scores in searches:
+        rows = [
+            search.found.candidates.rows[ranker.to_read(first)]
+            for search, ranker, _, first in searches
+        ]
+        read(self._asking, [search for search, *_ in searches], rows)
+        for search, ranker, scores, first in searches:
             if search.error is None:
                 logits = {row: one.logits for row, one in search.read.items()}
-                _order(search, ranker.reranked(search.state, scores, logits))
+                _order(search, ranker.reranked(search.state, scores, first, logits))
                 # What lies in a shard that has not read it would have another score.
                 there = ~np.isin(search.found.shards, list(search.missing))
                 search.keep(np.flatnonzero(there))

@@ -107,14 +107,15 @@ class ReaderRanker:
         return first.order[: self._depth]
 
     def reranked(
-        self, state: QueryState, scores: Mapping[str, Vectors], logits: Mapping[int, Vectors]
-    ) -> Ranking:
+        self, state: QueryState, scores: Mapping[str, Vectors], first: Ranking,
+        logits: Mapping[int, Vectors],
+    ) -> Ranking:  # fmt: skip
         """The candidates by their ``scores`` and by the ``logits`` (n, 2) of what was read, by row.
 
-        What was to be read and has no logits counts as a passage without tokens.
+        ``first`` is the ranking by the scores alone. What was to be read and has no logits counts as a
+        passage without tokens.
         """
-        first, candidates = self.ranked(state, scores), state.candidates
-        places = self.to_read(first)
+        candidates, places = state.candidates, self.to_read(first)
         best = np.full(len(candidates.rows), NOTHING, np.float32)
         best[places] = self._reader.best_logits(candidates.rows[places], logits)
         if len(places) < len(best):
@@ -129,10 +130,11 @@ class ReaderRanker:
         """As ``Ranker.__call__``."""
         query, scores = state.features.reader_query, self.scores(state)
         assert query is not None  # noqa: S101 (encoding makes it wherever a reader ranks)
-        rows = state.candidates.rows[self.to_read(self.ranked(state, scores))]
+        first = self.ranked(state, scores)
+        rows = state.candidates.rows[self.to_read(first)]
         read = self._reader.read(query, rows, pause=state.query.turn.pause)
         logits = {row: one.logits for row, one in read.items()}
-        return replace(self.reranked(state, scores, logits), read_passages=read)
+        return replace(self.reranked(state, scores, first, logits), read_passages=read)
 
 
 def _some(rows: Rows) -> list[Rows]:
