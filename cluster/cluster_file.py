@@ -32,7 +32,8 @@ from lurcher.errors import BundleCorrupt, BundleError, BundleNotFound, BundleVer
 
 CLUSTER = "cluster.json"
 COORDINATOR = "coordinator.lurcher"
-FORMAT = 1
+# 2: the numbers of parts do not count for the shard of an id.
+FORMAT = 2
 
 
 class _Part(BaseModel):

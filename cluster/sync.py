@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.bundle.chunks import chunks
 from lurcher.bundle.filter_fields import FilterFields
 from lurcher.bundle.frequencies import Frequencies
 from lurcher.bundle.manifest import MANIFEST, hash_file, lurcher_version, read_manifest
@@ -179,7 +178,6 @@ def _publish(
             stack.enter_context(closing(Bundle.open(made / one.path, check_hashes=False)))
             for one in entries
         ]
-        _check_ids(bundles, [len(one.kept) for one in written])
         fields = [one.passages.filter_fields for bundle in bundles for one in bundle.segments]
         held = FilterFields.joined(fields).held
         words = _write_words(bundles, made)
@@ -223,25 +221,3 @@ def _numbered(written: Sequence[_Written]) -> list[Rows]:
     ends = np.cumsum([len(one.places) for one in written])[:-1]
     added = np.split(following, ends)
     return [np.concatenate([one.kept, own]) for one, own in zip(written, added, strict=True)]
-
-
-def _check_ids(bundles: Sequence[Bundle], kept: Sequence[int]) -> None:
-    """Raise FieldError if an id that is new in a shard, behind its first ``kept``, is in another as well.
-
-    A document may have the id of a passage that another document was cut into.
-    """
-    for bundle, first in zip(bundles, kept, strict=True):
-        for some in chunks(bundle.rows.count - first):
-            rows = np.arange(first, bundle.rows.count)[some]
-            ids = {one.id for one in bundle.passages.get(rows.tolist())}
-            ids.update(bundle.passages.documents(rows))
-            for other in bundles:
-                if other is bundle:
-                    continue
-                taken = other.passages.rows_of(list(ids)) or other.passages.parts(list(ids))
-                if taken:
-                    reason = (
-                        f"{next(iter(taken))!r} is that of a passage and of another document; ids must "
-                        "be unique"
-                    )
-                    raise FieldError("id", reason)

@@ -79,7 +79,7 @@ def test_shards_that_disagree_are_named(copied: Path) -> None:
         ({"passages": 61}, "passages: 61, but its shards have 60"),
         ({"shards": []}, "shards"),
         ({"surprise": 1}, "surprise"),
-        ({"format": 99}, "format 99; this version reads format 1"),
+        ({"format": 99}, "format 99; this version reads format 2"),
         ({"coordinator": {"path": "../x", "manifest": ""}}, "'../x' is no name"),
     ],
 )

@@ -59,3 +59,11 @@ def test_a_document_lies_in_one_shard(documents: list[str], shards: int) -> None
 def test_the_shard_of_an_id_stays_what_it_is() -> None:
     # Writes go where the build put a document, in any later version.
     assert [shard_of(one, 7) for one in ("", "a", "docs/index.md", "\ud800")] == [0, 2, 5, 3]
+
+
+@given(st.text(max_size=4), st.lists(st.integers(0, 99), min_size=1, max_size=2), st.integers(1, 6))
+def test_ids_that_could_be_of_parts_lie_where_the_document_does(
+    document: str, numbers: list[int], shards: int
+) -> None:
+    part = "#".join([document, *map(str, numbers)])
+    assert shard_of(part, shards) == shard_of(document, shards)

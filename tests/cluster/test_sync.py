@@ -18,7 +18,6 @@ from lurcher.bundle.verifying import verify
 from lurcher.cluster.cluster_file import ClusterFile, check_bundles, read_cluster
 from lurcher.cluster.coordinator import Coordinator
 from lurcher.cluster.shard import Shard
-from lurcher.cluster.sharding import shard_of
 from lurcher.cluster.sync import sync_cluster
 from lurcher.errors import BundleCorrupt, CorpusError, FieldError
 from lurcher.index_builder.corpus import read_corpus
@@ -156,14 +155,12 @@ def test_a_corpus_that_is_refused_leaves_nothing(
     assert list(tmp_path.iterdir()) == [corpus]
 
 
-def test_a_passage_and_a_document_of_one_id_are_refused_in_different_shards(
-    small_cluster: Path, open_cluster: OpenCluster, tmp_path: Path
+def test_a_document_with_the_id_of_a_passage_of_another_is_refused(
+    small_cluster: Path, tmp_path: Path
 ) -> None:
-    corpus = write(tmp_path, [{"id": "long", "text": LONG}])
-    sync(small_cluster, tmp_path / "2.cluster", corpus)
-    (found,) = open_cluster(tmp_path / "2.cluster")[0].run([Query("oboe valley", 70)])
-    taken = next(one[0] for one in hits(found) if shard_of(one[0], 3) != shard_of("long", 3))
-    corpus = write(tmp_path, [{"id": "long", "text": LONG}, {"id": taken, "text": "x"}])
+    long = {"id": "long", "text": LONG}
+    sync(small_cluster, tmp_path / "2.cluster", write(tmp_path, [long]))
+    corpus = write(tmp_path, [long, {"id": "long#2", "text": "x"}])
     with pytest.raises(FieldError, match="must be unique"):
         sync(tmp_path / "2.cluster", tmp_path / "3.cluster", corpus)
 
