@@ -32,8 +32,9 @@ import numpy as np
 
 from lurcher.bundle.codecs import Codecs
 from lurcher.bundle.consistency import ENCODER, RANKER, READER, check_files
+from lurcher.bundle.generations import of_newest
 from lurcher.bundle.lexical_index import LexicalIndex
-from lurcher.bundle.manifest import Manifest, changed_files, check_parts, read_manifest
+from lurcher.bundle.manifest import Manifest, changed_files, check_parts
 from lurcher.bundle.model_cache import ModelCache
 from lurcher.bundle.moves import followed
 from lurcher.bundle.neighbours import NEIGHBOURS, QUERIES, NeighbourFiles, Neighbours
@@ -71,9 +72,6 @@ PASSAGES = f"{SEGMENT}/{PASSAGES_FILE}"
 VECTORS = f"{SEGMENT}/{VECTORS_FILE}"
 COPIES = f"{SEGMENT}/{COPIES_FILE}"
 ALIKE = f"{SEGMENT}/{ALIKE_FILE}"
-
-# A bundle that is written while it is opened is tried again so often.
-_TRIES = 10
 
 NO_VECTORS = "this bundle has no vectors; `lurcher build` without --no-vectors makes one that has"
 
@@ -244,15 +242,7 @@ class Bundle:
 
 def _opened_now(path: Path, before: Bundle | None, check_hashes: bool) -> Bundle:
     """The snapshot of the current generation, as ``_opened`` makes it. Raises BundleError."""
-    for left in reversed(range(_TRIES)):
-        manifest = read_manifest(path)
-        try:
-            return _opened(path, manifest, before, check_hashes)
-        except (BundleCorrupt, OSError):
-            # A writer that has published the next generation meanwhile may have removed files of this one.
-            if not left or read_manifest(path).generation == manifest.generation:
-                raise
-    raise AssertionError  # the last try returns or raises
+    return of_newest(path, lambda manifest: _opened(path, manifest, before, check_hashes))
 
 
 def _opened(path: Path, manifest: Manifest, before: Bundle | None, check_hashes: bool) -> Bundle:

@@ -7,7 +7,7 @@ opened the old one keeps its files open. What no generation names any more is th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,16 +21,37 @@ from lurcher.bundle.manifest import (
     Manifest,
     SegmentEntry,
     manifest_text,
+    read_manifest,
 )
 from lurcher.bundle.sync import DISK, Disk
+from lurcher.errors import BundleCorrupt
 
 # While it is written.
 UNFINISHED = f"{MANIFEST}.new"
 
+# What is written while it is read is read again so often.
+_TRIES = 10
+
 _Settings = TypeVar("_Settings", bound=BaseModel)
+_Read = TypeVar("_Read")
 
 # What adds up over segments; the rest of the settings is the same in each, or frozen for the collection.
 _SUMS = ("tokens", "codes", "states", "truncated", "postings", "bytes")
+
+
+def of_newest(path: Path, read: Callable[[Manifest], _Read]) -> _Read:
+    """What ``read`` makes of the current generation of the bundle at ``path``.
+
+    A writer that publishes the next one meanwhile may remove files of this one: then it is read again.
+    """
+    for left in reversed(range(_TRIES)):
+        manifest = read_manifest(path)
+        try:
+            return read(manifest)
+        except (BundleCorrupt, OSError):
+            if not left or read_manifest(path).generation == manifest.generation:
+                raise
+    raise AssertionError  # the last try returns or raises
 
 
 def next_generation(

@@ -18,7 +18,9 @@ from pathlib import Path
 from time import monotonic
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.bundle.manifest import MANIFEST, Manifest, read_manifest
+from lurcher.bundle.fail_points import FailPoint, carry_on
+from lurcher.bundle.generations import of_newest
+from lurcher.bundle.manifest import MANIFEST, Manifest
 from lurcher.bundle.wal import WAL
 from lurcher.bundle.wal_format import Entry
 from lurcher.bundle.wal_tail import LogTail
@@ -46,9 +48,9 @@ class Follower:
 
     def __init__(
         self, bundle: Bundle, policy: WritePolicy, load_encoder: LoadEncoder,
-        clock: Callable[[], float], *, check_hashes: bool,
+        clock: Callable[[], float], fail_point: FailPoint, *, check_hashes: bool,
     ) -> None:  # fmt: skip
-        self.path = bundle.path
+        self.path, self._fail_point = bundle.path, fail_point
         self._policy, self._load_encoder, self._clock = policy, load_encoder, clock
         self._check_hashes = check_hashes
         self._known = EncodedTexts()
@@ -66,7 +68,7 @@ class Follower:
     def open(
         cls, path: Path, *, threads: int = 1, check_hashes: bool = True,
         policy: WritePolicy | None = None, clock: Callable[[], float] = monotonic,
-        load_encoder: LoadEncoder | None = None,
+        load_encoder: LoadEncoder | None = None, fail_point: FailPoint = carry_on,
     ) -> Follower:  # fmt: skip
         """The follower of the bundle at ``path``, with all that is acknowledged.
 
@@ -74,10 +76,14 @@ class Follower:
         BundleError, WalCorrupt, or ModelError.
         """
         load = load_encoder or partial(PassageEncoder.load, threads=threads)
-        follower = cls(
-            Bundle.open(path, check_hashes), policy or WritePolicy(), load, clock,
-            check_hashes=check_hashes,
-        )  # fmt: skip
+
+        def opened(_: Manifest) -> Follower:
+            return cls(
+                Bundle.open(path, check_hashes), policy or WritePolicy(), load, clock, fail_point,
+                check_hashes=check_hashes,
+            )  # fmt: skip
+
+        follower = of_newest(path, opened)
         try:
             follower.poll()
         except BaseException:
@@ -109,17 +115,21 @@ class Follower:
         seen = _files(self.path)
         if seen == self._seen and not self._pending:
             return False
-        moved = self._move()
-        applied = self._read()
+        before = self._living, self.sequence
+        of_newest(self.path, self._catch_up)
         self._seen = seen
-        return moved or applied
+        return before != (self._living, self.sequence)
 
-    def _move(self) -> bool:
-        """Go on to the newest generation, if it is another; whether it is."""
+    def _catch_up(self, found: Manifest) -> None:
+        """Go on to generation ``found`` and what the log has after it."""
+        self._move(found)
+        self._read()
+
+    def _move(self, found: Manifest) -> None:
+        """Go on to generation ``found``, if it is another."""
         before = self._living.bundle.manifest
-        found = read_manifest(self.path)
         if found.checksum == before.checksum:
-            return False
+            return
         if _identity(found) != _identity(before) or found.generation <= before.generation:
             reason = (
                 f"is another bundle now, or an older state of it (generation {found.generation} after"
@@ -145,9 +155,9 @@ class Follower:
         )
         self._tail.taken(has)
         self.sequence = max(self.sequence, has)
-        return True
 
     def _living_of(self, bundle: Bundle) -> LivingBundle:
+        self._fail_point("follower: bundle opened")
         try:
             return LivingBundle(bundle, self._policy, self._encoder)
         except BaseException:
@@ -158,8 +168,8 @@ class Follower:
         key = key_of(bundle.manifest)
         return SharedEncoder(self._known, key, lambda: self._load_encoder(bundle), self._known.add)
 
-    def _read(self) -> bool:
-        """Apply what the log has that is new and encoded; whether anything is."""
+    def _read(self) -> None:
+        """Apply what the log has that is new and encoded."""
         entries, payloads = self._tail.read()
         for payload in payloads:
             with suppress(ValueError):  # of another version; it is encoded here
@@ -175,13 +185,12 @@ class Follower:
             self._last_sign = self._clock()
         ready = [one for one in self._pending if self._is_due(one[0])]
         if not ready:
-            return False
+            return
         self._living.apply([change for _, change in ready])
         self._applied += ready
         self._forgotten.update(*(change.forgotten for _, change in ready))
         self._pending = self._pending[len(ready) :]
         self.sequence = ready[-1][0]
-        return True
 
     def _is_due(self, sequence: int) -> bool:
         encoded = self._tail.encoded

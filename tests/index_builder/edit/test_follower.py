@@ -183,3 +183,26 @@ def test_it_says_whose_texts_have_changed(bundle: Path, open_writer: Callable[..
     assert follower.take_forgotten() == {"a", "c"}
     assert follower.take_forgotten() == set()
     follower.abandon()
+
+
+def test_reads_again_what_a_compaction_has_taken_away_meanwhile(
+    bundle: Path, open_writer: Callable[..., Writer]
+) -> None:
+    writer, moments = open_writer(), list[str]()
+
+    def compacts(moment: str) -> None:
+        moments.append(moment)
+        if len(moments) in (1, 3):
+            put(writer, a=f"fox {len(moments)}")
+            writer.compact(everything=True)
+
+    follower = follower_of(bundle, fail_point=compacts)
+    assert len(moments) == 2
+    assert stored(follower.bundle) == stored(writer.bundle)
+    put(writer, b="bread")
+    writer.compact(everything=True)
+    assert follower.poll()
+    assert len(moments) == 4
+    assert stored(follower.bundle) == stored(writer.bundle)
+    assert not follower.poll()
+    follower.abandon()
