@@ -87,7 +87,7 @@ class LexicalIndex:
     _gone: Rows  # all rows that are deleted, ascending
     _joined: JoinedPostings
     # Whether the passages are part of those that the frequencies were counted of: then these say which terms
-    # passages have, and in how many, so that a query is the same in every part.
+    # passages have, and in how many, so that a query is the same in every part, but for terms written since.
     is_part: bool = False
     # Of a part: how many passages of the whole have each term now; None: as many as the frequencies say.
     held: Frequencies | None = None
@@ -144,10 +144,10 @@ class LexicalIndex:
             counted, passages = in_each[0], self.parts[0].passages
         else:
             counted, passages = self.frequencies.of_terms(spelt), self.frequencies.passages
-        if not self.is_part:
-            frequency = self._living(places, in_each)
-        else:
-            frequency = counted if self.held is None else self.held.of_terms(spelt)
+        frequency = self._living(places, in_each)
+        if self.is_part:  # its own count where the whole's are older than what was written
+            whole = counted if self.held is None else self.held.of_terms(spelt)
+            frequency = np.maximum(whole, frequency)
         held = frequency > 0
         idf = inverse_frequency(counted, passages)
         idf *= np.where([is_name(term) for term in asked], NAME_SHARE, 1.0)
@@ -166,6 +166,10 @@ class LexicalIndex:
         return QueryTerms(
             asked, places, frequency, idf, read, len(rarest) - len(read), math.fsum(counting),
         )  # fmt: skip
+
+    def held_here(self, query: QueryTerms) -> Counts:
+        """How many passages of this index have each of the query's terms (t,), whatever the whole has."""
+        return self._living(query.places, self._joined.held(query.places))
 
     def _living(self, places: Rows, held: Counts) -> Counts:
         """How many passages have each of the terms at ``places`` (s, t); ``held`` (s, t) in each segment.

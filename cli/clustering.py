@@ -44,8 +44,11 @@ def serve_cluster(
         int,
         typer.Option(min=1, help="Time that a shard has for one request; then its part is left out."),
     ] = 1_000,
+    writable: Annotated[
+        bool, typer.Option("--writable", help="Take writes: a process more for each shard.")
+    ] = False,
     shard_cpus: Annotated[
-        float, typer.Option(min=0.01, help="Cores that a replica of a shard reserves.")
+        float, typer.Option(min=0.01, help="Cores that a replica of a shard reserves, and its writer.")
     ] = 1.0,
     ingress_cpus: Annotated[
         float, typer.Option(min=0.01, help="Cores that a replica of the ingress reserves.")
@@ -66,7 +69,8 @@ def serve_cluster(
     given = settings.model_dump(mode="json", exclude_unset=True, exclude={"bundle"})
     options = ServeOptions(
         cluster=cluster.absolute(), replicas=replicas, max_replicas=max_replicas, ingresses=ingresses,
-        shard_timeout_ms=shard_timeout_ms, shard_cpus=shard_cpus, ingress_cpus=ingress_cpus,
+        shard_timeout_ms=shard_timeout_ms, writable=writable, shard_cpus=shard_cpus,
+        ingress_cpus=ingress_cpus,
         engine=settings.engine, check_hashes=settings.check_hashes, settings=given,
     )  # fmt: skip
     check_here(options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,13 +14,16 @@ from lurcher.bundle.bundle import Bundle
 from lurcher.cluster.asking import Shards
 from lurcher.cluster.cluster_file import ClusterFile, check_bundle
 from lurcher.cluster.coordinator import Coordinator
+from lurcher.cluster.writing import ClusterWrites, Writers
 from lurcher.models.engines import EngineName
-from lurcher.server import errors, keys
+from lurcher.server import errors, keys, lookup
 from lurcher.server.app import create_app, mount_metrics
-from lurcher.server.lookup import NATIVE, collection_of, of_default
-from lurcher.server.routes import answer, health, search
+from lurcher.server.key_ring import Level
+from lurcher.server.lookup import NATIVE, collection_of
+from lurcher.server.routes import answer, documents, health, passages, search
 from lurcher.server.routes.bundle import describe
 from lurcher.server.schemas.bundle import BundleReply
+from lurcher.server.service import Service
 from lurcher.server.settings import Settings
 
 
@@ -41,11 +45,13 @@ class ClusterReply(BundleReply):
 
 def cluster_app(
     folder: Path, cluster: ClusterFile, shards: Shards, shard_seconds: float, settings: Settings,
-    on_failure: Callable[[Exception], None] | None = None, on_ready: Callable[[], None] | None = None,
+    writers: Writers | None = None, on_failure: Callable[[Exception], None] | None = None,
+    on_ready: Callable[[], None] | None = None,
 ) -> FastAPI:  # fmt: skip
     """The application that searches ``cluster``, whose coordinator is in ``folder``, by ``shards``.
 
-    Each has ``shard_seconds`` for one request. Of ``settings``, those about what is served do not count.
+    Each has ``shard_seconds`` for one request. ``writers`` write, None: nothing does. Of
+    ``settings``, those about what is served do not count.
     ``on_failure`` and ``on_ready`` are as in ``create_app``. Raises BundleError.
     """
     check_bundle(folder, cluster, cluster.coordinator)
@@ -59,17 +65,28 @@ def cluster_app(
     def open_snapshot(bundle: Bundle, threads: int, engine: EngineName) -> Coordinator:
         return Coordinator(bundle, cluster, shards, shard_seconds, threads, engine)
 
-    return create_app(settings, on_failure, open_snapshot, on_ready, mount=partial(_mount, cluster))
+    app = create_app(settings, on_failure, open_snapshot, on_ready, mount=partial(_mount, cluster))
+    if writers is not None:
+        service: Service = app.state.service
+        service.collections.default.write_by(ClusterWrites(cluster, writers))
+    return app
 
 
 def _mount(cluster: ClusterFile, app: FastAPI, settings: Settings) -> None:
-    """Add the routes of searches and answers, of what is known of the collection, and for operators."""
-    reads = keys.to("read", settings)
-    refusals = errors.responses(401, 403) if reads else {}
-    for router in (search.router, answer.router):
-        app.include_router(router, prefix=NATIVE, dependencies=reads, responses=refusals)
-    of_all = [*reads, Depends(of_default)] if reads else []
-    app.include_router(_about(cluster), prefix=NATIVE, dependencies=of_all, responses=refusals)
+    """Add the routes of searches and answers, of what the collection has, and for operators."""
+    by_body = (search.router, answer.router)  # which collection is asked, a request's body says
+    of_level: dict[Level, list[APIRouter]] = {
+        "read": [*by_body, passages.reading, documents.router, _about(cluster)],
+        "write": [passages.writing],
+    }
+    for level, routers in of_level.items():
+        demands = keys.to(level, settings)
+        refusals = errors.responses(401, 403) if demands else {}
+        for router in routers:
+            of_default = [] if router in by_body or not demands else [Depends(lookup.of_default)]
+            app.include_router(
+                router, prefix=NATIVE, dependencies=[*demands, *of_default], responses=refusals
+            )  # fmt: skip
     app.include_router(health.router)
     mount_metrics(app, settings)
 
@@ -84,9 +101,10 @@ def _about(cluster: ClusterFile) -> APIRouter:
         collection = collection_of(request)
         with collection.lease() as serving:
             about = describe(serving, collection.settings).model_dump()
+            count = await asyncio.to_thread(serving.contents.count)
         shards = [ShardReply(passages=one.passages, bytes=one.bytes) for one in cluster.shards]
         about |= {
-            "name": cluster.name, "passages": cluster.passages,
+            "name": cluster.name, "passages": count,
             "bytes": about["bytes"] + sum(one.bytes for one in shards),
         }  # fmt: skip
         return ClusterReply(**about, fingerprint=cluster.fingerprint, shards=shards)

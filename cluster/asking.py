@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeGuard, TypeVar
 
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.cluster.cluster_file import ClusterFile
 from lurcher.cluster.merge import Merged
 from lurcher.cluster.messages import (
+    NEWEST,
     Asked,
     Compared,
     Done,
@@ -22,7 +23,7 @@ from lurcher.cluster.messages import (
     Request,
     Work,
 )
-from lurcher.errors import LurcherError, ShardsMissing
+from lurcher.errors import FieldError, LurcherError, ShardsMissing
 from lurcher.retrieval.query import QueryState
 
 
@@ -37,8 +38,8 @@ class Shards(Protocol):
 class Search:
     """A query on its way, what was found for it, and the shards that did not answer for it.
 
-    By row of the corpus, ``read`` has what was read of passages, and ``documents`` what they are parts of,
-    where hits are grouped by that.
+    By row, ``read`` has what was read of passages, and ``documents`` what they are parts of, where hits are
+    grouped by that. ``states`` are those of the shards in which it goes on, once they have been asked.
     """
 
     asked: Asked
@@ -48,6 +49,7 @@ class Search:
     documents: dict[int, str] = field(default_factory=dict)
     error: LurcherError | None = None
     missing: set[int] = field(default_factory=set)
+    states: dict[int, str] = field(default_factory=dict)
 
     @property
     def found(self) -> Merged:
@@ -77,22 +79,32 @@ class Search:
 _Kind = TypeVar("_Kind", Found, Compared, Fetched, HasRead)
 
 
+class StateGone(Exception):
+    """A shard has changed, and has no longer what was found in it: the searches have to begin again."""
+
+
 class Asking:
     """Asks all shards of a cluster, each of which has the same time for one question."""
 
     def __init__(self, cluster: ClusterFile, shards: Shards, seconds: float) -> None:
         self._cluster, self._shards, self._seconds = cluster, shards, seconds
 
+    @property
+    def shards(self) -> int:
+        """How many shards there are."""
+        return len(self._cluster.shards)
+
     def of_all(self, work: Work) -> dict[int, Work]:
         """The same ``work`` for every shard."""
-        return dict.fromkeys(range(len(self._cluster.shards)), work)
+        return dict.fromkeys(range(self.shards), work)
 
     def ask(
         self, searches: Sequence[Search], works: Sequence[Mapping[int, Work]], kind: type[_Kind]
     ) -> list[dict[int, _Kind]]:
         """What shards made of the ``works`` of each of ``searches``, both by number of the shard.
 
-        Notes which shards did not answer, and the error of a search that goes no further.
+        ``searches`` have gone the same way until now. Notes which shards did not answer, and the error of a
+        search that goes no further. Raises StateGone.
         """
         places: dict[int, list[int]] = {}  # of the searches that ask a shard
         for place, work in enumerate(works):
@@ -100,24 +112,46 @@ class Asking:
                 places.setdefault(shard, []).append(place)
         fingerprint = self._cluster.fingerprint
         requests = {
-            shard: Request(fingerprint, tuple(works[place][shard] for place in mine))
+            shard: Request(
+                fingerprint, tuple(works[place][shard] for place in mine),
+                searches[mine[0]].states.get(shard, NEWEST),
+            )
             for shard, mine in places.items()
-        }
+        }  # fmt: skip
         replies = self._shards.ask(requests, self._seconds) if requests else {}
         found: list[dict[int, _Kind]] = [{} for _ in searches]
+        refusals: dict[int, LurcherError] = {}
         for shard, mine in places.items():
             reply = replies.get(shard)
             if reply is None or reply.fingerprint != fingerprint:
                 for place in mine:
                     searches[place].missing.add(shard)
                 continue
+            if requests[shard].state not in (NEWEST, reply.state):
+                raise StateGone
             for place, done in zip(mine, reply.done, strict=True):
-                _note(searches[place], found[place], shard, done, kind)
+                searches[place].states[shard] = reply.state
+                if refuses_filter(done):
+                    refusals[place] = done
+                else:
+                    _note(searches[place], found[place], shard, done, kind)
+        for place, refusal in refusals.items():
+            if not found[place]:
+                searches[place].error = searches[place].error or refusal
         for search in searches:
-            missing, every = sorted(search.missing), len(self._cluster.shards)
+            missing, every = sorted(search.missing), self.shards
             if missing and (not search.state.query.partial or len(missing) == every):
                 search.error = search.error or ShardsMissing(missing, every)
         return found
+
+
+def refuses_filter(outcome: object) -> TypeGuard[FieldError]:
+    """Whether a shard did not do something because it has none of what a filter compares.
+
+    A field that was written since the build may be in some shards only: then there is nothing in the others,
+    and it is an error only if all say so.
+    """
+    return isinstance(outcome, FieldError) and outcome.field.startswith("filter.")
 
 
 def _note(

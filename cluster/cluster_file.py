@@ -8,7 +8,8 @@
       shard-000.lurcher/ ...   the same, and the passages of one shard
       shard-000.rows.npy ...   (n,) int64: where the shard's passages stood in the corpus, ascending
 
-Every bundle is named with the hash of its manifest, which has the hashes of all its files.
+Every bundle is named with the hash of its manifest, which has the hashes of all its files. Writes to a
+served cluster change the bundles of shards, which are of a later generation then, and nothing else.
 """
 
 from __future__ import annotations
@@ -48,8 +49,13 @@ class BundleEntry(_Part):
 
 
 class ShardEntry(BundleEntry):
-    """The bundle of a shard, the file of its rows with its sha256, its passages and bytes."""
+    """The bundle of a shard, the file of its rows with its sha256, its passages and bytes.
 
+    It is the bundle's ``generation``, in which all passages are in one ``segment``; writes make later ones.
+    """
+
+    generation: int
+    segment: str
     rows: str
     rows_hash: str
     passages: int
@@ -107,6 +113,18 @@ def frozen_parts(manifest: Manifest) -> str:
         "weights": [manifest.build.preset, figures.lexical_gain],
     }  # fmt: skip
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def shard_entry(folder: Path, path: str, rows: str) -> ShardEntry:
+    """What ``cluster.json`` says of the shard in the bundle ``path``, whose rows are in the file ``rows``."""
+    manifest = read_manifest(folder / path)
+    (segment,) = manifest.segments
+    return ShardEntry(
+        path=path, manifest=hash_file(folder / path / MANIFEST).sha256,
+        generation=manifest.generation, segment=segment.name, rows=rows,
+        rows_hash=hash_file(folder / rows).sha256, passages=segment.passages,
+        bytes=sum(one.bytes for one in manifest.files.values()),
+    )  # fmt: skip
 
 
 def write_cluster(folder: Path, cluster: ClusterFile) -> None:
@@ -174,7 +192,10 @@ def _bundles(cluster: ClusterFile) -> Iterator[BundleEntry]:
 
 
 def check_bundle(folder: Path, cluster: ClusterFile, entry: BundleEntry) -> None:
-    """Raise BundleError unless the bundle of ``entry`` is here, as it was built, and fits the others."""
+    """Raise BundleError unless the bundle of ``entry`` is here and fits the others.
+
+    A shard may be of a later generation than ``entry`` names: then it was written to.
+    """
     path = folder / entry.path
     if not (path / MANIFEST).is_file():
         reason = (
@@ -182,7 +203,12 @@ def check_bundle(folder: Path, cluster: ClusterFile, entry: BundleEntry) -> None
         )
         raise BundleNotFound(path, reason)
     manifest = read_manifest(path)
-    if hash_file(path / MANIFEST).sha256 != entry.manifest:
+    written = (
+        isinstance(entry, ShardEntry)
+        and manifest.generation > entry.generation
+        and manifest.created == cluster.created
+    )
+    if not written and hash_file(path / MANIFEST).sha256 != entry.manifest:
         reason = f"not the bundle that {CLUSTER} names: its manifest has another hash"
         raise BundleError(path, reason)
     if frozen_parts(manifest) != cluster.frozen:

@@ -2,12 +2,14 @@
 
 A query is encoded once. Then shards are asked at least three times: for candidates, which are merged; to
 score those that are left, where hits are ranked; and for the texts of the hits. For a reader they are asked
-once more, to read passages. Shards keep nothing in between, so that any replica of one can answer.
+once more, to read passages. All that a search asks of a shard is answered from one state of it; should that
+be gone meanwhile, the search begins again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
 
@@ -15,15 +17,17 @@ import numpy as np
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Passage
-from lurcher.cluster.asking import Asking, Search, Shards
+from lurcher.cluster.asking import Asking, Search, Shards, StateGone
 from lurcher.cluster.cluster_file import ClusterFile
+from lurcher.cluster.contents import ShardContents
 from lurcher.cluster.merge import merged
 from lurcher.cluster.messages import Asked, Fetch, Fetched, Found, Retrieve, Work
 from lurcher.cluster.ranking import RankOverShards
 from lurcher.cluster.reading import ReadOverShards
-from lurcher.cluster.shard import as_part
-from lurcher.errors import FieldError, LurcherError
+from lurcher.cluster.shard import as_part, words_of
+from lurcher.errors import FieldError, LurcherError, NotReady
 from lurcher.models.engines import EngineName
+from lurcher.retrieval.names import named_share
 from lurcher.retrieval.query import Plan, Query
 from lurcher.retrieval.results import Explanation, SearchResult
 from lurcher.retrieval.snapshot import Snapshot, result_of
@@ -31,6 +35,9 @@ from lurcher.retrieval.stages.encode import Encoded
 from lurcher.retrieval.stages.group import deeper_plan, first_of_each, kept_places
 from lurcher.retrieval.turns import ALONE
 
+# A replica that dies between two questions takes its states with it.
+_TRIES = 3
+_CHANGES = "shards change faster than they can be searched, or their replicas die; try again"
 _ONE_BUNDLE = "is not done over shards; serve one bundle for it"
 
 
@@ -45,8 +52,11 @@ class Coordinator(Snapshot):
 
         Raises BundleError or ModelError.
         """
-        super().__init__(as_part(bundle, cluster), threads, engine)
+        (segment,) = bundle.segments
+        part = as_part(bundle, cluster, words_of(bundle, cluster), segment.name)
+        super().__init__(part, threads, engine)
         self._asking = Asking(cluster, shards, shard_seconds)
+        self._contents = ShardContents(cluster, shards, shard_seconds)
         self._rank_over_shards = RankOverShards(self._asking, self.rankers)
         self._read_over_shards = None
         if self._side is not None and self._side.reader is not None:
@@ -58,6 +68,15 @@ class Coordinator(Snapshot):
         """As ``Snapshot.run``; ``degraded`` names shards that did not answer, such as "shard:3"."""
         start = perf_counter()
         texts = list(encoded) or self.encoded(queries)
+        for _ in range(_TRIES):
+            with suppress(StateGone):
+                return self._run(queries, texts, start)
+        return [NotReady(_CHANGES)] * len(queries)
+
+    def _run(
+        self, queries: Sequence[Query], texts: Sequence[Encoded | None], start: float
+    ) -> list[SearchResult | LurcherError]:
+        """As ``run``, of queries encoded since ``start``. Raises StateGone."""
         begun = self.begin(queries, texts)
         searches = {
             place: Search(Asked(_plain(state.query), text), state)
@@ -78,6 +97,11 @@ class Coordinator(Snapshot):
             for place, state in enumerate(begun)
         ]
 
+    @property
+    def contents(self) -> ShardContents:
+        """What all shards have, read by id."""
+        return self._contents
+
     def warm_up(self) -> None:
         """Encode a query; shards need not be there yet."""
         self.encoded([Query("a query to warm up")])
@@ -90,6 +114,10 @@ class Coordinator(Snapshot):
             if asked:
                 raise FieldError(name, _ONE_BUNDLE)
         return super()._plan_of(query)
+
+    def _allow(self, *_: object) -> tuple[None, None]:
+        """Which passages may be found, shards know, and what a filter can be about."""
+        return None, None
 
     def _retrieve(self, searches: Sequence[Search]) -> None:
         """Find the candidates of each of ``searches``; for grouped hits, of as many documents as wanted."""
@@ -113,10 +141,19 @@ class Coordinator(Snapshot):
         found = self._asking.ask(searches, works, Found)
         for search, parts in zip(searches, found, strict=True):
             if search.error is None:
-                search.put(merged(parts, search.state.plan, search.state.features.named))
+                search.put(merged(parts, search.state.plan, self._named(search, parts)))
                 for part in parts.values():
                     documents = zip(part.rows.tolist(), part.documents, strict=False)
                     search.documents |= documents  # there are none where nothing is grouped
+
+    def _named(self, search: Search, parts: Mapping[int, Found]) -> float:
+        """The share of a query that is names, by how many passages of all shards have its words now."""
+        features, text = search.state.features, search.asked.text
+        held = [part.held for part in parts.values() if part.held is not None]
+        if features.terms is None or text is None or len(held) < self._asking.shards:
+            return features.named
+        terms = replace(features.terms, frequency=np.sum(held, axis=0))
+        return named_share(search.state.query.text, text.spans, terms)
 
     def _rank(self, searches: Sequence[Search]) -> None:
         """Rank the candidates where they lie, if there is time; keep as many as are wanted."""

@@ -1,17 +1,22 @@
 """What goes between a coordinator and its shards: ids, numbers and arrays, and nothing that does anything.
 
-Rows are those of the whole corpus. Each request and each reply has the fingerprint of a ``cluster.json``, so
-that nothing of two versions is ever put together.
+Rows are numbers that no two passages of a collection have (``row_numbers``). Each request and each reply has
+the fingerprint of a ``cluster.json``, so that nothing of two versions is ever put together; and the state of
+the shard, so that all that one search asks of it is answered from one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from lurcher.bundle.passages import Passage, Rows
+from lurcher.bundle.passages import Condition, Passage, Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.errors import LurcherError
+from lurcher.index_builder.edit.requests import Receipt
+from lurcher.index_builder.edit.requests import Request as Write
+from lurcher.models.lexical.bm25 import Counts
 from lurcher.retrieval.passage_reader import ReaderQuery
 from lurcher.retrieval.query import Plan, Query, RetrieverName
 from lurcher.retrieval.results import Explanation
@@ -39,13 +44,15 @@ class Found:
     """What a shard's retrievers found: rows (m,), best first; and the scores (n,) of all ``rows`` (n,).
 
     ``scores`` have every column, whichever retriever found the row; ``rows`` ascend. ``documents`` (n,) are
-    the ids of what ``rows`` are parts of, where hits are grouped by them, and else empty.
+    the ids of what ``rows`` are parts of, where hits are grouped by them, and else empty. ``held`` (t,) says
+    how many passages have each of the query's terms now, where words are looked for.
     """
 
     found: Mapping[RetrieverName, Rows]
     rows: Rows
     scores: Mapping[str, Vectors]
     documents: Sequence[str] = ()
+    held: Counts | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,21 +116,85 @@ class Fetched:
     explanations: tuple[Explanation, ...]
 
 
-Work = Retrieve | Compare | Fetch | Read
-Done = Found | Compared | Fetched | HasRead
+@dataclass(frozen=True, slots=True)
+class GetPassage:
+    """Give the passage ``id``."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetDocument:
+    """Give the passages of the document ``id``."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListPassages:
+    """Give the first ``limit`` passages after the id ``after``, by id, of those that meet ``conditions``."""
+
+    after: str
+    limit: int
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The passages that were asked for, and how many the shard has."""
+
+    passages: tuple[Passage, ...]
+    count: int
+
+
+Work = Retrieve | Compare | Fetch | Read | GetPassage | GetDocument | ListPassages
+Done = Found | Compared | Fetched | HasRead | Listed
+
+# The state of a shard that is asked for its newest.
+NEWEST = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Work for a shard of the cluster with this ``fingerprint``, of one kind."""
+    """Work of one kind for a shard of the cluster with this ``fingerprint``, as it was in its ``state``."""
 
     fingerprint: str
     works: tuple[Work, ...]
+    state: str = NEWEST
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What became of each work of a request, or the query's error; nothing of another ``fingerprint``."""
+    """What became of each work of a request, or the query's error, and the state that it was done in.
+
+    Nothing is done for another ``fingerprint``, or for a state that the shard has no longer; then ``state``
+    is another than was asked for.
+    """
 
     fingerprint: str
     done: tuple[Done | LurcherError, ...]
+    state: str
+
+
+Until = Literal["check", "visible", "durable"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToWrite:
+    """A write for the writer of a shard of the cluster with this ``fingerprint``.
+
+    It answers when searches know the write (``visible``), or it is on the disk (``durable``); or it says what
+    that would do, and does nothing (``check``).
+    """
+
+    fingerprint: str
+    write: Write
+    until: Until
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """What a write did or would do, and how many passages the shard has now."""
+
+    receipt: Receipt
+    passages: int

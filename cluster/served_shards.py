@@ -1,23 +1,30 @@
-"""Shards that Ray Serve runs, as an ingress asks them."""
+"""Shards and their writers that Ray Serve runs, as an ingress asks them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import get_args
 
 import structlog
 from prometheus_client import Counter
+from ray.exceptions import RayError
 from ray.serve.handle import DeploymentHandle
 
 from lurcher.cluster.hedging import Hedging, Outcome, first_reply
-from lurcher.cluster.messages import Reply, Request
+from lurcher.cluster.messages import NEWEST, Reply, Request, ToWrite, Wrote
+from lurcher.errors import LurcherError, NotReady
 
 _log = structlog.get_logger()
 
 # Characters of an error in the log.
 _SHOWN = 200
+# Seconds for a write, in which a writer that dies is started again and has read its log.
+_WRITE_SECONDS = 60.0
+# Between two tries of one that has died.
+_AGAIN_SECONDS = 0.5
 
 
 class ServedShards:
@@ -48,7 +55,12 @@ class ServedShards:
         return {number: reply for number, reply in found if reply is not None}
 
     async def _reply(self, number: int, request: Request, until: float) -> Reply | None:
+        gone: list[Reply] = []  # of another replica than that which has the state
+
         def failed(task: asyncio.Task[Reply]) -> None:
+            if not task.cancelled() and isinstance(error := task.exception(), _OtherState):
+                gone.append(error.reply)
+                return
             # Any error: of a replica that died or is at fault. What is asked changes nothing there.
             reason = "cancelled" if task.cancelled() else repr(task.exception())[:_SHOWN]
             _log.warning("a replica failed", shard=number, reason=reason)
@@ -59,7 +71,7 @@ class ServedShards:
         )  # fmt: skip
         if reply is None and self._hedging.clock() >= until:
             _log.warning("a shard is late", shard=number)
-        return reply
+        return reply or (gone[0] if gone else None)
 
 
 async def _sent(handle: DeploymentHandle, request: Request) -> Reply:
@@ -70,4 +82,46 @@ async def _sent(handle: DeploymentHandle, request: Request) -> Reply:
     except asyncio.CancelledError:
         response.cancel()
         raise
+    if request.state not in (NEWEST, reply.state):
+        raise _OtherState(reply)
     return reply
+
+
+class _OtherState(Exception):
+    """A replica does not have the state that was asked for; another may."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        super().__init__(reply.state)
+
+
+class ServedWriters:
+    """Writers behind the handles of their deployments."""
+
+    def __init__(self, handles: list[DeploymentHandle]) -> None:
+        self._handles = handles
+
+    async def ask(self, requests: Mapping[int, ToWrite]) -> dict[int, Wrote | LurcherError]:
+        """As ``Writers.ask``; a writer that died is asked again when it is back, as it knows what it did."""
+        outcomes = await asyncio.gather(
+            *(self._outcome(number, request) for number, request in requests.items())
+        )
+        return dict(zip(requests, outcomes, strict=True))
+
+    async def _outcome(self, number: int, request: ToWrite) -> Wrote | LurcherError:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WRITE_SECONDS):
+                while True:
+                    try:
+                        outcome: Wrote | LurcherError = await self._handles[number].answer.remote(
+                            request
+                        )
+                    except RayError as error:
+                        _log.warning("a writer failed", shard=number, reason=repr(error)[:_SHOWN])
+                        await asyncio.sleep(_AGAIN_SECONDS)
+                    else:
+                        return outcome
+        return NotReady(
+            f"shard {number} has not answered within {_WRITE_SECONDS:.0f} s; whether it has written is not "
+            "known: send the request again, with the same Idempotency-Key if it had one"
+        )

@@ -8,30 +8,50 @@ collection can be there at once, while ingresses go over from one to the other.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
+from ray.serve.config import RequestRouterConfig
 from ray.serve.handle import DeploymentHandle
 
 from lurcher.cluster.app import cluster_app
 from lurcher.cluster.cluster_file import ClusterFile, check_bundles, read_cluster
-from lurcher.cluster.messages import Reply, Request
-from lurcher.cluster.served_shards import ServedShards
+from lurcher.cluster.messages import Reply, Request, ToWrite, Wrote
+from lurcher.cluster.routing import SameReplica
+from lurcher.cluster.served_shards import ServedShards, ServedWriters
 from lurcher.cluster.shard import Shard
-from lurcher.errors import BundleError
+from lurcher.cluster.shard_writer import ShardWriter
+from lurcher.errors import BundleError, FieldError, LurcherError
 from lurcher.models.engines import EngineName
 from lurcher.server.settings import Settings
 
 # Requests that a replica has at once; one is worked on, the others are there when it is done.
 _ONGOING = 8
+# Writes that a writer has at once, whose own queue says no in time.
+_WRITES = 1_024
+# Seconds between two looks at what was written, if nobody searches.
+_FOLLOW_SECONDS = 0.5
+# Seconds for the process that wrote a shard before to end.
+_HAND_OVER = 15.0
 # Of the ingress, whose own queue says no in time.
 _REQUESTS = 2_048
 # Of the ingresses, as many again while they are replaced: an old one stops when a new one is ready.
 _SURGE_PERCENT = 100
+
+
+def _shard(number: int) -> str:
+    return f"shard-{number:03}"
+
+
+def _writer(number: int) -> str:
+    return f"writer-{number:03}"
 
 
 class ServeOptions(BaseModel):
@@ -54,7 +74,10 @@ class ServeOptions(BaseModel):
     shard_timeout_ms: int = Field(
         1_000, ge=1, description="Time that a shard has for one request; then it is left out."
     )
-    shard_cpus: float = Field(1, gt=0, description="Cores that a replica of a shard reserves.")
+    writable: bool = Field(False, description="Take writes, by a writer for each shard.")
+    shard_cpus: float = Field(
+        1, gt=0, description="Cores that a replica of a shard reserves, and its writer."
+    )
     ingress_cpus: float = Field(
         1, gt=0, description="Cores that a replica of the ingress reserves."
     )
@@ -78,15 +101,62 @@ class ServedShard:
         chosen = ServeOptions.model_validate(options)
         folder, cluster = read(chosen.cluster, fingerprint)
         self._shard = Shard(
-            folder, cluster, number, max(1, int(chosen.shard_cpus)), chosen.engine, chosen.check_hashes
+            folder, cluster, number, max(1, int(chosen.shard_cpus)), chosen.engine,
+            chosen.check_hashes, serve.get_replica_context().replica_id.unique_id,
         )  # fmt: skip
         # A request that is cancelled while it waits for the thread is not worked on.
         self._thread = ThreadPoolExecutor(1, "shard")
+        self._following = asyncio.get_running_loop().create_task(self._follow())
+
+    async def _follow(self) -> None:
+        """Follow what is written while nobody searches, so that the next search need not."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_FOLLOW_SECONDS)
+            # Whatever it is: it fails again for the next search, which tells it.
+            with suppress(Exception):
+                await loop.run_in_executor(self._thread, self._shard.follow)
 
     async def answer(self, request: Request) -> Reply:
         """As ``Shard.answer``."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._shard.answer, request)
+
+
+class ServedWriter:
+    """The writer of one shard."""
+
+    def __init__(self, options: dict[str, Any], number: int, fingerprint: str) -> None:
+        self._opening = asyncio.get_running_loop().create_task(
+            _opened_writer(options, number, fingerprint)
+        )
+
+    async def check_health(self) -> None:
+        """Wait until it can write: before that, Serve sends nothing. Raises what prevented it."""
+        await asyncio.shield(self._opening)
+
+    async def answer(self, request: ToWrite) -> Wrote | LurcherError:
+        """As ``ShardWriter.answer``."""
+        return await (await self._opening).answer(request)
+
+    async def __del__(self) -> None:
+        """Write all to the disk; Serve calls it when no request is left."""
+        await (await self._opening).stop()
+
+
+async def _opened_writer(options: dict[str, Any], number: int, fingerprint: str) -> ShardWriter:
+    """The writer of shard ``number``, once no other process writes it. Raises as ``ShardWriter``."""
+    chosen = ServeOptions.model_validate(options)
+    folder, cluster = read(chosen.cluster, fingerprint)
+    settings = _settings(chosen)
+    last = monotonic() + _HAND_OVER
+    while True:
+        try:
+            return ShardWriter(folder, cluster, number, settings)
+        except FieldError:
+            if monotonic() > last:
+                raise
+        await asyncio.sleep(_FOLLOW_SECONDS)
 
 
 class Ingress:
@@ -99,10 +169,12 @@ class Ingress:
     def __serve_build_asgi_app__(self) -> FastAPI:
         chosen = self._options
         folder, cluster = read(chosen.cluster, self._fingerprint)
-        given = {"engine": chosen.engine, "check_hashes": chosen.check_hashes, **chosen.settings}
         shards = ServedShards(handles(cluster, chosen.shards), has_second=chosen.replicas > 1)
+        writers = None
+        if chosen.writable:
+            writers = ServedWriters(handles(cluster, chosen.shards, _writer))
         app = cluster_app(
-            folder, cluster, shards, chosen.shard_timeout_ms / 1_000, Settings.model_validate(given),
+            folder, cluster, shards, chosen.shard_timeout_ms / 1_000, _settings(chosen), writers,
             on_failure=self._ready.set_exception, on_ready=lambda: self._ready.set_result(None),
         )  # fmt: skip
         app.state.service.metrics.add(shards.hedged)
@@ -120,16 +192,25 @@ def shards(args: ServeOptions | dict[str, Any]) -> serve.Application:
     """
     options = ServeOptions.model_validate(args)
     _, cluster = read(options.cluster)
-    plain = options.model_dump(mode="json")
+    plain, cpus = options.model_dump(mode="json"), {"num_cpus": options.shard_cpus}
 
     def bound(number: int, *others: serve.Application) -> serve.Application:
         deployment = serve.deployment(ServedShard).options(
-            name=_shard(number), max_ongoing_requests=_ONGOING,
-            ray_actor_options={"num_cpus": options.shard_cpus}, **_scale(options),
+            name=_shard(number), max_ongoing_requests=_ONGOING, ray_actor_options=cpus,
+            request_router_config=RequestRouterConfig(request_router_class=SameReplica),
+            **_scale(options),
         )  # fmt: skip
         return deployment.bind(plain, number, cluster.fingerprint, *others)
 
-    return bound(0, *(bound(number) for number in range(1, len(cluster.shards))))
+    def writing(number: int) -> serve.Application:
+        deployment = serve.deployment(ServedWriter).options(
+            name=_writer(number), max_ongoing_requests=_WRITES, ray_actor_options=cpus
+        )
+        return deployment.bind(plain, number, cluster.fingerprint)
+
+    numbers = range(len(cluster.shards))
+    writers = [writing(number) for number in numbers] if options.writable else []
+    return bound(0, *(bound(number) for number in numbers[1:]), *writers)
 
 
 def ingress(args: ServeOptions | dict[str, Any]) -> serve.Application:
@@ -146,10 +227,12 @@ def ingress(args: ServeOptions | dict[str, Any]) -> serve.Application:
     return deployment.bind(options.model_dump(mode="json"), cluster.fingerprint)
 
 
-def handles(cluster: ClusterFile, application: str) -> list[DeploymentHandle]:
-    """What asks each shard of ``cluster``, which the Serve ``application`` has."""
+def handles(
+    cluster: ClusterFile, application: str, name: Callable[[int], str] = _shard
+) -> list[DeploymentHandle]:
+    """What asks each shard of ``cluster``, or what else has such a ``name``, in a Serve ``application``."""
     return [
-        serve.get_deployment_handle(_shard(number), application)
+        serve.get_deployment_handle(name(number), application)
         for number in range(len(cluster.shards))
     ]
 
@@ -169,8 +252,10 @@ def read(path: Path, fingerprint: str | None = None) -> tuple[Path, ClusterFile]
     return folder, cluster
 
 
-def _shard(number: int) -> str:
-    return f"shard-{number:03}"
+def _settings(options: ServeOptions) -> Settings:
+    """The settings of ``lurcher serve`` that count for a cluster."""
+    given = {"engine": options.engine, "check_hashes": options.check_hashes, **options.settings}
+    return Settings.model_validate(given)
 
 
 def _scale(options: ServeOptions) -> dict[str, Any]:

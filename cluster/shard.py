@@ -1,56 +1,61 @@
-"""One shard of a collection: it answers what a coordinator asks of its passages."""
+"""One shard of a collection: it follows what is written to its bundle, and answers what a coordinator asks.
+
+A search asks several times, and writes come in between: the first time it is answered from the newest state,
+and then from the same one, which is kept for some seconds. A state that lies on the disk as a whole is the
+same in every replica of the shard; one with writes that are in memory is this replica's own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-
-import numpy as np
+from time import monotonic
+from uuid import uuid4
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.filter_fields import FilterFields
-from lurcher.bundle.passages import Rows
-from lurcher.bundle.vectors import BEYOND, Vectors
-from lurcher.cluster.cluster_file import ClusterFile, check_bundle, read_rows, read_words
-from lurcher.cluster.messages import (
-    Asked,
-    Compare,
-    Compared,
-    Done,
-    Fetch,
-    Fetched,
-    Found,
-    HasRead,
-    Read,
-    ReadTokens,
-    Reply,
-    Request,
-    Retrieve,
-    Work,
-)
-from lurcher.errors import FieldError, LurcherError
+from lurcher.bundle.frequencies import Frequencies
+from lurcher.cluster.cluster_file import ClusterFile, check_bundle, read_words
+from lurcher.cluster.messages import Reply, Request
+from lurcher.cluster.row_numbers import RowNumbers
+from lurcher.cluster.shard_state import ShardState
+from lurcher.index_builder.edit.follower import Follower
 from lurcher.models.engines import EngineName
-from lurcher.order import inner_products
-from lurcher.retrieval.capabilities import NO_READER, NO_TOKENS
-from lurcher.retrieval.outcomes import outcome_of_each
-from lurcher.retrieval.query import Candidates, QueryState, RetrieverName
-from lurcher.retrieval.retrievers.lexical import query_terms
 from lurcher.retrieval.snapshot import Snapshot
 
-_RETRIEVE = frozenset({"retrieve_dense", "retrieve_lexical"})
-_FETCH = frozenset({"fetch", "explain"})
+# States that are kept for searches that have begun: for so many seconds, and so many at most.
+_SECONDS, _STATES = 30.0, 64
+# Between a state and the replica that alone has it.
+_AT = "@"
 
 
-def as_part(bundle: Bundle, cluster: ClusterFile) -> Bundle:
-    """``bundle``, which knows words and fields of metadata that only other bundles of ``cluster`` have."""
-    (segment,) = bundle.segments
-    segment.passages.filter_fields = FilterFields(cluster.fields)
+def as_part(bundle: Bundle, cluster: ClusterFile, words: Frequencies | None, built: str) -> Bundle:
+    """``bundle``, which knows words and fields of metadata that only other bundles of ``cluster`` have.
+
+    ``words`` are as ``words_of`` gives them, and ``built`` is the segment that the build wrote.
+    """
+    written = [one.passages.filter_fields for one in bundle.segments if one.name != built]
+    bundle.passages.filter_fields = FilterFields.joined([FilterFields(cluster.fields), *written])
     if bundle.lexical is None:
         return bundle
-    held = read_words(bundle.path.parent, cluster, bundle.lexical.settings)
-    return replace(bundle, lexical=replace(bundle.lexical, is_part=True, held=held))
+    return replace(bundle, lexical=replace(bundle.lexical, is_part=True, held=words))
+
+
+def words_of(bundle: Bundle, cluster: ClusterFile) -> Frequencies | None:
+    """What ``read_words`` gives for a ``bundle`` of ``cluster``, or for one without words: None.
+
+    Raises BundleCorrupt.
+    """
+    if bundle.lexical is None:
+        return None
+    return read_words(bundle.path.parent, cluster, bundle.lexical.settings)
+
+
+def replica_of(state: str) -> str:
+    """The replica that alone has the ``state`` of a message; "" if all have it."""
+    return state.partition(_AT)[2]
 
 
 class Shard:
@@ -58,103 +63,86 @@ class Shard:
 
     def __init__(
         self, folder: Path, cluster: ClusterFile, number: int, threads: int = 1,
-        engine: EngineName = "auto", check_hashes: bool = True,
+        engine: EngineName = "auto", check_hashes: bool = True, replica: str = "",
+        clock: Callable[[], float] = monotonic,
     ) -> None:  # fmt: skip
-        """Open shard ``number`` of ``cluster`` in ``folder``. Raises BundleError, ModelError."""
+        """Open shard ``number`` of ``cluster`` in ``folder``, as it is now. Raises BundleError, ModelError.
+
+        ``replica`` tells this one from others of the shard, "": by chance.
+        """
         entry = cluster.shards[number]
-        self._rows = read_rows(folder, entry)
+        self._numbers = RowNumbers.read(folder, cluster, number)
         check_bundle(folder, cluster, entry)
-        bundle = as_part(Bundle.open(folder / entry.path, check_hashes), cluster)
+        self._cluster, self._replica, self._clock = cluster, replica or uuid4().hex, clock
+        self.fingerprint = cluster.fingerprint
+        self._follower = Follower.open(
+            folder / entry.path, threads=threads, check_hashes=check_hashes
+        )
+        bundle = self._follower.reader()
         try:
-            self._snapshot = Snapshot(bundle, threads, engine)
+            self._words = words_of(bundle, cluster)
+            self._newest = ShardState(Snapshot(self._part(bundle), threads, engine), self._numbers)
         except BaseException:
             bundle.close()
+            self._follower.abandon()
             raise
-        self.fingerprint = cluster.fingerprint
+        self._name = self._name_of(bundle)
+        # Those before the newest, with the time until which they are kept.
+        self._kept: OrderedDict[str, tuple[ShardState, float]] = OrderedDict()
 
     def answer(self, request: Request) -> Reply:
-        """What became of the works of ``request``; none is done for another version of the collection."""
+        """What became of the works of ``request``.
+
+        None is done for another version of the collection, or for a state that is not here any more. Raises
+        BundleError, WalCorrupt or ModelError where what is written cannot be followed.
+        """
         if request.fingerprint != self.fingerprint:
-            return Reply(self.fingerprint, ())
-        return Reply(self.fingerprint, tuple(self._done(request.works)))
+            return Reply(self.fingerprint, (), "")
+        if not request.state:
+            self.follow()
+        name = request.state or self._name
+        state = self._newest if name == self._name else self._kept.get(name, (None, 0.0))[0]
+        if state is None:
+            return Reply(self.fingerprint, (), self._name)
+        return Reply(self.fingerprint, tuple(state.done(request.works)), name)
+
+    def follow(self) -> None:
+        """Know all that is acknowledged by now. Raises as ``answer``."""
+        self._follower.poll()
+        if self._name_of(self._follower.bundle) != self._name:
+            bundle = self._follower.reader()
+            try:
+                snapshot = self._newest.snapshot.moved(self._part(bundle))
+            except BaseException:
+                bundle.close()
+                raise
+            self._kept[self._name] = self._newest, self._clock() + _SECONDS
+            self._newest, self._name = ShardState(snapshot, self._numbers), self._name_of(bundle)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Close the states that no search asks for any more."""
+        now = self._clock()
+        while self._kept:
+            state, until = next(iter(self._kept.values()))
+            if until > now and len(self._kept) <= _STATES:
+                return
+            self._kept.popitem(last=False)
+            state.snapshot.close()
+
+    def _part(self, bundle: Bundle) -> Bundle:
+        return as_part(bundle, self._cluster, self._words, self._numbers.segment)
+
+    def _name_of(self, bundle: Bundle) -> str:
+        """What the state is called in which ``bundle`` is what the follower has."""
+        sequence = self._follower.sequence
+        generation = f"{bundle.manifest.generation}"
+        if sequence == bundle.manifest.sequence:
+            return generation
+        return f"{generation}.{sequence}{_AT}{self._replica}"
 
     def close(self) -> None:
         """Close the bundle."""
-        self._snapshot.close()
-
-    def _done(self, works: Sequence[Work]) -> list[Done | LurcherError]:
-        searches = [work for work in works if not isinstance(work, Read)]
-        if not searches:  # what is read needs nothing of the query but what the work has
-            reads = [work for work in works if isinstance(work, Read)]
-            return [*outcome_of_each(self._has_read, reads)]
-        begun = self._begun([work.asked for work in searches])
-        done: dict[int, Done | LurcherError] = {}
-        states: dict[int, QueryState] = {}
-        for place, (work, state) in enumerate(zip(searches, begun, strict=True)):
-            if isinstance(state, LurcherError):
-                done[place] = state
-            elif isinstance(work, Compare):
-                (done[place],) = outcome_of_each(partial(self._compared, state), [work])
-            else:
-                states[place] = _prepared(state, work, self._rows)
-        retrieving = any(isinstance(work, Retrieve) for work in searches)
-        stages = _RETRIEVE if retrieving else _FETCH
-        moved = self._snapshot.advance(list(states.values()), {}, stages)
-        for place, state in zip(states, moved, strict=True):
-            if isinstance(state, LurcherError):
-                done[place] = state
-            elif retrieving:
-                done[place] = self._found(state)
-            else:
-                done[place] = Fetched(state.passages, state.explanations)
-        return [done[place] for place in range(len(searches))]
-
-    def _begun(self, asked: Sequence[Asked]) -> list[QueryState | LurcherError]:
-        return self._snapshot.begin([one.query for one in asked], [one.text for one in asked])
-
-    def _found(self, state: QueryState) -> Found:
-        """What was found, with the scores of all of it, before any is taken as another's equal."""
-        lists = {name: found.rows for name, found in state.retrieved.items()}
-        rows = np.unique(np.concatenate([*lists.values(), np.zeros(0, np.int64)]))
-        scores: dict[str, Vectors] = {}
-        plan, bundle = state.plan, self._snapshot.bundle
-        if plan.ranker is not None or "dense" in plan.retrievers:
-            scores["dense"] = inner_products(bundle.vectors.vectors(rows), state.features.vector)
-        if "lexical" in plan.retrievers and bundle.lexical is not None:
-            scores["lexical"] = bundle.lexical.scores(query_terms(state.features), rows)
-        found: dict[RetrieverName, Rows] = {name: self._rows[own] for name, own in lists.items()}
-        grouped = state.query.group_by is not None
-        documents = bundle.passages.documents(rows) if grouped else ()
-        return Found(found, self._rows[rows], scores, documents)
-
-    def _compared(self, state: QueryState, work: Compare) -> Compared:
-        ranker = None if state.plan.ranker is None else self._snapshot.rankers[state.plan.ranker]
-        if ranker is None:
-            raise FieldError("rank", NO_TOKENS)
-        candidates = Candidates(self._own(work.rows), {"dense": work.dense})
-        return Compared(ranker.scores(replace(state, candidates=candidates)))
-
-    def _has_read(self, work: Read) -> HasRead:
-        reader = self._snapshot.reader
-        if reader is None:
-            raise FieldError("read", NO_READER)
-        read = reader.read(work.query, self._own(work.rows))
-        rows = self._rows[list(read)].tolist()
-        return HasRead(
-            tuple(
-                ReadTokens(row, one.positions, one.logits)
-                for row, one in zip(rows, read.values(), strict=True)
-            )
-        )
-
-    def _own(self, rows: Rows) -> Rows:
-        return np.searchsorted(self._rows, rows)
-
-
-def _prepared(state: QueryState, work: Retrieve | Fetch, rows: Rows) -> QueryState:
-    """The ``state`` before the stages that ``work`` asks for; ``rows`` (n,) are the shard's."""
-    if isinstance(work, Retrieve):
-        # A little beyond: what counts as equal is known only where all shards' finds are side by side.
-        deeper = replace(work.plan, retrieval_depth=work.plan.retrieval_depth + BEYOND)
-        return replace(state, plan=deeper)
-    return replace(state, candidates=Candidates(np.searchsorted(rows, work.rows), work.scores))
+        for state in (self._newest, *(one for one, _ in self._kept.values())):
+            state.snapshot.close()
+        self._follower.abandon()

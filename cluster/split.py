@@ -32,8 +32,8 @@ from lurcher.cluster.cluster_file import (
     FORMAT,
     BundleEntry,
     ClusterFile,
-    ShardEntry,
     frozen_parts,
+    shard_entry,
     write_cluster,
 )
 from lurcher.cluster.sharding import rows_by_shard
@@ -66,15 +66,9 @@ def split(whole: Bundle, out: Path, shards: int, report: Reporter) -> ClusterFil
     entries = []
     for number, own in enumerate(rows):
         name, file = f"shard-{number:03}.lurcher", f"shard-{number:03}.rows.npy"
-        written = writer.write(name, own, report)
+        writer.write(name, own, report)
         np.save(out / file, own)
-        entries.append(
-            ShardEntry(
-                path=name, manifest=hash_file(out / name / MANIFEST).sha256, rows=file,
-                rows_hash=hash_file(out / file).sha256, passages=written.passages,
-                bytes=sum(one.bytes for one in written.files.values()),
-            )
-        )  # fmt: skip
+        entries.append(shard_entry(out, name, file))
     cluster = ClusterFile(
         format=FORMAT, lurcher_version=lurcher_version(), name=manifest.name,
         created=manifest.created, passages=manifest.passages, frozen=frozen_parts(head),

@@ -20,19 +20,19 @@ import numpy as np
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.filter_fields import FilterFields
 from lurcher.bundle.frequencies import Frequencies
-from lurcher.bundle.manifest import MANIFEST, hash_file, lurcher_version, read_manifest
+from lurcher.bundle.manifest import MANIFEST, hash_file, lurcher_version
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.sync import sync_all
 from lurcher.cluster.cluster_file import (
     BundleEntry,
     ClusterFile,
-    ShardEntry,
     WordsEntry,
     check_bundles,
     read_cluster,
-    read_rows,
+    shard_entry,
     write_cluster,
 )
+from lurcher.cluster.row_numbers import RowNumbers
 from lurcher.cluster.sharding import shard_of
 from lurcher.errors import BundleError, FieldError
 from lurcher.index_builder.corpus import Record
@@ -65,7 +65,7 @@ class _OneSegment(WritePolicy):
 class _Written:
     """A shard that has its documents.
 
-    kept    (k,) rows in the whole corpus of its passages that stayed, which are its first
+    kept    (k,) numbers of its passages that stayed, which are its first
     places  (n,) of the documents of its other passages in the corpus that was read
     """
 
@@ -105,9 +105,8 @@ def sync_cluster(
             for number, entry in enumerate(cluster.shards):
                 snapshot(folder / entry.path, made / entry.path)
                 records = partial(_records_of, number, len(cluster.shards), read())
-                one, done = _write(
-                    made / entry.path, read_rows(folder, entry), records, open_writer, report
-                )
+                numbers = RowNumbers.read(folder, cluster, number)
+                one, done = _write(made / entry.path, numbers, records, open_writer, report)
                 written.append(one)
                 total.written += done.written
                 total.unchanged += done.unchanged
@@ -136,12 +135,14 @@ def _records_of(
 
 
 def _write(
-    path: Path, rows: Rows, records: Callable[[dict[str, int]], Iterator[Record]],
+    path: Path, numbers: RowNumbers, records: Callable[[dict[str, int]], Iterator[Record]],
     open_writer: OpenWriter, report: Reporter,
 ) -> tuple[_Written, Done]:  # fmt: skip
-    """Make the shard at ``path``, whose passages have ``rows`` (n,), equal to ``records``, in one segment."""
+    """Make the shard at ``path``, whose passages have ``numbers``, equal to ``records``, in one segment."""
     places: dict[str, int] = {}
     with closing(open_writer(path, _AS_WRITTEN)) as writer:
+        writer.flush()  # what is in its log, so that no row moves below
+        had = numbers.of(writer.bundle, np.arange(writer.bundle.rows.count))
         stored = document_hashes(writer.bundle)
         done = take_in(writer, records(places), report)
         gone = [id_ for id_ in stored if id_ not in places]
@@ -149,7 +150,7 @@ def _write(
         done.deleted = len(gone)
         writer.flush()
         live = writer.bundle.rows.live
-        kept = rows if live is None else rows[live[: len(rows)]]
+        kept = had if live is None else had[live[: len(had)]]
     with closing(open_writer(path, _OneSegment())) as writer:
         writer.compact()
         added = np.arange(len(kept), writer.bundle.rows.count)
@@ -165,14 +166,7 @@ def _publish(
     entries = []
     for entry, rows in zip(before.shards, _numbered(written), strict=True):
         np.save(made / entry.rows, rows)
-        manifest = read_manifest(made / entry.path)
-        entries.append(
-            ShardEntry(
-                path=entry.path, manifest=hash_file(made / entry.path / MANIFEST).sha256,
-                rows=entry.rows, rows_hash=hash_file(made / entry.rows).sha256, passages=len(rows),
-                bytes=sum(one.bytes for one in manifest.files.values()),
-            )
-        )  # fmt: skip
+        entries.append(shard_entry(made, entry.path, entry.rows))
     with ExitStack() as stack:
         bundles = [
             stack.enter_context(closing(Bundle.open(made / one.path, check_hashes=False)))
@@ -209,15 +203,18 @@ def _write_words(bundles: Sequence[Bundle], made: Path) -> WordsEntry | None:
 
 
 def _numbered(written: Sequence[_Written]) -> list[Rows]:
-    """The rows (n,) of each shard's passages: what stayed keeps its own, the others follow as they were read.
+    """The rows (n,) of each shard's passages: what stayed keeps its order, the others follow as they came.
 
     That is their order in one bundle of the whole corpus to which the same was done.
     """
-    first = 1 + max((int(one.kept[-1]) for one in written if len(one.kept)), default=-1)
-    places = np.concatenate([one.places for one in written])
+    kept = np.sort(np.concatenate([one.kept for one in written]))
+    first, places = len(kept), np.concatenate([one.places for one in written])
     following = np.empty(len(places), np.int64)
     # All passages of a document are in one shard, side by side: a stable sort leaves them in their order.
     following[np.argsort(places, kind="stable")] = np.arange(first, first + len(places))
     ends = np.cumsum([len(one.places) for one in written])[:-1]
     added = np.split(following, ends)
-    return [np.concatenate([one.kept, own]) for one, own in zip(written, added, strict=True)]
+    return [
+        np.concatenate([np.searchsorted(kept, one.kept), own])
+        for one, own in zip(written, added, strict=True)
+    ]

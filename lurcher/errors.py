@@ -27,6 +27,7 @@
         ├── QueueFull           too many requests wait: .retry_after in seconds
         ├── DeadlinePassed      the caller's time ran out before the work was done
         ├── ShardsMissing       shards of a cluster do not answer: .shards
+        ├── PartlyWritten       some shards of a cluster have written, others have not: .errors
         ├── ServerUnreachable   no connection to the server, or one that broke
         └── NotKept             no room on the disk, or in memory: nothing was taken
             ├── FeedbackNotKept  of feedback, or its log is gone
@@ -35,6 +36,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +213,19 @@ class ShardsMissing(ServiceError):
             "the others with `partial: true`"
             if len(shards) < every
             else f"none of {every} shards answers; try again"
+        )
+
+
+class PartlyWritten(ServiceError):
+    """Some shards of a cluster have written their parts of a request, and others have not: these errors."""
+
+    def __init__(self, errors: Mapping[int, LurcherError], parts: int) -> None:
+        self.errors = errors
+        first = next(iter(errors))
+        super().__init__(
+            f"{parts - len(errors)} of {parts} shards have written their parts of the request; shard {first} "
+            f"has not: {errors[first]}. Send it again: nothing is done twice, with the same Idempotency-Key "
+            "if it had one"
         )
 
 

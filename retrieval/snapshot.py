@@ -16,6 +16,7 @@ from lurcher.errors import FieldError, LurcherError
 from lurcher.feedback.online import Change
 from lurcher.models.engines import Choice, EngineName
 from lurcher.retrieval.capabilities import NO_TOKENS, Capabilities
+from lurcher.retrieval.contents import BundleContents, Contents
 from lurcher.retrieval.costs import CostModel
 from lurcher.retrieval.duplicates import folded
 from lurcher.retrieval.embedder import Embedder
@@ -119,6 +120,11 @@ class Snapshot:
     def engine(self) -> Choice | None:
         """What runs the query encoder, and why; None without vectors."""
         return None if self._side is None else self._side.queries.choice
+
+    @property
+    def contents(self) -> Contents:
+        """What it has, read by id; from any thread."""
+        return BundleContents(self.bundle)
 
     @property
     def reader(self) -> PassageReader | None:

@@ -12,6 +12,7 @@ from lurcher.server.limits import time_limit
 from lurcher.server.served_bundle import ServedBundle
 from lurcher.server.serving import Serving
 from lurcher.server.settings import Settings
+from lurcher.server.writing import Writes
 
 _LOADING = "the bundle is still being loaded"
 
@@ -25,6 +26,22 @@ class Collection:
         self.bundle: ServedBundle | None = None
         self.removed = False
         self._handed_over: asyncio.Event | None = None  # while the log of feedback changes hands
+        self._writes: Writes | None = None
+
+    def write_by(self, writes: Writes) -> None:
+        """Let ``writes`` take writes, which writes elsewhere; all searches know what it has answered for."""
+        self._writes = writes
+
+    @property
+    def writable(self) -> bool:
+        """Whether it takes writes."""
+        return self.settings.writable or self._writes is not None
+
+    def writes(self) -> Writes:
+        """Return what takes writes; use it before anything else is awaited. Raises NotReady."""
+        if (writes := self._writes or self.loaded().writes) is None:
+            raise NotReady(_LOADING)
+        return writes
 
     async def put(self, bundle: ServedBundle, log: Path | None) -> None:
         """Answer from ``bundle`` from now on; that before is closed when its last request is answered.
@@ -89,7 +106,7 @@ class Collection:
 
     async def reached(self, sequence: int | None, timeout_ms: int | None) -> None:
         """Wait until searches know write ``sequence``. Raises FieldError, NotReady or DeadlinePassed."""
-        if sequence is None or sequence == 0:
+        if sequence is None or sequence == 0 or self._writes is not None:
             return
         visible = self.loaded().visible
         if visible is None:

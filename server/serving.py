@@ -26,6 +26,7 @@ from lurcher.bundle.vectors import Vectors
 from lurcher.errors import DeadlinePassed, LurcherError, NotReady
 from lurcher.feedback.online import Change
 from lurcher.models.encoders.config import EncoderConfig
+from lurcher.retrieval.contents import Contents
 from lurcher.retrieval.embedder import Embedder, EmbedWork
 from lurcher.retrieval.encoder_alone import EncoderAlone
 from lurcher.retrieval.query import Query
@@ -109,6 +110,11 @@ class Serving(Leased):
     def passages(self) -> PassageStore:
         """The bundle's."""
         return self._work.corpus.bundle.passages
+
+    @property
+    def contents(self) -> Contents:
+        """What the collection has, read by id."""
+        return self._work.corpus.contents
 
     @property
     def snapshot(self) -> Snapshot:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -34,6 +34,7 @@ _Done = TypeVar("_Done")
 
 # So many seconds a thread that writes may hold up the one that searches, each time that this needs Python.
 _SWITCH = 0.0005
+_STOPPING = "the server is stopping"
 # After a flush or a compaction has failed, it is tried again so many seconds later.
 _TRY_AGAIN = 60.0
 
@@ -54,6 +55,16 @@ class _Job:
                 return max(1, len(self.request.ids))
             case Patch():
                 return len(self.request.metadata)
+
+
+class Writes(Protocol):
+    """What takes the writes of a collection."""
+
+    async def submit(self, request: Request, visible: bool) -> Receipt:
+        """The receipt of ``request``, once it is on the disk and, if ``visible``, searches know it.
+
+        Raises what is wrong with it, or why it cannot be written.
+        """
 
 
 class WriteQueue:
@@ -105,9 +116,15 @@ class WriteQueue:
             self._metrics.reject(error)
             raise
 
+    async def check(self, request: Request) -> Receipt:
+        """What ``request`` would do now; nothing is done. Raises NotReady or what the writer raised."""
+        if self._stopped:
+            raise NotReady(_STOPPING)
+        return await self._in_thread(lambda: self._writer.check(request))
+
     async def _queued(self, request: Request, visible: bool) -> Receipt:
         if self._stopped:
-            raise NotReady("the server is stopping")
+            raise NotReady(_STOPPING)
         job = _Job(request, visible, asyncio.get_running_loop().create_future())
         if self._records and self._records + job.size > self._capacity:
             raise QueueFull(self._records, max(1, round(self._records * self._seconds_a_record)))

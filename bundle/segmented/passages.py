@@ -17,7 +17,12 @@ _Found = TypeVar("_Found")
 
 
 class PassageStore(Protocol):
-    """What is read of passages; rows are those of one snapshot. ``Passages`` says what each method gives."""
+    """What is read of passages; rows are those of one snapshot. ``Passages`` says what each method gives.
+
+    ``filter_fields`` are the fields of their metadata, in terms of which ``rows`` resolves conditions.
+    """
+
+    filter_fields: FilterFields
 
     @property
     def count(self) -> int:
@@ -66,7 +71,7 @@ class SegmentedPassages:
 
     def __init__(self, space: RowSpace, parts: Sequence[Passages]) -> None:
         self._space, self._parts = space, tuple(parts)
-        self._fields = FilterFields.joined([part.filter_fields for part in parts])
+        self.filter_fields = FilterFields.joined([part.filter_fields for part in parts])
         self._count = space.passages
 
     @property
@@ -77,7 +82,7 @@ class SegmentedPassages:
     @property
     def fields(self) -> list[str]:
         """As ``PassageStore.fields``."""
-        return self._fields.names
+        return self.filter_fields.names
 
     def get(self, rows: Sequence[int]) -> list[Passage]:
         """As ``PassageStore.get``."""
@@ -149,7 +154,7 @@ class SegmentedPassages:
         """As ``PassageStore.rows``."""
         if not conditions:
             return self._space.alive(np.arange(self._space.count))
-        resolved = tuple(map(self._fields.resolve, conditions))
+        resolved = tuple(map(self.filter_fields.resolve, conditions))
         found = [part.matching(resolved) + first for part, first in self._starts()]
         return self._space.alive(np.concatenate(found))
 

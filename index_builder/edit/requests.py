@@ -143,16 +143,11 @@ def _upsert(
     request: Upsert, bundle: Bundle, splitter: Splitter | None, now: float
 ) -> tuple[Change, Receipt]:
     documents = request.documents
-    places: dict[str, int] = {}
-    for place, document in enumerate(documents):
-        first = places.setdefault(document.id, place)
-        if first != place:
-            reason = f"{document.id!r} is that of records.{first}; an id may be there once"
-            raise FieldError(f"records.{place}.id", reason)
+    check_once(documents)
     if splitter is None:
         raise FieldError("records", _NO_SPLITTER)
     split = splitter.split(documents)
-    before = _stored(bundle, list(places))
+    before = _stored(bundle, [document.id for document in documents])
     _check_versions(request.versions, before)
     _check_owners(documents, split, bundle)
     if request.check_kinds:
@@ -183,15 +178,23 @@ def _upsert(
     return change, receipt
 
 
+def check_once(documents: Sequence[Document]) -> None:
+    """Raise FieldError if two of ``documents`` have one id."""
+    places: dict[str, int] = {}
+    for place, document in enumerate(documents):
+        first = places.setdefault(document.id, place)
+        if first != place:
+            reason = f"{document.id!r} is that of records.{first}; an id may be there once"
+            raise FieldError(f"records.{place}.id", reason)
+
+
 _NO_SPLITTER = "what split this bundle's documents is not in it"
 
 
 def _delete(request: Delete, bundle: Bundle) -> tuple[Change, Receipt]:
     if request.conditions is not None:
         rows = bundle.passages.rows(request.conditions)
-        if len(rows) and len(rows) == bundle.rows.passages and not request.confirm:
-            reason = f"this deletes all {len(rows):,} passages; give confirm: true if that is meant"
-            raise FieldError("confirm", reason)
+        check_confirmed(request, len(rows), bundle.rows.passages)
         ids: list[str] = []
         for first in range(0, len(rows), _READ_AT_ONCE):
             ids += [
@@ -207,6 +210,13 @@ def _delete(request: Delete, bundle: Bundle) -> tuple[Change, Receipt]:
     removed = list(dict.fromkeys(one.id for some in found.values() for one in some))
     unknown = tuple(id_ for id_ in asked if id_ not in found)
     return Change("delete", tuple(removed)), Receipt(removed=len(removed), unknown=unknown)
+
+
+def check_confirmed(request: Delete, removed: int, passages: int) -> None:
+    """Raise FieldError if ``request`` deletes all ``passages`` that there are and does not confirm that."""
+    if removed and removed == passages and not request.confirm:
+        reason = f"this deletes all {removed:,} passages; give confirm: true if that is meant"
+        raise FieldError("confirm", reason)
 
 
 def _patch(request: Patch, bundle: Bundle) -> tuple[Change, Receipt]:

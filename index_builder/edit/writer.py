@@ -193,6 +193,12 @@ class Writer:
         outcomes |= self._settle(pending, durable)
         return [outcomes[place] for place in range(len(requests))]
 
+    def check(self, request: Request) -> Receipt:
+        """What ``request`` would do to the bundle as it is now; nothing is done. Raises its error."""
+        self._catch_up()
+        _, receipt = self._resolved(request, {})
+        return receipt
+
     def _resolved(
         self, request: Request, pending: Mapping[int, _Resolved]
     ) -> tuple[Change, Receipt]:

@@ -25,7 +25,7 @@ async def document(id: str, request: Request) -> Response:
     """Return the text of a document, and which of its parts are passages."""
     collection = collection_of(request)
     with collection.lease() as serving:
-        passages = await asyncio.to_thread(serving.passages.of_document, id)
+        passages = await asyncio.to_thread(serving.contents.document, id)
         name = serving.bundle
     if not passages:
         raise HTTPException(404, f"no document has the id {id!r}")

@@ -12,10 +12,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.exceptions import HTTPException
 
-from lurcher.bundle.bundle import Bundle
-from lurcher.bundle.listing import rows_after
 from lurcher.bundle.passages import Passage
-from lurcher.errors import FieldError, NotReady, VersionConflict
+from lurcher.errors import FieldError, VersionConflict
 from lurcher.index_builder.corpus.document import Document
 from lurcher.index_builder.corpus.passage import BadRecord, document_of
 from lurcher.index_builder.edit.requests import Delete, Patch, Sender, Upsert, version_of
@@ -125,13 +123,8 @@ async def list_passages(asked: Annotated[ListQuery, Query()], request: Request) 
     collection = collection_of(request)
     tests = parse_filter(asked.filter or "{}")
     after = "" if asked.cursor is None else _from_cursor(asked.cursor)
-
-    def read(bundle: Bundle) -> list[Passage]:
-        allow = bundle.passages.rows(tests) if tests else None
-        return bundle.passages.get(rows_after(bundle, after, asked.limit, allow))
-
     with collection.lease() as serving:
-        found = await asyncio.to_thread(read, serving.snapshot_bundle)
+        found = await asyncio.to_thread(serving.contents.listed, after, asked.limit, tests)
         name = serving.bundle
     last = found[-1].id if len(found) == asked.limit else None
     cursor = None if last is None else base64.urlsafe_b64encode(last.encode()).decode()
@@ -148,15 +141,11 @@ async def list_passages(asked: Annotated[ListQuery, Query()], request: Request) 
 async def passage(id: str, request: Request, response: Response) -> StoredPassage:
     """Return a passage; its version is the header `ETag`, too."""
     collection = collection_of(request)
-
-    def read(bundle: Bundle) -> list[Passage]:
-        return bundle.passages.get(list(bundle.passages.rows_of([id]).values()))
-
     with collection.lease() as serving:
-        found = await asyncio.to_thread(read, serving.snapshot_bundle)
-    if not found:
+        found = await asyncio.to_thread(serving.contents.passage, id)
+    if found is None:
         raise HTTPException(404, f"no passage has the id {id!r}")
-    stored = _stored(found[0])
+    stored = _stored(found)
     response.headers["ETag"] = f'"{stored.version}"'
     return stored
 
@@ -165,7 +154,7 @@ def _collection(request: Request, count: int, field: str) -> Collection:
     """What takes writes. Raises HTTPException if nothing does, or not so many."""
     collection = collection_of(request)
     note(request, records=count)
-    if not collection.settings.writable:
+    if not collection.writable:
         raise HTTPException(
             403, "this server does not write; it does with the setting writable = true"
         )
@@ -211,12 +200,9 @@ async def _written(
 
     Raises LurcherError, HTTPException for a version of the header.
     """
-    bundle = collection.loaded()  # another may be in service when it is done
-    name = bundle.serving.bundle
-    if bundle.writes is None:
-        raise NotReady("the bundle is still being loaded")
+    name = collection.models().bundle  # another may be in service when it is done
     try:
-        receipt = await bundle.writes.submit(write, visible=wait == "visible")
+        receipt = await collection.writes().submit(write, visible=wait == "visible")
     except VersionConflict as error:
         if if_match is None:
             raise

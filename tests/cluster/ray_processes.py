@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 SHARD = rb"ray::ServeReplica:lurcher-shards-\w+:shard-"
+WRITER = rb"ray::ServeReplica:lurcher-shards-\w+:writer-"
 INGRESS = rb"ray::ServeReplica:lurcher:ingress"
 CONTROLLER = rb"ray::ServeController"
 

@@ -18,7 +18,7 @@ from lurcher.index_builder.progress import Silent
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
-from tests.cluster.conftest import NearShards, kind_of
+from tests.cluster.conftest import ENGINE, NearShards, kind_of
 from tests.tiny import TinyOptions, build
 
 TEXTS = ["cat on the windowsill", "bread in the oven", "glacier"]
@@ -40,7 +40,7 @@ def both(
     ]  # fmt: skip
     corpus = write_jsonl(root / "corpus.jsonl", records)
     build(corpus, root / "one.lurcher", TinyOptions(seed=1, window=24, overlap=0))
-    with closing(Snapshot(Bundle.open(root / "one.lurcher"), 1)) as one:
+    with closing(Snapshot(Bundle.open(root / "one.lurcher"), 1, ENGINE)) as one:
         split(one.bundle, root / "cluster", 3, Silent())
         yield *open_cluster(root / "cluster"), one
 

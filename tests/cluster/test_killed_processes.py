@@ -1,7 +1,8 @@
-"""A cluster on several nodes whose processes are killed, one after the other, while it is searched.
+"""A cluster on several nodes whose processes are killed, one by one, while it is searched and written to.
 
 ``make test-ray-faults`` prints what became of the requests; KILLS says how often each process is killed. No
-reply may be wrong: one that is not whole says so, and a hit has the score that it has in a whole one.
+reply may be wrong: one that is not whole says so, and a hit has the score that it has in a whole one. No
+write that was acknowledged may be lost, and the next search has to know it.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from tests.cluster.ray_processes import (
     CONTROLLER,
     INGRESS,
     SHARD,
+    WRITER,
     free_port,
     parent,
     processes,
@@ -48,7 +50,8 @@ from tests.tiny import TinyOptions
 pytestmark = [pytest.mark.nightly, pytest.mark.filterwarnings("ignore")]
 
 KILLS = int(os.environ.get("KILLS", "3"))
-BODY = {"query": "the cat sleeps on the windowsill", "top_k": 8}
+# Of what is written, nothing has a year.
+BODY = {"query": "the cat sleeps on the windowsill", "top_k": 8, "filter": {"year": {"gte": 0}}}
 # Two worker nodes of two cores, two shards of two replicas, two ingresses: none on the head node.
 NODES, CPUS, SHARDS, REPLICAS, INGRESSES = 2, 2, 2, 2, 2
 # Seconds for everything to be there again; and without a bad reply, after which it is.
@@ -115,6 +118,64 @@ class Load:
         return "partial" if known and missing else "wrong"
 
 
+class Writing:
+    """A client that writes pairs of documents over and over, in several shards, and looks for each."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._stop = url, Event()
+        self.counts: Counter[str] = (
+            Counter()
+        )  # of writes: acknowledged, failed; of searches after: stale
+        self._acknowledged: dict[str, int] = {}  # the last version of each id
+        self._thread = Thread(target=self._run)
+
+    def __enter__(self) -> Writing:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with httpx.Client(base_url=self._url, timeout=90) as client:
+            version = 0
+            while not self._stop.is_set():
+                version += 1
+                self._write(client, version, [f"written-{version % 20}-{side}" for side in "ab"])
+                time.sleep(0.05)  # for the processes that start
+
+    def _write(self, client: httpx.Client, version: int, ids: list[str]) -> None:
+        records = [
+            {"id": one, "text": f"version {version}", "metadata": {"version": version}}
+            for one in ids
+        ]
+        try:
+            reply = client.put("/v1/passages", json={"records": records})
+            if reply.status_code != 200:
+                print(f"write: {reply.status_code}: {reply.text[:200]}")
+                self.counts["failed"] += 1
+                return
+            self.counts["acknowledged"] += 1
+            self._acknowledged |= dict.fromkeys(ids, version)
+            asked = {"query": "version", "filter": {"version": version}}
+            found = client.post("/v1/search", json=asked)
+        except httpx.TransportError:
+            self.counts["failed"] += 1
+            return
+        if found.status_code == 200 and not found.json()["degraded"]:
+            self.counts["stale"] += {one["id"] for one in found.json()["hits"]} != set(ids)
+
+    def lost(self) -> list[str]:
+        """The ids of which an acknowledged version is gone."""
+        versions = {}
+        for id_ in self._acknowledged:
+            reply = httpx.get(f"{self._url}/v1/passages/{id_}", timeout=30)
+            if reply.status_code == 200:
+                versions[id_] = reply.json()["metadata"]["version"]
+        return [id_ for id_, one in self._acknowledged.items() if versions.get(id_, 0) < one]
+
+
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Cluster]:
     with ExitStack() as stack:
@@ -138,7 +199,7 @@ def url(nodes: Cluster, small_corpus: Path, tmp_path_factory: pytest.TempPathFac
     deploy(
         ServeOptions(
             cluster=folder, replicas=REPLICAS, ingresses=INGRESSES, shard_cpus=0.5, ingress_cpus=0.5,
-            shard_timeout_ms=1_000, settings={"max_wait_ms": 60_000, "timeout_ms": 60_000},
+            shard_timeout_ms=1_000, writable=True, settings={"max_wait_ms": 60_000, "timeout_ms": 60_000},
         )
     )  # fmt: skip
     return f"http://127.0.0.1:{port}"
@@ -161,7 +222,7 @@ def kill_node(nodes: Cluster) -> None:
 
 
 def are_all_there() -> bool:
-    wanted = {SHARD: SHARDS * REPLICAS, INGRESS: INGRESSES, CONTROLLER: 1}
+    wanted = {SHARD: SHARDS * REPLICAS, WRITER: SHARDS, INGRESS: INGRESSES, CONTROLLER: 1}
     return all(len(processes(title)) == count for title, count in wanted.items())
 
 
@@ -186,16 +247,17 @@ def test_shards_are_spread_over_the_nodes(nodes: Cluster, url: str) -> None:
     assert {parent(pid) for pid in processes(SHARD)} == raylets
 
 
-@pytest.mark.parametrize("process", ["shard", "ingress", "controller", "raylet"])
+@pytest.mark.parametrize("process", ["shard", "writer", "ingress", "controller", "raylet"])
 def test_no_reply_is_wrong_whatever_is_killed(nodes: Cluster, url: str, process: str) -> None:
     kill: Callable[[], None] = {
         "shard": lambda: kill_one(SHARD),
+        "writer": lambda: kill_one(WRITER),
         "ingress": lambda: kill_one(INGRESS),
         "controller": lambda: kill_one(CONTROLLER),
         "raylet": lambda: kill_node(nodes),
     }[process]
     times = []
-    with Load(url) as load:
+    with Load(url) as load, Writing(url) as writing:
         for _ in range(KILLS):
             killed = time.monotonic()
             kill()
@@ -205,5 +267,11 @@ def test_no_reply_is_wrong_whatever_is_killed(nodes: Cluster, url: str, process:
     print(
         f"\n| {process} | {KILLS} | {len(load.replies)} | {counts} | {median(times):.1f} | {max(times):.1f} |"
     )
+    lost, writes = writing.lost(), writing.counts
+    counts = " | ".join(str(writes[one]) for one in ("acknowledged", "failed", "stale"))
+    print(f"| {process} | writes | {counts} | lost {len(lost)} |")
     assert found["wrong"] == 0
+    assert lost == []
+    assert writes["stale"] == 0
+    assert writes["acknowledged"] > 0
     assert found["whole"] > 0

@@ -27,7 +27,7 @@ from lurcher.index_builder.edit.writer import Writer
 from lurcher.index_builder.progress import Silent
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.snapshot import Snapshot
-from tests.cluster.conftest import NearShards
+from tests.cluster.conftest import ENGINE, NearShards
 from tests.cluster.test_same_hits import LANGUAGE, TEXTS, hits
 
 OpenCluster = Callable[[Path], tuple[Coordinator, NearShards]]
@@ -89,7 +89,7 @@ def test_finds_what_one_bundle_finds(
         before = after
     assert cluster == read_cluster(before)
     check_bundles(before, cluster)
-    with closing(Snapshot(Bundle.open(one), 1)) as snapshot:
+    with closing(Snapshot(Bundle.open(one), 1, ENGINE)) as snapshot:
         wanted = snapshot.run(QUERIES)
         assert cluster.passages == snapshot.bundle.rows.passages
     for mine, other, query in zip(

@@ -23,6 +23,7 @@ EXAMPLES: dict[type[LurcherError], LurcherError] = {
     tree.WalCorrupt: tree.WalCorrupt("000.log", 8, "has changed"),
     tree.QueueFull: tree.QueueFull(5, 2),
     tree.ShardsMissing: tree.ShardsMissing([3], 4),
+    tree.PartlyWritten: tree.PartlyWritten({3: tree.WriteNotKept("no room")}, 4),
 }
 STATUS = {
     tree.FieldError: 422,
@@ -32,6 +33,7 @@ STATUS = {
     tree.VersionConflict: 409,
     tree.NotReady: 503,
     tree.ShardsMissing: 503,
+    tree.PartlyWritten: 503,
     tree.QueueFull: 429,
     tree.DeadlinePassed: 504,
     tree.NotKept: 507,

@@ -1,0 +1,75 @@
+"""What a collection in shards has, read by id: each shard is asked for what lies in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from heapq import merge
+from itertools import islice
+
+from lurcher.bundle.passages import Condition, Passage
+from lurcher.cluster.asking import Shards, refuses_filter
+from lurcher.cluster.cluster_file import ClusterFile
+from lurcher.cluster.messages import (
+    Done,
+    GetDocument,
+    GetPassage,
+    Listed,
+    ListPassages,
+    Reply,
+    Request,
+    Work,
+)
+from lurcher.cluster.sharding import shard_of
+from lurcher.errors import LurcherError, NotReady
+
+
+class ShardContents:
+    """The passages of all shards. Each method raises NotReady where one does not answer."""
+
+    def __init__(self, cluster: ClusterFile, shards: Shards, seconds: float) -> None:
+        """A shard has ``seconds`` for each request."""
+        self._cluster, self._shards, self._seconds = cluster, shards, seconds
+
+    def passage(self, id_: str) -> Passage | None:
+        """As ``Contents.passage``."""
+        (found,) = self._asked(GetPassage(id_), [self._shard_of(id_)])
+        return found.passages[0] if found.passages else None
+
+    def document(self, id_: str) -> list[Passage]:
+        """As ``Contents.document``."""
+        (found,) = self._asked(GetDocument(id_), [self._shard_of(id_)])
+        return list(found.passages)
+
+    def listed(self, after: str, limit: int, conditions: Sequence[Condition] = ()) -> list[Passage]:
+        """As ``Contents.listed``."""
+        found = self._of_all(ListPassages(after, limit, tuple(conditions)))
+        return list(islice(merge(*(one.passages for one in found), key=lambda one: one.id), limit))
+
+    def count(self) -> int:
+        """As ``Contents.count``."""
+        return sum(one.count for one in self._of_all(ListPassages("", 0, ())))
+
+    def _shard_of(self, id_: str) -> int:
+        return shard_of(id_, len(self._cluster.shards))
+
+    def _of_all(self, work: Work) -> list[Listed]:
+        return self._asked(work, range(len(self._cluster.shards)))
+
+    def _asked(self, work: Work, numbers: Iterable[int]) -> list[Listed]:
+        request = Request(self._cluster.fingerprint, (work,))
+        requests = dict.fromkeys(numbers, request)
+        replies = self._shards.ask(requests, self._seconds)
+        done = [one for number in requests if (one := self._answer_of(replies.get(number)))]
+        if len(done) < len(requests):
+            raise NotReady("not all shards that are asked for this answer; try again")
+        found = [one for one in done if isinstance(one, Listed)]
+        for one in done:
+            if isinstance(one, LurcherError) and not (found and refuses_filter(one)):
+                raise one
+        return found
+
+    def _answer_of(self, reply: Reply | None) -> Done | LurcherError | None:
+        """What a shard answers; None if it does not."""
+        if reply is None or reply.fingerprint != self._cluster.fingerprint:
+            return None
+        return reply.done[0]

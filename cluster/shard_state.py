@@ -1,0 +1,160 @@
+"""A state of a shard, which answers what a coordinator asks of its passages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from lurcher.bundle.passages import Rows
+from lurcher.bundle.vectors import BEYOND, Vectors
+from lurcher.cluster.messages import (
+    Asked,
+    Compare,
+    Compared,
+    Done,
+    Fetch,
+    Fetched,
+    Found,
+    GetDocument,
+    GetPassage,
+    HasRead,
+    Listed,
+    ListPassages,
+    Read,
+    ReadTokens,
+    Retrieve,
+    Work,
+)
+from lurcher.cluster.row_numbers import RowNumbers
+from lurcher.errors import FieldError, LurcherError
+from lurcher.order import inner_products
+from lurcher.retrieval.capabilities import NO_READER, NO_TOKENS
+from lurcher.retrieval.contents import BundleContents
+from lurcher.retrieval.outcomes import outcome_of_each
+from lurcher.retrieval.query import Candidates, QueryState, RetrieverName
+from lurcher.retrieval.retrievers.lexical import query_terms
+from lurcher.retrieval.snapshot import Snapshot
+
+_RETRIEVE = frozenset({"retrieve_dense", "retrieve_lexical"})
+_FETCH = frozenset({"fetch", "explain"})
+
+
+class ShardState:
+    """Answers for the passages of one snapshot of a shard; call it from one thread at a time."""
+
+    def __init__(self, snapshot: Snapshot, numbers: RowNumbers) -> None:
+        """``numbers`` are those of the shard's rows."""
+        self.snapshot, self._bundle, self._numbers = snapshot, snapshot.bundle, numbers
+
+    def done(self, works: Sequence[Work]) -> list[Done | LurcherError]:
+        """What became of each of ``works``, which are of one kind, or the error of its query."""
+        searches = [one for one in works if isinstance(one, Retrieve | Compare | Fetch)]
+        if searches:
+            return self._searched(searches)
+        return outcome_of_each(self._done, works)
+
+    def _done(self, work: Work) -> Done:
+        """What became of ``work``, which is of no stage of a search."""
+        match work:
+            case Read():
+                return self._has_read(work)
+            case GetPassage() | GetDocument() | ListPassages():
+                return self._listed(work)
+        raise TypeError(f"{type(work).__name__} is done with others of its kind")
+
+    def _searched(
+        self, searches: Sequence[Retrieve | Compare | Fetch]
+    ) -> list[Done | LurcherError]:
+        begun = self._begun([work.asked for work in searches])
+        done: dict[int, Done | LurcherError] = {}
+        states: dict[int, QueryState] = {}
+        for place, (work, state) in enumerate(zip(searches, begun, strict=True)):
+            if isinstance(state, LurcherError):
+                done[place] = state
+            elif isinstance(work, Compare):
+                (done[place],) = outcome_of_each(partial(self._compared, state), [work])
+            else:
+                states[place] = self._prepared(state, work)
+        retrieving = any(isinstance(work, Retrieve) for work in searches)
+        stages = _RETRIEVE if retrieving else _FETCH
+        moved = self.snapshot.advance(list(states.values()), {}, stages)
+        for place, state in zip(states, moved, strict=True):
+            if isinstance(state, LurcherError):
+                done[place] = state
+            elif retrieving:
+                done[place] = self._found(state)
+            else:
+                done[place] = Fetched(state.passages, state.explanations)
+        return [done[place] for place in range(len(searches))]
+
+    def _begun(self, asked: Sequence[Asked]) -> list[QueryState | LurcherError]:
+        return self.snapshot.begin([one.query for one in asked], [one.text for one in asked])
+
+    def _found(self, state: QueryState) -> Found:
+        """What was found, with the scores of all of it, before any is taken as another's equal."""
+        lists = {name: found.rows for name, found in state.retrieved.items()}
+        rows = np.unique(np.concatenate([*lists.values(), np.zeros(0, np.int64)]))
+        scores: dict[str, Vectors] = {}
+        held = None
+        plan, bundle = state.plan, self._bundle
+        if plan.ranker is not None or "dense" in plan.retrievers:
+            scores["dense"] = inner_products(bundle.vectors.vectors(rows), state.features.vector)
+        if "lexical" in plan.retrievers and bundle.lexical is not None:
+            terms = query_terms(state.features)
+            scores["lexical"] = bundle.lexical.scores(terms, rows)
+            held = bundle.lexical.held_here(terms)
+        found: dict[RetrieverName, Rows] = {
+            name: self._numbers_of(own) for name, own in lists.items()
+        }
+        grouped = state.query.group_by is not None
+        documents = bundle.passages.documents(rows) if grouped else ()
+        return Found(found, self._numbers_of(rows), scores, documents, held)
+
+    def _compared(self, state: QueryState, work: Compare) -> Compared:
+        ranker = None if state.plan.ranker is None else self.snapshot.rankers[state.plan.ranker]
+        if ranker is None:
+            raise FieldError("rank", NO_TOKENS)
+        candidates = Candidates(self._own(work.rows), {"dense": work.dense})
+        return Compared(ranker.scores(replace(state, candidates=candidates)))
+
+    def _has_read(self, work: Read) -> HasRead:
+        reader = self.snapshot.reader
+        if reader is None:
+            raise FieldError("read", NO_READER)
+        read = reader.read(work.query, self._own(work.rows))
+        rows = self._numbers_of(np.array(list(read), np.int64)).tolist()
+        return HasRead(
+            tuple(
+                ReadTokens(row, one.positions, one.logits)
+                for row, one in zip(rows, read.values(), strict=True)
+            )
+        )
+
+    def _listed(self, work: GetPassage | GetDocument | ListPassages) -> Listed:
+        contents = BundleContents(self._bundle)
+        match work:
+            case GetPassage(id_):
+                found = contents.passage(id_)
+                passages = [] if found is None else [found]
+            case GetDocument(id_):
+                passages = contents.document(id_)
+            case ListPassages(after, limit, conditions):
+                passages = contents.listed(after, limit, conditions)
+        return Listed(tuple(passages), contents.count())
+
+    def _prepared(self, state: QueryState, work: Retrieve | Fetch) -> QueryState:
+        """The ``state`` before the stages that ``work`` asks for."""
+        if isinstance(work, Retrieve):
+            # A little beyond: what counts as equal is known only where all shards' finds are side by side.
+            deeper = replace(work.plan, retrieval_depth=work.plan.retrieval_depth + BEYOND)
+            return replace(state, plan=deeper)
+        return replace(state, candidates=Candidates(self._own(work.rows), work.scores))
+
+    def _numbers_of(self, rows: Rows) -> Rows:
+        return self._numbers.of(self._bundle, rows)
+
+    def _own(self, numbers: Rows) -> Rows:
+        return self._numbers.rows(self._bundle, numbers)

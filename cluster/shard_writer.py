@@ -1,0 +1,64 @@
+"""What writes one shard of a served cluster; its replicas follow what is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from lurcher.bundle.bundle import Bundle
+from lurcher.cluster.cluster_file import ClusterFile, check_bundle
+from lurcher.cluster.messages import ToWrite, Wrote
+from lurcher.errors import LurcherError, NotReady
+from lurcher.index_builder.edit.writer import Writer
+from lurcher.server.settings import Settings
+from lurcher.server.write_metrics import WriteMetrics
+from lurcher.server.writing import WriteQueue
+
+_log = structlog.get_logger()
+
+
+class ShardWriter:
+    """Takes the writes of one shard; make it where an event loop runs."""
+
+    def __init__(self, folder: Path, cluster: ClusterFile, number: int, settings: Settings) -> None:
+        """Open shard ``number`` of ``cluster`` in ``folder``, with all that its log has.
+
+        Of ``settings``, those count that are about writes. Raises FieldError where another process writes it,
+        BundleError, WalCorrupt, ModelError.
+        """
+        entry = cluster.shards[number]
+        check_bundle(folder, cluster, entry)
+        self._fingerprint = cluster.fingerprint
+        self._writer = Writer.open(
+            folder / entry.path, check_hashes=settings.check_hashes, ranker_model=settings.ranker_model
+        )  # fmt: skip
+        for line in self._writer.torn:
+            _log.warning(line)
+        self._queue = WriteQueue(
+            self._writer, _let_go, settings.max_waiting, settings.max_queries,
+            WriteMetrics(CollectorRegistry()), busy=lambda: False, share=settings.write_share,
+        )  # fmt: skip
+
+    async def answer(self, request: ToWrite) -> Wrote | LurcherError:
+        """What became of ``request``, or its error; nothing is written for another version."""
+        if request.fingerprint != self._fingerprint:
+            return NotReady("another version of the collection is served here; nothing was changed")
+        try:
+            if request.until == "check":
+                receipt = await self._queue.check(request.write)
+            else:
+                receipt = await self._queue.submit(request.write, request.until == "visible")
+        except LurcherError as error:
+            return error
+        return Wrote(receipt, self._writer.bundle.rows.passages)
+
+    async def stop(self) -> None:
+        """Finish what waits, write all to the disk, and let another process write."""
+        await self._queue.stop()
+
+
+async def _let_go(bundle: Bundle) -> None:
+    """Nobody searches here."""
+    bundle.close()
