@@ -37,7 +37,7 @@ from lurcher.index_builder.progress import Silent
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
-from tests.cluster.ray_processes import SHARD, free_port, processes
+from tests.cluster.ray_processes import SHARD, WRITER, free_port, processes
 from tests.tiny import TinyOptions, build
 
 # Ray and Serve leave sockets and loops to the end of the process.
@@ -50,7 +50,7 @@ BODY = {"query": "the cat sleeps on the windowsill", "top_k": 8}
 
 @pytest.fixture(scope="module", autouse=True)
 def on_ray() -> Iterator[None]:
-    with joined("local", cpus=6):
+    with joined("local", cpus=8):
         yield
         serve.shutdown()
 
@@ -68,7 +68,7 @@ def folder(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def served(folder: Path) -> tuple[str, ServeOptions]:
     options = ServeOptions(
         cluster=folder, replicas=2, shard_cpus=0.5, ingress_cpus=0.5, shard_timeout_ms=5_000,
-        engine="onnxruntime", settings={"max_wait_ms": 60_000, "timeout_ms": 60_000},
+        engine="onnxruntime", writable=True, settings={"max_wait_ms": 60_000, "timeout_ms": 60_000},
     )  # fmt: skip
     port = free_port()
     serve.start(http_options={"port": port, "host": "127.0.0.1"})
@@ -168,6 +168,37 @@ def test_killed_replicas_cost_a_part_of_some_replies_and_no_reply_is_wrong(url: 
             assert missing == ["shard:1"]
             assert ask(url, partial=False).status_code in (200, 503)
     assert [one["id"] for one in whole(url)["hits"]] == list(before)
+
+
+def test_what_is_acknowledged_is_found_at_once_and_outlives_its_writer(url: str) -> None:
+    def put(version: int) -> httpx.Response:
+        records = [
+            {"id": f"new-{i}", "text": "A narwhal", "metadata": {"version": version}}
+            for i in range(6)
+        ]
+        return httpx.put(f"{url}/v1/passages", json={"records": records}, timeout=90)
+
+    def found(version: int) -> set[str]:
+        reply = ask(url, filter={"version": version}).json()
+        assert reply["degraded"] == []
+        return {one["id"] for one in reply["hits"]}
+
+    everything = {f"new-{i}" for i in range(6)}  # of both shards
+    for version in range(10):  # either replica may answer
+        assert put(version).json()["upserted"] == 6
+        assert found(version) == everything
+    with ThreadPoolExecutor(1) as client:
+        written = client.submit(put, 10)
+        for writer in processes(WRITER):
+            os.kill(writer, signal.SIGKILL)
+        assert written.result().status_code == 200, written.result().text
+    assert found(10) == everything
+    assert httpx.get(f"{url}/v1/bundle").json()["passages"] == 66
+    ids = {"ids": sorted(everything)}
+    deleted = httpx.request("DELETE", f"{url}/v1/passages", json=ids, timeout=90).json()
+    assert deleted["removed"] == 6
+    gone = httpx.get(f"{url}/v1/passages/new-0")
+    assert gone.status_code == 404
 
 
 def test_a_version_that_cannot_be_served_changes_nothing(
