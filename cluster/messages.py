@@ -194,7 +194,7 @@ class ToWrite:
 
 @dataclass(frozen=True, slots=True)
 class Wrote:
-    """What a write did or would do, and how many passages the shard has now."""
+    """What a write did or would do, or its error; and how many passages the shard has now."""
 
-    receipt: Receipt
+    outcome: Receipt | LurcherError
     passages: int

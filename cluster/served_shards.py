@@ -15,7 +15,7 @@ from ray.serve.handle import DeploymentHandle
 
 from lurcher.cluster.hedging import Hedging, Outcome, first_reply
 from lurcher.cluster.messages import NEWEST, Reply, Request, ToWrite, Wrote
-from lurcher.errors import LurcherError, NotReady
+from lurcher.errors import NotReady
 
 _log = structlog.get_logger()
 
@@ -101,27 +101,29 @@ class ServedWriters:
     def __init__(self, handles: list[DeploymentHandle]) -> None:
         self._handles = handles
 
-    async def ask(self, requests: Mapping[int, ToWrite]) -> dict[int, Wrote | LurcherError]:
+    async def ask(self, requests: Mapping[int, ToWrite]) -> dict[int, Wrote]:
         """As ``Writers.ask``; a writer that died is asked again when it is back, as it knows what it did."""
-        outcomes = await asyncio.gather(
-            *(self._outcome(number, request) for number, request in requests.items())
+        replies = await asyncio.gather(
+            *(self._reply(number, request) for number, request in requests.items())
         )
-        return dict(zip(requests, outcomes, strict=True))
+        return dict(zip(requests, replies, strict=True))
 
-    async def _outcome(self, number: int, request: ToWrite) -> Wrote | LurcherError:
+    async def _reply(self, number: int, request: ToWrite) -> Wrote:
         with suppress(TimeoutError):
             async with asyncio.timeout(_WRITE_SECONDS):
                 while True:
                     try:
-                        outcome: Wrote | LurcherError = await self._handles[number].answer.remote(
-                            request
-                        )
+                        reply: Wrote = await self._handles[number].answer.remote(request)
                     except RayError as error:
                         _log.warning("a writer failed", shard=number, reason=repr(error)[:_SHOWN])
                         await asyncio.sleep(_AGAIN_SECONDS)
                     else:
-                        return outcome
-        return NotReady(
-            f"shard {number} has not answered within {_WRITE_SECONDS:.0f} s; whether it has written is not "
-            "known: send the request again, with the same Idempotency-Key if it had one"
+                        return reply
+        state = "it has written nothing"
+        if request.until != "check":
+            state = "whether it has written is not known"
+        unknown = NotReady(
+            f"shard {number} has not answered within {_WRITE_SECONDS:.0f} s, and {state}: send the request "
+            "again, with the same Idempotency-Key if it had one"
         )
+        return Wrote(unknown, 0)

@@ -28,7 +28,7 @@ from lurcher.cluster.routing import SameReplica
 from lurcher.cluster.served_shards import ServedShards, ServedWriters
 from lurcher.cluster.shard import Shard
 from lurcher.cluster.shard_writer import ShardWriter
-from lurcher.errors import BundleError, FieldError, LurcherError
+from lurcher.errors import BundleError, FieldError
 from lurcher.models.engines import EngineName
 from lurcher.server.settings import Settings
 
@@ -135,7 +135,7 @@ class ServedWriter:
         """Wait until it can write: before that, Serve sends nothing. Raises what prevented it."""
         await asyncio.shield(self._opening)
 
-    async def answer(self, request: ToWrite) -> Wrote | LurcherError:
+    async def answer(self, request: ToWrite) -> Wrote:
         """As ``ShardWriter.answer``."""
         return await (await self._opening).answer(request)
 

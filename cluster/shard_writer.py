@@ -11,6 +11,7 @@ from lurcher.bundle.bundle import Bundle
 from lurcher.cluster.cluster_file import ClusterFile, check_bundle
 from lurcher.cluster.messages import ToWrite, Wrote
 from lurcher.errors import LurcherError, NotReady
+from lurcher.index_builder.edit.requests import Receipt
 from lurcher.index_builder.edit.writer import Writer
 from lurcher.server.settings import Settings
 from lurcher.server.write_metrics import WriteMetrics
@@ -41,18 +42,21 @@ class ShardWriter:
             WriteMetrics(CollectorRegistry()), busy=lambda: False, share=settings.write_share,
         )  # fmt: skip
 
-    async def answer(self, request: ToWrite) -> Wrote | LurcherError:
-        """What became of ``request``, or its error; nothing is written for another version."""
-        if request.fingerprint != self._fingerprint:
-            return NotReady("another version of the collection is served here; nothing was changed")
+    async def answer(self, request: ToWrite) -> Wrote:
+        """What became of ``request``; nothing is written for another version."""
+        outcome: Receipt | LurcherError
         try:
-            if request.until == "check":
-                receipt = await self._queue.check(request.write)
-            else:
-                receipt = await self._queue.submit(request.write, request.until == "visible")
+            outcome = await self._outcome(request)
         except LurcherError as error:
-            return error
-        return Wrote(receipt, self._writer.bundle.rows.passages)
+            outcome = error
+        return Wrote(outcome, self._writer.bundle.rows.passages)
+
+    async def _outcome(self, request: ToWrite) -> Receipt:
+        if request.fingerprint != self._fingerprint:
+            raise NotReady("another version of the collection is served here; nothing was changed")
+        if request.until == "check":
+            return await self._queue.check(request.write)
+        return await self._queue.submit(request.write, request.until == "visible")
 
     async def stop(self) -> None:
         """Finish what waits, write all to the disk, and let another process write."""

@@ -34,8 +34,8 @@ _RECORD = re.compile(r"records\.([0-9]+)")
 class Writers(Protocol):
     """The writers of a cluster, one for each shard, wherever they run."""
 
-    async def ask(self, requests: Mapping[int, ToWrite]) -> Mapping[int, Wrote | LurcherError]:
-        """The outcome of each of ``requests``, by number of the shard."""
+    async def ask(self, requests: Mapping[int, ToWrite]) -> Mapping[int, Wrote]:
+        """What became of each of ``requests``, by number of the shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +63,11 @@ class ClusterWrites:
             request = replace(request, sender=replace(request.sender, key=uuid4().hex))
         parts = self._parts(request)
         if len(parts) > 1:
-            found = await self._ask(parts, "check")
-            parts = _agreed(parts, found)
-            would = {shard: one for shard, one in found.items() if isinstance(one, Wrote)}
+            would, refused, passages = await self._ask(parts, "check")
+            parts = _agreed(parts, refused)
             if isinstance(request, Delete) and request.conditions is not None:
-                removed = sum(one.receipt.removed for one in would.values())
-                check_confirmed(request, removed, sum(one.passages for one in would.values()))
-        outcomes = await self._ask(parts, "visible" if visible else "durable")
-        done = [one.receipt for one in outcomes.values() if isinstance(one, Wrote)]
-        failed = {
-            shard: _in_request(one, parts[shard].places)
-            for shard, one in outcomes.items()
-            if isinstance(one, LurcherError)
-        }
+                check_confirmed(request, sum(one.removed for one in would), passages)
+        done, failed, _ = await self._ask(parts, "visible" if visible else "durable")
         if failed and done:
             raise PartlyWritten(failed, len(parts))
         for error in failed.values():
@@ -84,10 +76,18 @@ class ClusterWrites:
 
     async def _ask(
         self, parts: Mapping[int, _Part], until: Until
-    ) -> Mapping[int, Wrote | LurcherError]:
-        return await self._writers.ask(
+    ) -> tuple[list[Receipt], dict[int, LurcherError], int]:
+        """The receipts of the shards that could, the errors of others, and how many passages all have."""
+        found = await self._writers.ask(
             {shard: ToWrite(self._fingerprint, part.write, until) for shard, part in parts.items()}
         )
+        receipts, errors = list[Receipt](), dict[int, LurcherError]()
+        for shard, one in found.items():
+            if isinstance(one.outcome, LurcherError):
+                errors[shard] = _in_request(one.outcome, parts[shard].places)
+            else:
+                receipts.append(one.outcome)
+        return receipts, errors, sum(one.passages for one in found.values())
 
     def _parts(self, request: Write) -> dict[int, _Part]:
         """What each shard has to do of ``request``, by number. Raises FieldError for an id twice."""
@@ -130,15 +130,8 @@ class ClusterWrites:
                 return _Part(replace(request, ids=some, versions=versions), places)
 
 
-def _agreed(
-    parts: Mapping[int, _Part], checked: Mapping[int, Wrote | LurcherError]
-) -> dict[int, _Part]:
-    """Those of ``parts`` that their shards can write, as they have ``checked``. Raises why one cannot."""
-    refused = {
-        shard: _in_request(one, parts[shard].places)
-        for shard, one in checked.items()
-        if isinstance(one, LurcherError)
-    }
+def _agreed(parts: Mapping[int, _Part], refused: Mapping[int, LurcherError]) -> dict[int, _Part]:
+    """Those of ``parts`` that are not ``refused``; raises the first error, if it is one of the whole."""
     at_fault = [
         one for one in refused.values() if not refuses_filter(one) or len(refused) == len(parts)
     ]

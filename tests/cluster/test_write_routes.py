@@ -14,7 +14,6 @@ from lurcher.cluster.app import cluster_app
 from lurcher.cluster.cluster_file import read_cluster
 from lurcher.cluster.messages import ToWrite, Wrote
 from lurcher.cluster.shard import Shard
-from lurcher.errors import LurcherError
 from lurcher.server.keys import key_hash
 from lurcher.server.settings import Settings
 from tests.cluster.conftest import NearShards
@@ -29,7 +28,7 @@ class LateWriters:
         self._folder = folder
         self._opened: NearWriters | None = None
 
-    async def ask(self, requests: Mapping[int, ToWrite]) -> Mapping[int, Wrote | LurcherError]:
+    async def ask(self, requests: Mapping[int, ToWrite]) -> Mapping[int, Wrote]:
         self._opened = self._opened or NearWriters(self._folder)
         return await self._opened.ask(requests)
 

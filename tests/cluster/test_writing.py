@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Condition
 from lurcher.cluster.cluster_file import ClusterFile, check_bundles, read_cluster
 from lurcher.cluster.contents import ShardContents
@@ -62,12 +63,12 @@ class NearWriters:
             for number in range(len(self.cluster.shards))
         ]
 
-    async def ask(self, requests: Mapping[int, ToWrite]) -> Mapping[int, Wrote | LurcherError]:
-        outcomes: dict[int, Wrote | LurcherError] = {}
+    async def ask(self, requests: Mapping[int, ToWrite]) -> Mapping[int, Wrote]:
+        outcomes: dict[int, Wrote] = {}
         for number, request in requests.items():
             self.asked.append((number, request))
             if number in self.failing and request.until != "check":
-                outcomes[number] = self.failing[number]
+                outcomes[number] = Wrote(self.failing[number], 0)
             else:
                 outcomes[number] = await self.writers[number].answer(request)
         return outcomes
@@ -223,9 +224,15 @@ def test_what_is_at_fault_is_refused_as_a_whole_and_named_as_in_one_bundle(
 
 
 def test_a_filter_deletes_in_those_shards_that_have_its_field(folder: Path) -> None:
+    # All that is in its shard, and no confirmation is needed, as the others have more.
+    cluster = read_cluster(folder)
+    shard = shard_of("narwhal", len(cluster.shards))
+    with closing(Bundle.open(folder / cluster.shards[shard].path)) as bundle:
+        passages = bundle.passages.get(list(bundle.all_rows()))
     horned = document("narwhal", "A narwhal.", horns=1)
     delete = Delete(conditions=(Condition("horns", "in", (1,)),))
-    (_, receipt, none), _ = written(folder, [Upsert((horned,)), delete, delete])
+    rest = Delete(tuple(one.id for one in passages))
+    (_, _, receipt, none), _ = written(folder, [Upsert((horned,)), rest, delete, delete])
     assert isinstance(receipt, Receipt)
     assert receipt.removed == 1
     assert isinstance(none, FieldError)  # no shard has the field any more
