@@ -7,7 +7,7 @@ passages are left out when it is counted. So a count of a million passages takes
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 
@@ -37,8 +37,8 @@ class Facet:
     passages: int | None
 
 
-def facet(bundle: Bundle, field: str, allow: Rows | None, limit: int) -> Facet:
-    """The ``limit`` most frequent values of ``field`` in the passages at the rows ``allow``; None: in all.
+def facet(bundle: Bundle, field: str, allow: Rows | None, limit: int | None) -> Facet:
+    """The ``limit`` most frequent values of ``field`` in the passages at the rows ``allow``; None: all.
 
     Of equally frequent ones, numbers come before texts and then the smaller first. Raises FieldError if no
     passage has the field.
@@ -63,6 +63,18 @@ def facet(bundle: Bundle, field: str, allow: Rows | None, limit: int) -> Facet:
     return found
 
 
+def joined(parts: Sequence[Facet], limit: int) -> Facet:
+    """The ``limit`` most frequent values of a field in several ``parts`` together, which have all values."""
+    counts: Counter[Scalar] = Counter()
+    passages = 0
+    for part in parts:
+        if part.passages is None:
+            return part
+        counts.update(dict(part.values))
+        passages += part.passages
+    return Facet(_first(counts, limit), len(counts), passages)
+
+
 def _mask(bundle: Bundle, allow: Rows | None) -> _Mask | None:
     """Which rows of the snapshot count (n,); None: all."""
     if allow is None:
@@ -72,7 +84,7 @@ def _mask(bundle: Bundle, allow: Rows | None) -> _Mask | None:
     return passes
 
 
-def _counted(parts: Iterable[tuple[FieldValues, _Mask | None]], limit: int) -> Facet:
+def _counted(parts: Iterable[tuple[FieldValues, _Mask | None]], limit: int | None) -> Facet:
     counts: Counter[Scalar] = Counter()
     passages = 0
     for held, mask in parts:
@@ -81,7 +93,13 @@ def _counted(parts: Iterable[tuple[FieldValues, _Mask | None]], limit: int) -> F
         for code in np.flatnonzero(found).tolist():
             counts[held.values[code]] += int(found[code])
         passages += len(np.flatnonzero(np.bincount(held.rows[kept])))
-    return Facet(nsmallest(limit, counts.items(), key=_place), len(counts), passages)
+    return Facet(_first(counts, limit), len(counts), passages)
+
+
+def _first(counts: Counter[Scalar], limit: int | None) -> list[tuple[Scalar, int]]:
+    if limit is None:
+        return list(counts.items())
+    return nsmallest(limit, counts.items(), key=_place)
 
 
 def _place(item: tuple[Scalar, int]) -> tuple[int, bool, Scalar]:

@@ -20,7 +20,7 @@ from lurcher.server import errors, keys, lookup
 from lurcher.server.app import create_app, mount_metrics
 from lurcher.server.key_ring import Level
 from lurcher.server.lookup import NATIVE, collection_of
-from lurcher.server.routes import answer, documents, health, passages, search
+from lurcher.server.routes import answer, documents, facets, health, passages, search
 from lurcher.server.routes.bundle import describe
 from lurcher.server.schemas.bundle import BundleReply
 from lurcher.server.service import Service
@@ -76,7 +76,7 @@ def _mount(cluster: ClusterFile, app: FastAPI, settings: Settings) -> None:
     """Add the routes of searches and answers, of what the collection has, and for operators."""
     by_body = (search.router, answer.router)  # which collection is asked, a request's body says
     of_level: dict[Level, list[APIRouter]] = {
-        "read": [*by_body, passages.reading, documents.router, _about(cluster)],
+        "read": [*by_body, passages.reading, documents.router, facets.router, _about(cluster)],
         "write": [passages.writing],
     }
     for level, routers in of_level.items():

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from heapq import merge
 from itertools import islice
+from typing import TypeVar
 
+from lurcher.bundle.facets import Facet, joined
 from lurcher.bundle.passages import Condition, Passage
 from lurcher.cluster.asking import Shards, refuses_filter
 from lurcher.cluster.cluster_file import ClusterFile
 from lurcher.cluster.messages import (
+    Counted,
+    CountValues,
     Done,
     GetDocument,
     GetPassage,
@@ -20,7 +24,9 @@ from lurcher.cluster.messages import (
     Work,
 )
 from lurcher.cluster.sharding import shard_of
-from lurcher.errors import LurcherError, NotReady
+from lurcher.errors import FieldError, LurcherError, NotReady
+
+_Kind = TypeVar("_Kind", Listed, Counted)
 
 
 class ShardContents:
@@ -32,37 +38,53 @@ class ShardContents:
 
     def passage(self, id_: str) -> Passage | None:
         """As ``Contents.passage``."""
-        (found,) = self._asked(GetPassage(id_), [self._shard_of(id_)])
+        (found,) = self._asked(GetPassage(id_), Listed, [self._shard_of(id_)])
         return found.passages[0] if found.passages else None
 
     def document(self, id_: str) -> list[Passage]:
         """As ``Contents.document``."""
-        (found,) = self._asked(GetDocument(id_), [self._shard_of(id_)])
+        (found,) = self._asked(GetDocument(id_), Listed, [self._shard_of(id_)])
         return list(found.passages)
 
     def listed(self, after: str, limit: int, conditions: Sequence[Condition] = ()) -> list[Passage]:
         """As ``Contents.listed``."""
-        found = self._of_all(ListPassages(after, limit, tuple(conditions)))
+        found = self._of_all(ListPassages(after, limit, tuple(conditions)), Listed)
         return list(islice(merge(*(one.passages for one in found), key=lambda one: one.id), limit))
+
+    def facets(
+        self, fields: Sequence[str], limit: int, conditions: Sequence[Condition] = ()
+    ) -> tuple[int, list[Facet]]:
+        """As ``Contents.facets``."""
+        total, facets = 0, []
+        for field in fields:
+            found = self._of_all(CountValues(field, tuple(conditions)), Counted)
+            parts = [one.facet for one in found if isinstance(one.facet, Facet)]
+            for one in found:
+                if isinstance(one.facet, FieldError) and not parts:
+                    raise one.facet
+            total = sum(one.passages for one in found)
+            facets.append(joined(parts, limit))
+        return total, facets
 
     def count(self) -> int:
         """As ``Contents.count``."""
-        return sum(one.count for one in self._of_all(ListPassages("", 0, ())))
+        return sum(one.count for one in self._of_all(ListPassages("", 0, ()), Listed))
 
     def _shard_of(self, id_: str) -> int:
         return shard_of(id_, len(self._cluster.shards))
 
-    def _of_all(self, work: Work) -> list[Listed]:
-        return self._asked(work, range(len(self._cluster.shards)))
+    def _of_all(self, work: Work, kind: type[_Kind]) -> list[_Kind]:
+        return self._asked(work, kind, range(len(self._cluster.shards)))
 
-    def _asked(self, work: Work, numbers: Iterable[int]) -> list[Listed]:
+    def _asked(self, work: Work, kind: type[_Kind], numbers: Iterable[int]) -> list[_Kind]:
+        """What the shards ``numbers`` make of ``work``, but for those without what a filter is about."""
         request = Request(self._cluster.fingerprint, (work,))
         requests = dict.fromkeys(numbers, request)
         replies = self._shards.ask(requests, self._seconds)
         done = [one for number in requests if (one := self._answer_of(replies.get(number)))]
         if len(done) < len(requests):
             raise NotReady("not all shards that are asked for this answer; try again")
-        found = [one for one in done if isinstance(one, Listed)]
+        found = [one for one in done if isinstance(one, kind)]
         for one in done:
             if isinstance(one, LurcherError) and not (found and refuses_filter(one)):
                 raise one

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from lurcher.bundle.facets import Facet
 from lurcher.bundle.passages import Condition, Passage, Rows
 from lurcher.bundle.vectors import Vectors
-from lurcher.errors import LurcherError
+from lurcher.errors import FieldError, LurcherError
 from lurcher.index_builder.edit.requests import Receipt
 from lurcher.index_builder.edit.requests import Request as Write
 from lurcher.models.lexical.bm25 import Counts
@@ -140,6 +141,22 @@ class ListPassages:
 
 
 @dataclass(frozen=True, slots=True)
+class CountValues:
+    """Count all values of ``field`` in the passages that meet ``conditions``."""
+
+    field: str
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many passages there are of those; and the values in any order, or why there are none."""
+
+    passages: int
+    facet: Facet | FieldError
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     """The passages that were asked for, and how many the shard has."""
 
@@ -147,8 +164,8 @@ class Listed:
     count: int
 
 
-Work = Retrieve | Compare | Fetch | Read | GetPassage | GetDocument | ListPassages
-Done = Found | Compared | Fetched | HasRead | Listed
+Work = Retrieve | Compare | Fetch | Read | GetPassage | GetDocument | ListPassages | CountValues
+Done = Found | Compared | Fetched | HasRead | Listed | Counted
 
 # The state of a shard that is asked for its newest.
 NEWEST = ""

@@ -8,12 +8,15 @@ from functools import partial
 
 import numpy as np
 
+from lurcher.bundle.facets import facet
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import BEYOND, Vectors
 from lurcher.cluster.messages import (
     Asked,
     Compare,
     Compared,
+    Counted,
+    CountValues,
     Done,
     Fetch,
     Fetched,
@@ -63,6 +66,8 @@ class ShardState:
                 return self._has_read(work)
             case GetPassage() | GetDocument() | ListPassages():
                 return self._listed(work)
+            case CountValues():
+                return self._counted(work)
         raise TypeError(f"{type(work).__name__} is done with others of its kind")
 
     def _searched(
@@ -144,6 +149,13 @@ class ShardState:
             case ListPassages(after, limit, conditions):
                 passages = contents.listed(after, limit, conditions)
         return Listed(tuple(passages), contents.count())
+
+    def _counted(self, work: CountValues) -> Counted:
+        rows = self._bundle.passages.rows(work.conditions)
+        try:
+            return Counted(len(rows), facet(self._bundle, work.field, rows, None))
+        except FieldError as error:
+            return Counted(len(rows), error)
 
     def _prepared(self, state: QueryState, work: Retrieve | Fetch) -> QueryState:
         """The ``state`` before the stages that ``work`` asks for."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.conditions import Condition
+from lurcher.bundle.facets import Facet, facet
 from lurcher.bundle.listing import rows_after
 from lurcher.bundle.passage import Passage
 
@@ -22,6 +23,14 @@ class Contents(Protocol):
 
     def listed(self, after: str, limit: int, conditions: Sequence[Condition] = ()) -> list[Passage]:
         """The first ``limit`` passages after the id ``after``, by id, of those that meet ``conditions``.
+
+        Raises FieldError.
+        """
+
+    def facets(
+        self, fields: Sequence[str], limit: int, conditions: Sequence[Condition] = ()
+    ) -> tuple[int, list[Facet]]:
+        """How many passages meet ``conditions``, and their ``limit`` most frequent values of ``fields``.
 
         Raises FieldError.
         """
@@ -49,6 +58,14 @@ class BundleContents:
         """As ``Contents.listed``."""
         allow = self._passages.rows(conditions) if conditions else None
         return self._passages.get(rows_after(self._bundle, after, limit, allow))
+
+    def facets(
+        self, fields: Sequence[str], limit: int, conditions: Sequence[Condition] = ()
+    ) -> tuple[int, list[Facet]]:
+        """As ``Contents.facets``."""
+        allow = self._passages.rows(conditions) if conditions else None
+        total = self._passages.count if allow is None else len(allow)
+        return total, [facet(self._bundle, field, allow, limit) for field in fields]
 
     def count(self) -> int:
         """As ``Contents.count``."""

@@ -7,8 +7,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from lurcher.bundle.bundle import Bundle
-from lurcher.bundle.facets import Facet, facet
 from lurcher.retrieval.filters import parse_filter
 from lurcher.server.errors import responses
 from lurcher.server.lookup import collection_of
@@ -22,14 +20,10 @@ async def facets(asked: Annotated[FacetQuery, Query()], request: Request) -> Fac
     """Count the values of metadata fields over all passages, or all that meet a filter; exactly."""
     collection = collection_of(request)
     tests = parse_filter(asked.filter or "{}")
-
-    def count(bundle: Bundle) -> tuple[int, list[Facet]]:
-        allow = bundle.passages.rows(tests) if tests else None
-        total = bundle.passages.count if allow is None else len(allow)
-        return total, [facet(bundle, field, allow, asked.limit) for field in asked.field]
-
     with collection.lease() as serving:
-        total, found = await asyncio.to_thread(count, serving.snapshot_bundle)
+        total, found = await asyncio.to_thread(
+            serving.contents.facets, asked.field, asked.limit, tests
+        )
         name = serving.bundle
     return FacetsReply(
         facets=[

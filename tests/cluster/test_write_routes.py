@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,27 @@ def test_passages_are_listed_in_the_order_of_their_ids(
         asked["cursor"] = page["cursor"]
     assert listed == sorted(one["id"] for one in small_records if one["lang"] == "en")
     assert client.get("/v1/passages", params={"filter": '{"x": 1}'}).status_code == 422
+
+
+def test_values_of_all_shards_are_counted(
+    client: TestClient, small_records: list[dict[str, Any]]
+) -> None:
+    put(
+        client,
+        {"id": "n", "text": "A narwhal", "metadata": {"horns": 1, "lang": "kl", "flag": True}},
+    )
+    asked = {"field": ["lang", "horns", "flag"], "limit": 3, "filter": '{"flag": true}'}
+    found = client.get("/v1/facets", params=asked).json()
+    flagged = [one for one in small_records if one["flag"]]
+    langs = Counter(one["lang"] for one in flagged)
+    lang, horns, flag = found["facets"]
+    assert found["passages"] == len(flagged) + 1
+    assert {one["value"]: one["count"] for one in lang["values"]} == dict(langs.most_common(3))
+    assert (lang["distinct"], lang["passages"]) == (len(langs) + 1, len(flagged) + 1)
+    assert horns["values"] == [{"value": 1, "count": 1}]
+    assert flag["values"] == [{"value": True, "count": len(flagged) + 1}]
+    assert client.get("/v1/facets", params={"field": "tusks"}).status_code == 422
+    client.request("DELETE", "/v1/passages", json={"ids": ["n"]})
 
 
 def test_who_has_no_key_for_it_may_not_write(client: TestClient) -> None:
