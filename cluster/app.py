@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, Field
 
 from lurcher.bundle.bundle import Bundle
@@ -16,15 +16,21 @@ from lurcher.cluster.cluster_file import ClusterFile, check_bundle
 from lurcher.cluster.coordinator import Coordinator
 from lurcher.cluster.writing import ClusterWrites, Writers
 from lurcher.models.engines import EngineName
-from lurcher.server import errors, keys, lookup
-from lurcher.server.app import create_app, mount_metrics
-from lurcher.server.key_ring import Level
-from lurcher.server.lookup import NATIVE, collection_of
-from lurcher.server.routes import answer, documents, facets, health, passages, search
+from lurcher.server import errors
+from lurcher.server.app import create_app, mount_routes
+from lurcher.server.lookup import collection_of
+from lurcher.server.protocols.cohere import rerank
+from lurcher.server.protocols.mcp import routes as mcp
+from lurcher.server.routes import admin, collections, feedback
 from lurcher.server.routes.bundle import describe
 from lurcher.server.schemas.bundle import BundleReply
 from lurcher.server.service import Service
 from lurcher.server.settings import Settings
+
+# Routes that shards cannot answer, or that are about which collections there are.
+_OF_ONE_BUNDLE = (
+    rerank.router, feedback.reading, feedback.writing, collections.router, admin.router, mcp.router,
+)  # fmt: skip
 
 
 class ShardReply(BaseModel):
@@ -65,30 +71,12 @@ def cluster_app(
     def open_snapshot(bundle: Bundle, threads: int, engine: EngineName) -> Coordinator:
         return Coordinator(bundle, cluster, shards, shard_seconds, threads, engine)
 
-    app = create_app(settings, on_failure, open_snapshot, on_ready, mount=partial(_mount, cluster))
+    mount = partial(mount_routes, without=_OF_ONE_BUNDLE, about=_about(cluster))
+    app = create_app(settings, on_failure, open_snapshot, on_ready, mount=mount)
     if writers is not None:
         service: Service = app.state.service
         service.collections.default.write_by(ClusterWrites(cluster, writers))
     return app
-
-
-def _mount(cluster: ClusterFile, app: FastAPI, settings: Settings) -> None:
-    """Add the routes of searches and answers, of what the collection has, and for operators."""
-    by_body = (search.router, answer.router)  # which collection is asked, a request's body says
-    of_level: dict[Level, list[APIRouter]] = {
-        "read": [*by_body, passages.reading, documents.router, facets.router, _about(cluster)],
-        "write": [passages.writing],
-    }
-    for level, routers in of_level.items():
-        demands = keys.to(level, settings)
-        refusals = errors.responses(401, 403) if demands else {}
-        for router in routers:
-            of_default = [] if router in by_body or not demands else [Depends(lookup.of_default)]
-            app.include_router(
-                router, prefix=NATIVE, dependencies=[*demands, *of_default], responses=refusals
-            )  # fmt: skip
-    app.include_router(health.router)
-    mount_metrics(app, settings)
 
 
 def _about(cluster: ClusterFile) -> APIRouter:
@@ -96,7 +84,7 @@ def _about(cluster: ClusterFile) -> APIRouter:
     router = APIRouter(tags=["bundle"])
 
     @router.get("/bundle", responses=errors.responses(503))
-    async def bundle(request: Request) -> ClusterReply:
+    async def about_bundle(request: Request) -> ClusterReply:
         """Describe the collection: its size, shards, encoder, and the limits on requests."""
         collection = collection_of(request)
         with collection.lease() as serving:

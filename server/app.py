@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -133,13 +133,19 @@ def create_app(
     app.state.service, app.state.link = service, link
     app.state.without_keys = not keys.to("read", settings)  # for PlainRoute
     errors.install(app)
-    (mount or _mount)(app, settings)
+    (mount or mount_routes)(app, settings)
     _describe(app, settings)
     return app
 
 
-def _mount(app: FastAPI, settings: Settings) -> None:
-    """Add all routes: those that ask a collection for the default, and below its name for each."""
+def mount_routes(
+    app: FastAPI, settings: Settings, without: Collection[APIRouter] = (),
+    about: APIRouter = bundle.router,
+) -> None:  # fmt: skip
+    """Add all routes: those that ask a collection for the default, and below its name for each.
+
+    But for those of ``without``; ``about`` are those that describe a collection.
+    """
     reads, writes = keys.to("read", settings), keys.to("write", settings)
 
     # Which of them a request asks, its body says.
@@ -161,7 +167,7 @@ def _mount(app: FastAPI, settings: Settings) -> None:
         (openai.router, reads, [NATIVE]),
         (mcp.router, reads, [""]),
         (documents.router, reads, [NATIVE]),
-        (bundle.router, reads, [NATIVE]),
+        (about, reads, [NATIVE]),
         (facets.router, reads, [NATIVE]),
         (passages.reading, reads, [NATIVE]),
         (passages.writing, writes, [NATIVE]),
@@ -169,23 +175,21 @@ def _mount(app: FastAPI, settings: Settings) -> None:
         (feedback.writing, writes, [NATIVE]),
     ):
         for prefix in [*prefixes, OF_COLLECTION]:
-            include(router, demands, prefix)
+            if router not in without:
+                include(router, demands, prefix)
     include(tei.router, reads, "")
     include(tokens.router, reads, "")
     for router, demands in (
         (collections.router, reads), (admin.router, keys.to("admin", settings))
     ):  # fmt: skip
+        if router in without:
+            continue
         refusals = errors.responses(401, 403, 429) if demands else {}
         app.include_router(router, dependencies=demands, responses=refusals)
     for router in (health.router, page.router, tei.health):
         include(router, [], "")
     if settings.docs:
         app.include_router(page.reference)
-    mount_metrics(app, settings)
-
-
-def mount_metrics(app: FastAPI, settings: Settings) -> None:
-    """Add ``/metrics`` for those to whom the ``settings`` show it."""
     if settings.metrics != "off":
         demands = keys.to("admin", settings) if settings.metrics == "admin" else []
         refusals = errors.responses(401, 403, 429) if demands else {}

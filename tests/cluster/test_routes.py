@@ -75,3 +75,23 @@ def test_hits_are_grouped_and_batches_ranked_by_a_reader(client: TestClient) -> 
 def test_metrics_are_told(client: TestClient) -> None:
     client.post("/v1/search", json={"query": "cat"})
     assert "lurcher_stage_seconds" in client.get("/metrics").text
+
+
+def test_other_protocols_and_the_search_page_are_served(client: TestClient) -> None:
+    texts = ["a cat", "bread"]
+    (found,) = {
+        tuple(map(tuple, vectors))
+        for vectors in (
+            [one["embedding"] for one in client.post(
+                "/v1/embeddings", json={"model": "tiny", "input": texts}
+            ).json()["data"]],
+            client.post("/embed", json={"inputs": texts}).json(),
+        )
+    }  # fmt: skip
+    assert len(found) == 2
+    ranked = client.post("/rerank", json={"query": "cat", "texts": texts}).json()
+    assert {one["index"] for one in ranked} == {0, 1}
+    assert "<html" in client.get("/").text
+    assert "/v1/passages" in client.get("/openapi.json").json()["paths"]
+    for path in ("/v1/rerank", "/v1/feedback", "/v1/collections", "/mcp"):
+        assert client.post(path, json={}).status_code == 404
