@@ -7,6 +7,7 @@ passage to which they add nothing keeps its score.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from lurcher.models.neighbours.adapted import gated_scores
 from lurcher.models.neighbours.nearness import nearness
 from lurcher.models.neighbours.votes import boost, raised
 from lurcher.order import best_first, evened, inner_products
-from lurcher.retrieval.query import Candidates
+from lurcher.retrieval.query import Candidates, Plan, RetrieverName
 
 # The scores (n,) of rows (n,).
 ScoresOf = Callable[[Rows], Vectors]
@@ -26,6 +27,67 @@ NAMED_WEIGHT = 1.5
 # What the lexical score counts beside ``dense``, over what it counts beside a ranker's score: late
 # interaction sees many of the words itself.
 UNRANKED = 2.0
+
+
+class Scores(Protocol):
+    """What passages score for one query, whichever retriever found them."""
+
+    def dense(self, rows: Rows) -> Vectors:
+        """The inner products (n,) of the vectors of ``rows`` (n,) with the query's."""
+
+    def lexical(self, rows: Rows) -> Vectors:
+        """The lexical scores (n,) of ``rows`` (n,)."""
+
+    def known(self, rows: Rows) -> tuple[Vectors, Vectors]:
+        """What ``mean_products`` gives for ``rows`` (n,)."""
+
+
+def one_list(
+    found: Mapping[RetrieverName, Candidates], plan: Plan, named: float, scores: Scores,
+    elsewhere: float = 0.0,
+) -> Candidates:  # fmt: skip
+    """What the retrievers of ``plan`` have ``found``, as at most ``plan.depth`` candidates, best first.
+
+    ``named`` is the share of the query that is names, ``elsewhere`` the most that known queries say of a
+    passage that cannot be looked at.
+    """
+    if plan.retrievers == ("dense",):
+        return found["dense"]
+    if plan.retrievers == ("lexical",):
+        return _found_by_words(found["lexical"], plan, named, scores)
+    if plan.neighbours in ("voting", "online"):
+        found = {**found, plan.neighbours: _voted(found[plan.neighbours])}
+    rows = np.unique(np.concatenate([one.rows for one in found.values()]))
+    candidates = filled("dense", found["dense"], rows, scores.dense)
+    if plan.neighbours in ("voting", "online"):
+        candidates = fuse_votes(candidates, found[plan.neighbours], plan.dense_weight or 0.0)
+    elif plan.neighbours == "adapted":
+        candidates = fuse_means(candidates, *scores.known(rows), plan.dense_weight or 0.0)
+    if "lexical" in found:
+        words = filled("lexical", found["lexical"], rows, scores.lexical)
+        candidates = candidates.given(**words.columns)
+        neighbours = candidates.columns.get("neighbours")
+        if neighbours is not None:
+            known = np.append(neighbours, np.float32(elsewhere))
+            named *= 1 - answered_share(known, adapted=plan.neighbours == "adapted")
+        candidates = fuse_lexical(candidates, lexical_weight(plan.lexical_weight or 0.0, named))
+    return best(candidates, plan.depth)
+
+
+def _found_by_words(words: Candidates, plan: Plan, named: float, scores: Scores) -> Candidates:
+    """What the lexical index found, in its order, with what a ranker needs."""
+    if plan.ranker is None:
+        return words
+    lexical = words.columns["lexical"]
+    weight = lexical_weight(plan.lexical_weight or 0.0, named)
+    return words.given(
+        dense=scores.dense(words.rows), fused=lexical, lexical_share=np.float32(weight) * lexical
+    )
+
+
+def _voted(candidates: Candidates) -> Candidates:
+    """Those of ``candidates`` that any known query votes for."""
+    return candidates.take(np.flatnonzero(candidates.columns["neighbours"] > 0))
 
 
 def filled(name: str, found: Candidates, rows: Rows, scores: ScoresOf) -> Candidates:
@@ -61,8 +123,19 @@ def fuse_adapted(
     ``passages`` and ``means`` (n, d) are theirs, a mean of zeros where there is no known query; ``weight`` is
     lambda.
     """
-    mean = inner_products(means, vector)
-    agreement = np.einsum("nd,nd->n", passages, means)
+    return fuse_means(candidates, *mean_products(passages, means, vector), weight)
+
+
+def mean_products(passages: Vectors, means: Vectors, vector: Vectors) -> tuple[Vectors, Vectors]:
+    """The inner products (n,) of ``means`` (n, d) with the query's ``vector`` (d,), and with ``passages``."""
+    agreement: Vectors = np.einsum("nd,nd->n", passages, means)
+    return inner_products(means, vector), agreement
+
+
+def fuse_means(
+    candidates: Candidates, mean: Vectors, agreement: Vectors, weight: float
+) -> Candidates:
+    """As ``fuse_adapted``, by what ``mean_products`` gives for the candidates."""
     fused = gated_scores(candidates.columns["dense"], mean, agreement, weight)
     weights = adapted_weights(mean, weight)
     return candidates.given(neighbours=mean, fused=fused, adapted=fused, dense_weight=weights)
