@@ -33,7 +33,7 @@ from lurcher.errors import LurcherError
 from lurcher.evaluation.judgements import read_queries
 from lurcher.index_builder.progress import Silent
 from lurcher.retrieval.filters import conditions
-from lurcher.retrieval.query import Query, ReadOptions
+from lurcher.retrieval.query import Extra, Query, ReadOptions
 from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
 
@@ -41,6 +41,8 @@ _ENOUGH = 1e9  # seconds for a shard: nothing is late here
 _BATCH = 20  # queries of a request, where several are asked at once
 _NAMES = ("Retrieve", "Compare", "Fetch")
 _PLAIN = "by default"
+# Known queries are compared as well, where they count.
+_NAMED: frozenset[Extra] = frozenset({"contributing_neighbours"})
 
 _Batches = Sequence[Sequence[Query]]
 _Modes = Mapping[str, _Batches]
@@ -77,7 +79,7 @@ class _Compared(NamedTuple):
 
 
 def main(
-    bundle: Annotated[Path, typer.Argument(help="A bundle as it was built, without known queries.")],
+    bundle: Annotated[Path, typer.Argument(help="A bundle of which nothing was deleted.")],
     queries: Annotated[Path, typer.Option(help="queries.jsonl to ask with.")],
     shards: Annotated[
         list[int] | None, typer.Option(min=1, help="How many shards; can be repeated.")
@@ -111,6 +113,12 @@ def _modes(one: Snapshot, texts: Sequence[str], by: dict[str, Any]) -> _Modes:
     if able.vectors and able.lexical is not None:
         changes |= {name: {"retrieve": name} for name in ("dense", "lexical")}
     changes["unranked"] = {"rank": "off"}
+    if able.known is not None:
+        changes |= {
+            f"neighbours {mode}{unranked}": {"neighbours": mode, "extras": _NAMED, **rank}
+            for mode in ("off", "adapted", "voting")
+            for unranked, rank in (("", {}), (", unranked", {"rank": "off"}))
+        }
     changes |= {name: {"rank": name} for name in ("decoder", "t5", "reader") if able.ranks(name)}
     if by:
         changes["filtered"] = {"conditions": conditions(by)}
@@ -183,8 +191,10 @@ def _compared(
 
 
 def _scores(result: SearchResult) -> dict[tuple[object, ...], float]:
-    """The scores of its hits and answers, in their order."""
+    """The scores of its hits and answers, and the shares of known queries in hits, in their order."""
     found: dict[tuple[object, ...], float] = {(hit.id,): hit.score for hit in result.hits}
     for hit in result.hits:
         found |= {(hit.id, name): score for name, score in hit.scores.items()}
+        known = hit.explanation.contributing_neighbours or []
+        found |= {(hit.id, "known", one.id): one.share for one in known}
     return found | {(one.passage.id, one.part, one.span): one.score for one in result.answers}

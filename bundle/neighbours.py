@@ -87,9 +87,9 @@ class NeighbourSettings(_Part):
     mode: Mode = Field(description="which won on development queries, and is used by default")
     adapted: AdaptedSettings
     voting: VotingSettings
-    queries: int = Field(ge=1)
-    labels: int = Field(ge=1)
-    passages: int = Field(ge=1, description="how many have a label")
+    queries: int = Field(ge=0, description="none in a shard whose passages have no label")
+    labels: int = Field(ge=0)
+    passages: int = Field(ge=0, description="how many have a label")
     sources: dict[str, int]  # known queries by where they came from
     logs: dict[str, int]  # feedback logs that were folded in: id -> last sequence number
     search_effort: int | None  # of queries.faiss

@@ -23,6 +23,9 @@ class AdaptedIndex(Protocol):
     def search_among(self, query: Vectors, k: int, allowed: Rows) -> tuple[Vectors, Rows]:
         """Scores (m,) and rows (m,), as ``top`` has them, of ``allowed`` rows only, m at most k."""
 
+    def vectors(self, rows: Rows) -> Vectors:
+        """The vectors (n, d) of ``rows``, which it has found."""
+
 
 @dataclass(frozen=True, eq=False)
 class ScannedVectors:
@@ -32,8 +35,7 @@ class ScannedVectors:
     rows: Rows
 
     @cached_property
-    def vectors(self) -> Vectors:
-        """The vectors (n, d)."""
+    def _vectors(self) -> Vectors:
         return self.make()
 
     def top(self, queries: Vectors, k: int) -> list[tuple[Vectors, Rows]]:
@@ -44,7 +46,11 @@ class ScannedVectors:
         """As ``AdaptedIndex.search_among``."""
         return self._best(query, k, np.flatnonzero(np.isin(self.rows, allowed)))
 
+    def vectors(self, rows: Rows) -> Vectors:
+        """As ``AdaptedIndex.vectors``."""
+        return self._vectors[np.searchsorted(self.rows, rows)]
+
     def _best(self, query: Vectors, k: int, places: Rows) -> tuple[Vectors, Rows]:
-        scores = evened(inner_products(self.vectors[places], query))
+        scores = evened(inner_products(self._vectors[places], query))
         best = best_first(scores, places, k)
         return scores[best], self.rows[places[best]]

@@ -21,10 +21,11 @@ from lurcher.cluster.messages import (
     ReadTokens,
     Reply,
     Request,
+    Retrieve,
     Work,
 )
 from lurcher.errors import FieldError, LurcherError, ShardsMissing
-from lurcher.retrieval.query import QueryState
+from lurcher.retrieval.query import NO_CANDIDATES, Candidates, Plan, QueryState
 
 
 class Shards(Protocol):
@@ -39,7 +40,8 @@ class Search:
     """A query on its way, what was found for it, and the shards that did not answer for it.
 
     By row, ``read`` has what was read of passages, and ``documents`` what they are parts of, where hits are
-    grouped by that. ``states`` are those of the shards in which it goes on, once they have been asked.
+    grouped by that. ``votes`` has those of known queries for passages of each shard. ``states`` are those of
+    the shards in which it goes on, once they have been asked.
     """
 
     asked: Asked
@@ -47,6 +49,7 @@ class Search:
     merged: Merged | None = None
     read: dict[int, ReadTokens] = field(default_factory=dict)
     documents: dict[int, str] = field(default_factory=dict)
+    votes: Mapping[int, Candidates] = field(default_factory=dict)
     error: LurcherError | None = None
     missing: set[int] = field(default_factory=set)
     states: dict[int, str] = field(default_factory=dict)
@@ -94,9 +97,12 @@ class Asking:
         """How many shards there are."""
         return len(self._cluster.shards)
 
-    def of_all(self, work: Work) -> dict[int, Work]:
-        """The same ``work`` for every shard."""
-        return dict.fromkeys(range(self.shards), work)
+    def to_find(self, search: Search, plan: Plan) -> dict[int, Work]:
+        """What has every shard find candidates of ``search`` as ``plan`` says."""
+        return {
+            shard: Retrieve(search.asked, plan, search.votes.get(shard, NO_CANDIDATES).rows)
+            for shard in range(self.shards)
+        }
 
     def ask(
         self, searches: Sequence[Search], works: Sequence[Mapping[int, Work]], kind: type[_Kind]

@@ -27,8 +27,6 @@ from lurcher.index_builder.stages import STAGES
 from lurcher.index_builder.stages.encode_passages import EncodeChunks, encode_here
 from lurcher.index_builder.stages.encode_passages import run as encode_passages
 
-_NO_KNOWN_QUERIES = "known queries are not searched over shards; leave --queries and --qrels out"
-
 
 def build_cluster(
     corpus: Path, out: Path, shards: int, options: BuildOptions | None = None,
@@ -44,8 +42,6 @@ def build_cluster(
     options, report = options or BuildOptions(), report or Silent()
     if shards < 1:
         raise FieldError("shards", f"must be at least 1, not {shards}")
-    if options.judged is not None:
-        raise FieldError("queries", _NO_KNOWN_QUERIES)
     if os.path.lexists(out):
         raise FieldError("out", f"{out} exists; remove it first, or choose another name")
     work = out.parent / f"{out.name}.partial"

@@ -7,6 +7,7 @@
       coordinator.lurcher/     models, coders and frequencies, and no passage: what encodes queries
       shard-000.lurcher/ ...   the same, and the passages of one shard
       shard-000.rows.npy ...   (n,) int64: where the shard's passages stood in the corpus, ascending
+      labelled.npy             where those with known queries lie, if there are any (``cluster.known``)
 
 Every bundle is named with the hash of its manifest, which has the hashes of all its files. Writes to a
 served cluster change the bundles of shards, which are of a later generation then, and nothing else.
@@ -28,6 +29,7 @@ from lurcher.bundle.attributes import Kind
 from lurcher.bundle.frequencies import Frequencies
 from lurcher.bundle.lexical_files import LexicalSettings
 from lurcher.bundle.manifest import MANIFEST, Manifest, hash_file, read_manifest
+from lurcher.bundle.neighbours import NEIGHBOURS
 from lurcher.bundle.passages import Rows
 from lurcher.errors import BundleCorrupt, BundleError, BundleNotFound, BundleVersionError
 
@@ -35,6 +37,9 @@ CLUSTER = "cluster.json"
 COORDINATOR = "coordinator.lurcher"
 # 2: the numbers of parts do not count for the shard of an id.
 FORMAT = 2
+
+# What a manifest says of the known queries of its own passages.
+_OF_ONE_BUNDLE = {"queries", "labels", "passages", "sources", "generation"}
 
 
 class _Part(BaseModel):
@@ -71,12 +76,20 @@ class WordsEntry(_Part):
     files: dict[str, str]  # their sha256, by name
 
 
+class KnownEntry(_Part):
+    """The file that says where passages with known queries lie, and its sha256."""
+
+    path: str
+    hash: str
+
+
 class ClusterFile(_Part):
     """What ``cluster.json`` says.
 
     frozen    a hash of all that decides what a passage scores, the same in every bundle
     fields    each field of the passages' metadata, with a kind of value and how many passages hold that
     words     where passages were written since the build and words are looked for
+    known     where there are known queries
     """
 
     format: int
@@ -89,6 +102,7 @@ class ClusterFile(_Part):
     coordinator: BundleEntry
     shards: list[ShardEntry]
     words: WordsEntry | None = None
+    known: KnownEntry | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -98,13 +112,16 @@ class ClusterFile(_Part):
 
 
 def frozen_parts(manifest: Manifest) -> str:
-    """A hash of all in a bundle but its passages: models, coders, frequencies, and what scores weigh."""
+    """A hash of all in a bundle but its passages and their known queries.
+
+    That is models, coders, frequencies, and what scores weigh.
+    """
     words, figures = manifest.lexical, manifest.figures
     parts: dict[str, Any] = {
         "files": {
             name: entry.sha256
             for name, entry in manifest.files.items()
-            if not name.startswith("segments/")
+            if not name.startswith(("segments/", f"{NEIGHBOURS}/"))
         },
         "lexical": None if words is None else [
             words.language, words.analyser, words.k1, words.b, words.title_weight,
@@ -112,6 +129,8 @@ def frozen_parts(manifest: Manifest) -> str:
         ],
         "weights": [manifest.build.preset, figures.lexical_gain],
     }  # fmt: skip
+    if manifest.neighbours is not None:
+        parts["neighbours"] = manifest.neighbours.model_dump(mode="json", exclude=_OF_ONE_BUNDLE)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -173,6 +192,8 @@ def _check(folder: Path, name: str, cluster: ClusterFile) -> None:
     paths += [path for shard in cluster.shards for path in (shard.path, shard.rows)]
     if cluster.words is not None:
         paths += [cluster.words.path, *cluster.words.files]
+    if cluster.known is not None:
+        paths.append(cluster.known.path)
     for path in paths:
         if Path(path).name != path or path in ("", ".", ".."):
             raise BundleCorrupt(folder, name, f"{path!r} is no name of something beside it")

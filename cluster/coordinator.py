@@ -20,15 +20,16 @@ from lurcher.bundle.passages import Passage
 from lurcher.cluster.asking import Asking, Search, Shards, StateGone
 from lurcher.cluster.cluster_file import ClusterFile
 from lurcher.cluster.contents import ShardContents
+from lurcher.cluster.known import Labelled
 from lurcher.cluster.merge import merged
-from lurcher.cluster.messages import Asked, Fetch, Fetched, Found, Retrieve, Work
+from lurcher.cluster.messages import Asked, Fetch, Fetched, Found, Work
 from lurcher.cluster.ranking import RankOverShards
 from lurcher.cluster.reading import ReadOverShards
 from lurcher.cluster.shard import as_part, words_of
 from lurcher.errors import FieldError, LurcherError, NotReady
 from lurcher.models.engines import EngineName
 from lurcher.retrieval.names import named_share
-from lurcher.retrieval.query import Plan, Query
+from lurcher.retrieval.query import Extra, Plan, Query
 from lurcher.retrieval.results import Explanation, SearchResult
 from lurcher.retrieval.snapshot import Snapshot, result_of
 from lurcher.retrieval.stages.encode import Encoded
@@ -38,6 +39,11 @@ from lurcher.retrieval.turns import ALONE
 # A replica that dies between two questions takes its states with it.
 _TRIES = 3
 _CHANGES = "shards change faster than they can be searched, or their replicas die; try again"
+
+# Stages that are the coordinator's own: those of known queries.
+_VOTE = frozenset({"retrieve_neighbours"})
+_NEIGHBOURS: Extra = "contributing_neighbours"
+
 _ONE_BUNDLE = "is not done over shards; serve one bundle for it"
 
 
@@ -52,6 +58,9 @@ class Coordinator(Snapshot):
 
         Raises BundleError or ModelError.
         """
+        self._labelled = Labelled.read(bundle.path.parent, cluster)
+        if self._labelled is not None:
+            bundle = self._labelled.put_into(bundle)
         (segment,) = bundle.segments
         part = as_part(bundle, cluster, words_of(bundle, cluster), segment.name)
         super().__init__(part, threads, engine)
@@ -121,6 +130,7 @@ class Coordinator(Snapshot):
 
     def _retrieve(self, searches: Sequence[Search]) -> None:
         """Find the candidates of each of ``searches``; for grouped hits, of as many documents as wanted."""
+        self._vote(searches)
         self._find(searches)
         # As ``stages.group.Deepen`` in one bundle: pages beyond the first are parts of what is found so.
         deep = [one for one in searches if one.state.query.group_by and not one.state.query.offset]
@@ -135,13 +145,24 @@ class Coordinator(Snapshot):
                 count = min(count, len(documents))
                 search.keep(kept_places(documents, count, search.state.query.top_k))
 
+    def _vote(self, searches: Sequence[Search]) -> None:
+        """Let known queries vote, where they do; which passages may be found is for shards to say."""
+        voting = [one for one in searches if one.state.plan.neighbours == "voting"]
+        states = [replace(one.state, allow=None) for one in voting]
+        for search, state in zip(voting, self.advance(states, {}, _VOTE), strict=True):
+            if isinstance(state, LurcherError):
+                search.error = state
+            elif self._labelled is not None:
+                search.votes = self._labelled.by_shard(state.retrieved["voting"])
+
     def _find(self, searches: Sequence[Search]) -> None:
         """Find candidates of each of ``searches`` by its plan."""
-        works = [self._asking.of_all(Retrieve(one.asked, one.state.plan)) for one in searches]
+        works = [self._asking.to_find(one, one.state.plan) for one in searches]
         found = self._asking.ask(searches, works, Found)
         for search, parts in zip(searches, found, strict=True):
             if search.error is None:
-                search.put(merged(parts, search.state.plan, self._named(search, parts)))
+                named = self._named(search, parts)
+                search.put(merged(parts, search.state.plan, named, search.votes))
                 for part in parts.values():
                     documents = zip(part.rows.tolist(), part.documents, strict=False)
                     search.documents |= documents  # there are none where nothing is grouped
@@ -171,6 +192,25 @@ class Coordinator(Snapshot):
         for search, parts in zip(searches, self._asking.ask(searches, works, Fetched), strict=True):
             if search.error is None:
                 _take_in(search, parts)
+                if _NEIGHBOURS in search.state.query.extras:
+                    self._name_neighbours(search)
+
+    def _name_neighbours(self, search: Search) -> None:
+        """Put the known queries that raised each hit into its explanation."""
+        state = search.state
+        query = replace(state.query, extras=frozenset({_NEIGHBOURS}))
+        (named,) = self.advance([replace(state, query=query)], {}, {"explain"})
+        if isinstance(named, LurcherError):
+            search.error = named
+            return
+        explanations = tuple(
+            replace(one, contributing_neighbours=other.contributing_neighbours)
+            for one, other in zip(
+                state.explanations or (Explanation(),) * len(state.passages), named.explanations,
+                strict=True,
+            )
+        )  # fmt: skip
+        search.state = replace(state, explanations=explanations)
 
     def _read(self, searches: Sequence[Search]) -> None:
         """Find answers in the hits of those of ``searches`` that ask for any."""
@@ -192,15 +232,17 @@ def _goes_deeper(search: Search) -> bool:
 def _plain(query: Query) -> Query:
     """The ``query`` as shards are asked: the time that is left is the coordinator's to watch.
 
-    So is the reader, which compares no candidates; shards rank for it by maxsim.
+    So are known queries, and the reader, which compares no candidates; shards rank for it by maxsim.
     """
     rank = "maxsim" if query.rank == "reader" else query.rank
-    return replace(query, rank=rank, deadline=None, extras=frozenset(), read=None, turn=ALONE)
+    return replace(
+        query, rank=rank, neighbours="off", deadline=None, extras=frozenset(), read=None, turn=ALONE
+    )
 
 
 def _fetches(search: Search) -> dict[int, Work]:
     """What shards have to fetch of the hits."""
-    found, extras = search.found, search.state.query.extras
+    found, extras = search.found, search.state.query.extras - {_NEIGHBOURS}
     asked = replace(search.asked, query=replace(search.asked.query, extras=extras))
     works: dict[int, Work] = {}
     for shard in np.unique(found.shards).tolist():

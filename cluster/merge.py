@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -15,8 +16,10 @@ from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.cluster.messages import Found
 from lurcher.order import best_first, evened
-from lurcher.retrieval.fusion import best, filled, fuse_lexical, lexical_weight
+from lurcher.retrieval.fusion import one_list
 from lurcher.retrieval.query import Candidates, Plan, RetrieverName
+
+_NO_VOTES: Mapping[int, Candidates] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +45,7 @@ class Merged:
 
 
 class _Table:
-    """The scores of all rows that any shard gave."""
+    """The scores of all rows that any shard gave: ``fusion.Scores``."""
 
     def __init__(self, parts: Mapping[int, Found]) -> None:
         self._rows = np.concatenate([one.rows for one in parts.values()])
@@ -61,49 +64,65 @@ class _Table:
         found: Vectors = self._scores[name][self._places(rows)]
         return found
 
+    def dense(self, rows: Rows) -> Vectors:
+        """As ``Scores.dense``."""
+        return self.scores("dense", rows)
+
+    def lexical(self, rows: Rows) -> Vectors:
+        """As ``Scores.lexical``."""
+        return self.scores("lexical", rows)
+
+    def known(self, rows: Rows) -> tuple[Vectors, Vectors]:
+        """As ``Scores.known``."""
+        return self.scores("mean", rows), self.scores("agreement", rows)
+
     def shards(self, rows: Rows) -> Rows:
         """Where each of ``rows`` (n,) lies, (n,)."""
         found: Rows = self._shards[self._places(rows)]
         return found
 
 
-def merged(parts: Mapping[int, Found], plan: Plan, named: float) -> Merged:
+def merged(
+    parts: Mapping[int, Found], plan: Plan, named: float,
+    votes: Mapping[int, Candidates] = _NO_VOTES,
+) -> Merged:  # fmt: skip
     """The candidates of a query of all shards, by number, best first, at most ``plan.depth``.
 
-    ``named`` is the share of the query that is names.
+    ``named`` is the share of the query that is names. ``votes`` are what the passages of each shard got of
+    known queries, where these vote.
     """
     table = _Table(parts)
-    candidates = _fused(list(parts.values()), table, plan, named)
+    found: dict[RetrieverName, Candidates] = {
+        name: _best(name, list(parts.values()), table, plan.retrieval_depth)
+        for name in plan.retrievers
+        if name != "voting"
+    }
+    if "voting" in plan.retrievers:
+        found["voting"] = _voted(parts, votes)
+    # Votes for a shard that has not answered: whatever they change elsewhere stays as it is with it.
+    missing = [one.columns["neighbours"] for shard, one in votes.items() if shard not in parts]
+    elsewhere = float(np.concatenate([*missing, np.zeros(1, np.float32)]).max())
+    candidates = one_list(found, plan, named, table, elsewhere)
     return Merged(candidates, table.shards(candidates.rows))
-
-
-def _fused(parts: Sequence[Found], table: _Table, plan: Plan, named: float) -> Candidates:
-    """As ``retrieval.stages.fuse`` makes one list of what the retrievers of one bundle found."""
-    depth = plan.retrieval_depth
-    weight = lexical_weight(plan.lexical_weight or 0.0, named)
-    if plan.retrievers == ("dense",):
-        return _best("dense", parts, table, depth)
-    words = _best("lexical", parts, table, depth)
-    if plan.retrievers == ("lexical",):
-        if plan.ranker is None:
-            return words
-        lexical = words.columns["lexical"]
-        return words.given(
-            dense=table.scores("dense", words.rows), fused=lexical,
-            lexical_share=np.float32(weight) * lexical,
-        )  # fmt: skip
-    dense = _best("dense", parts, table, depth)
-    rows = np.unique(np.concatenate([dense.rows, words.rows]))
-    candidates = filled("dense", dense, rows, lambda r: table.scores("dense", r))
-    by_words = filled("lexical", words, rows, lambda r: table.scores("lexical", r))
-    return best(fuse_lexical(candidates.given(**by_words.columns), weight), plan.depth)
 
 
 def _best(name: RetrieverName, parts: Sequence[Found], table: _Table, depth: int) -> Candidates:
     """The best of what the retriever ``name`` found in all shards, at most ``depth``."""
     rows = np.concatenate([one.found[name] for one in parts])
     scores = table.scores(name, rows)
-    if name == "dense":
+    if name != "lexical":
         scores = evened(scores)
     places = best_first(scores, rows, depth)
     return Candidates(rows[places], {name: scores[places]})
+
+
+def _voted(parts: Mapping[int, Found], votes: Mapping[int, Candidates]) -> Candidates:
+    """The votes for passages that may be found."""
+    rows, cast = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
+    for shard in votes.keys() & parts.keys():
+        one = votes[shard]
+        found = np.isin(one.rows, parts[shard].found["voting"])
+        rows.append(one.rows[found])
+        cast.append(one.columns["neighbours"][found])
+    order = np.argsort(together := np.concatenate(rows))
+    return Candidates(together[order], {"neighbours": np.concatenate(cast)[order]})

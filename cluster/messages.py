@@ -32,19 +32,25 @@ class Asked:
     text: Encoded | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Retrieve:
-    """Find candidates as ``plan`` says, which is the coordinator's."""
+    """Find candidates as ``plan`` says, which is the coordinator's.
+
+    ``voted`` (v,) are rows of the shard that known queries vote for.
+    """
 
     asked: Asked
     plan: Plan
+    voted: Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
     """What a shard's retrievers found: rows (m,), best first; and the scores (n,) of all ``rows`` (n,).
 
-    ``scores`` have every column, whichever retriever found the row; ``rows`` ascend. ``documents`` (n,) are
+    ``scores`` have every column, whichever retriever found the row; ``rows`` ascend. Where passages are moved
+    towards their known queries, that is what ``fusion.mean_products`` gives as well, as ``mean`` and
+    ``agreement``, and ``adapted``, which is of the rows alone that were found by it. ``documents`` (n,) are
     the ids of what ``rows`` are parts of, where hits are grouped by them, and else empty. ``held`` (t,) says
     how many passages have each of the query's terms now, where words are looked for.
     """

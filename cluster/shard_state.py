@@ -11,6 +11,7 @@ import numpy as np
 from lurcher.bundle.facets import facet
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import BEYOND, Vectors
+from lurcher.cluster.known import scores_by_means
 from lurcher.cluster.messages import (
     Asked,
     Compare,
@@ -111,6 +112,8 @@ class ShardState:
             terms = query_terms(state.features)
             scores["lexical"] = bundle.lexical.scores(terms, rows)
             held = bundle.lexical.held_here(terms)
+        if plan.neighbours == "adapted":
+            scores |= scores_by_means(bundle, state, rows)
         found: dict[RetrieverName, Rows] = {
             name: self._numbers_of(own) for name, own in lists.items()
         }
@@ -159,11 +162,17 @@ class ShardState:
 
     def _prepared(self, state: QueryState, work: Retrieve | Fetch) -> QueryState:
         """The ``state`` before the stages that ``work`` asks for."""
-        if isinstance(work, Retrieve):
-            # A little beyond: what counts as equal is known only where all shards' finds are side by side.
-            deeper = replace(work.plan, retrieval_depth=work.plan.retrieval_depth + BEYOND)
-            return replace(state, plan=deeper)
-        return replace(state, candidates=Candidates(self._own(work.rows), work.scores))
+        if isinstance(work, Fetch):
+            return replace(state, candidates=Candidates(self._own(work.rows), work.scores))
+        # A little beyond: what counts as equal is known only where all shards' finds are side by side.
+        deeper = replace(work.plan, retrieval_depth=work.plan.retrieval_depth + BEYOND)
+        state = replace(state, plan=deeper)
+        if "voting" not in deeper.retrievers:
+            return state
+        voted = self._own(work.voted)
+        if state.allow is not None:
+            voted = voted[np.isin(voted, state.allow)]
+        return replace(state, retrieved={"voting": Candidates(voted, {})})
 
     def _numbers_of(self, rows: Rows) -> Rows:
         return self._numbers.of(self._bundle, rows)

@@ -25,6 +25,7 @@ from lurcher.bundle.manifest import (
     lurcher_version,
     write_manifest,
 )
+from lurcher.bundle.neighbours import NEIGHBOURS, NeighbourSettings
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.sync import sync_all
 from lurcher.cluster.cluster_file import (
@@ -36,7 +37,9 @@ from lurcher.cluster.cluster_file import (
     shard_entry,
     write_cluster,
 )
+from lurcher.cluster.known import Labelled
 from lurcher.cluster.sharding import rows_by_shard
+from lurcher.cluster.split_known import SplitKnown
 from lurcher.errors import FieldError
 from lurcher.index_builder.edit.disk_segment import write_segment
 from lurcher.index_builder.edit.encode import Encoded
@@ -49,7 +52,7 @@ _FREQUENCIES = f"{LEXICAL}/000001"
 
 
 def split(whole: Bundle, out: Path, shards: int, report: Reporter) -> ClusterFile:
-    """Write ``whole``, of one segment and without known queries, into the new folder ``out`` as ``shards``.
+    """Write ``whole``, of one segment, into the new folder ``out`` as ``shards``.
 
     Raises FieldError where some shards would have no document for sure, BundleError, and OSError.
     """
@@ -69,6 +72,8 @@ def split(whole: Bundle, out: Path, shards: int, report: Reporter) -> ClusterFil
         writer.write(name, own, report)
         np.save(out / file, own)
         entries.append(shard_entry(out, name, file))
+    known = whole.neighbours
+    labelled = None if known is None else Labelled.of(known.rows, rows).write(out)
     cluster = ClusterFile(
         format=FORMAT, lurcher_version=lurcher_version(), name=manifest.name,
         created=manifest.created, passages=manifest.passages, frozen=frozen_parts(head),
@@ -76,7 +81,7 @@ def split(whole: Bundle, out: Path, shards: int, report: Reporter) -> ClusterFil
         coordinator=BundleEntry(
             path=COORDINATOR, manifest=hash_file(out / COORDINATOR / MANIFEST).sha256
         ),
-        shards=entries,
+        shards=entries, known=labelled,
     )  # fmt: skip
     write_cluster(out, cluster)
     sync_all([*out.rglob("*"), out])
@@ -91,13 +96,15 @@ class _Writer:
         (self._segment,) = whole.segments
         words = self._segment.lexical
         self._counted = None if words is None else Frequencies.of(words)
+        known = whole.neighbours
+        self._known = None if known is None else SplitKnown(whole, known)
 
     def write(self, name: str, rows: Rows, report: Reporter) -> Manifest:
         """The manifest of the bundle ``name`` with the passages at ``rows`` (n,), in that order."""
         whole, root = self._whole, self._out / name
         root.mkdir()
         for file in whole.files():
-            if file.parts[0] not in ("segments", LEXICAL):
+            if file.parts[0] not in ("segments", LEXICAL, NEIGHBOURS):
                 (root / file).parent.mkdir(parents=True, exist_ok=True)
                 link_or_copy(whole.path / file, root / file)
         manifest, counted = whole.manifest, self._counted
@@ -111,10 +118,22 @@ class _Writer:
             root, _SEGMENT, len(rows), self._blocks(rows, report), manifest, codecs,
             self._segment.vectors,
         )  # fmt: skip
-        named = {"name": name.removesuffix(".lurcher"), "generation": 0, "coverage": None}
+        settings, later = self._write_known(root, rows)
+        named = {
+            "name": name.removesuffix(".lurcher"), "generation": int(later), "coverage": None,
+            "neighbours": settings,
+        }  # fmt: skip
         found = next_generation(manifest.model_copy(update=named), [entry], list_files(root))
         write_manifest(root, found)
         return found
+
+    def _write_known(self, root: Path, rows: Rows) -> tuple[NeighbourSettings | None, bool]:
+        """What the manifest says of known queries, and whether passages are others than were adapted."""
+        if self._known is None:
+            return None, False
+        if not len(rows):  # the coordinator's
+            return self._known.write_head(root), True
+        return self._known.write_part(root, rows), self._known.changed
 
     def _blocks(self, rows: Rows, report: Reporter) -> Iterator[Encoded]:
         """What the bundle has of the passages at ``rows``, some at a time."""

@@ -44,6 +44,7 @@ from lurcher.index_builder.edit.writer import Writer
 from lurcher.index_builder.progress import Reporter, Silent
 
 _WORDS = "words"
+_NO_KNOWN_QUERIES = "has known queries, which are not carried on; build it anew with --queries"
 
 ReadRecords = Callable[[], Iterator[Record]]
 OpenWriter = Callable[[Path, WritePolicy], Writer]
@@ -89,6 +90,8 @@ def sync_cluster(
         raise FieldError("out", f"{out} exists; remove it first, or choose another name")
     folder, cluster = file if file.is_dir() else file.parent, read_cluster(file)
     check_bundles(folder, cluster)
+    if cluster.known is not None:
+        raise BundleError(folder, _NO_KNOWN_QUERIES)
 
     def open_writer(path: Path, policy: WritePolicy) -> Writer:
         return Writer.open(

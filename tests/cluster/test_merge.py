@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from lurcher.cluster.merge import merged
 from lurcher.cluster.messages import Found
 from lurcher.cluster.sharding import rows_by_shard, shard_of
 from lurcher.order import best_first, evened
-from lurcher.retrieval.query import Plan
+from lurcher.retrieval.query import Candidates, Plan
 
 # Few different ones, some of them nearer to each other than counts.
 SCORES = st.sampled_from([0.0, 0.25, 0.2500001, 0.5, 0.5000002, 0.7])
@@ -67,3 +69,23 @@ def test_ids_that_could_be_of_parts_lie_where_the_document_does(
 ) -> None:
     part = "#".join([document, *map(str, numbers)])
     assert shard_of(part, shards) == shard_of(document, shards)
+
+
+def test_votes_for_a_shard_that_is_missing_change_no_score_elsewhere() -> None:
+    """A query that is a name, and a known query that means the same: the name counts less."""
+    rows, dense = np.arange(6), np.linspace(0.6, 0.1, 6, dtype=np.float32)
+    lexical = np.linspace(0.2, 0.7, 6, dtype=np.float32)
+    cast = {1: Candidates(np.array([3]), {"neighbours": np.array([0.4], np.float32)})}
+    plan = Plan(None, "voting", ("dense", "lexical", "voting"), 6, 6, 0.5, lexical_weight=0.4)
+    parts = {n: part(rows[rows % 2 == n], dense, lexical, 6) for n in range(2)}
+    parts = {
+        n: replace(one, found={**one.found, "voting": cast[n].rows if n in cast else rows[:0]})
+        for n, one in parts.items()
+    }
+    whole = merged(parts, plan, 1.0, cast).candidates
+    left = merged({0: parts[0]}, plan, 1.0, cast).candidates
+    assert sorted(left.rows.tolist()) == [0, 2, 4]
+    scores = dict(zip(whole.rows.tolist(), whole.score.tolist(), strict=True))
+    assert [scores[row] for row in left.rows.tolist()] == left.score.tolist()
+    forgotten = merged({0: parts[0]}, plan, 1.0).candidates
+    assert left.score.tolist() != forgotten.score.tolist()

@@ -1,0 +1,326 @@
+"""Known queries over shards say of each passage what they say in one bundle, to the last bit."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lurcher.bundle.bundle import Bundle
+from lurcher.bundle.labels import Labels
+from lurcher.bundle.neighbours import LABELS
+from lurcher.bundle.verifying import verify
+from lurcher.cluster.build import build_cluster
+from lurcher.cluster.cluster_file import read_cluster
+from lurcher.cluster.coordinator import Coordinator
+from lurcher.cluster.messages import Reply, Request
+from lurcher.cluster.split import split
+from lurcher.cluster.sync import sync_cluster
+from lurcher.errors import BundleError
+from lurcher.index_builder.adapt import adapt
+from lurcher.index_builder.corpus import read_corpus
+from lurcher.index_builder.edit.sync import delete_documents, take_in
+from lurcher.index_builder.edit.writer import Writer
+from lurcher.index_builder.judged.known import Known
+from lurcher.index_builder.neighbours import Judged, NeighbourOptions
+from lurcher.index_builder.progress import Silent
+from lurcher.retrieval.query import Query
+from lurcher.retrieval.results import SearchResult
+from lurcher.retrieval.snapshot import Snapshot
+from tests.cluster.conftest import ENGINE, SHARDS, NearShards, kind_of
+from tests.cluster.test_same_hits import LANGUAGE, TEXTS, YEARS, hits
+from tests.shared import Shared
+from tests.tiny import TinyOptions
+
+OpenCluster = Callable[[Path], tuple[Coordinator, NearShards]]
+MODES = ["auto", "adapted", "voting", "off"]
+ASKED = [*TEXTS, "the cat sleeps", "when do trains leave", "who tunes to the oboe", "ticket 7919"]
+
+
+@pytest.fixture(scope="session")
+def judged(small_records: list[dict[str, Any]]) -> Judged:
+    """Queries of words of the records, each answered by up to three of them; most answer several."""
+    choose = Random(7)
+    words = sorted({word for one in small_records for word in one["text"].split()})
+    queries = []
+    for i, record in enumerate(small_records[:40]):
+        own = choose.sample(record["text"].split(), 4)
+        text = " ".join(
+            [*own, *choose.sample(words, 1), f"ticket {i * 7919}"][: choose.randint(3, 6)]
+        )
+        others = choose.sample([one["id"] for one in small_records], choose.randint(0, 2))
+        labels = {id_: choose.choice([0.25, 1.0, 3.0]) for id_ in [record["id"], *others]}
+        queries.append(Known(f"k{i}", text, labels, "known.tsv" if i % 2 else "clicks"))
+    asked = [Known(f"a{q.id}", f"is {q.text}?", q.labels, "asked.tsv") for q in queries]
+    return Judged(queries, asked)
+
+
+@pytest.fixture(scope="session")
+def known_bundle(small_bundle: Path, judged: Judged, shared: Shared) -> Path:
+    """``small_bundle`` with known queries; only to be read."""
+    name = "known.lurcher"
+    options = NeighbourOptions(keep_unseen=0)
+    return (
+        shared.once("known", lambda made: adapt(small_bundle, judged, options, made / name)) / name
+    )
+
+
+@pytest.fixture(scope="module")
+def one(known_bundle: Path) -> Iterator[Snapshot]:
+    """The bundle with known queries."""
+    with closing(Snapshot(Bundle.open(known_bundle), 1, ENGINE)) as snapshot:
+        yield snapshot
+
+
+@pytest.fixture(scope="session")
+def known_folder(known_bundle: Path, shared: Shared) -> Path:
+    """The folder of ``known_bundle`` in shards. Copy it to change it."""
+
+    def make(made: Path) -> None:
+        with closing(Bundle.open(known_bundle)) as bundle:
+            split(bundle, made / "known", SHARDS, Silent())
+
+    return shared.once("known-cluster", make) / "known"
+
+
+@pytest.fixture(scope="module")
+def known_cluster(known_folder: Path, open_cluster: OpenCluster) -> tuple[Coordinator, NearShards]:
+    return open_cluster(known_folder)
+
+
+def check_same(coordinator: Coordinator, one: Snapshot, queries: list[Query]) -> list[SearchResult]:
+    found, wanted = coordinator.run(queries), one.run(queries)
+    results = []
+    for mine, other, query in zip(found, wanted, queries, strict=True):
+        assert hits(mine) == hits(other), query
+        assert isinstance(mine, SearchResult)
+        results.append(mine)
+    return results
+
+
+@pytest.mark.parametrize("rank", ["auto", "off"])
+@pytest.mark.parametrize("retrieve", ["auto", "dense"])
+@pytest.mark.parametrize("mode", MODES)
+def test_same_as_one_bundle(
+    known_cluster: tuple[Coordinator, NearShards],
+    one: Snapshot,
+    rank: Any,
+    retrieve: Any,
+    mode: Any,
+) -> None:
+    queries = [Query(text, 7, rank=rank, retrieve=retrieve, neighbours=mode) for text in ASKED]
+    queries += [replace(one, dense_weight=weight) for weight in (0.0, 0.3) for one in queries[:3]]
+    queries += [replace(one, conditions=(YEARS,), candidates=9) for one in queries[:6]]
+    queries += [replace(one, conditions=(LANGUAGE, YEARS), top_k=100) for one in queries[:6]]
+    queries += [replace(one, offset=5, candidates=60) for one in queries[:6]]
+    found = check_same(known_cluster[0], one, queries)
+    raised = [hit.scores.get("neighbours", 0) > 0 for result in found for hit in result.hits]
+    assert any(raised) == (mode != "off")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_explanations_are_those_of_one_bundle(
+    known_cluster: tuple[Coordinator, NearShards], one: Snapshot, mode: Any
+) -> None:
+    every = frozenset({"highlights", "token_alignment", "contributing_neighbours"})
+    alone = frozenset({"contributing_neighbours"})
+    queries = [Query(text, 6, neighbours=mode, extras=every) for text in ASKED]  # type: ignore[arg-type]  # a set of literals
+    queries += [replace(query, extras=alone) for query in queries]  # type: ignore[arg-type]  # as above
+    found = check_same(known_cluster[0], one, queries)
+    named = [hit.explanation.contributing_neighbours for result in found for hit in result.hits]
+    assert any(named) == (mode != "off")
+
+
+@pytest.mark.parametrize("mode", ["adapted", "voting"])
+def test_grouped_by_document(
+    known_cluster: tuple[Coordinator, NearShards], one: Snapshot, mode: Any
+) -> None:
+    ways: list[dict[str, Any]] = [{}, {"conditions": (YEARS,)}, {"candidates": 4, "top_k": 4}]
+    queries = [
+        Query(text, neighbours=mode, group_by="document", **way) for text in ASKED for way in ways
+    ]
+    check_same(known_cluster[0], one, queries)
+
+
+@pytest.mark.parametrize("shards", [1, 2, 7])
+def test_in_any_number_of_shards(
+    known_bundle: Path, one: Snapshot, open_cluster: OpenCluster, tmp_path: Path, shards: int
+) -> None:
+    split(one.bundle, tmp_path / "cluster", shards, Silent())
+    coordinator, _ = open_cluster(tmp_path / "cluster")
+    modes: list[Any] = ["adapted", "voting"]
+    check_same(coordinator, one, [Query(text, neighbours=mode) for text in ASKED for mode in modes])
+
+
+def test_shards_without_labels(
+    small_bundle: Path, open_cluster: OpenCluster, tmp_path: Path
+) -> None:
+    """One query is known, of one passage: most shards have none."""
+    judged = Judged([Known("k", "a cat that sleeps", {"en-animals-1": 1.0}, "known.tsv")])
+    path, _ = adapt(small_bundle, judged, NeighbourOptions(), tmp_path / "one.lurcher")
+    with closing(Snapshot(Bundle.open(path), 1, ENGINE)) as one:
+        split(one.bundle, tmp_path / "cluster", 4, Silent())
+        coordinator, _ = open_cluster(tmp_path / "cluster")
+        modes: list[Any] = ["auto", "adapted", "voting"]
+        queries = [Query(text, 60, neighbours=mode) for text in ASKED for mode in modes]
+        check_same(coordinator, one, queries)
+    held = [read.labels for read in known_settings(tmp_path / "cluster")]
+    assert sorted(held) == [0, 0, 0, 1]
+
+
+def known_settings(folder: Path) -> list[Any]:
+    """What the manifest of each shard in ``folder`` says of known queries."""
+    found = []
+    for entry in read_cluster(folder).shards:
+        with closing(Bundle.open(folder / entry.path)) as bundle:
+            found.append(bundle.manifest.neighbours)
+    return found
+
+
+def test_a_shard_has_the_known_queries_of_its_own_passages(
+    known_folder: Path, judged: Judged
+) -> None:
+    cluster = read_cluster(known_folder)
+    labels = {(query.id, id_) for query in judged.known for id_ in query.labels}
+    found: set[tuple[str, str]] = set()
+    for entry in cluster.shards:
+        assert verify(known_folder / entry.path) == []
+        with closing(Bundle.open(known_folder / entry.path)) as bundle:
+            known = bundle.neighbours
+            assert known is not None
+            ids = [one.id for one in bundle.passages.get(range(bundle.rows.count))]
+            queries = known.texts.get(range(known.texts.count))
+            counts = np.diff(known.labels.indptr)
+            assert counts.all()
+            owners = np.repeat(np.arange(len(counts)), counts)
+            own = {
+                (queries[q].id, ids[row]) for q, row in zip(owners, known.labels.rows, strict=True)
+            }
+            assert not own & found
+            found |= own
+            assert sum(known.settings.sources.values()) == len(queries)
+    assert found == labels
+    head = known_folder / cluster.coordinator.path
+    assert verify(head) == []
+    assert len(Labels.load_by_id(head / LABELS)[0].rows) == len(labels)
+
+
+@pytest.mark.parametrize("mode", ["adapted", "voting"])
+def test_a_missing_shard_changes_no_other_score(
+    known_cluster: tuple[Coordinator, NearShards], mode: Any
+) -> None:
+    coordinator, near = known_cluster
+    extras = frozenset({"contributing_neighbours"})
+    queries = [Query(text, 60, neighbours=mode, extras=extras) for text in ASKED]  # type: ignore[arg-type]  # a set of literals
+    wanted = coordinator.run(queries)
+    for gone in range(SHARDS):
+        near.gone = {gone}
+        found = coordinator.run(queries)
+        near.gone = set()
+        for mine, other in zip(found, wanted, strict=True):
+            assert isinstance(mine, SearchResult)
+            assert mine.degraded == [f"shard:{gone}"]
+            there = {hit[0] for hit in hits(mine)}
+            assert 0 < len(there) < 60
+            assert hits(mine) == [hit for hit in hits(other) if hit[0] in there]
+
+
+def test_a_shard_that_goes_after_it_was_voted_in(
+    known_cluster: tuple[Coordinator, NearShards],
+) -> None:
+    coordinator, near = known_cluster
+
+    def goes(requests: Mapping[int, Request]) -> None:
+        near.gone = set() if kind_of(requests) == "Retrieve" else {1}
+
+    extras = frozenset({"contributing_neighbours"})
+    query = Query(ASKED[0], 60, neighbours="voting", extras=extras)  # type: ignore[arg-type]  # a set of literals
+    with near.telling(goes):
+        (found,) = coordinator.run([query])
+    (whole,) = coordinator.run([query])
+    assert isinstance(found, SearchResult)
+    there = {hit.id for hit in found.hits}
+    assert there
+    assert hits(found) == [hit for hit in hits(whole) if hit[0] in there]
+
+
+@pytest.mark.parametrize("mode", ["adapted", "voting"])
+def test_messages_come_through_a_pickle_as_they_were(
+    known_cluster: tuple[Coordinator, NearShards], one: Snapshot, mode: Any
+) -> None:
+    coordinator, near = known_cluster
+    ask = near.ask
+
+    def pickled(requests: Mapping[int, Request], seconds: float) -> Mapping[int, Reply]:
+        sent = pickle.loads(pickle.dumps(requests))  # noqa: S301 (ours)
+        replies: Mapping[int, Reply] = pickle.loads(pickle.dumps(ask(sent, seconds)))  # noqa: S301 (ours)
+        return replies
+
+    near.ask = pickled  # type: ignore[method-assign]
+    try:
+        check_same(coordinator, one, [Query(text, neighbours=mode) for text in ASKED])
+    finally:
+        del near.ask  # type: ignore[method-assign]
+
+
+def test_the_build_learns_what_a_build_of_one_bundle_learns(
+    small_corpus: Path, judged: Judged, one: Snapshot, open_cluster: OpenCluster, tmp_path: Path
+) -> None:
+    options = TinyOptions(seed=1, judged=judged, neighbours=NeighbourOptions(keep_unseen=0))
+    build_cluster(small_corpus, tmp_path / "built", SHARDS, options)
+    coordinator, _ = open_cluster(tmp_path / "built")
+    modes: list[Any] = MODES
+    check_same(coordinator, one, [Query(text, neighbours=mode) for text in ASKED for mode in modes])
+
+
+def test_a_cluster_with_known_queries_is_not_synced(
+    known_folder: Path, small_corpus: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BundleError, match="has known queries, which are not carried on"):
+        sync_cluster(known_folder, tmp_path / "next", lambda: read_corpus(small_corpus))
+    assert not (tmp_path / "next").exists()
+
+
+@pytest.fixture
+def changed_bundle(known_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of ``known_bundle`` in which passages have gone, come and changed, in one segment."""
+    path = tmp_path / "changed.lurcher"
+    shutil.copytree(known_bundle, path)
+    new = [
+        {"id": "en-animals-1", "text": "A dog barks at the cat. Note 1 of four."},
+        {"id": "new", "text": "The cat sleeps on the oboe. Note 5 of four."},
+    ]
+    records = [{**one, "lang": "en", "year": 2007} for one in new]
+    corpus = tmp_path / "new.jsonl"
+    corpus.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    with closing(Writer.open(path, check_hashes=False)) as writer:
+        take_in(writer, read_corpus(corpus), Silent())
+        delete_documents(writer, ["en-travel-0", "fr-music-2"])
+        writer.flush()
+    with closing(Writer.open(path, check_hashes=False)) as writer:
+        writer.compact(everything=True)
+    return path
+
+
+def test_a_bundle_that_has_changed_since_it_was_adapted(
+    changed_bundle: Path, open_cluster: OpenCluster, tmp_path: Path
+) -> None:
+    with closing(Snapshot(Bundle.open(changed_bundle), 1, ENGINE)) as one:
+        split(one.bundle, tmp_path / "cluster", SHARDS, Silent())
+        coordinator, _ = open_cluster(tmp_path / "cluster")
+        modes: list[Any] = MODES
+        queries = [
+            Query(text, 60, neighbours=mode, retrieve="dense") for text in ASKED for mode in modes
+        ]
+        extras = frozenset({"contributing_neighbours"})
+        queries += [replace(query, extras=extras) for query in queries]  # type: ignore[arg-type]  # a set of literals
+        check_same(coordinator, one, queries)
