@@ -77,7 +77,7 @@ class _Both:
 
 
 def main(
-    bundle: Annotated[Path, typer.Argument(help="A bundle as it was built, without known queries.")],
+    bundle: Annotated[Path, typer.Argument(help="A bundle of which nothing was deleted.")],
     queries: Annotated[Path, typer.Option(help="queries.jsonl to ask with.")],
     shards: Annotated[int, typer.Option(min=1, help="How many shards.")] = 2,
     limit: Annotated[int, typer.Option(min=1, help="Queries to ask, after 50 that do not count.")] = 300,

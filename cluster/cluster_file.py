@@ -38,9 +38,6 @@ COORDINATOR = "coordinator.lurcher"
 # 2: the numbers of parts do not count for the shard of an id.
 FORMAT = 2
 
-# What a manifest says of the known queries of its own passages.
-_OF_ONE_BUNDLE = {"queries", "labels", "passages", "sources", "generation"}
-
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -129,8 +126,6 @@ def frozen_parts(manifest: Manifest) -> str:
         ],
         "weights": [manifest.build.preset, figures.lexical_gain],
     }  # fmt: skip
-    if manifest.neighbours is not None:
-        parts["neighbours"] = manifest.neighbours.model_dump(mode="json", exclude=_OF_ONE_BUNDLE)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -94,6 +94,8 @@ class Coordinator(Snapshot):
         }
         seconds = {"encode": perf_counter() - start}
         stages = {"retrieve_dense": self._retrieve, "rank": self._rank, "fetch": self._fetch}
+        if any(_votes(one) for one in searches.values()):
+            stages = {"retrieve_neighbours": self._vote, **stages}
         if any(query.read is not None for query in queries):
             stages["read"] = self._read
         for name, stage in stages.items():
@@ -130,7 +132,6 @@ class Coordinator(Snapshot):
 
     def _retrieve(self, searches: Sequence[Search]) -> None:
         """Find the candidates of each of ``searches``; for grouped hits, of as many documents as wanted."""
-        self._vote(searches)
         self._find(searches)
         # As ``stages.group.Deepen`` in one bundle: pages beyond the first are parts of what is found so.
         deep = [one for one in searches if one.state.query.group_by and not one.state.query.offset]
@@ -147,7 +148,7 @@ class Coordinator(Snapshot):
 
     def _vote(self, searches: Sequence[Search]) -> None:
         """Let known queries vote, where they do; which passages may be found is for shards to say."""
-        voting = [one for one in searches if one.state.plan.neighbours == "voting"]
+        voting = [one for one in searches if _votes(one)]
         states = [replace(one.state, allow=None) for one in voting]
         for search, state in zip(voting, self.advance(states, {}, _VOTE), strict=True):
             if isinstance(state, LurcherError):
@@ -198,8 +199,11 @@ class Coordinator(Snapshot):
     def _name_neighbours(self, search: Search) -> None:
         """Put the known queries that raised each hit into its explanation."""
         state = search.state
-        query = replace(state.query, extras=frozenset({_NEIGHBOURS}))
-        (named,) = self.advance([replace(state, query=query)], {}, {"explain"})
+        asked = replace(state, query=replace(state.query, extras=frozenset({_NEIGHBOURS})))
+        if self._labelled is not None:
+            numbers = self._labelled.numbers_of(state.candidates.rows)
+            asked = replace(asked, candidates=replace(state.candidates, rows=numbers))
+        (named,) = self.advance([asked], {}, {"explain"})
         if isinstance(named, LurcherError):
             search.error = named
             return
@@ -217,6 +221,11 @@ class Coordinator(Snapshot):
         some = [one for one in searches if one.state.query.read is not None]
         if self._read_over_shards is not None:
             self._read_over_shards(some)
+
+
+def _votes(search: Search) -> bool:
+    """Whether known queries vote in ``search``."""
+    return search.state.plan.neighbours == "voting"
 
 
 def _goes_deeper(search: Search) -> bool:

@@ -115,7 +115,7 @@ class ShardState:
         if plan.neighbours == "adapted":
             scores |= scores_by_means(bundle, state, rows)
         found: dict[RetrieverName, Rows] = {
-            name: self._numbers_of(own) for name, own in lists.items()
+            name: self._numbers_of(lists.get(name, rows[:0])) for name in plan.retrievers
         }
         grouped = state.query.group_by is not None
         documents = bundle.passages.documents(rows) if grouped else ()

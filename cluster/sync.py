@@ -34,6 +34,7 @@ from lurcher.cluster.cluster_file import (
 )
 from lurcher.cluster.row_numbers import RowNumbers
 from lurcher.cluster.sharding import shard_of
+from lurcher.cluster.sync_known import carry_on, mark_changed
 from lurcher.errors import BundleError, FieldError
 from lurcher.index_builder.corpus import Record
 from lurcher.index_builder.edit.encoded_texts import LoadEncoder
@@ -44,7 +45,6 @@ from lurcher.index_builder.edit.writer import Writer
 from lurcher.index_builder.progress import Reporter, Silent
 
 _WORDS = "words"
-_NO_KNOWN_QUERIES = "has known queries, which are not carried on; build it anew with --queries"
 
 ReadRecords = Callable[[], Iterator[Record]]
 OpenWriter = Callable[[Path, WritePolicy], Writer]
@@ -90,8 +90,6 @@ def sync_cluster(
         raise FieldError("out", f"{out} exists; remove it first, or choose another name")
     folder, cluster = file if file.is_dir() else file.parent, read_cluster(file)
     check_bundles(folder, cluster)
-    if cluster.known is not None:
-        raise BundleError(folder, _NO_KNOWN_QUERIES)
 
     def open_writer(path: Path, policy: WritePolicy) -> Writer:
         return Writer.open(
@@ -166,8 +164,10 @@ def _publish(
 ) -> ClusterFile:
     """Write the coordinator, the rows of all shards and ``cluster.json`` into ``made``."""
     snapshot(folder / before.coordinator.path, made / before.coordinator.path)
-    entries = []
-    for entry, rows in zip(before.shards, _numbered(written), strict=True):
+    if before.known is not None:
+        mark_changed([made / entry.path for entry in before.shards])
+    entries, numbered = [], _numbered(written)
+    for entry, rows in zip(before.shards, numbered, strict=True):
         np.save(made / entry.rows, rows)
         entries.append(shard_entry(made, entry.path, entry.rows))
     with ExitStack() as stack:
@@ -178,10 +178,12 @@ def _publish(
         fields = [one.passages.filter_fields for bundle in bundles for one in bundle.segments]
         held = FilterFields.joined(fields).held
         words = _write_words(bundles, made)
+        known = carry_on(before, made, bundles, numbered)
     head = before.coordinator.path
     cluster = before.model_copy(
         update={
             "lurcher_version": lurcher_version(), "fields": held, "shards": entries, "words": words,
+            "known": known,
             "passages": sum(one.passages for one in entries),
             "coordinator": BundleEntry(path=head, manifest=hash_file(made / head / MANIFEST).sha256),
         }

@@ -14,18 +14,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.labels import Labels
 from lurcher.bundle.neighbours import LABELS
 from lurcher.bundle.verifying import verify
 from lurcher.cluster.build import build_cluster
-from lurcher.cluster.cluster_file import read_cluster
+from lurcher.cluster.cluster_file import check_bundles, read_cluster
 from lurcher.cluster.coordinator import Coordinator
+from lurcher.cluster.known import LABELLED, Labelled
 from lurcher.cluster.messages import Reply, Request
+from lurcher.cluster.sharding import shard_of
 from lurcher.cluster.split import split
-from lurcher.cluster.sync import sync_cluster
-from lurcher.errors import BundleError
+from lurcher.errors import BundleCorrupt
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.corpus import read_corpus
 from lurcher.index_builder.edit.sync import delete_documents, take_in
@@ -38,12 +41,22 @@ from lurcher.retrieval.results import SearchResult
 from lurcher.retrieval.snapshot import Snapshot
 from tests.cluster.conftest import ENGINE, SHARDS, NearShards, kind_of
 from tests.cluster.test_same_hits import LANGUAGE, TEXTS, YEARS, hits
+from tests.cluster.test_sync import changed, sync, sync_one, write
 from tests.shared import Shared
 from tests.tiny import TinyOptions
 
 OpenCluster = Callable[[Path], tuple[Coordinator, NearShards]]
 MODES = ["auto", "adapted", "voting", "off"]
 ASKED = [*TEXTS, "the cat sleeps", "when do trains leave", "who tunes to the oboe", "ticket 7919"]
+
+MODE: list[Any] = MODES
+NAMED: Any = frozenset({"contributing_neighbours"})
+EVERY_MODE = [
+    Query(text, 70, neighbours=mode, rank=rank, extras=NAMED)  # type: ignore[arg-type]  # its values
+    for text in ASKED
+    for mode in MODE
+    for rank in ("auto", "off")
+]
 
 
 @pytest.fixture(scope="session")
@@ -282,12 +295,69 @@ def test_the_build_learns_what_a_build_of_one_bundle_learns(
     check_same(coordinator, one, [Query(text, neighbours=mode) for text in ASKED for mode in modes])
 
 
-def test_a_cluster_with_known_queries_is_not_synced(
-    known_folder: Path, small_corpus: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(2, 20))]
+)
+def test_the_next_version_knows_what_one_bundle_knows(
+    seed: int, known_folder: Path, known_bundle: Path, small_records: list[dict[str, Any]],
+    open_cluster: OpenCluster, tmp_path: Path,
+) -> None:  # fmt: skip
+    choose, bundle = Random(seed), Path(shutil.copytree(known_bundle, tmp_path / "one.lurcher"))
+    before, records = known_folder, small_records
+    for version in range(2):
+        records = changed(records, version, choose)
+        corpus = write(tmp_path, records)
+        sync(before, tmp_path / f"{version}.cluster", corpus)
+        sync_one(bundle, corpus)
+        before = tmp_path / f"{version}.cluster"
+        cluster = read_cluster(before)
+        check_bundles(before, cluster)
+        parts = [cluster.coordinator, *cluster.shards]
+        assert all(verify(before / entry.path) == [] for entry in parts)
+        with closing(Snapshot(Bundle.open(bundle), 1, ENGINE)) as one:
+            check_same(open_cluster(before)[0], one, EVERY_MODE)
+
+
+def test_a_version_in_which_nothing_changed(
+    known_folder: Path, small_corpus: Path, one: Snapshot, open_cluster: OpenCluster, tmp_path: Path
 ) -> None:
-    with pytest.raises(BundleError, match="has known queries, which are not carried on"):
-        sync_cluster(known_folder, tmp_path / "next", lambda: read_corpus(small_corpus))
-    assert not (tmp_path / "next").exists()
+    sync(known_folder, tmp_path / "next", small_corpus)
+    check_same(open_cluster(tmp_path / "next")[0], one, EVERY_MODE)
+
+
+def test_a_version_in_which_one_shard_changed(
+    known_folder: Path, known_bundle: Path, small_records: list[dict[str, Any]],
+    open_cluster: OpenCluster, tmp_path: Path,
+) -> None:  # fmt: skip
+    bundle = Path(shutil.copytree(known_bundle, tmp_path / "one.lurcher"))
+    corpus = write(
+        tmp_path, [{**small_records[0], "text": "A cat that purrs."}, *small_records[1:]]
+    )
+    sync(known_folder, tmp_path / "next", corpus)
+    sync_one(bundle, corpus)
+    with closing(Snapshot(Bundle.open(bundle), 1, ENGINE)) as one:
+        check_same(open_cluster(tmp_path / "next")[0], one, EVERY_MODE)
+
+
+def test_a_shard_whose_labels_are_all_gone(
+    small_bundle: Path,
+    small_records: list[dict[str, Any]],
+    open_cluster: OpenCluster,
+    tmp_path: Path,
+) -> None:
+    ids = [one["id"] for one in small_records]
+    gone = {id_ for id_ in ids if shard_of(id_, SHARDS) == 0}
+    kept = next(id_ for id_ in ids if id_ not in gone)
+    labels = [*sorted(gone)[:2], kept]
+    judged = Judged([Known(id_, f"a cat, {id_}", {id_: 1.0}, "known.tsv") for id_ in labels])
+    path, _ = adapt(small_bundle, judged, NeighbourOptions(), tmp_path / "one.lurcher")
+    with closing(Bundle.open(path)) as bundle:
+        split(bundle, tmp_path / "before", SHARDS, Silent())
+    corpus = write(tmp_path, [one for one in small_records if one["id"] not in labels[:2]])
+    sync(tmp_path / "before", tmp_path / "next", corpus)
+    sync_one(path, corpus)
+    with closing(Snapshot(Bundle.open(path), 1, ENGINE)) as one:
+        check_same(open_cluster(tmp_path / "next")[0], one, EVERY_MODE)
 
 
 @pytest.fixture
@@ -324,3 +394,36 @@ def test_a_bundle_that_has_changed_since_it_was_adapted(
         extras = frozenset({"contributing_neighbours"})
         queries += [replace(query, extras=extras) for query in queries]  # type: ignore[arg-type]  # a set of literals
         check_same(coordinator, one, queries)
+
+
+@pytest.mark.parametrize(("content", "reason"), [(None, "missing"), (b"x", "does not match")])
+def test_where_passages_lie_is_checked(
+    known_folder: Path,
+    open_cluster: OpenCluster,
+    tmp_path: Path,
+    content: bytes | None,
+    reason: str,
+) -> None:
+    folder = Path(shutil.copytree(known_folder, tmp_path / "copy"))
+    (folder / LABELLED).unlink()
+    if content is not None:
+        (folder / LABELLED).write_bytes(content)
+    with pytest.raises(BundleCorrupt, match=reason):
+        open_cluster(folder)
+
+
+def test_the_stage_is_told_where_known_queries_vote(
+    known_cluster: tuple[Coordinator, NearShards],
+) -> None:
+    for mode, told in (("voting", True), ("adapted", False), ("off", False)):
+        (found,) = known_cluster[0].run([Query("cat", neighbours=mode)])  # type: ignore[arg-type]  # its values
+        assert isinstance(found, SearchResult)
+        assert ("retrieve_neighbours" in found.seconds) == told
+
+
+@given(st.lists(st.integers(0, 99), unique=True, max_size=20), st.lists(st.integers(0, 120)))
+def test_numbers_of_rows(labelled: list[int], rows: list[int]) -> None:
+    places = [row if row % 5 else -1 for row in labelled]
+    found = Labelled(np.zeros(len(places), np.int64), np.array(places, np.int64))
+    numbers = found.numbers_of(np.array(rows, np.int64)).tolist()
+    assert numbers == [places.index(row) if row in places else len(places) for row in rows]

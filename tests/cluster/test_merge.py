@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from hypothesis import given
@@ -12,7 +13,7 @@ from lurcher.cluster.merge import merged
 from lurcher.cluster.messages import Found
 from lurcher.cluster.sharding import rows_by_shard, shard_of
 from lurcher.order import best_first, evened
-from lurcher.retrieval.query import Candidates, Plan
+from lurcher.retrieval.query import Candidates, Plan, RetrieverName
 
 # Few different ones, some of them nearer to each other than counts.
 SCORES = st.sampled_from([0.0, 0.25, 0.2500001, 0.5, 0.5000002, 0.7])
@@ -48,6 +49,50 @@ def test_spread_over_shards_or_not(
     for name, column in one.candidates.columns.items():
         assert many.candidates.columns[name].tolist() == column.tolist()
     assert many.shards.tolist() == owner[many.candidates.rows].tolist()
+
+
+@given(
+    st.lists(st.tuples(SCORES, SCORES, SCORES, SCORES, SCORES), min_size=1, max_size=40),
+    st.sampled_from(["adapted", "voting"]), st.booleans(), st.floats(0, 1), st.integers(1, 5),
+    st.integers(1, 12), st.integers(0, 9),
+)  # fmt: skip
+def test_known_queries_spread_over_shards_or_not(
+    columns: list[tuple[float, ...]], mode: Literal["adapted", "voting"], words: bool, named: float,
+    shards: int, depth: int, seed: int,
+) -> None:  # fmt: skip
+    dense, lexical, neighbours, adapted, agreement = np.array(columns, np.float32).T
+    rows, choose = np.arange(len(columns)), np.random.default_rng(seed)
+    owner, allowed = choose.integers(shards, size=len(rows)), choose.random(len(rows)) < 0.8
+    retrievers: list[RetrieverName] = ["dense", *(("lexical",) if words else ()), mode]
+    plan = Plan("maxsim", mode, tuple(retrievers), depth, depth, 0.3, lexical_weight=0.4)
+
+    def found(own: np.ndarray) -> Found:
+        one = part(own, dense, lexical, len(rows))
+        near = own[best_first(adapted[own], own)]
+        lists = {**one.found, "adapted": near, "voting": own[allowed[own] & (neighbours[own] > 0)]}
+        scores = {
+            "dense": dense[own], "lexical": lexical[own], "adapted": adapted[own],
+            "mean": neighbours[own], "agreement": agreement[own],
+        }  # fmt: skip
+        return Found({name: lists[name] for name in retrievers}, own, scores)
+
+    def votes(own: np.ndarray) -> Candidates:
+        return Candidates(
+            own[neighbours[own] > 0], {"neighbours": neighbours[own][neighbours[own] > 0]}
+        )
+
+    each = {n: rows[owner == n] for n in range(shards)}
+    many = merged(
+        {n: found(own) for n, own in each.items()}, plan, named,
+        {n: votes(own) for n, own in each.items()},
+    )  # fmt: skip
+    one = merged({0: found(rows)}, plan, named, {0: votes(rows)})
+    assert many.candidates.rows.tolist() == one.candidates.rows.tolist()
+    for name, column in one.candidates.columns.items():
+        assert many.candidates.columns[name].tolist() == column.tolist()
+    if mode == "voting":
+        voted = one.candidates.columns["neighbours"] > 0
+        assert allowed[one.candidates.rows[voted]].all()
 
 
 @given(st.lists(st.text(max_size=4), min_size=1), st.integers(1, 6))
