@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeGuard, TypeVar
 
+import numpy as np
+
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
 from lurcher.cluster.cluster_file import ClusterFile
+from lurcher.cluster.known import Voted
 from lurcher.cluster.merge import Merged
 from lurcher.cluster.messages import (
     NEWEST,
@@ -25,7 +28,9 @@ from lurcher.cluster.messages import (
     Work,
 )
 from lurcher.errors import FieldError, LurcherError, ShardsMissing
-from lurcher.retrieval.query import NO_CANDIDATES, Candidates, Plan, QueryState
+from lurcher.retrieval.query import Plan, QueryState
+
+_NO_VOTES = Voted((), np.zeros(0, np.float32))
 
 
 class Shards(Protocol):
@@ -40,8 +45,9 @@ class Search:
     """A query on its way, what was found for it, and the shards that did not answer for it.
 
     By row, ``read`` has what was read of passages, and ``documents`` what they are parts of, where hits are
-    grouped by that. ``votes`` has those of known queries for passages of each shard. ``states`` are those of
-    the shards in which it goes on, once they have been asked.
+    grouped by that. ``votes`` has those of known queries for passages of each shard, ``judged`` the ids of
+    hits that any is labelled with. ``states`` are those of the shards in which it goes on, once these have
+    been asked.
     """
 
     asked: Asked
@@ -49,7 +55,8 @@ class Search:
     merged: Merged | None = None
     read: dict[int, ReadTokens] = field(default_factory=dict)
     documents: dict[int, str] = field(default_factory=dict)
-    votes: Mapping[int, Candidates] = field(default_factory=dict)
+    judged: set[str] = field(default_factory=set)
+    votes: Mapping[int, Voted] = field(default_factory=dict)
     error: LurcherError | None = None
     missing: set[int] = field(default_factory=set)
     states: dict[int, str] = field(default_factory=dict)
@@ -100,7 +107,7 @@ class Asking:
     def to_find(self, search: Search, plan: Plan) -> dict[int, Work]:
         """What has every shard find candidates of ``search`` as ``plan`` says."""
         return {
-            shard: Retrieve(search.asked, plan, search.votes.get(shard, NO_CANDIDATES).rows)
+            shard: Retrieve(search.asked, plan, search.votes.get(shard, _NO_VOTES).ids)
             for shard in range(self.shards)
         }
 

@@ -7,7 +7,6 @@
       coordinator.lurcher/     models, coders and frequencies, and no passage: what encodes queries
       shard-000.lurcher/ ...   the same, and the passages of one shard
       shard-000.rows.npy ...   (n,) int64: where the shard's passages stood in the corpus, ascending
-      labelled.npy             where those with known queries lie, if there are any (``cluster.known``)
 
 Every bundle is named with the hash of its manifest, which has the hashes of all its files. Writes to a
 served cluster change the bundles of shards, which are of a later generation then, and nothing else.
@@ -73,20 +72,12 @@ class WordsEntry(_Part):
     files: dict[str, str]  # their sha256, by name
 
 
-class KnownEntry(_Part):
-    """The file that says where passages with known queries lie, and its sha256."""
-
-    path: str
-    hash: str
-
-
 class ClusterFile(_Part):
     """What ``cluster.json`` says.
 
     frozen    a hash of all that decides what a passage scores, the same in every bundle
     fields    each field of the passages' metadata, with a kind of value and how many passages hold that
     words     where passages were written since the build and words are looked for
-    known     where there are known queries
     """
 
     format: int
@@ -99,7 +90,6 @@ class ClusterFile(_Part):
     coordinator: BundleEntry
     shards: list[ShardEntry]
     words: WordsEntry | None = None
-    known: KnownEntry | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -187,8 +177,6 @@ def _check(folder: Path, name: str, cluster: ClusterFile) -> None:
     paths += [path for shard in cluster.shards for path in (shard.path, shard.rows)]
     if cluster.words is not None:
         paths += [cluster.words.path, *cluster.words.files]
-    if cluster.known is not None:
-        paths.append(cluster.known.path)
     for path in paths:
         if Path(path).name != path or path in ("", ".", ".."):
             raise BundleCorrupt(folder, name, f"{path!r} is no name of something beside it")

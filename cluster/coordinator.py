@@ -20,7 +20,7 @@ from lurcher.bundle.passages import Passage
 from lurcher.cluster.asking import Asking, Search, Shards, StateGone
 from lurcher.cluster.cluster_file import ClusterFile
 from lurcher.cluster.contents import ShardContents
-from lurcher.cluster.known import Labelled
+from lurcher.cluster.known import Labelled, numbered, with_rows
 from lurcher.cluster.merge import merged
 from lurcher.cluster.messages import Asked, Fetch, Fetched, Found, Work
 from lurcher.cluster.ranking import RankOverShards
@@ -58,9 +58,9 @@ class Coordinator(Snapshot):
 
         Raises BundleError or ModelError.
         """
-        self._labelled = Labelled.read(bundle.path.parent, cluster)
-        if self._labelled is not None:
-            bundle = self._labelled.put_into(bundle)
+        known = bundle.neighbours
+        self._labelled = Labelled([] if known is None else known.files.ids, len(cluster.shards))
+        bundle = numbered(bundle)
         (segment,) = bundle.segments
         part = as_part(bundle, cluster, words_of(bundle, cluster), segment.name)
         super().__init__(part, threads, engine)
@@ -153,7 +153,7 @@ class Coordinator(Snapshot):
         for search, state in zip(voting, self.advance(states, {}, _VOTE), strict=True):
             if isinstance(state, LurcherError):
                 search.error = state
-            elif self._labelled is not None:
+            else:
                 search.votes = self._labelled.by_shard(state.retrieved["voting"])
 
     def _find(self, searches: Sequence[Search]) -> None:
@@ -163,7 +163,7 @@ class Coordinator(Snapshot):
         for search, parts in zip(searches, found, strict=True):
             if search.error is None:
                 named = self._named(search, parts)
-                search.put(merged(parts, search.state.plan, named, search.votes))
+                search.put(merged(parts, search.state.plan, named, with_rows(search.votes, parts)))
                 for part in parts.values():
                     documents = zip(part.rows.tolist(), part.documents, strict=False)
                     search.documents |= documents  # there are none where nothing is grouped
@@ -200,9 +200,9 @@ class Coordinator(Snapshot):
         """Put the known queries that raised each hit into its explanation."""
         state = search.state
         asked = replace(state, query=replace(state.query, extras=frozenset({_NEIGHBOURS})))
-        if self._labelled is not None:
-            numbers = self._labelled.numbers_of(state.candidates.rows)
-            asked = replace(asked, candidates=replace(state.candidates, rows=numbers))
+        ids = [one.id if one.id in search.judged else None for one in state.passages]
+        numbers = self._labelled.numbers_of(ids)
+        asked = replace(asked, candidates=replace(state.candidates, rows=numbers))
         (named,) = self.advance([asked], {}, {"explain"})
         if isinstance(named, LurcherError):
             search.error = named
@@ -269,6 +269,7 @@ def _take_in(search: Search, parts: Mapping[int, Fetched]) -> None:
         places = found.of(shard).tolist()
         passages |= zip(places, part.passages, strict=True)
         explanations |= zip(places, part.explanations, strict=False)  # if any was asked for
+        search.judged |= part.judged
     hits = sorted(passages)
     search.keep(np.array(hits, np.int64))
     search.state = replace(

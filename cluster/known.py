@@ -1,104 +1,96 @@
 """Known queries over shards: who has which of them, and what these say of passages.
 
-The coordinator has all of them with all of their labels, and knows where the passages lie. It looks for
-those near a query, once, and sends each shard the rows that they vote for; so weights are shared out among
-all known queries, and votes are those of one bundle. It also names those that raised a hit. A shard has the
-known queries that its own passages are labelled with, towards whose mean these are moved.
+The coordinator has all of them with all of their labels, which name passages by their ids. It looks for those
+near a query, once, and sends each shard the ids that they vote for; so weights are shared out among all known
+queries, and votes are those of one bundle. It also names those that raised a hit. A shard has the known
+queries that its own passages are labelled with, towards whose mean these are moved, and knows which passages
+are gone or have another text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from lurcher.bundle.bundle import Bundle
-from lurcher.bundle.manifest import hash_file
 from lurcher.bundle.neighbours import Neighbours
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import Vectors
-from lurcher.cluster.cluster_file import ClusterFile, KnownEntry
-from lurcher.errors import BundleCorrupt
+from lurcher.cluster.messages import Found
+from lurcher.cluster.sharding import shard_of
 from lurcher.order import inner_products
 from lurcher.retrieval.fusion import mean_products
 from lurcher.retrieval.query import Candidates, QueryState
 
-LABELLED = "labelled.npy"
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Voted:
+    """The passages ``ids`` of a shard that known queries vote for, and the sums of their ``votes`` (v,)."""
+
+    ids: tuple[str, ...]
+    votes: Vectors
 
 
-@dataclass(frozen=True, eq=False)
 class Labelled:
-    """Where the passages with labels lie: number n is the n-th that the coordinator's labels name.
+    """The passages that known queries are labelled with: number n is the n-th that their file names."""
 
-    shards  (p,) of each the shard, -1 where it is gone or has another text
-    rows    (p,) and its row in the whole corpus, or -1
-    """
+    def __init__(self, ids: Sequence[str], shards: int) -> None:
+        self._ids = ids
+        self._shards = np.array([shard_of(id_, shards) for id_ in ids], np.int64)
+        self._numbers = {id_: number for number, id_ in enumerate(ids)}
 
-    shards: Rows
-    rows: Rows
+    def numbers_of(self, ids: Sequence[str | None]) -> Rows:
+        """The numbers (n,) of the passages ``ids``; for None one more than the last, which has no label."""
+        none = len(self._ids)
+        return np.array([none if i is None else self._numbers[i] for i in ids], np.int64)
 
-    @classmethod
-    def read(cls, folder: Path, cluster: ClusterFile) -> Labelled | None:
-        """Those of ``cluster`` in ``folder``; None where no query is known. Raises BundleCorrupt."""
-        known = cluster.known
-        if known is None:
-            return None
-        file = folder / known.path
-        if not file.is_file() or hash_file(file).sha256 != known.hash:
-            reason = "missing" if not file.is_file() else "does not match its hash"
-            raise BundleCorrupt(folder, known.path, reason)
-        found: Rows = np.load(file, allow_pickle=False)
-        if found.ndim != 2 or len(found) != 2:
-            raise BundleCorrupt(folder, known.path, f"{found.shape} rows, expected (2, n)")
-        return cls(*found)
-
-    @classmethod
-    def of(cls, rows: Rows, by_shard: Sequence[Rows]) -> Labelled:
-        """Those at ``rows`` (p,) of a corpus whose rows lie ``by_shard``."""
-        owners = np.empty(sum(map(len, by_shard)), np.int64)
-        for shard, own in enumerate(by_shard):
-            owners[own] = shard
-        return cls(owners[rows], rows)
-
-    def write(self, folder: Path) -> KnownEntry:
-        """Write them into ``folder``; what ``cluster.json`` says of it. Raises OSError."""
-        file = folder / LABELLED
-        np.save(file, np.stack([self.shards, self.rows]))
-        return KnownEntry(path=LABELLED, hash=hash_file(file).sha256)
-
-    def put_into(self, coordinator: Bundle) -> Bundle:
-        """``coordinator``, whose known queries are labelled with numbers for rows. Raises BundleCorrupt."""
-        had, count = coordinator.neighbours, len(self.rows)
-        if had is None or len(had.files.ids) != count:
-            raise BundleCorrupt(coordinator.path.parent, LABELLED, "of other known queries")
-        numbers = np.where(self.rows >= 0, np.arange(count), -1)
-        known = Neighbours.of(had.files, count + 1, numbers, None)  # the last has no label
-        had.close()
-        return replace(coordinator, neighbours=known)
-
-    @cached_property
-    def _order(self) -> Rows:
-        return np.argsort(self.rows)
-
-    def numbers_of(self, rows: Rows) -> Rows:
-        """The numbers (n,) of ``rows`` (n,) of the whole corpus; p for what has no label."""
-        places = np.searchsorted(self.rows, rows, sorter=self._order)
-        numbers = np.append(self._order, len(self.rows))[places]
-        found: Rows = np.where(np.append(self.rows, -1)[numbers] == rows, numbers, len(self.rows))
-        return found
-
-    def by_shard(self, votes: Candidates) -> dict[int, Candidates]:
-        """Those of ``votes`` that count, which are for numbers, by shard, for rows of the whole corpus."""
+    def by_shard(self, votes: Candidates) -> dict[int, Voted]:
+        """Those of ``votes`` that count, which are for numbers, by shard."""
         votes = votes.take(np.flatnonzero(votes.columns["neighbours"] > 0))
-        shards = self.shards[votes.rows]
-        votes = replace(votes, rows=self.rows[votes.rows])
-        return {
-            shard: votes.take(np.flatnonzero(shards == shard))
-            for shard in np.unique(shards).tolist()
+        shards = self._shards[votes.rows]
+        found = {
+            shard: votes.take(np.flatnonzero(shards == shard)) for shard in set(shards.tolist())
         }
+        return {
+            shard: Voted(tuple(self._ids[n] for n in one.rows.tolist()), one.columns["neighbours"])
+            for shard, one in found.items()
+        }
+
+
+def numbered(coordinator: Bundle) -> Bundle:
+    """``coordinator``, whose known queries are labelled with numbers for rows, as ``Labelled`` has them."""
+    had = coordinator.neighbours
+    if had is None:
+        return coordinator
+    count = len(had.files.ids)
+    known = Neighbours.of(had.files, count + 1, np.arange(count), None)  # the last has no label
+    had.close()
+    return replace(coordinator, neighbours=known)
+
+
+def with_rows(voted: Mapping[int, Voted], parts: Mapping[int, Found]) -> dict[int, Candidates]:
+    """The votes by shard for what shards have ``found``; -1 stands for what may not be, or is not known."""
+    found = {}
+    for shard, one in voted.items():
+        rows = parts[shard].voted if shard in parts else np.full(len(one.ids), -1)
+        found[shard] = Candidates(rows, {"neighbours": one.votes})
+    return found
+
+
+def labelled_rows(bundle: Bundle, ids: Sequence[str], allow: Rows | None) -> Rows:
+    """The rows (v,) of the passages ``ids`` of a shard that have labels and may be found, -1 for others.
+
+    ``allow`` are the rows that may be, None: all. Of a passage whose text is another now labels do not count.
+    """
+    rows_of, known = bundle.passages.rows_of(ids), bundle.neighbours
+    rows = np.array([rows_of.get(id_, -1) for id_ in ids], np.int64)
+    counts = np.zeros(len(rows), np.bool_) if known is None else np.isin(rows, known.rows)
+    if allow is not None:
+        counts &= np.isin(rows, allow)
+    rows[~counts] = -1
+    return rows
 
 
 def scores_by_means(bundle: Bundle, state: QueryState, rows: Rows) -> dict[str, Vectors]:

@@ -8,8 +8,10 @@ the shard, so that all that one search asks of it is answered from one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+import numpy as np
 
 from lurcher.bundle.facets import Facet
 from lurcher.bundle.passages import Condition, Passage, Rows
@@ -36,12 +38,12 @@ class Asked:
 class Retrieve:
     """Find candidates as ``plan`` says, which is the coordinator's.
 
-    ``voted`` (v,) are rows of the shard that known queries vote for.
+    ``voted`` (v,) are ids of passages that known queries vote for.
     """
 
     asked: Asked
     plan: Plan
-    voted: Rows
+    voted: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +54,8 @@ class Found:
     towards their known queries, that is what ``fusion.mean_products`` gives as well, as ``mean`` and
     ``agreement``, and ``adapted``, which is of the rows alone that were found by it. ``documents`` (n,) are
     the ids of what ``rows`` are parts of, where hits are grouped by them, and else empty. ``held`` (t,) says
-    how many passages have each of the query's terms now, where words are looked for.
+    how many passages have each of the query's terms now, where words are looked for. ``voted`` (v,) are the
+    rows of those that were voted for, -1 for each that may not be found.
     """
 
     found: Mapping[RetrieverName, Rows]
@@ -60,6 +63,7 @@ class Found:
     scores: Mapping[str, Vectors]
     documents: Sequence[str] = ()
     held: Counts | None = None
+    voted: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,10 +121,14 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The passages, and their explanations where any was asked for."""
+    """The passages, and their explanations where any was asked for.
+
+    ``judged`` are the ids of those that known queries are labelled with.
+    """
 
     passages: tuple[Passage, ...]
     explanations: tuple[Explanation, ...]
+    judged: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

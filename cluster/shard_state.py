@@ -11,7 +11,7 @@ import numpy as np
 from lurcher.bundle.facets import facet
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import BEYOND, Vectors
-from lurcher.cluster.known import scores_by_means
+from lurcher.cluster.known import labelled_rows, scores_by_means
 from lurcher.cluster.messages import (
     Asked,
     Compare,
@@ -84,22 +84,22 @@ class ShardState:
                 (done[place],) = outcome_of_each(partial(self._compared, state), [work])
             else:
                 states[place] = self._prepared(state, work)
-        retrieving = any(isinstance(work, Retrieve) for work in searches)
-        stages = _RETRIEVE if retrieving else _FETCH
+        stages = _RETRIEVE if isinstance(searches[0], Retrieve) else _FETCH
         moved = self.snapshot.advance(list(states.values()), {}, stages)
         for place, state in zip(states, moved, strict=True):
+            work = searches[place]
             if isinstance(state, LurcherError):
                 done[place] = state
-            elif retrieving:
-                done[place] = self._found(state)
+            elif isinstance(work, Retrieve):
+                done[place] = self._found(state, work)
             else:
-                done[place] = Fetched(state.passages, state.explanations)
+                done[place] = self._fetched(state)
         return [done[place] for place in range(len(searches))]
 
     def _begun(self, asked: Sequence[Asked]) -> list[QueryState | LurcherError]:
         return self.snapshot.begin([one.query for one in asked], [one.text for one in asked])
 
-    def _found(self, state: QueryState) -> Found:
+    def _found(self, state: QueryState, work: Retrieve) -> Found:
         """What was found, with the scores of all of it, before any is taken as another's equal."""
         lists = {name: found.rows for name, found in state.retrieved.items()}
         rows = np.unique(np.concatenate([*lists.values(), np.zeros(0, np.int64)]))
@@ -119,7 +119,15 @@ class ShardState:
         }
         grouped = state.query.group_by is not None
         documents = bundle.passages.documents(rows) if grouped else ()
-        return Found(found, self._numbers_of(rows), scores, documents, held)
+        voted = labelled_rows(bundle, work.voted, state.allow)
+        voted = np.where(voted >= 0, self._numbers_of(voted), -1)
+        return Found(found, self._numbers_of(rows), scores, documents, held, voted)
+
+    def _fetched(self, state: QueryState) -> Fetched:
+        ids = [one.id for one in state.passages]
+        rows = labelled_rows(self._bundle, ids, None)
+        judged = frozenset(id_ for id_, row in zip(ids, rows.tolist(), strict=True) if row >= 0)
+        return Fetched(state.passages, state.explanations, judged)
 
     def _compared(self, state: QueryState, work: Compare) -> Compared:
         ranker = None if state.plan.ranker is None else self.snapshot.rankers[state.plan.ranker]
@@ -169,10 +177,8 @@ class ShardState:
         state = replace(state, plan=deeper)
         if "voting" not in deeper.retrievers:
             return state
-        voted = self._own(work.voted)
-        if state.allow is not None:
-            voted = voted[np.isin(voted, state.allow)]
-        return replace(state, retrieved={"voting": Candidates(voted, {})})
+        voted = labelled_rows(self._bundle, work.voted, state.allow)
+        return replace(state, retrieved={"voting": Candidates(voted[voted >= 0], {})})
 
     def _numbers_of(self, rows: Rows) -> Rows:
         return self._numbers.of(self._bundle, rows)

@@ -37,7 +37,6 @@ from lurcher.cluster.cluster_file import (
     shard_entry,
     write_cluster,
 )
-from lurcher.cluster.known import Labelled
 from lurcher.cluster.sharding import rows_by_shard
 from lurcher.cluster.split_known import SplitKnown
 from lurcher.errors import FieldError
@@ -72,8 +71,6 @@ def split(whole: Bundle, out: Path, shards: int, report: Reporter) -> ClusterFil
         writer.write(name, own, report)
         np.save(out / file, own)
         entries.append(shard_entry(out, name, file))
-    known = whole.neighbours
-    labelled = None if known is None else Labelled.of(known.rows, rows).write(out)
     cluster = ClusterFile(
         format=FORMAT, lurcher_version=lurcher_version(), name=manifest.name,
         created=manifest.created, passages=manifest.passages, frozen=frozen_parts(head),
@@ -81,7 +78,7 @@ def split(whole: Bundle, out: Path, shards: int, report: Reporter) -> ClusterFil
         coordinator=BundleEntry(
             path=COORDINATOR, manifest=hash_file(out / COORDINATOR / MANIFEST).sha256
         ),
-        shards=entries, known=labelled,
+        shards=entries,
     )  # fmt: skip
     write_cluster(out, cluster)
     sync_all([*out.rglob("*"), out])

@@ -164,10 +164,9 @@ def _publish(
 ) -> ClusterFile:
     """Write the coordinator, the rows of all shards and ``cluster.json`` into ``made``."""
     snapshot(folder / before.coordinator.path, made / before.coordinator.path)
-    if before.known is not None:
-        mark_changed([made / entry.path for entry in before.shards])
-    entries, numbered = [], _numbered(written)
-    for entry, rows in zip(before.shards, numbered, strict=True):
+    mark_changed([made / entry.path for entry in before.shards])
+    entries = []
+    for entry, rows in zip(before.shards, _numbered(written), strict=True):
         np.save(made / entry.rows, rows)
         entries.append(shard_entry(made, entry.path, entry.rows))
     with ExitStack() as stack:
@@ -178,12 +177,11 @@ def _publish(
         fields = [one.passages.filter_fields for bundle in bundles for one in bundle.segments]
         held = FilterFields.joined(fields).held
         words = _write_words(bundles, made)
-        known = carry_on(before, made, bundles, numbered)
-    head = before.coordinator.path
+        head = before.coordinator.path
+        carry_on(made / head, bundles)
     cluster = before.model_copy(
         update={
             "lurcher_version": lurcher_version(), "fields": held, "shards": entries, "words": words,
-            "known": known,
             "passages": sum(one.passages for one in entries),
             "coordinator": BundleEntry(path=head, manifest=hash_file(made / head / MANIFEST).sha256),
         }

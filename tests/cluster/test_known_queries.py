@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.labels import Labels
@@ -24,13 +22,13 @@ from lurcher.bundle.verifying import verify
 from lurcher.cluster.build import build_cluster
 from lurcher.cluster.cluster_file import check_bundles, read_cluster
 from lurcher.cluster.coordinator import Coordinator
-from lurcher.cluster.known import LABELLED, Labelled
 from lurcher.cluster.messages import Reply, Request
 from lurcher.cluster.sharding import shard_of
 from lurcher.cluster.split import split
-from lurcher.errors import BundleCorrupt
 from lurcher.index_builder.adapt import adapt
 from lurcher.index_builder.corpus import read_corpus
+from lurcher.index_builder.corpus.document import Document
+from lurcher.index_builder.edit.requests import Delete, Patch, Receipt, Upsert
 from lurcher.index_builder.edit.sync import delete_documents, take_in
 from lurcher.index_builder.edit.writer import Writer
 from lurcher.index_builder.judged.known import Known
@@ -42,6 +40,7 @@ from lurcher.retrieval.snapshot import Snapshot
 from tests.cluster.conftest import ENGINE, SHARDS, NearShards, kind_of
 from tests.cluster.test_same_hits import LANGUAGE, TEXTS, YEARS, hits
 from tests.cluster.test_sync import changed, sync, sync_one, write
+from tests.cluster.test_writing import written
 from tests.shared import Shared
 from tests.tiny import TinyOptions
 
@@ -396,22 +395,6 @@ def test_a_bundle_that_has_changed_since_it_was_adapted(
         check_same(coordinator, one, queries)
 
 
-@pytest.mark.parametrize(("content", "reason"), [(None, "missing"), (b"x", "does not match")])
-def test_where_passages_lie_is_checked(
-    known_folder: Path,
-    open_cluster: OpenCluster,
-    tmp_path: Path,
-    content: bytes | None,
-    reason: str,
-) -> None:
-    folder = Path(shutil.copytree(known_folder, tmp_path / "copy"))
-    (folder / LABELLED).unlink()
-    if content is not None:
-        (folder / LABELLED).write_bytes(content)
-    with pytest.raises(BundleCorrupt, match=reason):
-        open_cluster(folder)
-
-
 def test_the_stage_is_told_where_known_queries_vote(
     known_cluster: tuple[Coordinator, NearShards],
 ) -> None:
@@ -421,9 +404,30 @@ def test_the_stage_is_told_where_known_queries_vote(
         assert ("retrieve_neighbours" in found.seconds) == told
 
 
-@given(st.lists(st.integers(0, 99), unique=True, max_size=20), st.lists(st.integers(0, 120)))
-def test_numbers_of_rows(labelled: list[int], rows: list[int]) -> None:
-    places = [row if row % 5 else -1 for row in labelled]
-    found = Labelled(np.zeros(len(places), np.int64), np.array(places, np.int64))
-    numbers = found.numbers_of(np.array(rows, np.int64)).tolist()
-    assert numbers == [places.index(row) if row in places else len(places) for row in rows]
+def test_knows_what_one_bundle_knows_after_the_same_writes(
+    known_bundle: Path, known_folder: Path, open_cluster: OpenCluster, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(known_folder, tmp_path / "cluster"))
+    bundle = Path(shutil.copytree(known_bundle, tmp_path / "one.lurcher"))
+    coordinator, _ = open_cluster(folder)
+    writes = [
+        Upsert((
+            Document("en-animals-1", "A dog barks at the cat."),
+            Document("new", "The cat sleeps on the oboe."),
+        )),
+        Delete(("en-travel-0", "fr-music-2")),
+        Patch({"en-food-1": {"year": 2007}, "de-animals-0": {"lang": "en"}}),
+    ]  # fmt: skip
+    outcomes, _ = written(folder, writes)
+    assert all(isinstance(one, Receipt) for one in outcomes)
+    with closing(Writer.open(bundle)) as writer:
+        writer.commit(writes)
+        with closing(Snapshot(writer.reader(), 1, ENGINE)) as one:
+            modes: list[Any] = MODES
+            extras: Any = frozenset({"contributing_neighbours"})
+            queries = [
+                Query(text, 80, neighbours=mode, extras=extras) for text in ASKED for mode in modes
+            ]
+            for mine, other in zip(coordinator.run(queries), one.run(queries), strict=True):
+                found = {hit[0]: hit[1:] for hit in hits(mine)}
+                assert found == {hit[0]: hit[1:] for hit in hits(other)}
