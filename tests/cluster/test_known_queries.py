@@ -35,7 +35,7 @@ from lurcher.index_builder.judged.known import Known
 from lurcher.index_builder.neighbours import Judged, NeighbourOptions
 from lurcher.index_builder.progress import Silent
 from lurcher.retrieval.query import Query
-from lurcher.retrieval.results import SearchResult
+from lurcher.retrieval.results import Hit, SearchResult
 from lurcher.retrieval.snapshot import Snapshot
 from tests.cluster.conftest import ENGINE, SHARDS, NearShards, kind_of
 from tests.cluster.test_same_hits import LANGUAGE, TEXTS, YEARS, hits
@@ -404,6 +404,10 @@ def test_the_stage_is_told_where_known_queries_vote(
         assert ("retrieve_neighbours" in found.seconds) == told
 
 
+def _named(hit: Hit) -> list[str]:
+    return [one.id for one in hit.explanation.contributing_neighbours or []]
+
+
 def test_knows_what_one_bundle_knows_after_the_same_writes(
     known_bundle: Path, known_folder: Path, open_cluster: OpenCluster, tmp_path: Path
 ) -> None:
@@ -429,5 +433,11 @@ def test_knows_what_one_bundle_knows_after_the_same_writes(
                 Query(text, 80, neighbours=mode, extras=extras) for text in ASKED for mode in modes
             ]
             for mine, other in zip(coordinator.run(queries), one.run(queries), strict=True):
-                found = {hit[0]: hit[1:] for hit in hits(mine)}
-                assert found == {hit[0]: hit[1:] for hit in hits(other)}
+                assert isinstance(mine, SearchResult)
+                assert isinstance(other, SearchResult)
+                wanted = {hit.id: hit for hit in other.hits}
+                assert {hit.id for hit in mine.hits} == wanted.keys()
+                for hit in mine.hits:
+                    # Votes of labels are of the time when the cluster was built, to a rounding.
+                    assert hit.scores == pytest.approx(wanted[hit.id].scores, abs=1e-6)
+                    assert _named(hit) == _named(wanted[hit.id])
