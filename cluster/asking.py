@@ -19,6 +19,7 @@ from lurcher.cluster.messages import (
     Compared,
     Done,
     Fetched,
+    Folded,
     Found,
     HasRead,
     ReadTokens,
@@ -86,7 +87,7 @@ class Search:
         return self.state.plan.ranker is not None and "rank" not in self.state.degraded
 
 
-_Kind = TypeVar("_Kind", Found, Compared, Fetched, HasRead)
+_Kind = TypeVar("_Kind", Found, Folded, Compared, Fetched, HasRead)
 
 
 class StateGone(Exception):

@@ -6,7 +6,8 @@
       cluster.json             this; written last
       coordinator.lurcher/     models, coders and frequencies, and no passage: what encodes queries
       shard-000.lurcher/ ...   the same, and the passages of one shard
-      shard-000.rows.npy ...   (n,) int64: where the shard's passages stood in the corpus, ascending
+      shard-000.rows.npy ...   (2, n) int64: where the shard's passages stood in the corpus, ascending; and
+                               where the first with nearly the same text stood, -1 where no other has it
 
 Every bundle is named with the hash of its manifest, which has the hashes of all its files. Writes to a
 served cluster change the bundles of shards, which are of a later generation then, and nothing else.
@@ -239,13 +240,24 @@ def read_words(folder: Path, cluster: ClusterFile, settings: LexicalSettings) ->
     return Frequencies.open(folder, words.path, settings.model_copy(update=sizes))
 
 
-def read_rows(folder: Path, entry: ShardEntry) -> Rows:
-    """The rows (n,) that the passages of a shard have in the whole corpus. Raises BundleCorrupt."""
+def write_rows(file: Path, rows: Rows, firsts: Rows) -> None:
+    """Write ``rows`` (n,) and ``firsts`` (n,) of a shard as ``file``."""
+    np.save(file, np.stack([rows, firsts]))
+
+
+def read_rows(folder: Path, entry: ShardEntry) -> tuple[Rows, Rows]:
+    """The rows (n,) that the passages of a shard have in the whole corpus, and the firsts (n,) of ``copies``.
+
+    Raises BundleCorrupt.
+    """
     file = folder / entry.rows
     if not file.is_file() or hash_file(file).sha256 != entry.rows_hash:
         reason = "missing" if not file.is_file() else "does not match its hash"
         raise BundleCorrupt(folder, entry.rows, reason)
-    rows: Rows = np.load(file, allow_pickle=False)
-    if rows.shape != (entry.passages,):
-        raise BundleCorrupt(folder, entry.rows, f"{rows.shape} rows, expected {entry.passages}")
-    return rows
+    found: Rows = np.load(file, allow_pickle=False)
+    if found.shape != (2, entry.passages):
+        raise BundleCorrupt(
+            folder, entry.rows, f"{found.shape} rows, expected {(2, entry.passages)}"
+        )
+    rows, firsts = found
+    return rows, firsts

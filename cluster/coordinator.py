@@ -1,9 +1,9 @@
 """What asks all shards of a collection and merges what they find; a server takes it for one snapshot.
 
 A query is encoded once. Then shards are asked at least three times: for candidates, which are merged; to
-score those that are left, where hits are ranked; and for the texts of the hits. For a reader they are asked
-once more, to read passages. All that a search asks of a shard is answered from one state of it; should that
-be gone meanwhile, the search begins again.
+score those that are left, where hits are ranked; and for the texts of the hits. Where texts are folded they
+are asked once more, which copies are the first, and for a reader, to read passages. All that a search asks of
+a shard is answered from one state of it; should that be gone meanwhile, the search begins again.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from lurcher.bundle.passages import Passage
 from lurcher.cluster.asking import Asking, Search, Shards, StateGone
 from lurcher.cluster.cluster_file import ClusterFile
 from lurcher.cluster.contents import ShardContents
+from lurcher.cluster.folding import find
 from lurcher.cluster.known import Labelled, numbered, with_rows
 from lurcher.cluster.merge import merged
 from lurcher.cluster.messages import Asked, Fetch, Fetched, Found, Work
@@ -118,12 +119,8 @@ class Coordinator(Snapshot):
         self.encoded([Query("a query to warm up")])
 
     def _plan_of(self, query: Query) -> Plan:
-        for name, asked in (
-            ("fold", query.fold),
-            ("write", query.read is not None and query.read.write),
-        ):  # fmt: skip
-            if asked:
-                raise FieldError(name, _ONE_BUNDLE)
+        if query.read is not None and query.read.write:
+            raise FieldError("write", _ONE_BUNDLE)
         return super()._plan_of(query)
 
     def _allow(self, *_: object) -> tuple[None, None]:
@@ -158,9 +155,7 @@ class Coordinator(Snapshot):
 
     def _find(self, searches: Sequence[Search]) -> None:
         """Find candidates of each of ``searches`` by its plan."""
-        works = [self._asking.to_find(one, one.state.plan) for one in searches]
-        found = self._asking.ask(searches, works, Found)
-        for search, parts in zip(searches, found, strict=True):
+        for search, parts in zip(searches, find(self._asking, searches), strict=True):
             if search.error is None:
                 named = self._named(search, parts)
                 search.put(merged(parts, search.state.plan, named, with_rows(search.votes, parts)))

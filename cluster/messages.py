@@ -56,6 +56,7 @@ class Found:
     the ids of what ``rows`` are parts of, where hits are grouped by them, and else empty. ``held`` (t,) says
     how many passages have each of the query's terms now, where words are looked for. ``voted`` (v,) are the
     rows of those that were voted for, -1 for each that may not be found.
+    ``firsts`` (n,) are those of ``rows`` (``cluster.copies``), where texts are folded.
     """
 
     found: Mapping[RetrieverName, Rows]
@@ -64,6 +65,26 @@ class Found:
     documents: Sequence[str] = ()
     held: Counts | None = None
     voted: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    firsts: Rows | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold:
+    """Say which passages stand in the shard for those that have any of ``firsts`` (g,), ascending."""
+
+    asked: Asked
+    firsts: Rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Folded:
+    """For each of the firsts the row (g,) of what stands for them in the shard, and for how many (g,).
+
+    ``NO_ROW`` where none of these may be found.
+    """
+
+    rows: Rows
+    counts: Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,8 +199,13 @@ class Listed:
     count: int
 
 
-Work = Retrieve | Compare | Fetch | Read | GetPassage | GetDocument | ListPassages | CountValues
-Done = Found | Compared | Fetched | HasRead | Listed | Counted
+Work = (
+    Retrieve | Fold | Compare | Fetch | Read | GetPassage | GetDocument | ListPassages | CountValues
+)
+Done = Found | Folded | Compared | Fetched | HasRead | Listed | Counted
+
+# Behind all rows.
+NO_ROW = np.iinfo(np.int64).max
 
 # The state of a shard that is asked for its newest.
 NEWEST = ""

@@ -26,10 +26,12 @@ class RowNumbers:
 
     segment  name of the segment that a build wrote
     built    (n,) numbers of its passages, ascending
+    firsts   (n,) of these, as ``copies`` has them
     """
 
     segment: str
     built: Rows
+    firsts: Rows
     number: int
     shards: int
 
@@ -37,11 +39,11 @@ class RowNumbers:
     def read(cls, folder: Path, cluster: ClusterFile, number: int) -> Self:
         """Those of shard ``number`` of ``cluster`` in ``folder``. Raises BundleCorrupt."""
         entry = cluster.shards[number]
-        return cls(entry.segment, read_rows(folder, entry), number, len(cluster.shards))
+        return cls(entry.segment, *read_rows(folder, entry), number, len(cluster.shards))
 
     def of(self, bundle: Bundle, rows: Rows) -> Rows:
         """The numbers (k,) of ``rows`` (k,) of ``bundle``, a snapshot of the shard."""
-        first = self._built_in(bundle)
+        first = self.built_in(bundle)
         found: Rows = _WRITTEN + (rows - first) * self.shards + self.number
         if first:
             found = np.where(rows < first, self.built[np.minimum(rows, first - 1)], found)
@@ -49,10 +51,10 @@ class RowNumbers:
 
     def rows(self, bundle: Bundle, numbers: Rows) -> Rows:
         """The rows (k,) of ``bundle`` that have ``numbers`` (k,)."""
-        written = self._built_in(bundle) + (numbers - _WRITTEN - self.number) // self.shards
+        written = self.built_in(bundle) + (numbers - _WRITTEN - self.number) // self.shards
         found: Rows = np.where(numbers < _WRITTEN, np.searchsorted(self.built, numbers), written)
         return found
 
-    def _built_in(self, bundle: Bundle) -> int:
+    def built_in(self, bundle: Bundle) -> int:
         """How many rows of ``bundle``, its first, are of the build."""
         return len(self.built) if bundle.segments[0].name == self.segment else 0

@@ -18,6 +18,7 @@ from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.filter_fields import FilterFields
 from lurcher.bundle.frequencies import Frequencies
 from lurcher.cluster.cluster_file import ClusterFile, check_bundle, read_words
+from lurcher.cluster.copies import BuiltCopies
 from lurcher.cluster.messages import Reply, Request
 from lurcher.cluster.row_numbers import RowNumbers
 from lurcher.cluster.shard_state import ShardState
@@ -72,6 +73,7 @@ class Shard:
         """
         entry = cluster.shards[number]
         self._numbers = RowNumbers.read(folder, cluster, number)
+        self._copies = BuiltCopies(self._numbers)
         check_bundle(folder, cluster, entry)
         self._cluster, self._replica, self._clock = cluster, replica or uuid4().hex, clock
         self.fingerprint = cluster.fingerprint
@@ -131,7 +133,8 @@ class Shard:
             state.snapshot.close()
 
     def _part(self, bundle: Bundle) -> Bundle:
-        return as_part(bundle, self._cluster, self._words, self._numbers.segment)
+        part = as_part(bundle, self._cluster, self._words, self._numbers.segment)
+        return self._copies.put_into(part)
 
     def _name_of(self, bundle: Bundle) -> str:
         """What the state is called in which ``bundle`` is what the follower has."""

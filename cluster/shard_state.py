@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
 from lurcher.bundle.facets import facet
 from lurcher.bundle.passages import Rows
 from lurcher.bundle.vectors import BEYOND, Vectors
+from lurcher.cluster.copies import Alike, firsts_in
 from lurcher.cluster.known import labelled_rows, scores_by_means
 from lurcher.cluster.messages import (
+    NO_ROW,
     Asked,
     Compare,
     Compared,
@@ -21,6 +23,8 @@ from lurcher.cluster.messages import (
     Done,
     Fetch,
     Fetched,
+    Fold,
+    Folded,
     Found,
     GetDocument,
     GetPassage,
@@ -55,7 +59,7 @@ class ShardState:
 
     def done(self, works: Sequence[Work]) -> list[Done | LurcherError]:
         """What became of each of ``works``, which are of one kind, or the error of its query."""
-        searches = [one for one in works if isinstance(one, Retrieve | Compare | Fetch)]
+        searches = [one for one in works if isinstance(one, Retrieve | Fold | Compare | Fetch)]
         if searches:
             return self._searched(searches)
         return outcome_of_each(self._done, works)
@@ -72,7 +76,7 @@ class ShardState:
         raise TypeError(f"{type(work).__name__} is done with others of its kind")
 
     def _searched(
-        self, searches: Sequence[Retrieve | Compare | Fetch]
+        self, searches: Sequence[Retrieve | Fold | Compare | Fetch]
     ) -> list[Done | LurcherError]:
         begun = self._begun([work.asked for work in searches])
         done: dict[int, Done | LurcherError] = {}
@@ -80,6 +84,8 @@ class ShardState:
         for place, (work, state) in enumerate(zip(searches, begun, strict=True)):
             if isinstance(state, LurcherError):
                 done[place] = state
+            elif isinstance(work, Fold):
+                done[place] = self._folded(state, work)
             elif isinstance(work, Compare):
                 (done[place],) = outcome_of_each(partial(self._compared, state), [work])
             else:
@@ -121,13 +127,30 @@ class ShardState:
         documents = bundle.passages.documents(rows) if grouped else ()
         voted = labelled_rows(bundle, work.voted, state.allow)
         voted = np.where(voted >= 0, self._numbers_of(voted), -1)
-        return Found(found, self._numbers_of(rows), scores, documents, held, voted)
+        firsts = self._alike.firsts[rows] if state.query.fold else None
+        return Found(found, self._numbers_of(rows), scores, documents, held, voted, firsts)
 
     def _fetched(self, state: QueryState) -> Fetched:
         ids = [one.id for one in state.passages]
         rows = labelled_rows(self._bundle, ids, None)
         judged = frozenset(id_ for id_, row in zip(ids, rows.tolist(), strict=True) if row >= 0)
         return Fetched(state.passages, state.explanations, judged)
+
+    @cached_property
+    def _alike(self) -> Alike:
+        return Alike(firsts_in(self._bundle, self._numbers))
+
+    def _folded(self, state: QueryState, work: Fold) -> Folded:
+        rows, places = self._alike.of(work.firsts)
+        counts = np.ones(len(rows), np.int64)
+        if state.allow is not None:  # in which only one of its copies here stands for the others
+            at = np.searchsorted(state.allow, rows)
+            there = np.searchsorted(state.allow, rows, "right") > at
+            rows, places, at = rows[there], places[there], at[there]
+            counts = np.ones_like(at) if state.stands_for is None else state.stands_for[at]
+        found = Folded(np.full(len(work.firsts), NO_ROW), np.zeros(len(work.firsts), np.int64))
+        found.rows[places], found.counts[places] = self._numbers_of(rows), counts
+        return found
 
     def _compared(self, state: QueryState, work: Compare) -> Compared:
         ranker = None if state.plan.ranker is None else self.snapshot.rankers[state.plan.ranker]

@@ -36,7 +36,9 @@ from lurcher.cluster.cluster_file import (
     frozen_parts,
     shard_entry,
     write_cluster,
+    write_rows,
 )
+from lurcher.cluster.copies import firsts_of
 from lurcher.cluster.sharding import rows_by_shard
 from lurcher.cluster.split_known import SplitKnown
 from lurcher.errors import FieldError
@@ -61,6 +63,7 @@ def split(whole: Bundle, out: Path, shards: int, report: Reporter) -> ClusterFil
         reason = f"{shards} shards for {documents} documents, each of which lies in one: take fewer"
         raise FieldError("shards", reason)
     rows = rows_by_shard(whole.passages.documents(np.arange(len(whole.all_rows()))), shards)
+    firsts = firsts_of(whole.copies, manifest.passages)
     out.mkdir(parents=True)
     report.stage("splitting", manifest.passages)
     writer = _Writer(whole, out)
@@ -69,7 +72,7 @@ def split(whole: Bundle, out: Path, shards: int, report: Reporter) -> ClusterFil
     for number, own in enumerate(rows):
         name, file = f"shard-{number:03}.lurcher", f"shard-{number:03}.rows.npy"
         writer.write(name, own, report)
-        np.save(out / file, own)
+        write_rows(out / file, own, firsts[own])
         entries.append(shard_entry(out, name, file))
     cluster = ClusterFile(
         format=FORMAT, lurcher_version=lurcher_version(), name=manifest.name,

@@ -31,7 +31,9 @@ from lurcher.cluster.cluster_file import (
     read_cluster,
     shard_entry,
     write_cluster,
+    write_rows,
 )
+from lurcher.cluster.copies import Changed, firsts_after
 from lurcher.cluster.row_numbers import RowNumbers
 from lurcher.cluster.sharding import shard_of
 from lurcher.cluster.sync_known import carry_on, mark_changed
@@ -67,10 +69,12 @@ class _Written:
     """A shard that has its documents.
 
     kept    (k,) numbers of its passages that stayed, which are its first
+    firsts  (b,) of the first of these (``copies``), which the build had, as they were before
     places  (n,) of the documents of its other passages in the corpus that was read
     """
 
     kept: Rows
+    firsts: Rows
     places: Rows
 
 
@@ -144,6 +148,7 @@ def _write(
     with closing(open_writer(path, _AS_WRITTEN)) as writer:
         writer.flush()  # what is in its log, so that no row moves below
         had = numbers.of(writer.bundle, np.arange(writer.bundle.rows.count))
+        firsts = numbers.firsts[: numbers.built_in(writer.bundle)]
         stored = document_hashes(writer.bundle)
         done = take_in(writer, records(places), report)
         gone = [id_ for id_ in stored if id_ not in places]
@@ -152,11 +157,13 @@ def _write(
         writer.flush()
         live = writer.bundle.rows.live
         kept = had if live is None else had[live[: len(had)]]
+        firsts = firsts if live is None else firsts[live[: len(firsts)]]
     with closing(open_writer(path, _OneSegment())) as writer:
         writer.compact()
         added = np.arange(len(kept), writer.bundle.rows.count)
         documents = writer.bundle.passages.documents(added)
-    return _Written(kept, np.array([places[one] for one in documents], np.int64)), done
+    following = np.array([places[one] for one in documents], np.int64)
+    return _Written(kept, firsts, following), done
 
 
 def _publish(
@@ -165,15 +172,20 @@ def _publish(
     """Write the coordinator, the rows of all shards and ``cluster.json`` into ``made``."""
     snapshot(folder / before.coordinator.path, made / before.coordinator.path)
     mark_changed([made / entry.path for entry in before.shards])
-    entries = []
-    for entry, rows in zip(before.shards, _numbered(written), strict=True):
-        np.save(made / entry.rows, rows)
-        entries.append(shard_entry(made, entry.path, entry.rows))
     with ExitStack() as stack:
         bundles = [
             stack.enter_context(closing(Bundle.open(made / one.path, check_hashes=False)))
-            for one in entries
+            for one in before.shards
         ]
+        rows = _numbered(written)
+        changed = [
+            Changed(bundle, own, one.firsts)
+            for bundle, own, one in zip(bundles, rows, written, strict=True)
+        ]
+        entries = []
+        for entry, own, firsts in zip(before.shards, rows, firsts_after(changed), strict=True):
+            write_rows(made / entry.rows, own, firsts)
+            entries.append(shard_entry(made, entry.path, entry.rows))
         fields = [one.passages.filter_fields for bundle in bundles for one in bundle.segments]
         held = FilterFields.joined(fields).held
         words = _write_words(bundles, made)

@@ -37,7 +37,7 @@ def test_shards_hold_what_one_build_made(small_cluster: Path, small_bundle: Path
         wanted = Gatherer(small_bundle, whole.manifest, whole.codecs, whole.segments[0])
         seen = []
         for number, entry in enumerate(cluster.shards):
-            rows = read_rows(small_cluster, entry)
+            rows, _ = read_rows(small_cluster, entry)
             with closing(Bundle.open(small_cluster / entry.path)) as part:
                 reader = Gatherer(part.path, part.manifest, part.codecs, part.segments[0])
                 mine, theirs = reader.read(np.arange(len(rows))), wanted.read(rows)

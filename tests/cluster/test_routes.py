@@ -54,15 +54,19 @@ def test_a_least_score_leaves_nothing(client: TestClient) -> None:
     assert (found["answers"], found["answered"]) == ([], False)
 
 
-@pytest.mark.parametrize(
-    ("path", "field", "value"), [("/v1/answer", "write", True), ("/v1/search", "fold", True)]
-)
-def test_what_is_not_done_over_shards_is_refused(
-    client: TestClient, path: str, field: str, value: bool
-) -> None:
-    reply = client.post(path, json={"query": QUESTION, field: value})
+def test_what_is_not_done_over_shards_is_refused(client: TestClient) -> None:
+    reply = client.post("/v1/answer", json={"query": QUESTION, "write": True})
     assert reply.status_code == 422
-    assert reply.json()["errors"][0]["field"] == field
+    assert reply.json()["errors"][0]["field"] == "write"
+
+
+def test_copies_are_folded_and_counted(client: TestClient, answering_one: Snapshot) -> None:
+    reply = client.post("/v1/search", json={"query": QUESTION, "fold": True})
+    assert reply.status_code == 200, reply.text
+    (wanted,) = answering_one.run([Query(QUESTION, 10, fold=True)])
+    assert isinstance(wanted, SearchResult)
+    counts = [(hit.id, hit.duplicates) for hit in wanted.hits]
+    assert [(hit["id"], hit["duplicates"]) for hit in reply.json()["hits"]] == counts
 
 
 def test_hits_are_grouped_and_batches_ranked_by_a_reader(client: TestClient) -> None:

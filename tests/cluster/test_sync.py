@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -96,6 +97,33 @@ def test_finds_what_one_bundle_finds(
         open_cluster(before)[0].run(QUERIES), wanted, QUERIES, strict=True
     ):
         assert hits(mine) == hits(other), query
+
+
+def test_copies_are_those_of_one_bundle(
+    small_cluster: Path, small_bundle: Path, small_records: Records, open_cluster: OpenCluster,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    one = Path(shutil.copytree(small_bundle, tmp_path / "one.lurcher"))
+    text = " ".join(f"An oboe plays {i} notes." for i in range(20))
+    first = [{"id": f"a{i}", "text": text, "lang": "en"} for i in range(6)]
+    # The first goes; the words of one are those of another that stays, and the others have only each other.
+    second = [*first[1:], {"id": "b", "text": text.upper()}]
+    second += [{"id": f"c{i}", "text": LONG + f" It is {i}.", "lang": "en"} for i in range(6)]
+    before = small_cluster
+    for version, records in enumerate([first, second]):
+        corpus = write(tmp_path, [*small_records, *records])
+        after = tmp_path / f"{version}.cluster"
+        sync(before, after, corpus)
+        sync_one(one, corpus)
+        before = after
+    queries = [Query(text, 90, fold=True) for text in ["oboe plays notes", "oboe in a valley"]]
+    queries += [replace(query, conditions=(LANGUAGE,)) for query in queries]
+    with closing(Snapshot(Bundle.open(one), 1, ENGINE)) as snapshot:
+        wanted = snapshot.run(queries)
+    for mine, other in zip(open_cluster(before)[0].run(queries), wanted, strict=True):
+        assert hits(mine) == hits(other)
+        assert {hit.duplicates for hit in mine.hits} >= {5}  # type: ignore[union-attr]
+    assert {hit.passage.document for hit in wanted[0].hits} >= {"a1"}  # type: ignore[union-attr]
 
 
 class Counting(PassageEncoder):
