@@ -69,7 +69,10 @@ class _Timed:
 
 
 class _Compared(NamedTuple):
-    """How many ``queries`` had the ids and scores of one bundle, and the largest difference of a score."""
+    """How many ``queries`` had the hits and answers of one bundle, and how many with the same scores.
+
+    ``apart`` is the largest difference of a score.
+    """
 
     mode: str
     queries: int
@@ -120,8 +123,10 @@ def _modes(one: Snapshot, texts: Sequence[str], by: dict[str, Any]) -> _Modes:
             for unranked, rank in (("", {}), (", unranked", {"rank": "off"}))
         }
     changes |= {name: {"rank": name} for name in ("decoder", "t5", "reader") if able.ranks(name)}
+    changes |= {"grouped": {"group_by": "document"}, "folded": {"fold": True}}
     if by:
         changes["filtered"] = {"conditions": conditions(by)}
+        changes["filtered, folded"] = {"conditions": conditions(by), "fold": True}
     if able.reader:
         changes["answers"] = {"read": ReadOptions(min_score=0.0)}
     modes = {
@@ -191,10 +196,15 @@ def _compared(
 
 
 def _scores(result: SearchResult) -> dict[tuple[object, ...], float]:
-    """The scores of its hits and answers, and the shares of known queries in hits, in their order."""
-    found: dict[tuple[object, ...], float] = {(hit.id,): hit.score for hit in result.hits}
+    """The scores of its hits and answers, and the shares of known queries in hits, in their order.
+
+    By what else is told of them.
+    """
+    found: dict[tuple[object, ...], float] = {}
     for hit in result.hits:
+        found[hit.id, hit.duplicates] = hit.score
         found |= {(hit.id, name): score for name, score in hit.scores.items()}
         known = hit.explanation.contributing_neighbours or []
         found |= {(hit.id, "known", one.id): one.share for one in known}
-    return found | {(one.passage.id, one.part, one.span): one.score for one in result.answers}
+    answers = {(one.passage.id, one.part, one.span, one.text): one.score for one in result.answers}
+    return found | answers
