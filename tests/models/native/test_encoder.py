@@ -18,10 +18,11 @@ from lurcher.models.engines.native import library, reference
 from lurcher.models.engines.native.description import Description, Matrix
 from lurcher.models.engines.native.encoder import Form, PackedEncoder
 from lurcher.models.engines.native.engine import NativeEngine
-from lurcher.models.engines.native.library import LEVELS, Level, Library
+from lurcher.models.engines.native.library import Level, Library
 from lurcher.models.engines.native.recognition import describe
 from lurcher.models.engines.ort import OnnxRuntimeEngine
 from lurcher.models.pretrained import DEFAULT_ENCODER
+from tests.models.native.levels import here
 from tests.models.native.threads import all_equal
 from tests.tiny import TINY
 
@@ -29,7 +30,7 @@ found = library.load()
 if isinstance(found, str):
     pytest.skip(found, allow_module_level=True)
 NATIVE: Library = found
-HERE = LEVELS[: LEVELS.index(NATIVE.level) + 1]
+HERE = here(NATIVE)
 
 GRAPH = TINY / "encoder.onnx"
 TOLD = describe(GRAPH)

@@ -12,18 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lurcher.models.engines.native import late, library
-from lurcher.models.engines.native.library import LEVELS, Level, Library
+from lurcher.models.engines.native.library import Level, Library
 from lurcher.models.ranker import maxsim_reference
 from lurcher.models.ranker.maxsim import NOTHING, best_met
 from lurcher.models.tokens.coder import Codes
 from lurcher.models.tokens.products import Vectors
+from tests.models.native.levels import here
 from tests.models.native.threads import all_equal
 
 found = library.load()
 if isinstance(found, str):
     pytest.skip(found, allow_module_level=True)
 NATIVE: Library = found
-HERE = LEVELS[: LEVELS.index(NATIVE.level) + 1]
+HERE = here(NATIVE)
 
 
 def asked(seed: int, length: int, bits: int) -> Vectors:
