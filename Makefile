@@ -8,10 +8,11 @@ DEEPSPARSE := .venv-deepsparse/installed
 DOCS   := .venv-docs/installed
 SBOM   := .venv-sbom/installed
 RAY    := .venv-ray/installed
-# Environments are installed anew when the native library's sources change, which compiles them.
+# Environments are installed anew when the native library's sources change. It is compiled once for all of them.
 NATIVE := setup.py $(wildcard build_hooks/*.py models/engines/native/src/*)
+LIBRARY := models/engines/native/native_library.so
 
-.PHONY: demo test test-all test-train test-deepsparse test-ray test-ray-faults test-experiments lint docs environments sbom bench bench-scale bench-students bench-hybrid bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader tune-reader clean
+.PHONY: demo test test-all test-train test-deepsparse test-ray test-ray-quick test-ray-faults test-experiments lint docs environments sbom bench bench-scale bench-students bench-hybrid bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader tune-reader clean
 
 # Without a terminal nobody could stop the server, so there it prints its answers and ends.
 demo: $(BASE)
@@ -43,10 +44,13 @@ test-experiments: $(TRAIN)
 test-deepsparse: $(DEEPSPARSE)
 	.venv-deepsparse/bin/python -m pytest tests/deepsparse tests/models/test_engines.py
 
-# A cluster of two shards on a Ray of this machine: some three minutes. Not a part of .ci/run, which takes the ten
-# minutes that it may: to install Ray takes 45 s of a core more. Elsewhere these tests skip and say why.
+# A cluster of two shards on a Ray of this machine: some three minutes. Elsewhere these tests skip and say why.
 test-ray: $(RAY)
 	OMP_NUM_THREADS=1 .venv-ray/bin/python -m pytest tests/cluster
+
+# Of these, what tells in seconds that a cluster is built and served on Ray: a part of .ci/run.
+test-ray-quick: $(RAY)
+	OMP_NUM_THREADS=1 .venv-ray/bin/python -m pytest -m quick tests/cluster/test_on_ray.py
 
 # A cluster on three nodes whose processes are killed under load, each kind KILLS times: a minute for each time.
 KILLS ?= 20
@@ -198,12 +202,16 @@ bench-reader: $(TRAIN) build/answers.lurcher build/undecomposed
 	OPENBLAS_NUM_THREADS=1 .venv-train/bin/lurcher bench reader build/answers.lurcher --yardstick build/undecomposed \
 	    --queries $(DATA)/squad-open/queries.jsonl --qrels $(DATA)/squad-open/qrels/test.tsv
 
-$(BASE): pyproject.toml constraints/base.txt $(NATIVE)
+# Where there is no C compiler, the first installation asks the package index for one.
+$(LIBRARY): $(NATIVE)
+	-$(PYTHON) build_hooks/native_library.py
+
+$(BASE): pyproject.toml constraints/base.txt $(NATIVE) | $(LIBRARY)
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install -q -c constraints/base.txt -e .
 	@touch $@
 
-$(DEV): pyproject.toml constraints/base.txt $(NATIVE)
+$(DEV): pyproject.toml constraints/base.txt $(NATIVE) | $(LIBRARY)
 	$(PYTHON) -m venv .venv-dev
 	.venv-dev/bin/python -m pip install -q -c constraints/base.txt -e '.[dev]'
 	@touch $@
@@ -214,14 +222,14 @@ $(SBOM):
 	.venv-sbom/bin/python -m pip install -q cyclonedx-bom==7.5.0
 	@touch $@
 
-$(TRAIN): pyproject.toml constraints/train.txt $(NATIVE)
+$(TRAIN): pyproject.toml constraints/train.txt $(NATIVE) | $(LIBRARY)
 	$(PYTHON) -m venv .venv-train
 	.venv-train/bin/python -m pip install -q -c constraints/train.txt torch==2.13.0
 	.venv-train/bin/python -m pip install -q -c constraints/train.txt -e '.[test,train,bench]'
 	@touch $@
 
 # Elsewhere the extra is empty: better to fail here than to skip every test.
-$(DEEPSPARSE): pyproject.toml constraints/deepsparse.txt $(NATIVE)
+$(DEEPSPARSE): pyproject.toml constraints/deepsparse.txt $(NATIVE) | $(LIBRARY)
 	$(PYTHON) -m venv .venv-deepsparse
 	.venv-deepsparse/bin/python -m pip install -q -c constraints/deepsparse.txt -e '.[deepsparse]' pytest
 	.venv-deepsparse/bin/python -m pip show -q deepsparse
@@ -232,7 +240,7 @@ $(DOCS): constraints/docs.txt
 	.venv-docs/bin/python -m pip install -q -r constraints/docs.txt
 	@touch $@
 
-$(RAY): pyproject.toml constraints/base.txt $(NATIVE)
+$(RAY): pyproject.toml constraints/base.txt $(NATIVE) | $(LIBRARY)
 	$(PYTHON) -m venv .venv-ray
 	.venv-ray/bin/python -m pip install -q -c constraints/base.txt -e '.[test,client,ray]'
 	@touch $@

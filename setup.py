@@ -28,6 +28,8 @@ class BuildWithLibrary(build_py):
         if not native_library.is_wanted():
             return
         out = _library(ROOT if self.editable_mode else Path(self.build_lib))
+        if self.editable_mode and native_library.is_current(ROOT, out):
+            return  # every environment of this source tree has the one library
         failed = native_library.compile_library(ROOT, out)
         if failed:
             self.warn(f"no native library, so ONNX Runtime and NumPy will do its work: {failed}")

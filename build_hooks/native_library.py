@@ -79,6 +79,14 @@ def requirements() -> list[str]:
     return ["ziglang>=0.13"] if known else []
 
 
+def is_current(root: Path, library: Path) -> bool:
+    """Whether the file ``library`` is newer than its sources below ``root`` and than this script."""
+    if not library.exists():
+        return False
+    made_of = [*(root / SOURCES).iterdir(), Path(__file__)]
+    return library.stat().st_mtime > max(one.stat().st_mtime for one in made_of)
+
+
 def compile_library(root: Path, out: Path) -> str | None:
     """Compile the sources below ``root`` to the file ``out``; why not, if it cannot be done.
 

@@ -1,6 +1,6 @@
 """A cluster of two shards on a Ray of this machine: built there, and served over HTTP by Ray Serve.
 
-It runs where Ray is installed: ``make test-ray``.
+It runs where Ray is installed: ``make test-ray``, and what is marked as quick in ``make test-ray-quick``.
 """
 
 from __future__ import annotations
@@ -84,6 +84,11 @@ def ask(url: str, **more: Any) -> httpx.Response:
     return httpx.post(f"{url}/v1/search", json={**BODY, **more}, timeout=30)
 
 
+def pairs(reply: dict[str, Any]) -> list[tuple[str, float]]:
+    """What was found, and its scores."""
+    return [(one["id"], one["score"]) for one in reply["hits"]]
+
+
 def whole(url: str, patience: float = PATIENCE) -> dict[str, Any]:
     """The first reply that is of all shards."""
     last = time.monotonic() + patience
@@ -121,15 +126,19 @@ def test_what_a_killed_worker_was_about_is_done_again(small_corpus: Path, tmp_pa
     assert read_cluster(out).passages == 60
 
 
+@pytest.mark.quick
 def test_serves_what_one_bundle_finds(url: str, small_corpus: Path, tmp_path: Path) -> None:
     found = whole(url)
+    queries = ["cat", "bread"]
+    batch = httpx.post(f"{url}/v1/search/batch", json={"queries": queries}, timeout=60).json()
     build(small_corpus, tmp_path / "one", TinyOptions(seed=1), chunk_size=16)
     with closing(Snapshot(Bundle.open(tmp_path / "one"), 1, "onnxruntime")) as one_bundle:
-        (wanted,) = one_bundle.run([Query(BODY["query"], 8)])
-    assert isinstance(wanted, SearchResult)
-    # The server rounds to six places.
-    assert [(one["id"], one["score"]) for one in found["hits"]] == [
-        (one.id, round(one.score, 6)) for one in wanted.hits
+        asked = [Query(BODY["query"], 8), *(Query(text, 10) for text in queries)]
+        wanted = [one for one in one_bundle.run(asked) if isinstance(one, SearchResult)]
+    assert [pairs(one) for one in (found, *batch["results"])] == [
+        # The server rounds to six places.
+        [(hit.id, round(hit.score, 6)) for hit in one.hits]
+        for one in wanted
     ]
     about = httpx.get(f"{url}/v1/bundle").json()
     assert about["passages"] == 60
@@ -137,8 +146,6 @@ def test_serves_what_one_bundle_finds(url: str, small_corpus: Path, tmp_path: Pa
     refused = ask(url, fold=True)
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["field"] == "fold"
-    batch = httpx.post(f"{url}/v1/search/batch", json={"queries": ["cat", "bread"]}).json()
-    assert [len(one["hits"]) for one in batch["results"]] == [10, 10]
 
 
 def test_a_replica_that_hangs_costs_nothing_where_there_is_another(url: str) -> None:
@@ -155,19 +162,25 @@ def test_a_replica_that_hangs_costs_nothing_where_there_is_another(url: str) -> 
     assert 'lurcher_hedged_requests_total{reply="second"} 0' not in httpx.get(f"{url}/metrics").text
 
 
-def test_killed_replicas_cost_a_part_of_some_replies_and_no_reply_is_wrong(url: str) -> None:
-    before = {one["id"]: one["score"] for one in whole(url)["hits"]}
-    for replica in processes(SECOND_SHARD):
+@pytest.mark.parametrize("killed", [pytest.param(1, marks=pytest.mark.quick), 2])
+def test_killed_replicas_cost_a_part_of_some_replies_and_no_reply_is_wrong(
+    url: str, killed: int
+) -> None:
+    wanted = pairs(whole(url))
+    before = dict(wanted)
+    for replica in processes(SECOND_SHARD)[:killed]:
         os.kill(replica, signal.SIGKILL)
     for _ in range(5):
         reply = ask(url)
         assert reply.status_code == 200
-        for hit in reply.json()["hits"]:
-            assert before.get(hit["id"], hit["score"]) == hit["score"]
+        for id_, score in pairs(reply.json()):
+            assert before.get(id_, score) == score
         if missing := reply.json()["degraded"]:
             assert missing == ["shard:1"]
             assert ask(url, partial=False).status_code in (200, 503)
-    assert [one["id"] for one in whole(url)["hits"]] == list(before)
+        else:
+            assert pairs(reply.json()) == wanted
+    assert pairs(whole(url)) == wanted
 
 
 def test_what_is_acknowledged_is_found_at_once_and_outlives_its_writer(url: str) -> None:
