@@ -11,6 +11,8 @@ RAY    := .venv-ray/installed
 # Environments are installed anew when the native library's sources change. It is compiled once for all of them.
 NATIVE := setup.py $(wildcard build_hooks/*.py models/engines/native/src/*)
 LIBRARY := models/engines/native/native_library.so
+# A new environment with a newer pip than Python 3.11 brings, which takes half a minute of a core to find what to install.
+VENV = $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install -q pip==26.3
 
 .PHONY: demo test test-all test-train test-deepsparse test-ray test-ray-quick test-ray-faults test-experiments lint docs environments sbom bench bench-scale bench-students bench-hybrid bench-neighbours bench-ranker bench-reader train train-students train-ranker train-reader tune-reader clean
 
@@ -212,7 +214,7 @@ $(BASE): pyproject.toml constraints/base.txt $(NATIVE) | $(LIBRARY)
 	@touch $@
 
 $(DEV): pyproject.toml constraints/base.txt $(NATIVE) | $(LIBRARY)
-	$(PYTHON) -m venv .venv-dev
+	$(call VENV,.venv-dev)
 	.venv-dev/bin/python -m pip install -q -c constraints/base.txt -e '.[dev]'
 	@touch $@
 
@@ -223,7 +225,7 @@ $(SBOM):
 	@touch $@
 
 $(TRAIN): pyproject.toml constraints/train.txt $(NATIVE) | $(LIBRARY)
-	$(PYTHON) -m venv .venv-train
+	$(call VENV,.venv-train)
 	.venv-train/bin/python -m pip install -q -c constraints/train.txt torch==2.13.0
 	.venv-train/bin/python -m pip install -q -c constraints/train.txt -e '.[test,train,bench]'
 	@touch $@
@@ -241,7 +243,7 @@ $(DOCS): constraints/docs.txt
 	@touch $@
 
 $(RAY): pyproject.toml constraints/base.txt $(NATIVE) | $(LIBRARY)
-	$(PYTHON) -m venv .venv-ray
+	$(call VENV,.venv-ray)
 	.venv-ray/bin/python -m pip install -q -c constraints/base.txt -e '.[test,client,ray]'
 	@touch $@
 
