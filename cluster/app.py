@@ -20,7 +20,6 @@ from lurcher.server import errors
 from lurcher.server.app import create_app, mount_routes
 from lurcher.server.lookup import collection_of
 from lurcher.server.protocols.cohere import rerank
-from lurcher.server.protocols.mcp import routes as mcp
 from lurcher.server.routes import admin, collections, feedback
 from lurcher.server.routes.bundle import describe
 from lurcher.server.schemas.bundle import BundleReply
@@ -29,7 +28,7 @@ from lurcher.server.settings import Settings
 
 # Routes that shards cannot answer, or that are about which collections there are.
 _OF_ONE_BUNDLE = (
-    rerank.router, feedback.reading, feedback.writing, collections.router, admin.router, mcp.router,
+    rerank.router, feedback.reading, feedback.writing, collections.router, admin.router,
 )  # fmt: skip
 
 

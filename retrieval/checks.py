@@ -47,14 +47,14 @@ def rows_of(passages: PassageStore, ids: Sequence[str]) -> Rows:
     rows = passages.rows_of(list(dict.fromkeys(ids)))
     for i, id_ in enumerate(ids):
         if id_ not in rows:
-            raise FieldError(f"passages.{i}", _no_passage(passages, id_))
+            parts = passages.parts([id_]).get(id_, [])
+            raise FieldError(f"passages.{i}", no_passage(parts))
     return np.array([rows[id_] for id_ in ids], np.int64)
 
 
-def _no_passage(passages: PassageStore, id_: str) -> str:
-    """Why no passage has the id."""
-    parts = passages.parts([id_]).get(id_)
-    if parts is None:
+def no_passage(parts: Sequence[str]) -> str:
+    """Why no passage has an id: it is that of a document with these ``parts``, if there are any."""
+    if not parts:
         return "no passage has this id"
     more = ", …" if len(parts) > _NAMED else ""
     return f"is a document of {len(parts):,} passages: {', '.join(parts[:_NAMED])}{more}"

@@ -10,6 +10,8 @@ from lurcher.bundle.conditions import Condition
 from lurcher.bundle.facets import Facet, facet
 from lurcher.bundle.listing import rows_after
 from lurcher.bundle.passage import Passage
+from lurcher.errors import FieldError
+from lurcher.retrieval.checks import no_passage
 
 
 class Contents(Protocol):
@@ -37,6 +39,14 @@ class Contents(Protocol):
 
     def count(self) -> int:
         """How many passages there are."""
+
+
+def passage_of(contents: Contents, id_: str) -> Passage:
+    """The passage with that id. Raises FieldError; if a document has it, it names passages of that."""
+    found = contents.passage(id_)
+    if found is None:
+        raise FieldError("id", no_passage([one.id for one in contents.document(id_)]))
+    return found
 
 
 class BundleContents:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -97,5 +98,20 @@ def test_other_protocols_and_the_search_page_are_served(client: TestClient) -> N
     assert {one["index"] for one in ranked} == {0, 1}
     assert "<html" in client.get("/").text
     assert "/v1/passages" in client.get("/openapi.json").json()["paths"]
-    for path in ("/v1/rerank", "/v1/feedback", "/v1/collections", "/mcp"):
+    for path in ("/v1/rerank", "/v1/feedback", "/v1/collections"):
         assert client.post(path, json={}).status_code == 404
+
+
+def test_agents_find_and_read_passages(client: TestClient) -> None:
+    def call(tool: str, **arguments: Any) -> dict[str, Any]:
+        params = {"name": tool, "arguments": arguments}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        accept = {"Accept": "application/json, text/event-stream"}
+        return dict(client.post("/mcp", json=body, headers=accept).json()["result"])
+
+    found = call("search", query=QUESTION)["structuredContent"]["passages"]
+    read = call("get_passage", id=found[0]["id"])["structuredContent"]
+    assert read["text"] == found[0]["text"]
+    missing = call("get_passage", id="nothing")
+    assert missing["isError"]
+    assert "no passage has this id" in missing["content"][0]["text"]

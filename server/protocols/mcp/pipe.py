@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from lurcher.bundle.passages import Passage
@@ -79,5 +79,6 @@ class _Opened:
     async def answer(self, question: str, top_k: int) -> SearchResult:
         return await asyncio.to_thread(self._collection.answer, question, top_k)
 
-    async def passages(self, ids: Sequence[str]) -> list[Passage]:
-        return await asyncio.to_thread(self._collection.passages.get, ids)
+    async def passage(self, id_: str) -> Passage:
+        (found,) = await asyncio.to_thread(self._collection.passages.get, [id_])
+        return found

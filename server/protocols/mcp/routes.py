@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from lurcher.bundle.passages import Passage
 from lurcher.errors import FieldError, LurcherError
-from lurcher.retrieval.checks import rows_of
+from lurcher.retrieval.contents import passage_of
 from lurcher.retrieval.filters import conditions as parsed
 from lurcher.retrieval.query import Query, ReadOptions, check_text
 from lurcher.retrieval.results import SearchResult
@@ -104,9 +104,8 @@ class _Served:
         result, _ = await self._serving.answer(asked, None, self._caller)
         return result
 
-    async def passages(self, ids: Sequence[str]) -> list[Passage]:
-        stored = self._serving.passages
-        return await asyncio.to_thread(lambda: stored.get(rows_of(stored, ids).tolist()))
+    async def passage(self, id_: str) -> Passage:
+        return await asyncio.to_thread(passage_of, self._serving.contents, id_)
 
     def _candidates(self, field: str, wanted: int) -> int:
         default = self._serving.capabilities.default_candidates("auto", "auto")

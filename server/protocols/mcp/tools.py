@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,8 +38,8 @@ class Corpus(Protocol):
     async def answer(self, question: str, top_k: int) -> SearchResult:
         """Return the answers to a question. Raises LurcherError."""
 
-    async def passages(self, ids: Sequence[str]) -> list[Passage]:
-        """Return the passages with these ids. Raises FieldError."""
+    async def passage(self, id_: str) -> Passage:
+        """Return the passage with that id. Raises FieldError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ async def _answer(corpus: Corpus, asked: AnswerArguments) -> AnswersFound:
 
 async def _get_passage(corpus: Corpus, asked: PassageArguments) -> FoundPassage:
     try:
-        (passage,) = await corpus.passages([asked.id])
+        passage = await corpus.passage(asked.id)
     except FieldError as error:
         raise FieldError("id", f"{asked.id[:100]!r}: {error.reason}") from error
     return _passage(passage, None)
