@@ -34,7 +34,7 @@ class Observe:
 
     def __init__(
         self, app: ASGIApp, metrics: Metrics, audit: Audit | None = None,
-        traces: Traces | None = None, slow_ms: int = 0, log_queries: bool = False,
+        traces: Traces | None = None, slow_ms: float = 0, log_queries: bool = False,
     ) -> None:  # fmt: skip
         """Log requests that take ``slow_ms`` as slow (0: none), with their query if ``log_queries``."""
         self._app = app

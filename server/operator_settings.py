@@ -36,7 +36,7 @@ class OperatorSettings(BaseModel):
         description="File to which each write and administrative action adds a line; if unset, the log has "
         "them.",
     )
-    slow_ms: int = Field(
+    slow_ms: float = Field(
         1_000, ge=0,
         description="Time in milliseconds from which on a request is logged as slow, with the time of each "
         "of its stages; 0: none is.",

@@ -29,7 +29,9 @@ def made(kind: type[LurcherError]) -> LurcherError:
     if kind.__init__ is Exception.__init__:
         return kind("a message")
     parameters = inspect.signature(kind).parameters.values()
-    examples: dict[str, Any] = {"list[int]": [7], "int": 7, "int | None": 7}
+    examples: dict[str, Any] = {
+        "list[int]": [7], "int": 7, "int | None": 7, "Mapping[int, LurcherError]": {7: "some error"},
+    }  # fmt: skip
     return kind(*(examples.get(str(one.annotation), f"some {one.name}") for one in parameters))
 
 

@@ -82,7 +82,8 @@ def known_bundle(small_bundle: Path, judged: Judged, shared: Shared) -> Path:
     name = "known.lurcher"
     options = NeighbourOptions(keep_unseen=0)
     return (
-        shared.once("known", lambda made: adapt(small_bundle, judged, options, made / name)) / name
+        shared.once("known-whole", lambda made: adapt(small_bundle, judged, options, made / name))
+        / name
     )
 
 
