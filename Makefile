@@ -50,7 +50,8 @@ test-deepsparse: $(DEEPSPARSE)
 test-ray: $(RAY)
 	OMP_NUM_THREADS=1 .venv-ray/bin/python -m pytest tests/cluster
 
-# Of these, what tells in seconds that a cluster is built and served on Ray: a part of .ci/run.
+# Of these, what tells in a minute that a cluster is built and served on Ray. Not a part of .ci/run, which takes the ten
+# minutes that it may: to install Ray takes some 35 s of a core more.
 test-ray-quick: $(RAY)
 	OMP_NUM_THREADS=1 .venv-ray/bin/python -m pytest -m quick tests/cluster/test_on_ray.py
 

@@ -29,7 +29,7 @@ from lurcher.models.engines import Engine
 from lurcher.models.engines.native import late
 from lurcher.models.engines.native.description import Description, Matrix
 from lurcher.models.engines.native.encoder import PackedEncoder
-from lurcher.models.engines.native.library import LEVELS, Library, load
+from lurcher.models.engines.native.library import Library, load
 from lurcher.models.engines.native.recognition import describe
 from lurcher.models.engines.ort import OnnxRuntimeEngine
 from lurcher.models.pretrained import DEFAULT_ENCODER, PROFILES
@@ -129,7 +129,7 @@ def _late(library: Library, runs: int) -> dict[str, dict[str, float]]:
                     maxsim_reference.similarities(q, c), n
                 )
             }
-            for level in LEVELS[: LEVELS.index(library.level) + 1]:
+            for level in library.levels:
                 ways[level] = partial(
                     late.best_cosines, library, queries, codes, counts, NOTHING, level
                 )
@@ -139,7 +139,7 @@ def _late(library: Library, runs: int) -> dict[str, dict[str, float]]:
 
 def _shipped(library: Library, runs: int) -> dict[str, dict[str, float]]:
     """What a query takes by each profile, for each instruction set."""
-    levels = LEVELS[1 : LEVELS.index(library.level) + 1]
+    levels = library.levels[1:]
     ids = np.random.default_rng(0).integers(0, _VOCABULARY, (1, _QUERY))
     ways: dict[str, Callable[[], object]] = {}
     with TemporaryDirectory() as scratch:
@@ -176,7 +176,7 @@ def _encoders(
     ways = {"ONNX Runtime INT8": runtime(OnnxRuntimeEngine(graph, 1))}
     if fp32 is not None:
         ways["ONNX Runtime fp32"] = runtime(OnnxRuntimeEngine(fp32, 1))
-    for level in LEVELS[1 : LEVELS.index(library.level) + 1]:
+    for level in library.levels[1:]:
         ways[f"dense {level}"] = _native(PackedEncoder(library, described, level, "dense"))
     for share in sparsity:
         ways[f"{share:.0%} zeros"] = _native(PackedEncoder(library, thinned(described, share)))

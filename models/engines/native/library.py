@@ -31,6 +31,7 @@ _ABI = 2
 _pointer, _int, _long, _float = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
 _SIGNATURES: dict[str, list[Any]] = {
     "lurcher_level": [],
+    "lurcher_has": [_int],
     "lurcher_abi": [],
     "lurcher_late": [
         _int, _pointer, _long, _long, _float, _pointer, _long, _pointer, _long, _float, _pointer, _pointer,
@@ -67,6 +68,8 @@ class Library:
         if (abi := self.call("lurcher_abi")) != _ABI:
             raise OSError(f"{path}: it was built from another version ({abi}, not {_ABI})")
         self.level: Level = LEVELS[self.call("lurcher_level")]
+        # All that this machine has, in their order; ``level`` is the best.
+        self.levels = [one for i, one in enumerate(LEVELS) if self.call("lurcher_has", i)]
 
     def call(self, name: str, *arguments: Any) -> int:
         """What the function ``name`` returns; arrays are passed by ``address``."""
@@ -88,10 +91,10 @@ def level_number(library: Library, level: Level | None) -> int:
 
     Raises ValueError where this machine does not have it.
     """
-    number = LEVELS.index(level or library.level)
-    if number > LEVELS.index(library.level):
-        raise ValueError(f"level {level!r}: this machine has {library.level!r} at best")
-    return number
+    level = level or library.level
+    if level not in library.levels:
+        raise ValueError(f"level {level!r}: this machine has {', '.join(library.levels)}")
+    return LEVELS.index(level)
 
 
 @cache

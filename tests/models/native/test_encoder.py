@@ -22,7 +22,6 @@ from lurcher.models.engines.native.library import Level, Library
 from lurcher.models.engines.native.recognition import describe
 from lurcher.models.engines.ort import OnnxRuntimeEngine
 from lurcher.models.pretrained import DEFAULT_ENCODER
-from tests.models.native.levels import here
 from tests.models.native.threads import all_equal
 from tests.tiny import TINY
 
@@ -30,7 +29,7 @@ found = library.load()
 if isinstance(found, str):
     pytest.skip(found, allow_module_level=True)
 NATIVE: Library = found
-HERE = here(NATIVE)
+HERE = NATIVE.levels
 
 GRAPH = TINY / "encoder.onnx"
 TOLD = describe(GRAPH)

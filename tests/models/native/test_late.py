@@ -17,14 +17,13 @@ from lurcher.models.ranker import maxsim_reference
 from lurcher.models.ranker.maxsim import NOTHING, best_met
 from lurcher.models.tokens.coder import Codes
 from lurcher.models.tokens.products import Vectors
-from tests.models.native.levels import here
 from tests.models.native.threads import all_equal
 
 found = library.load()
 if isinstance(found, str):
     pytest.skip(found, allow_module_level=True)
 NATIVE: Library = found
-HERE = here(NATIVE)
+HERE = NATIVE.levels
 
 
 def asked(seed: int, length: int, bits: int) -> Vectors:
