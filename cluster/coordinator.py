@@ -146,8 +146,8 @@ class Coordinator(Snapshot):
     def _vote(self, searches: Sequence[Search]) -> None:
         """Let known queries vote, where they do; which passages may be found is for shards to say."""
         voting = [one for one in searches if _votes(one)]
-        states = [replace(one.state, allow=None) for one in voting]
-        for search, state in zip(voting, self.advance(states, {}, _VOTE), strict=True):
+        voted = self.advance([one.state for one in voting], {}, _VOTE)
+        for search, state in zip(voting, voted, strict=True):
             if isinstance(state, LurcherError):
                 search.error = state
             else:

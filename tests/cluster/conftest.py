@@ -76,15 +76,20 @@ def small_cluster(small_corpus: Path, shared: Shared) -> Path:
     return shared.once("small-cluster", make) / "small"
 
 
+def split_once(bundle: Path, name: str, shared: Shared) -> Path:
+    """The folder of ``bundle`` in three shards, made once a run under this ``name``."""
+
+    def make(made: Path) -> None:
+        with closing(Bundle.open(bundle)) as whole:
+            split(whole, made / name, SHARDS, Silent())
+
+    return shared.once(f"{name}-cluster", make) / name
+
+
 @pytest.fixture(scope="session")
 def answering_cluster_folder(answering_bundle: Path, shared: Shared) -> Path:
     """The folder of ``answering_bundle`` in three shards; only to be read."""
-
-    def make(made: Path) -> None:
-        with closing(Bundle.open(answering_bundle)) as bundle:
-            split(bundle, made / "answering", SHARDS, Silent())
-
-    return shared.once("answering-cluster", make) / "answering"
+    return split_once(answering_bundle, "answering", shared)
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ from lurcher.index_builder.progress import Silent
 from lurcher.retrieval.query import Query
 from lurcher.retrieval.results import Hit, SearchResult
 from lurcher.retrieval.snapshot import Snapshot
-from tests.cluster.conftest import ENGINE, SHARDS, NearShards, kind_of
+from tests.cluster.conftest import ENGINE, SHARDS, NearShards, kind_of, split_once
 from tests.cluster.test_same_hits import LANGUAGE, TEXTS, YEARS, hits
 from tests.cluster.test_sync import changed, sync, sync_one, write
 from tests.cluster.test_writing import written
@@ -97,12 +97,7 @@ def one(known_bundle: Path) -> Iterator[Snapshot]:
 @pytest.fixture(scope="session")
 def known_folder(known_bundle: Path, shared: Shared) -> Path:
     """The folder of ``known_bundle`` in shards. Copy it to change it."""
-
-    def make(made: Path) -> None:
-        with closing(Bundle.open(known_bundle)) as bundle:
-            split(bundle, made / "known", SHARDS, Silent())
-
-    return shared.once("known-cluster", make) / "known"
+    return split_once(known_bundle, "known", shared)
 
 
 @pytest.fixture(scope="module")
