@@ -50,8 +50,7 @@ test-deepsparse: $(DEEPSPARSE)
 test-ray: $(RAY)
 	OMP_NUM_THREADS=1 .venv-ray/bin/python -m pytest tests/cluster
 
-# Of these, what tells in a minute that a cluster is built and served on Ray. Not a part of .ci/run, which takes the ten
-# minutes that it may: to install Ray takes some 35 s of a core more.
+# Of these, what tells in half a minute that a cluster is built and served on Ray: a part of .ci/run.
 test-ray-quick: $(RAY)
 	OMP_NUM_THREADS=1 .venv-ray/bin/python -m pytest -m quick tests/cluster/test_on_ray.py
 
@@ -67,7 +66,7 @@ lint: $(DEV)
 	.venv-dev/bin/lint-imports
 	.venv-dev/bin/hadolint Dockerfile
 
-environments: $(DEV) $(TRAIN)
+environments: $(DEV) $(TRAIN) $(RAY)
 
 # The documentation as a site, in build/site; a dead link, or anything loaded from another host, is an error.
 docs: export NO_MKDOCS_2_WARNING = 1
