@@ -59,7 +59,8 @@ class BuiltCopies:
 def firsts_in(bundle: Bundle, numbers: RowNumbers) -> Rows:
     """The firsts (n,) of the rows of ``bundle``, a snapshot of a shard with these ``numbers``.
 
-    Of passages that were written since the build only copies in the same shard are known.
+    Of passages that were written since the build only copies in the same shard are known. One that is
+    deleted is a copy of none.
     """
     own = np.arange(bundle.rows.count)
     first = own if bundle.copies is None else bundle.copies
@@ -70,7 +71,8 @@ def firsts_in(bundle: Bundle, numbers: RowNumbers) -> Rows:
     known: Rows = np.where(
         (built[first] == ALONE) & several, numbers.of(bundle, first), built[first]
     )
-    return known
+    live = bundle.rows.live
+    return known if live is None else np.where(live, known, ALONE)
 
 
 class Alike:

@@ -190,3 +190,29 @@ def test_copies_that_are_deleted_and_written(
     assert [hits(result) for result in open_cluster(cluster)[0].run(queries)] == wanted
     counts = {id_: duplicates for id_, *_, duplicates in wanted[0]}
     assert counts[had[1].id] == len(had) - 1  # with the new one, without the first and itself
+
+
+def test_what_is_deleted_stands_for_no_copy_in_another_shard(
+    open_cluster: Callable[[Path], tuple[Coordinator, NearShards]], tmp_path: Path,
+    write_jsonl: Callable[[Path, Any], Path],
+) -> None:  # fmt: skip
+    # Of its copies each shard has one, so that no shard has any to fold by itself.
+    ids = [next(f"d{i}" for i in range(99) if shard_of(f"d{i}", 3) == shard) for shard in range(3)]
+    choose = Random(2)
+    texts = {id_: " ".join(WORDS) for id_ in ids}
+    texts |= {f"other-{i}": " ".join(choose.choices(WORDS, k=30)) for i in range(30)}
+    corpus = write_jsonl(
+        tmp_path / "corpus.jsonl", [{"id": id_, "text": text} for id_, text in texts.items()]
+    )
+    build(corpus, tmp_path / "one.lurcher", TinyOptions(seed=1))
+    with closing(Bundle.open(tmp_path / "one.lurcher")) as one:
+        split(one, tmp_path / "cluster", 3, Silent())
+    delete = Delete((ids[0],))
+    written(tmp_path / "cluster", [delete])
+    with closing(Writer.open(tmp_path / "one.lurcher")) as writer:
+        writer.commit([delete])
+    query = Query(texts[ids[0]], 50, fold=True)
+    with closing(Snapshot(Bundle.open(tmp_path / "one.lurcher"), 1, ENGINE)) as snapshot:
+        wanted = hits(snapshot.run([query])[0])
+    assert {id_: duplicates for id_, *_, duplicates in wanted}[ids[1]] == 1
+    assert hits(open_cluster(tmp_path / "cluster")[0].run([query])[0]) == wanted
