@@ -151,7 +151,10 @@ class Asking:
                     _note(searches[place], found[place], shard, done, kind)
         for place, refusal in refusals.items():
             if not found[place]:
-                searches[place].error = searches[place].error or refusal
+                # A shard that has not answered may have what the filter compares.
+                missing = sorted(searches[place].missing)
+                error = ShardsMissing(missing, self.shards) if missing else refusal
+                searches[place].error = searches[place].error or error
         for search in searches:
             missing, every = sorted(search.missing), self.shards
             if missing and (not search.state.query.partial or len(missing) == every):

@@ -17,6 +17,7 @@ from lurcher.bundle.vectors import BEYOND
 from lurcher.cluster.asking import Asking, Search
 from lurcher.cluster.copies import ALONE
 from lurcher.cluster.messages import Fold, Folded, Found
+from lurcher.errors import ShardsMissing
 
 # More candidates than the plan says, so that a few copies need no second search; and so many times more,
 # where they leave too few.
@@ -69,6 +70,9 @@ def _folded(asking: Asking, searches: Sequence[Search], parts: Sequence[_Parts])
         for search, part, some in zip(searches, parts, firsts, strict=True)
     ]
     replies = asking.ask(searches, works, Folded)
+    for search, work, folded in zip(searches, works, replies, strict=True):
+        if work and not folded:  # others have nothing of what its filter compares
+            search.error = search.error or ShardsMissing(sorted(search.missing), asking.shards)
     return [
         _without_copies(search, part, some, folded) if search.error is None else part
         for search, part, some, folded in zip(searches, parts, firsts, replies, strict=True)

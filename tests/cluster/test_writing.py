@@ -29,6 +29,7 @@ from lurcher.errors import (
     FieldError,
     LurcherError,
     PartlyWritten,
+    ShardsMissing,
     VersionConflict,
     WriteNotKept,
 )
@@ -342,6 +343,30 @@ def test_a_search_begins_again_where_its_state_is_gone(
 
     asyncio.run(fail_over())
     assert rounds == ["Retrieve", "Compare", "Retrieve", "Compare", "Fetch"]
+
+
+@pytest.mark.parametrize("goes", ["Retrieve", "Fold"])
+def test_a_shard_that_alone_has_what_a_filter_compares_is_missed(
+    folder: Path, open_cluster: OpenCluster, goes: str
+) -> None:
+    new = [
+        document("narwhal#1", "A narwhal.", horns=1),
+        document("narwhal#2", "A narwhal.", horns=1),
+    ]
+    written(folder, [Upsert(tuple(new))])
+    coordinator, near = open_cluster(folder)
+    query = Query("narwhal", conditions=(Condition("horns", "in", (1,)),), fold=True)
+    (whole,) = coordinator.run([query])
+    assert list(found(whole)[1]) == ["narwhal#1"]
+    owner = shard_of("narwhal", len(near.shards))
+
+    def dies(requests: Mapping[int, Request]) -> None:
+        near.gone = {owner} if kind_of(requests) == goes else set()
+
+    with near.telling(dies):
+        (outcome,) = coordinator.run([query])
+    assert isinstance(outcome, ShardsMissing)
+    assert outcome.shards == [owner]
 
 
 def test_states_are_kept_for_some_time_and_then_closed(folder: Path) -> None:
