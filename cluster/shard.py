@@ -100,13 +100,18 @@ class Shard:
         """
         if request.fingerprint != self.fingerprint:
             return Reply(self.fingerprint, (), "")
-        if not request.state:
+        # Another replica may have seen a state on the disk before this one has.
+        if not request.state or not (replica_of(request.state) or self._state(request.state)):
             self.follow()
         name = request.state or self._name
-        state = self._newest if name == self._name else self._kept.get(name, (None, 0.0))[0]
+        state = self._state(name)
         if state is None:
             return Reply(self.fingerprint, (), self._name)
         return Reply(self.fingerprint, tuple(state.done(request.works)), name)
+
+    def _state(self, name: str) -> ShardState | None:
+        """What is called ``name``, if it is here."""
+        return self._newest if name == self._name else self._kept.get(name, (None, 0.0))[0]
 
     def follow(self) -> None:
         """Know all that is acknowledged by now. Raises as ``answer``."""

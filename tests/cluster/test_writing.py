@@ -369,6 +369,19 @@ def test_a_shard_that_alone_has_what_a_filter_compares_is_missed(
     assert outcome.shards == [owner]
 
 
+def test_a_replica_goes_on_in_a_state_on_the_disk_that_another_saw_first(folder: Path) -> None:
+    cluster = read_cluster(folder)
+    number = shard_of("narwhal", len(cluster.shards))
+    request = Request(cluster.fingerprint, (LIST,))
+    with (
+        closing(Shard(folder, cluster, number)) as first,
+        closing(Shard(folder, cluster, number)) as other,
+    ):
+        written(folder, [Upsert((document("narwhal", "A narwhal."),))])
+        reply = first.answer(request)
+        assert other.answer(replace(request, state=reply.state)) == reply
+
+
 def test_states_are_kept_for_some_time_and_then_closed(folder: Path) -> None:
     now = [0.0]
     cluster = read_cluster(folder)
