@@ -251,7 +251,11 @@ class ToWrite:
 
 @dataclass(frozen=True, slots=True)
 class Wrote:
-    """What a write did or would do, or its error; and how many passages the shard has now."""
+    """What a write did or would do, or its error; and how many passages the shard has now.
+
+    ``before``: it was only checked, and was done before by a request with its key.
+    """
 
     outcome: Receipt | LurcherError
     passages: int
+    before: bool = False

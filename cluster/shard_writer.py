@@ -49,7 +49,8 @@ class ShardWriter:
             outcome = await self._outcome(request)
         except LurcherError as error:
             outcome = error
-        return Wrote(outcome, self._writer.bundle.rows.passages)
+        before = request.until == "check" and self._writer.has_done(request.write)
+        return Wrote(outcome, self._writer.bundle.rows.passages, before)
 
     async def _outcome(self, request: ToWrite) -> Receipt:
         if request.fingerprint != self._fingerprint:

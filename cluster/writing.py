@@ -63,31 +63,27 @@ class ClusterWrites:
             request = replace(request, sender=replace(request.sender, key=uuid4().hex))
         parts = self._parts(request)
         if len(parts) > 1:
-            would, refused, passages = await self._ask(parts, "check")
+            found = await self._ask(parts, "check")
+            would, refused = _outcomes(parts, found)
             parts = _agreed(parts, refused)
-            if isinstance(request, Delete) and request.conditions is not None:
+            # What was done before in any shard was confirmed, or needed not be.
+            again = any(one.before for one in found.values())
+            if isinstance(request, Delete) and request.conditions is not None and not again:
+                passages = sum(one.passages for one in found.values())
                 check_confirmed(request, sum(one.removed for one in would), passages)
-        done, failed, _ = await self._ask(parts, "visible" if visible else "durable")
+        found = await self._ask(parts, "visible" if visible else "durable")
+        done, failed = _outcomes(parts, found)
         if failed and done:
             raise PartlyWritten(failed, len(parts))
         for error in failed.values():
             raise error
         return _summed(done, request)
 
-    async def _ask(
-        self, parts: Mapping[int, _Part], until: Until
-    ) -> tuple[list[Receipt], dict[int, LurcherError], int]:
-        """The receipts of the shards that could, the errors of others, and how many passages all have."""
-        found = await self._writers.ask(
+    async def _ask(self, parts: Mapping[int, _Part], until: Until) -> Mapping[int, Wrote]:
+        """What became of ``parts``."""
+        return await self._writers.ask(
             {shard: ToWrite(self._fingerprint, part.write, until) for shard, part in parts.items()}
         )
-        receipts, errors = list[Receipt](), dict[int, LurcherError]()
-        for shard, one in found.items():
-            if isinstance(one.outcome, LurcherError):
-                errors[shard] = _in_request(one.outcome, parts[shard].places)
-            else:
-                receipts.append(one.outcome)
-        return receipts, errors, sum(one.passages for one in found.values())
 
     def _parts(self, request: Write) -> dict[int, _Part]:
         """What each shard has to do of ``request``, by number. Raises FieldError for an id twice."""
@@ -128,6 +124,19 @@ class ClusterWrites:
             case Delete(ids=ids):
                 some = tuple(ids[place] for place in places)
                 return _Part(replace(request, ids=some, versions=versions), places)
+
+
+def _outcomes(
+    parts: Mapping[int, _Part], found: Mapping[int, Wrote]
+) -> tuple[list[Receipt], dict[int, LurcherError]]:
+    """The receipts of the shards that could, and the errors of others."""
+    receipts, errors = list[Receipt](), dict[int, LurcherError]()
+    for shard, one in found.items():
+        if isinstance(one.outcome, LurcherError):
+            errors[shard] = _in_request(one.outcome, parts[shard].places)
+        else:
+            receipts.append(one.outcome)
+    return receipts, errors
 
 
 def _agreed(parts: Mapping[int, _Part], refused: Mapping[int, LurcherError]) -> dict[int, _Part]:

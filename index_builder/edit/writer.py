@@ -199,6 +199,10 @@ class Writer:
         _, receipt = self._resolved(request, {})
         return receipt
 
+    def has_done(self, request: Request) -> bool:
+        """Whether its key is remembered, so that it is answered as it was before."""
+        return (request.sender.client, request.sender.key) in self._marks
+
     def _resolved(
         self, request: Request, pending: Mapping[int, _Resolved]
     ) -> tuple[Change, Receipt]:

@@ -255,6 +255,16 @@ def test_all_is_deleted_only_if_that_is_confirmed(folder: Path, open_cluster: Op
     assert ShardContents(read_cluster(folder), near, 1.0).count() == 0
 
 
+def test_half_is_deleted_once_however_often_that_is_asked_for(folder: Path) -> None:
+    half = Delete(
+        conditions=(Condition("flag", "in", (True,)),), sender=Sender("me", "key", "digest")
+    )
+    (receipt, again), _ = written(folder, [half, half])
+    assert isinstance(receipt, Receipt)
+    assert receipt.removed == 30
+    assert again == receipt
+
+
 def test_a_version_that_one_record_does_not_have_leaves_all_as_they_are(folder: Path) -> None:
     new = by_shard(folder)
     versions = {new[3].id: "0123456789abcdef"}
