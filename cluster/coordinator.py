@@ -158,7 +158,8 @@ class Coordinator(Snapshot):
         for search, parts in zip(searches, find(self._asking, searches), strict=True):
             if search.error is None:
                 named = self._named(search, parts)
-                search.put(merged(parts, search.state.plan, named, with_rows(search.votes, parts)))
+                votes = with_rows(search.votes, parts, search.missing)
+                search.put(merged(parts, search.state.plan, named, votes))
                 for part in parts.values():
                     documents = zip(part.rows.tolist(), part.documents, strict=False)
                     search.documents |= documents  # there are none where nothing is grouped

@@ -9,7 +9,7 @@ are gone or have another text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -70,10 +70,18 @@ def numbered(coordinator: Bundle) -> Bundle:
     return replace(coordinator, neighbours=known)
 
 
-def with_rows(voted: Mapping[int, Voted], parts: Mapping[int, Found]) -> dict[int, Candidates]:
-    """The votes by shard for what shards have ``found``; -1 stands for what may not be, or is not known."""
+def with_rows(
+    voted: Mapping[int, Voted], parts: Mapping[int, Found], missing: Collection[int]
+) -> dict[int, Candidates]:
+    """The votes by shard for what shards have ``found``; -1 stands for what may not be, or is not known.
+
+    Votes for a shard that is not ``missing`` and found nothing, as its passages have no field that a filter
+    compares, are left out.
+    """
     found = {}
     for shard, one in voted.items():
+        if shard not in parts and shard not in missing:
+            continue
         rows = parts[shard].voted if shard in parts else np.full(len(one.ids), -1)
         found[shard] = Candidates(rows, {"neighbours": one.votes})
     return found

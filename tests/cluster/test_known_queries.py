@@ -18,6 +18,7 @@ import pytest
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.labels import Labels
 from lurcher.bundle.neighbours import LABELS
+from lurcher.bundle.passages import Condition
 from lurcher.bundle.verifying import verify
 from lurcher.cluster.build import build_cluster
 from lurcher.cluster.cluster_file import check_bundles, read_cluster
@@ -437,3 +438,23 @@ def test_knows_what_one_bundle_knows_after_the_same_writes(
                     # Votes of labels are of the time when the cluster was built, to a rounding.
                     assert hit.scores == pytest.approx(wanted[hit.id].scores, abs=1e-6)
                     assert _named(hit) == _named(wanted[hit.id])
+
+
+def test_votes_count_for_what_a_filter_lets_be_found_where_shards_have_not_its_field(
+    known_bundle: Path, known_folder: Path, open_cluster: OpenCluster, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(known_folder, tmp_path / "cluster"))
+    bundle = Path(shutil.copytree(known_bundle, tmp_path / "one.lurcher"))
+    patch = Patch({"en-animals-0": {"horns": 1}})
+    written(folder, [patch])
+    coordinator, _ = open_cluster(folder)
+    horned = (Condition("horns", "in", (1,)),)
+    queries = [Query(text, conditions=horned, neighbours="voting") for text in ASKED]
+    with closing(Writer.open(bundle)) as writer:
+        writer.commit([patch])
+        with closing(Snapshot(writer.reader(), 1, ENGINE)) as one:
+            for mine, other in zip(coordinator.run(queries), one.run(queries), strict=True):
+                assert isinstance(mine, SearchResult)
+                assert isinstance(other, SearchResult)
+                (hit,), (wanted,) = mine.hits, other.hits
+                assert hit.scores == pytest.approx(wanted.scores, abs=1e-6)
