@@ -66,6 +66,7 @@ class QueryTerms:
     read: Rows  # (r,) int64, which of them are read: the rarest that passages have, rarest first
     left_out: int  # how many that passages have are not read
     idf_sum: float  # of all that count; 0 if there are none
+    here: Counts  # (t,) int64, how many passages of this index have each, which may be a part of the whole
 
     @property
     def postings(self) -> int:
@@ -144,10 +145,10 @@ class LexicalIndex:
             counted, passages = in_each[0], self.parts[0].passages
         else:
             counted, passages = self.frequencies.of_terms(spelt), self.frequencies.passages
-        frequency = self._living(places, in_each)
+        frequency = here = self._living(places, in_each)
         if self.is_part:  # its own count where the whole's are older than what was written
             whole = counted if self.held is None else self.held.of_terms(spelt)
-            frequency = np.maximum(whole, frequency)
+            frequency = np.maximum(whole, here)
         held = frequency > 0
         idf = inverse_frequency(counted, passages)
         idf *= np.where([is_name(term) for term in asked], NAME_SHARE, 1.0)
@@ -164,12 +165,8 @@ class LexicalIndex:
         read = rarest[: first_within(frequency[rarest], limit)]
         counting = [*idf[~held], *idf[read]]
         return QueryTerms(
-            asked, places, frequency, idf, read, len(rarest) - len(read), math.fsum(counting),
+            asked, places, frequency, idf, read, len(rarest) - len(read), math.fsum(counting), here,
         )  # fmt: skip
-
-    def held_here(self, query: QueryTerms) -> Counts:
-        """How many passages of this index have each of the query's terms (t,), whatever the whole has."""
-        return self._living(query.places, self._joined.held(query.places))
 
     def _living(self, places: Rows, held: Counts) -> Counts:
         """How many passages have each of the terms at ``places`` (s, t); ``held`` (s, t) in each segment.

@@ -27,6 +27,7 @@ from lurcher.cluster.messages import (
     Request,
     Retrieve,
     Work,
+    is_gone,
 )
 from lurcher.errors import FieldError, LurcherError, ShardsMissing
 from lurcher.retrieval.query import Plan, QueryState
@@ -95,15 +96,21 @@ class StateGone(Exception):
 
 
 class Asking:
-    """Asks all shards of a cluster, each of which has the same time for one question."""
+    """Asks all shards of a cluster, each of which has the same time for one question.
+
+    ``shards`` is how many there are, and ``fingerprint`` that of the cluster.
+    """
 
     def __init__(self, cluster: ClusterFile, shards: Shards, seconds: float) -> None:
-        self._cluster, self._shards, self._seconds = cluster, shards, seconds
+        self.fingerprint, self.shards = cluster.fingerprint, len(cluster.shards)
+        self._shards, self._seconds = shards, seconds
 
-    @property
-    def shards(self) -> int:
-        """How many shards there are."""
-        return len(self._cluster.shards)
+    def replies(self, requests: Mapping[int, Request]) -> dict[int, Reply]:
+        """The replies to ``requests``, by number, of the shards that answer and are of this version."""
+        found = self._shards.ask(requests, self._seconds)
+        return {
+            shard: reply for shard, reply in found.items() if reply.fingerprint == self.fingerprint
+        }
 
     def to_find(self, search: Search, plan: Plan) -> dict[int, Work]:
         """What has every shard find candidates of ``search`` as ``plan`` says."""
@@ -124,24 +131,23 @@ class Asking:
         for place, work in enumerate(works):
             for shard in work:
                 places.setdefault(shard, []).append(place)
-        fingerprint = self._cluster.fingerprint
         requests = {
             shard: Request(
-                fingerprint, tuple(works[place][shard] for place in mine),
+                self.fingerprint, tuple(works[place][shard] for place in mine),
                 searches[mine[0]].states.get(shard, NEWEST),
             )
             for shard, mine in places.items()
         }  # fmt: skip
-        replies = self._shards.ask(requests, self._seconds) if requests else {}
+        replies = self.replies(requests) if requests else {}
         found: list[dict[int, _Kind]] = [{} for _ in searches]
         refusals: dict[int, LurcherError] = {}
         for shard, mine in places.items():
             reply = replies.get(shard)
-            if reply is None or reply.fingerprint != fingerprint:
+            if reply is None:
                 for place in mine:
                     searches[place].missing.add(shard)
                 continue
-            if requests[shard].state not in (NEWEST, reply.state):
+            if is_gone(requests[shard], reply):
                 raise StateGone
             for place, done in zip(mine, reply.done, strict=True):
                 searches[place].states[shard] = reply.state

@@ -9,17 +9,14 @@ from typing import TypeVar
 
 from lurcher.bundle.facets import Facet, joined
 from lurcher.bundle.passages import Condition, Passage
-from lurcher.cluster.asking import Shards, refuses_filter
-from lurcher.cluster.cluster_file import ClusterFile
+from lurcher.cluster.asking import Asking, refuses_filter
 from lurcher.cluster.messages import (
     Counted,
     CountValues,
-    Done,
     GetDocument,
     GetPassage,
     Listed,
     ListPassages,
-    Reply,
     Request,
     Work,
 )
@@ -32,9 +29,8 @@ _Kind = TypeVar("_Kind", Listed, Counted)
 class ShardContents:
     """The passages of all shards. Each method raises NotReady where one does not answer."""
 
-    def __init__(self, cluster: ClusterFile, shards: Shards, seconds: float) -> None:
-        """A shard has ``seconds`` for each request."""
-        self._cluster, self._shards, self._seconds = cluster, shards, seconds
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
 
     def passage(self, id_: str) -> Passage | None:
         """As ``Contents.passage``."""
@@ -71,27 +67,21 @@ class ShardContents:
         return sum(one.count for one in self._of_all(ListPassages("", 0, ()), Listed))
 
     def _shard_of(self, id_: str) -> int:
-        return shard_of(id_, len(self._cluster.shards))
+        return shard_of(id_, self._asking.shards)
 
     def _of_all(self, work: Work, kind: type[_Kind]) -> list[_Kind]:
-        return self._asked(work, kind, range(len(self._cluster.shards)))
+        return self._asked(work, kind, range(self._asking.shards))
 
     def _asked(self, work: Work, kind: type[_Kind], numbers: Iterable[int]) -> list[_Kind]:
         """What the shards ``numbers`` make of ``work``, but for those without what a filter is about."""
-        request = Request(self._cluster.fingerprint, (work,))
+        request = Request(self._asking.fingerprint, (work,))
         requests = dict.fromkeys(numbers, request)
-        replies = self._shards.ask(requests, self._seconds)
-        done = [one for number in requests if (one := self._answer_of(replies.get(number)))]
-        if len(done) < len(requests):
+        replies = self._asking.replies(requests)
+        if len(replies) < len(requests):
             raise NotReady("not all shards that are asked for this answer; try again")
+        done = [replies[number].done[0] for number in requests]
         found = [one for one in done if isinstance(one, kind)]
         for one in done:
             if isinstance(one, LurcherError) and not (found and refuses_filter(one)):
                 raise one
         return found
-
-    def _answer_of(self, reply: Reply | None) -> Done | LurcherError | None:
-        """What a shard answers; None if it does not."""
-        if reply is None or reply.fingerprint != self._cluster.fingerprint:
-            return None
-        return reply.done[0]

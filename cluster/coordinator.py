@@ -66,7 +66,7 @@ class Coordinator(Snapshot):
         part = as_part(bundle, cluster, words_of(bundle, cluster), segment.name)
         super().__init__(part, threads, engine)
         self._asking = Asking(cluster, shards, shard_seconds)
-        self._contents = ShardContents(cluster, shards, shard_seconds)
+        self._contents = ShardContents(self._asking)
         self._rank_over_shards = RankOverShards(self._asking, self.rankers)
         self._read_over_shards = None
         if self._side is not None and self._side.reader is not None:

@@ -233,6 +233,11 @@ class Reply:
     state: str
 
 
+def is_gone(request: Request, reply: Reply) -> bool:
+    """Whether the state that ``request`` is for is not there any more, where ``reply`` comes from."""
+    return request.state not in (NEWEST, reply.state)
+
+
 Until = Literal["check", "visible", "durable"]
 
 

@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 from ray.serve.handle import DeploymentHandle
 
 from lurcher.cluster.hedging import Hedging, Outcome, first_reply
-from lurcher.cluster.messages import NEWEST, Reply, Request, ToWrite, Wrote
+from lurcher.cluster.messages import Reply, Request, ToWrite, Wrote, is_gone
 from lurcher.errors import NotReady
 
 _log = structlog.get_logger()
@@ -82,7 +82,7 @@ async def _sent(handle: DeploymentHandle, request: Request) -> Reply:
     except asyncio.CancelledError:
         response.cancel()
         raise
-    if request.state not in (NEWEST, reply.state):
+    if is_gone(request, reply):
         raise _OtherState(reply)
     return reply
 

@@ -108,6 +108,8 @@ class ShardState:
     def _found(self, state: QueryState, work: Retrieve) -> Found:
         """What was found, with the scores of all of it, before any is taken as another's equal."""
         lists = {name: found.rows for name, found in state.retrieved.items()}
+        voted = labelled_rows(self._bundle, work.voted, state.allow)
+        lists["voting"] = voted[voted >= 0]
         rows = np.unique(np.concatenate([*lists.values(), np.zeros(0, np.int64)]))
         scores: dict[str, Vectors] = {}
         held = None
@@ -117,7 +119,7 @@ class ShardState:
         if "lexical" in plan.retrievers and bundle.lexical is not None:
             terms = query_terms(state.features)
             scores["lexical"] = bundle.lexical.scores(terms, rows)
-            held = bundle.lexical.held_here(terms)
+            held = terms.here
         if plan.neighbours == "adapted":
             scores |= scores_by_means(bundle, state, rows)
         found: dict[RetrieverName, Rows] = {
@@ -125,15 +127,16 @@ class ShardState:
         }
         grouped = state.query.group_by is not None
         documents = bundle.passages.documents(rows) if grouped else ()
-        voted = labelled_rows(bundle, work.voted, state.allow)
         voted = np.where(voted >= 0, self._numbers_of(voted), -1)
         firsts = self._alike.firsts[rows] if state.query.fold else None
         return Found(found, self._numbers_of(rows), scores, documents, held, voted, firsts)
 
     def _fetched(self, state: QueryState) -> Fetched:
-        ids = [one.id for one in state.passages]
-        rows = labelled_rows(self._bundle, ids, None)
-        judged = frozenset(id_ for id_, row in zip(ids, rows.tolist(), strict=True) if row >= 0)
+        known = self._bundle.neighbours
+        labelled = [] if known is None else np.isin(state.candidates.rows, known.rows).tolist()
+        judged = frozenset(
+            one.id for one, has in zip(state.passages, labelled, strict=False) if has
+        )
         return Fetched(state.passages, state.explanations, judged)
 
     @cached_property
@@ -197,11 +200,7 @@ class ShardState:
             return replace(state, candidates=Candidates(self._own(work.rows), work.scores))
         # A little beyond: what counts as equal is known only where all shards' finds are side by side.
         deeper = replace(work.plan, retrieval_depth=work.plan.retrieval_depth + BEYOND)
-        state = replace(state, plan=deeper)
-        if "voting" not in deeper.retrievers:
-            return state
-        voted = labelled_rows(self._bundle, work.voted, state.allow)
-        return replace(state, retrieved={"voting": Candidates(voted[voted >= 0], {})})
+        return replace(state, plan=deeper)
 
     def _numbers_of(self, rows: Rows) -> Rows:
         return self._numbers.of(self._bundle, rows)

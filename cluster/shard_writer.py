@@ -7,7 +7,6 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry
 
-from lurcher.bundle.bundle import Bundle
 from lurcher.cluster.cluster_file import ClusterFile, check_bundle
 from lurcher.cluster.messages import ToWrite, Wrote
 from lurcher.errors import LurcherError, NotReady
@@ -38,7 +37,7 @@ class ShardWriter:
         for line in self._writer.torn:
             _log.warning(line)
         self._queue = WriteQueue(
-            self._writer, _let_go, settings.max_waiting, settings.max_queries,
+            self._writer, None, settings.max_waiting, settings.max_queries,
             WriteMetrics(CollectorRegistry()), busy=lambda: False, share=settings.write_share,
         )  # fmt: skip
 
@@ -62,8 +61,3 @@ class ShardWriter:
     async def stop(self) -> None:
         """Finish what waits, write all to the disk, and let another process write."""
         await self._queue.stop()
-
-
-async def _let_go(bundle: Bundle) -> None:
-    """Nobody searches here."""
-    bundle.close()

@@ -71,11 +71,11 @@ class WriteQueue:
     """What takes writes while a server runs; make it where an event loop runs."""
 
     def __init__(
-        self, writer: Writer, publish: Callable[[Bundle], Awaitable[None]], capacity: int, together: int,
-        metrics: WriteMetrics, busy: Callable[[], bool], share: float,
+        self, writer: Writer, publish: Callable[[Bundle], Awaitable[None]] | None, capacity: int,
+        together: int, metrics: WriteMetrics, busy: Callable[[], bool], share: float,
         forget: Callable[[Collection[str]], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
-        """Write by ``writer`` and let ``publish`` make searches use each new state.
+        """Write by ``writer`` and let ``publish`` make searches use each new state; None: nobody searches.
 
         At most ``capacity`` records wait, and about ``together`` are committed at once. While ``busy`` says
         that requests are being answered, writing takes ``share`` of the time, and so does compacting.
@@ -236,6 +236,8 @@ class WriteQueue:
 
     async def _publish_now(self) -> None:
         """Make searches use the writer's bundle."""
+        if self._publish is None:
+            return
         with self._metrics.step("show"):
             await self._publish(await self._in_thread(self._writer.reader))
 

@@ -15,6 +15,7 @@ import pytest
 
 from lurcher.bundle.bundle import Bundle
 from lurcher.bundle.passages import Condition
+from lurcher.cluster.asking import Asking
 from lurcher.cluster.cluster_file import ClusterFile, check_bundles, read_cluster
 from lurcher.cluster.contents import ShardContents
 from lurcher.cluster.coordinator import Coordinator
@@ -171,7 +172,7 @@ def test_finds_what_one_bundle_finds(
     one = Path(shutil.copytree(small_bundle, tmp_path / "one.lurcher"))
     ids = [record["id"] for record in small_records]
     coordinator, near = open_cluster(folder)
-    contents = ShardContents(read_cluster(folder), near, 1.0)
+    contents = ShardContents(Asking(read_cluster(folder), near, 1.0))
 
     async def write() -> None:
         writers = NearWriters(folder)
@@ -263,7 +264,7 @@ def test_all_is_deleted_only_if_that_is_confirmed(folder: Path, open_cluster: Op
     (result,) = coordinator.run([Query("cat")])
     assert isinstance(result, SearchResult)
     assert result.hits == []
-    assert ShardContents(read_cluster(folder), near, 1.0).count() == 0
+    assert ShardContents(Asking(read_cluster(folder), near, 1.0)).count() == 0
 
 
 def test_half_is_deleted_once_however_often_that_is_asked_for(folder: Path) -> None:

@@ -30,7 +30,7 @@ def terms(*frequency: int) -> QueryTerms:
     held = np.flatnonzero(counts > 0)
     return QueryTerms(
         tuple(map(str, range(len(counts)))), np.arange(len(counts)), counts, idf.astype(np.float32),
-        held, 0, float(idf.sum()),
+        held, 0, float(idf.sum()), counts,
     )  # fmt: skip
 
 
