@@ -122,8 +122,8 @@ def test_copies_are_those_of_one_bundle(
         wanted = snapshot.run(queries)
     for mine, other in zip(open_cluster(before)[0].run(queries), wanted, strict=True):
         assert hits(mine) == hits(other)
-        assert {hit.duplicates for hit in mine.hits} >= {5}  # type: ignore[union-attr]
-    assert {hit.passage.document for hit in wanted[0].hits} >= {"a1"}  # type: ignore[union-attr]
+        assert {hit.duplicates for hit in mine.hits} >= {5}  # type: ignore[union-attr]  # none fails
+    assert {hit.passage.document for hit in wanted[0].hits} >= {"a1"}  # type: ignore[union-attr]  # none fails
 
 
 class Counting(PassageEncoder):
